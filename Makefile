@@ -1,0 +1,50 @@
+# The two commands that matter: `make demo` and `make test`. `make help` lists the rest.
+# Everything runs on the Node that npm brings (node_modules/.bin/node), so an older Node on PATH is enough to install.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+STAMP := node_modules/.km-setup
+
+.PHONY: help setup demo test test-unit test-interop check format build bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install what the lockfile names, and check the versions that came
+
+$(STAMP): package.json package-lock.json km-cli/setup/checkSetup.mjs
+	@command -v npm >/dev/null || { echo "make setup needs npm (Node 20 or newer). Install Node from your system's packages, then run make again." >&2; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	@node km-cli/setup/checkSetup.mjs
+	@touch $@
+
+check: setup ## format check, lint, type check
+	dprint check
+	oxlint -c oxlint.json --deny-warnings
+	tsc -p .
+	effect-tsgo diagnostics --project tsconfig.json --strict
+
+format: setup ## format the code
+	dprint fmt
+
+test: check test-unit ## everything that needs only what `make setup` installs
+
+test-unit: setup
+	vitest run
+
+test-interop: setup ## tests that need programs of the operating system (.ci/packages)
+	KM_INTEROP=1 vitest run --config vitest.interop.config.ts
+
+build: setup ## bundle into dist/
+	node km-cli/build/bundle.ts
+
+demo: setup ## a sandbox, a message, an answer, on this machine (ONCE=1: no terminal, exits)
+	node km-cli/main.ts demo $(if $(ONCE),--once)
+
+bench: setup ## measure (AREA=bridge for a part); writes test/bench/results/latest.json
+	node test/bench/main.ts $(AREA)
+
+clean:
+	rm -rf dist node_modules

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/interop/**", "**/node_modules/**"],
+    // Real processes (the agent, git, the bridge) share two cores with the tests.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2
+  }
+})
