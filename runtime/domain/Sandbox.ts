@@ -1,0 +1,61 @@
+/** A sandbox's row: what create recorded, what the runtime reports, and the inventory that teardown follows. */
+import * as Schema from "effect/Schema"
+import { Alias, ChannelId, InstallName, MessageTs, SandboxId } from "./Ids.ts"
+import { Profile } from "./Profile.ts"
+
+/** What the operator wants; the host brings it about. */
+export const DesiredState = Schema.Literals(["running", "stopped", "destroyed"])
+/** What is so. `failed` keeps its reason in `failureReason`. */
+export const SandboxStatus = Schema.Literals(["creating", "starting", "running", "stopped", "destroying", "failed"])
+export type SandboxStatus = typeof SandboxStatus.Type
+
+/**
+ * One thing that create made and teardown must unmake. `ref` names it to the adapter that made it. Recorded before it
+ * is made, so that a crash in between leaves a name to look for, never a thing without a name.
+ */
+export const InventoryItem = Schema.Struct({
+  kind: Schema.Literals([
+    "alias",
+    "queue",
+    "channel",
+    "identity",
+    "secret",
+    "directory",
+    "objects",
+    "threads",
+    "schedule",
+    "runtime"
+  ]),
+  ref: Schema.String,
+  /** `planned` before it is made, `made` after. */
+  state: Schema.Literals(["planned", "made"])
+})
+export type InventoryItem = typeof InventoryItem.Type
+
+export const SandboxRow = Schema.Struct({
+  id: SandboxId,
+  install: InstallName,
+  alias: Schema.optionalKey(Alias),
+  profile: Profile,
+  desired: DesiredState,
+  status: SandboxStatus,
+  failureReason: Schema.optionalKey(Schema.String),
+  channel: Schema.optionalKey(ChannelId),
+  channelName: Schema.optionalKey(Schema.String),
+  /** `shared` and `override` channels are never archived. */
+  channelMode: Schema.optionalKey(Schema.Literals(["shared", "perSandbox", "override"])),
+  /** True when the operator accepted an agent without a jail. */
+  unconfined: Schema.Boolean,
+  /** Unix milliseconds; absent when the profile's ttl is 0. */
+  expiresAt: Schema.optionalKey(Schema.Int),
+  createdAt: Schema.Int,
+  /** Last reported by the runtime's `activity`. */
+  lastActiveAt: Schema.optionalKey(Schema.Int),
+  lastSeenAt: Schema.optionalKey(Schema.Int),
+  ready: Schema.Boolean,
+  plugins: Schema.Array(Schema.Struct({ id: Schema.String, state: Schema.String, detail: Schema.String })),
+  /** The bridge's catch-up starts here: newest Slack `ts` it accepted for this channel. */
+  lastAcceptedTs: Schema.optionalKey(MessageTs),
+  inventory: Schema.Array(InventoryItem)
+})
+export type SandboxRow = typeof SandboxRow.Type

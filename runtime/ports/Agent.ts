@@ -1,0 +1,83 @@
+/** The coding agent as the turn pipeline sees it: start, watch, interrupt, and make sure that a lost run is gone. */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { SessionId, TurnKey } from "../domain/Ids.ts"
+import type { AgentOutcome, ProcessMark } from "../domain/Turn.ts"
+
+export interface AgentRun {
+  readonly turn: TurnKey
+  readonly attempt: number
+  readonly session: SessionId
+  /** `resume` continues the session's conversation; `fresh` starts it under this id. */
+  readonly mode: "fresh" | "resume"
+  /** Exists, 0700, empty; belongs to this attempt alone. */
+  readonly runDir: string
+  /** Framed and neutralised; sent on stdin as one user message. */
+  readonly prompt: string
+  /** UUID derived from the turn key and attempt: the CLI's own idempotency key for the message. */
+  readonly messageUuid: string
+  /** Extra variables for the agent, such as `KM_SLACK_THREAD_TS`. Never secrets. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** What the agent says on its standard output while it runs. */
+export type AgentEvent = Data.TaggedEnum<{
+  Initialized: { readonly session: SessionId; readonly model: string }
+  /** One whole text block of the main agent; `ordinal` counts text blocks of this run from 0. */
+  Text: { readonly ordinal: number; readonly text: string }
+  ToolUsed: { readonly id: string; readonly name: string; readonly input: unknown }
+  ToolFinished: { readonly id: string; readonly isError: boolean }
+  ApiRetry: {
+    readonly attempt: number
+    readonly maxRetries: number
+    readonly status: number | null
+    readonly error: string
+  }
+}>
+export const AgentEvent = Data.taggedEnum<AgentEvent>()
+
+/** The run could not be started at all; nothing of it is left. `reason` and `remedy` are for the person who waits. */
+export class AgentNotStarted extends Schema.TaggedError<AgentNotStarted>()("AgentNotStarted", {
+  code: Schema.String,
+  reason: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message(): string {
+    return `${this.code}: ${this.reason}; ${this.remedy}`
+  }
+}
+
+export interface AgentProcess {
+  readonly mark: ProcessMark
+  /** Ends when the process has exited. One consumer. */
+  readonly events: Stream.Stream<AgentEvent>
+  /** Completes when every process of the run is gone; decided from the `result` lines. */
+  readonly outcome: Effect.Effect<AgentOutcome>
+  /** Asks politely, ends the jail after 3 s; the outcome is then `Cancelled`. */
+  readonly interrupt: (by: string) => Effect.Effect<void>
+  /** The wall clock ran out: as `interrupt`, and the outcome is `TimedOut`. */
+  readonly timeOut: (afterMillis: number) => Effect.Effect<void>
+}
+
+export class Agent extends Context.Service<Agent, {
+  /** Holds the session's lock until the process is gone. Closing the scope kills whatever still runs. */
+  readonly start: (run: AgentRun) => Effect.Effect<AgentProcess, AgentNotStarted, Scope.Scope>
+  /**
+   * After a crash of the runtime: first makes sure that the run's processes are gone, then reads the run directory.
+   * None: no `result` line was written.
+   */
+  readonly recover: (run: {
+    readonly runDir: string
+    readonly session: SessionId
+    readonly process: Option.Option<ProcessMark>
+  }) => Effect.Effect<Option.Option<AgentOutcome>>
+  /** True when the session's conversation is on disk, so that `resume` can find it. */
+  readonly sessionExists: (session: SessionId) => Effect.Effect<boolean>
+  /** Whether runs are jailed, and how; `detail` is what status shows. */
+  readonly confinement: Effect.Effect<{ readonly confined: boolean; readonly detail: string }>
+}>()("km/runtime/ports/Agent") {}

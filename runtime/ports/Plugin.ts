@@ -1,0 +1,114 @@
+/**
+ * The plugin contract. A plugin is a plain value, not a service: a service key names one implementation per program,
+ * and we run many plugins at once.
+ */
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { Profile } from "../domain/Profile.ts"
+import type { ShownPart, TurnOrigin, TurnRow } from "../domain/Turn.ts"
+import type { AgentProcess } from "./Agent.ts"
+
+/** Kebab-case: `slack-inbound`, `transcript`. */
+export const PluginId = Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/)).pipe(
+  Schema.brand("km/PluginId")
+)
+export type PluginId = typeof PluginId.Type
+
+/** `BadConfig`: will fail again; not restarted. The other two are restarted with back-off. */
+export class PluginError extends Schema.TaggedError<PluginError>()("PluginError", {
+  plugin: PluginId,
+  operation: Schema.String,
+  reason: Schema.Literals(["BadConfig", "Unavailable", "Crashed"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `plugin ${this.plugin} failed in ${this.operation}: ${this.detail}`
+  }
+}
+
+/** The outcome cannot be shown where it belongs (archived channel, revoked token): the turn ends `undeliverable`. */
+export class Undeliverable extends Schema.TaggedError<Undeliverable>()("Undeliverable", {
+  code: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the outcome cannot be delivered: ${this.detail} (${this.code})`
+  }
+}
+
+/**
+ * Where turns of one kind come from and where their outcome goes. Every method may be called again for the same row
+ * after a crash and must then change nothing that a person can see: its effects carry idempotency keys of the turn.
+ */
+export interface OriginHandler {
+  readonly kind: TurnOrigin["kind"]
+  /** Environment for the agent, such as `KM_SLACK_THREAD_TS`. */
+  readonly environment: (row: TurnRow) => Readonly<Record<string, string>>
+  /** One sentence on who writes and where, put into the frame of the prompt. */
+  readonly frame: (row: TurnRow) => Effect.Effect<{ readonly sender: string; readonly place: string }>
+  /** The session this turn continues, if its thread has one. */
+  readonly session: (row: TurnRow) => Effect.Effect<string | undefined>
+  /** The agent is about to start (⏳). */
+  readonly starting: (row: TurnRow) => Effect.Effect<void>
+  /**
+   * Shows the outcome; `row.result` and `row.outcome` say which. `shown` is what observers already show of the answer.
+   * Returns every message that shows it.
+   */
+  readonly settle: (
+    row: TurnRow,
+    shown: ReadonlyArray<ShownPart>
+  ) => Effect.Effect<ReadonlyArray<ShownPart>, Undeliverable>
+  /** Remembers the thread's session. */
+  readonly remember: (row: TurnRow) => Effect.Effect<void>
+  /** The final mark (✅ ❌ 🛑), then ⏳ away. */
+  readonly mark: (row: TurnRow) => Effect.Effect<void>
+  /** Gives the message back to where it came from: deletes the queue's receipt. An expired receipt is no failure. */
+  readonly finish: (row: TurnRow) => Effect.Effect<void>
+}
+
+/** Watches turns without deciding anything. A failing observer is logged and left out; the turn goes on. */
+export interface TurnObserver {
+  /** The session and hook token exist, the process does not yet: subscribe to hooks here. */
+  readonly starting: (row: TurnRow) => Effect.Effect<void, never, Scope.Scope>
+  /** `process.events` is shared among observers by the kernel. */
+  readonly started: (row: TurnRow, process: AgentProcess) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Every process of the run is gone. Reconciles and flushes what was to be shown; returns the messages of the thread
+   * that show the whole answer, if one does. Also called after a restart, without `started`.
+   */
+  readonly exited: (row: TurnRow) => Effect.Effect<ReadonlyArray<ShownPart>>
+  /** The outcome is visible. Here the session is uploaded. */
+  readonly posted: (row: TurnRow) => Effect.Effect<void>
+}
+
+/** A running plugin. It owns nothing that the host cannot release. */
+export interface PluginInstance {
+  readonly origin?: OriginHandler
+  readonly observer?: TurnObserver
+  /** One line for `km status`. */
+  readonly detail?: Effect.Effect<string>
+}
+
+/**
+ * What a plugin author writes. `start` runs in a scope that the host owns: every handle, fiber and timer acquired there
+ * is released when the plugin is stopped. `R` lists the ports it needs. `run`, when given, starts after every plugin
+ * has started (so origins and observers are known) and is expected never to end; its end is a crash.
+ */
+export interface Plugin<Config, R = never> {
+  readonly id: PluginId
+  /** Started after these, stopped before them. Those not enabled are ignored. */
+  readonly after: ReadonlyArray<PluginId>
+  /** True when a runtime without this plugin running is not ready. */
+  readonly essential: boolean
+  readonly enabled: (profile: Profile) => boolean
+  readonly config: Schema.Codec<Config, unknown>
+  /** The raw configuration of this plugin, taken from the profile; decoded once by the host. */
+  readonly configure: (profile: Profile) => unknown
+  readonly start: (config: Config) => Effect.Effect<PluginInstance, PluginError, R | Scope.Scope>
+  readonly run?: (config: Config) => Effect.Effect<never, PluginError, R | Scope.Scope>
+}
+
+/** Erases `Config` for storage in a list; the host has decoded it by then. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyPlugin<R = never> = Plugin<any, R>

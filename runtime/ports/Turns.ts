@@ -1,0 +1,30 @@
+/** The turn pipeline as plugins see it. The kernel implements it. */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import type { GroupId, TurnKey } from "../domain/Ids.ts"
+import type { TurnRequest, TurnRow } from "../domain/Turn.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class Turns extends Context.Service<Turns, {
+  /** Waits for a free slot (profile's limit of concurrent threads). Release by closing the scope. */
+  readonly slot: Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Writes the row down and runs the turn in the pipeline. `settled`: an earlier delivery is over, delete this one.
+   * `open`: it runs or waits already; the receipt is renewed. Returns once the row is durable, not when it has run.
+   */
+  readonly submit: (
+    request: TurnRequest,
+    receipt: string | undefined
+  ) => Effect.Effect<"accepted" | "open" | "settled", StoreError>
+  /** Completes when the turn is settled; at once when it is unknown. */
+  readonly settled: (key: TurnKey) => Effect.Effect<void>
+  /** True when something was there to stop. */
+  readonly stop: (
+    target: { readonly turn?: TurnKey; readonly group?: GroupId },
+    by: string
+  ) => Effect.Effect<boolean, StoreError>
+  /** Every state change from now on, for status and telemetry. */
+  readonly changes: Effect.Effect<PubSub.Subscription<TurnRow>, never, Scope.Scope>
+}>()("km/runtime/ports/Turns") {}

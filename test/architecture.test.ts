@@ -1,0 +1,137 @@
+/** The import rule of the house (docs/architecture.md), read from the files themselves. */
+import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+
+const core = ["runtime/domain", "runtime/ports"]
+const kernel = [...core, "runtime/kernel"]
+
+/** room → rooms it may import. A room may always import itself; a plugin only its own folder. */
+const allowed: Record<string, ReadonlyArray<string>> = {
+  "runtime/domain": [],
+  "runtime/ports": ["runtime/domain"],
+  "runtime/kernel": core,
+  "runtime/adapters": core,
+  plugins: core,
+  hooks: core,
+  profiles: ["runtime/domain"],
+  bridge: kernel,
+  "km-cli": kernel,
+  "infra-sam": kernel
+}
+
+/** Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation. */
+const packages: Record<string, RegExp> = {
+  "runtime/domain":
+    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto)$/,
+  "runtime/ports": /^effect\/\w+$/,
+  "runtime/kernel": /^(effect\/\w+|node:crypto|node:path)$/
+}
+
+const topRooms = ["runtime", "plugins", "hooks", "bridge", "km-cli", "profiles", "infra-sam"]
+
+/** Only a composition root may name adapters, plugins and profiles together. */
+const isCompositionRoot = (file: string): boolean =>
+  path.basename(file) === "main.ts" || file.startsWith(path.join("infra-sam", "handlers"))
+
+const filesBelow = (directory: string): ReadonlyArray<string> =>
+  readdirSync(path.join(root, directory), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
+
+const roomOf = (file: string): string => {
+  const [top = "", second = ""] = file.split(path.sep)
+  return top === "runtime" && second !== "main.ts" ? `${top}/${second}` : top
+}
+
+const importPattern =
+  /(?:^|\n)\s*(?:import|export)\s[^"'`;]*?from\s+["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)\s*import\s+["']([^"']+)["']/g
+
+const importsOf = (source: string): ReadonlyArray<string> =>
+  Array.from(source.matchAll(importPattern), (match) => match[1] ?? match[2] ?? match[3] ?? "")
+
+/** Why `file` may not import `specifier`, or undefined. */
+export const violation = (file: string, specifier: string): string | undefined => {
+  const room = roomOf(file)
+  if (!specifier.startsWith(".")) {
+    if (specifier === "effect" || /^@effect\/[\w-]+$/.test(specifier) && specifier !== "@effect/vitest") {
+      return "imports a barrel; import the module"
+    }
+    const rule = packages[room]
+    return rule !== undefined && !isCompositionRoot(file) && !rule.test(specifier)
+      ? `${room} may not import the package ${specifier}`
+      : undefined
+  }
+  if (!/\.(ts|json|mjs)$/.test(specifier)) return "a relative import names its extension"
+  const target = path.normalize(path.join(path.dirname(file), specifier))
+  if (path.basename(target) === "main.ts") return "nobody imports a composition root"
+  if (isCompositionRoot(file)) return undefined
+  const targetRoom = roomOf(target)
+  if (targetRoom === room) {
+    const [, own] = file.split(path.sep)
+    const [, other] = target.split(path.sep)
+    return room === "plugins" && own !== other && path.basename(file) !== "index.ts"
+      ? "a plugin may not import another plugin"
+      : undefined
+  }
+  return allowed[room]?.includes(targetRoom) === true ? undefined : `${room} may not import ${targetRoom}`
+}
+
+describe("architecture", () => {
+  const files = topRooms.flatMap(filesBelow)
+
+  it("every import keeps the rule", () => {
+    const broken = files.flatMap((file) =>
+      importsOf(readFileSync(path.join(root, file), "utf8")).flatMap((specifier) => {
+        const why = violation(file, specifier)
+        return why === undefined ? [] : [`${file}: "${specifier}": ${why}`]
+      })
+    )
+    assert.deepStrictEqual(broken, [])
+    assert.isAbove(files.length, 20)
+  })
+
+  it("no two files differ by case only", () => {
+    const seen = new Map<string, string>()
+    for (const file of files) {
+      const other = seen.get(file.toLowerCase())
+      assert.isUndefined(other, `${file} and ${other}`)
+      seen.set(file.toLowerCase(), file)
+    }
+  })
+
+  it("no room is called after nothing in particular", () => {
+    const bad = files.filter((file) => /(^|\/)(utils?|common|helpers?|types|shared)(\/|\.ts$)/i.test(file))
+    assert.deepStrictEqual(bad, [])
+  })
+
+  it("service keys are unique and name their file", () => {
+    const keys = new Map<string, string>()
+    for (const file of files) {
+      const source = readFileSync(path.join(root, file), "utf8")
+      for (const [, key = ""] of source.matchAll(/\}>\(\)\(\s*"(km\/[^"]+)"/g)) {
+        assert.isUndefined(keys.get(key), `${key} in ${file} and ${keys.get(key)}`)
+        keys.set(key, file)
+        assert.strictEqual(path.posix.dirname(key), `km/${path.dirname(file)}`, key)
+      }
+    }
+    assert.isAbove(keys.size, 10)
+  })
+
+  it("catches what it is for", () => {
+    assert.isDefined(violation("runtime/domain/X.ts", "../ports/TurnQueue.ts"))
+    assert.isDefined(violation("runtime/domain/X.ts", "node:fs"))
+    assert.isDefined(violation("runtime/kernel/X.ts", "../adapters/embedded/Sqlite.ts"))
+    assert.isDefined(violation("plugins/a/X.ts", "../b/Y.ts"))
+    assert.isDefined(violation("plugins/a/X.ts", "../../runtime/kernel/Y.ts"))
+    assert.isDefined(violation("bridge/X.ts", "../runtime/adapters/embedded/Sqlite.ts"))
+    assert.isDefined(violation("bridge/X.ts", "./main.ts"))
+    assert.isDefined(violation("bridge/X.ts", "effect"))
+    assert.isDefined(violation("bridge/X.ts", "./Events"))
+    assert.isUndefined(violation("runtime/main.ts", "./adapters/embedded/Sqlite.ts"))
+    assert.isUndefined(violation("plugins/a/X.ts", "../../runtime/ports/Plugin.ts"))
+  })
+})
