@@ -3,10 +3,13 @@
  * attribute that the runtime reads every 2 s while a turn runs. Delivered at least once.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { GroupId, type SandboxId, TurnKey } from "../domain/Ids.ts"
+import { type Bell, makeBell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Stops one turn, or whatever runs or waits in a thread, or everything of the sandbox when neither is given. */
@@ -19,9 +22,50 @@ export const StopRequest = Schema.Struct({
 })
 export type StopRequest = typeof StopRequest.Type
 
+export interface MemoryControlsState {
+  /** Not yet acknowledged, in order, by sandbox and request id. */
+  readonly requests: Map<SandboxId, Map<string, StopRequest>>
+  readonly bell: Bell
+}
+export const makeMemoryControlsState = (): MemoryControlsState => ({ requests: new Map(), bell: makeBell() })
+
 export class Controls extends Context.Service<Controls, {
+  /** Idempotent per `request.id`. */
   readonly send: (sandbox: SandboxId, request: StopRequest) => Effect.Effect<void, StoreError>
   /** Those not yet acknowledged, then new ones as they come. */
   readonly watch: (sandbox: SandboxId) => Stream.Stream<StopRequest, StoreError>
   readonly acknowledge: (sandbox: SandboxId, id: string) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Controls") {}
+  /** Forgets what nobody acknowledged: the sandbox is destroyed. */
+  readonly clear: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
+}>()("km/runtime/ports/Controls") {
+  static readonly memory = (state: MemoryControlsState): Layer.Layer<Controls> =>
+    Layer.succeed(
+      Controls,
+      Controls.of({
+        send: (sandbox, request) =>
+          Effect.sync(() => {
+            const requests = state.requests.get(sandbox) ?? new Map<string, StopRequest>()
+            state.requests.set(sandbox, requests)
+            if (requests.has(request.id)) return
+            requests.set(request.id, request)
+            state.bell.ring()
+          }),
+        watch: (sandbox) =>
+          Stream.suspend(() => {
+            const emitted = new Set<string>()
+            const next: Effect.Effect<ReadonlyArray<StopRequest>> = Effect.suspend(() => {
+              const count = state.bell.count()
+              const fresh = [...state.requests.get(sandbox)?.values() ?? []].filter(({ id }) => !emitted.has(id))
+              if (fresh.length === 0) return Effect.andThen(state.bell.wait(count, Duration.infinity), next)
+              for (const { id } of fresh) emitted.add(id)
+              return Effect.succeed(fresh)
+            })
+            return Stream.fromIterableEffectRepeat(next)
+          }),
+        acknowledge: (sandbox, id) => Effect.sync(() => void state.requests.get(sandbox)?.delete(id)),
+        clear: (sandbox) => Effect.sync(() => void state.requests.delete(sandbox))
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Controls> = Layer.suspend(() => Controls.memory(makeMemoryControlsState()))
+}

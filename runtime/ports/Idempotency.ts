@@ -1,7 +1,9 @@
 /** First writer wins: how an outside effect happens once although it is asked for many times. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { StoreError } from "./StoreError.ts"
 
 /** What `begin` finds. */
@@ -15,6 +17,55 @@ export type Begin = Data.TaggedEnum<{
   Done: { readonly bodyHash: string; readonly result: string }
 }>
 export const Begin = Data.taggedEnum<Begin>()
+
+/** A record that was never finished is forgotten this long after it began: as long as results live (DESIGN §6). */
+export const idempotencyPendingMillis = 15 * 24 * 3_600_000
+
+export interface IdempotencyRecord {
+  readonly bodyHash: string
+  readonly token: string
+  readonly startedAt: number
+  /** While no result is there: until when the token's holder may be working. Unix milliseconds. */
+  readonly leaseUntil: number
+  readonly result?: string
+  /** Unix milliseconds, exclusive. */
+  readonly expiresAt: number
+}
+
+/** What a caller finds at `now`, and the record to store, if it becomes the holder. The rule of every engine. */
+export const beginIdempotent = (
+  found: IdempotencyRecord | undefined,
+  options: {
+    readonly bodyHash: string
+    readonly token: string
+    readonly now: number
+    readonly leaseMillis: number
+  }
+): { readonly begin: Begin; readonly record?: IdempotencyRecord } => {
+  const { bodyHash, leaseMillis, now, token } = options
+  const leaseUntil = now + leaseMillis
+  if (found === undefined || found.expiresAt <= now) {
+    const record = { bodyHash, token, startedAt: now, leaseUntil, expiresAt: now + idempotencyPendingMillis }
+    return { begin: Begin.Fresh({ token }), record }
+  }
+  if (found.result !== undefined) return { begin: Begin.Done({ bodyHash: found.bodyHash, result: found.result }) }
+  if (found.leaseUntil > now) {
+    return { begin: Begin.Pending({ bodyHash: found.bodyHash, retryAfterMillis: found.leaseUntil - now }) }
+  }
+  return {
+    begin: Begin.Uncertain({ token, bodyHash: found.bodyHash, startedAt: found.startedAt }),
+    record: { ...found, token, leaseUntil }
+  }
+}
+
+export interface MemoryIdempotencyState {
+  readonly records: Map<string, IdempotencyRecord>
+  /** Numbers the tokens, so that runs are alike. */
+  tokens: number
+}
+export const makeMemoryIdempotencyState = (): MemoryIdempotencyState => ({ records: new Map(), tokens: 0 })
+
+const idOf = (scope: string, key: string): string => JSON.stringify([scope, key])
 
 /** Expiry is checked on read: an expired record is absent, whether or not a sweeper has removed it. */
 export class Idempotency extends Context.Service<Idempotency, {
@@ -34,4 +85,39 @@ export class Idempotency extends Context.Service<Idempotency, {
   ) => Effect.Effect<void, StoreError>
   /** Nothing happened: forget the record, so that the next `begin` is `Fresh`. */
   readonly abandon: (scope: string, key: string, token: string) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Idempotency") {}
+}>()("km/runtime/ports/Idempotency") {
+  static readonly memory = (state: MemoryIdempotencyState): Layer.Layer<Idempotency> => {
+    const held = (id: string, token: string) => {
+      const record = state.records.get(id)
+      return record !== undefined && record.token === token && record.result === undefined ? record : undefined
+    }
+    return Layer.succeed(
+      Idempotency,
+      Idempotency.of({
+        begin: (scope, key, bodyHash, leaseMillis) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const id = idOf(scope, key)
+            const token = `token-${++state.tokens}`
+            const { begin, record } = beginIdempotent(state.records.get(id), { bodyHash, token, now, leaseMillis })
+            if (record !== undefined) state.records.set(id, record)
+            return begin
+          }),
+        complete: (scope, key, token, result, ttlMillis) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const id = idOf(scope, key)
+            const record = held(id, token)
+            if (record !== undefined) state.records.set(id, { ...record, result, expiresAt: now + ttlMillis })
+          }),
+        abandon: (scope, key, token) =>
+          Effect.sync(() => {
+            const id = idOf(scope, key)
+            if (held(id, token) !== undefined) state.records.delete(id)
+          })
+      })
+    )
+  }
+
+  static readonly layerMemory: Layer.Layer<Idempotency> = Layer.suspend(() =>
+    Idempotency.memory(makeMemoryIdempotencyState())
+  )
+}

@@ -1,0 +1,291 @@
+/** What every engine's queue must do: SQS FIFO's promises, checked on Effect's clock. */
+import { assert, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Option } from "effect"
+import type { Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { GroupId, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { type QueueEntry, TurnQueue, turnQueueLimits } from "../../../runtime/ports/TurnQueue.ts"
+
+const queue = SandboxId.make("sb-00000001")
+const other = SandboxId.make("sb-00000002")
+const entry = (key: string, group = "g1"): QueueEntry => ({
+  key: TurnKey.make(`T1:C1:${key}`),
+  group: GroupId.make(group),
+  body: `body of ${key}`
+})
+const now = { wait: Duration.zero, visibility: Duration.seconds(120) }
+
+const receive = Effect.fnUntraced(function*(name = queue, options = now) {
+  const turns = yield* TurnQueue
+  return Option.getOrUndefined(yield* turns.receive(name, options))
+})
+const mustReceive = Effect.fnUntraced(function*(name = queue) {
+  const received = yield* receive(name)
+  return received ?? (yield* Effect.die("nothing was received"))
+})
+const sendAll = Effect.fnUntraced(function*(entries: ReadonlyArray<QueueEntry>) {
+  const turns = yield* TurnQueue
+  yield* turns.create(queue)
+  for (const each of entries) yield* turns.send(queue, each)
+  return turns
+})
+
+/** `layer` is built afresh for every test and must read its time from Effect's clock. */
+export const turnQueueContract = (layer: Layer.Layer<TurnQueue, unknown>): void => {
+  const test = <E>(name: string, body: () => Effect.Effect<void, E, TurnQueue>) =>
+    it.effect(name, () => Effect.provide(Effect.suspend(body), layer))
+
+  test("gives back what was sent", () =>
+    Effect.gen(function*() {
+      yield* sendAll([entry("a")])
+      const received = yield* mustReceive()
+      assert.deepStrictEqual(
+        { key: received.key, group: received.group, body: received.body },
+        entry("a")
+      )
+      assert.strictEqual(received.receiveCount, 1)
+      assert.strictEqual(received.sentAt, 0)
+      assert.isNotEmpty(received.receipt)
+    }))
+
+  test("keeps the order within a group, one in flight at a time", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1"), entry("a2"), entry("a3")])
+      for (const key of ["a1", "a2", "a3"]) {
+        const received = yield* mustReceive()
+        assert.strictEqual(received.key, entry(key).key)
+        assert.isUndefined(yield* receive())
+        yield* turns.delete(queue, received.receipt)
+      }
+      assert.isUndefined(yield* receive())
+    }))
+
+  test("groups do not wait for each other, and the oldest message comes first", () =>
+    Effect.gen(function*() {
+      yield* sendAll([entry("a1", "a"), entry("a2", "a"), entry("b1", "b"), entry("c1", "c"), entry("b2", "b")])
+      const keys = [yield* mustReceive(), yield* mustReceive(), yield* mustReceive()].map(({ key }) => key)
+      assert.deepStrictEqual(keys, [entry("a1").key, entry("b1").key, entry("c1").key])
+      assert.isUndefined(yield* receive())
+    }))
+
+  test("queues do not see each other", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      yield* turns.create(other)
+      assert.isUndefined(yield* receive(other))
+      assert.isFalse((yield* turns.send(other, entry("a"))).duplicate)
+    }))
+
+  test("is visible again exactly when visibility ends, before what came after it", () =>
+    Effect.gen(function*() {
+      yield* sendAll([entry("a1"), entry("a2")])
+      const first = yield* mustReceive()
+      yield* TestClock.adjust("119999 millis")
+      assert.isUndefined(yield* receive())
+      yield* TestClock.adjust("1 millis")
+      const second = yield* mustReceive()
+      assert.strictEqual(second.key, first.key)
+      assert.strictEqual(second.receiveCount, 2)
+      assert.notStrictEqual(second.receipt, first.receipt)
+    }))
+
+  test("an extension counts from now", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      const { receipt } = yield* mustReceive()
+      yield* TestClock.adjust("100 seconds")
+      yield* turns.extend(queue, receipt, Duration.seconds(120))
+      yield* TestClock.adjust("119999 millis")
+      assert.isUndefined(yield* receive())
+      yield* TestClock.adjust("1 millis")
+      assert.isDefined(yield* receive())
+    }))
+
+  test("an extension to nothing shows the message at once", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      const { receipt } = yield* mustReceive()
+      yield* turns.extend(queue, receipt, Duration.zero)
+      assert.strictEqual((yield* mustReceive()).receiveCount, 2)
+    }))
+
+  test("one receive holds a message 12 hours at most", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      const { receipt } = yield* mustReceive()
+      for (let hour = 0; hour < 11; hour++) {
+        yield* turns.extend(queue, receipt, Duration.hours(2))
+        yield* TestClock.adjust("1 hour")
+      }
+      yield* turns.extend(queue, receipt, Duration.hours(2))
+      yield* TestClock.adjust("3599999 millis")
+      assert.isUndefined(yield* receive())
+      yield* TestClock.adjust("1 millis")
+      assert.isDefined(yield* receive())
+    }))
+
+  test("a receipt ends with its visibility, with a later receive, and with the message", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      const old = yield* mustReceive()
+      yield* TestClock.adjust("120 seconds")
+      const expired = [
+        turns.extend(queue, old.receipt, Duration.seconds(1)),
+        turns.delete(queue, old.receipt)
+      ].map((effect) => Effect.flip(effect))
+      for (const effect of expired) assert.strictEqual((yield* effect)._tag, "ReceiptExpired")
+      const young = yield* mustReceive()
+      for (const effect of expired) assert.strictEqual((yield* effect)._tag, "ReceiptExpired")
+      yield* turns.delete(queue, young.receipt)
+      const gone = yield* Effect.flip(turns.delete(queue, young.receipt))
+      assert.strictEqual(gone._tag, "ReceiptExpired")
+    }))
+
+  test("a key is a duplicate for five minutes after it was first sent, even once deleted", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      assert.isTrue((yield* turns.send(queue, { ...entry("a"), body: "again" })).duplicate)
+      const received = yield* mustReceive()
+      assert.strictEqual(received.body, "body of a")
+      yield* turns.delete(queue, received.receipt)
+      yield* TestClock.adjust("299999 millis")
+      assert.isTrue((yield* turns.send(queue, entry("a"))).duplicate)
+      assert.isUndefined(yield* receive())
+      yield* TestClock.adjust("1 millis")
+      assert.isFalse((yield* turns.send(queue, entry("a"))).duplicate)
+      assert.isDefined(yield* receive())
+    }))
+
+  test("is dead at the sixth receive, which frees its group", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1"), entry("a2")])
+      for (let count = 1; count <= 5; count++) {
+        assert.strictEqual((yield* mustReceive()).receiveCount, count)
+        assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
+        yield* TestClock.adjust("120 seconds")
+      }
+      assert.strictEqual((yield* mustReceive()).key, entry("a2").key)
+      assert.deepStrictEqual(yield* turns.deadLetters(queue), [
+        { ...entry("a1"), receiveCount: 5, deadAt: 600_000, noticed: false }
+      ])
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 1, dead: 1 })
+      yield* turns.markNoticed(queue, entry("a1").key)
+      assert.isTrue((yield* turns.deadLetters(queue))[0]?.noticed)
+    }))
+
+  test("redrive puts a dead message back at the end, counted from zero", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1")])
+      for (let count = 1; count <= 5; count++) {
+        yield* mustReceive()
+        yield* TestClock.adjust("120 seconds")
+      }
+      assert.isUndefined(yield* receive())
+      yield* turns.send(queue, entry("a2"))
+      assert.isTrue(yield* turns.redrive(queue, entry("a1").key))
+      assert.isFalse(yield* turns.redrive(queue, entry("a1").key))
+      assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
+      const first = yield* mustReceive()
+      assert.strictEqual(first.key, entry("a2").key)
+      yield* turns.delete(queue, first.receipt)
+      const second = yield* mustReceive()
+      assert.deepStrictEqual([second.key, second.receiveCount], [entry("a1").key, 1])
+    }))
+
+  test("replaces a waiting message, not one in flight", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1"), entry("a2")])
+      const first = yield* mustReceive()
+      assert.strictEqual(yield* turns.replace(queue, entry("a1").key, "new"), "in-flight")
+      assert.strictEqual(yield* turns.replace(queue, entry("a2").key, "new"), "replaced")
+      assert.strictEqual(yield* turns.replace(queue, entry("a3").key, "new"), "absent")
+      yield* turns.delete(queue, first.receipt)
+      assert.strictEqual(yield* turns.replace(queue, entry("a1").key, "new"), "absent")
+      const second = yield* mustReceive()
+      assert.deepStrictEqual([first.body, second.body], ["body of a1", "new"])
+    }))
+
+  test("withdraws a waiting message, not one in flight; its key stays a duplicate", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1"), entry("a2"), entry("a3")])
+      const first = yield* mustReceive()
+      assert.strictEqual(yield* turns.withdraw(queue, entry("a1").key), "in-flight")
+      assert.strictEqual(yield* turns.withdraw(queue, entry("a2").key), "withdrawn")
+      assert.strictEqual(yield* turns.withdraw(queue, entry("a2").key), "absent")
+      assert.isTrue((yield* turns.send(queue, entry("a2"))).duplicate)
+      yield* turns.delete(queue, first.receipt)
+      assert.strictEqual((yield* mustReceive()).key, entry("a3").key)
+    }))
+
+  test("withdrawing the first of a group lets the next one through", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1"), entry("a2")])
+      assert.strictEqual(yield* turns.withdraw(queue, entry("a1").key), "withdrawn")
+      assert.strictEqual((yield* mustReceive()).key, entry("a2").key)
+    }))
+
+  test("shows what waits, oldest first, and counts", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1", "a"), entry("b1", "b"), entry("a2", "a"), entry("b2", "b")])
+      yield* mustReceive()
+      assert.deepStrictEqual(yield* turns.peek(queue, 2), [entry("b1", "b"), entry("a2", "a")])
+      assert.deepStrictEqual(yield* turns.peek(queue, 0), [])
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 3, inFlight: 1, dead: 0 })
+      yield* TestClock.adjust("120 seconds")
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 4, inFlight: 0, dead: 0 })
+    }))
+
+  test("a receive that waits is woken by a send", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([])
+      const waiting = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }), {
+        startImmediately: true
+      })
+      yield* turns.send(queue, entry("a"))
+      assert.strictEqual((yield* Fiber.join(waiting))?.key, entry("a").key)
+    }))
+
+  test("a receive that waits ends with none, and takes what becomes visible meanwhile", () =>
+    Effect.gen(function*() {
+      yield* sendAll([entry("a")])
+      const none = yield* Effect.forkChild(receive(other, { ...now, wait: Duration.seconds(3) }).pipe(Effect.flip))
+      assert.strictEqual((yield* Fiber.join(none))._tag, "QueueMissing")
+      yield* mustReceive()
+      yield* TestClock.adjust("115 seconds")
+      const waiting = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(waiting))?.receiveCount, 2)
+      const empty = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }))
+      yield* TestClock.adjust("20 seconds")
+      assert.isUndefined(yield* Fiber.join(empty))
+    }))
+
+  test("creation and destruction are idempotent; a queue that is gone is missing", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      yield* turns.create(queue)
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 1, inFlight: 0, dead: 0 })
+      yield* turns.destroy(queue)
+      yield* turns.destroy(queue)
+      assert.strictEqual((yield* Effect.flip(turns.send(queue, entry("b"))))._tag, "QueueMissing")
+      assert.strictEqual((yield* Effect.flip(turns.receive(queue, now)))._tag, "QueueMissing")
+      assert.strictEqual(yield* turns.replace(queue, entry("a").key, "new"), "absent")
+      assert.strictEqual(yield* turns.withdraw(queue, entry("a").key), "absent")
+      assert.deepStrictEqual(yield* turns.peek(queue, 10), [])
+      yield* turns.create(queue)
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 0 })
+      assert.isFalse((yield* turns.send(queue, entry("a"))).duplicate)
+    }))
+
+  test("refuses a body that SQS would refuse, counted in bytes, and stores nothing", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([])
+      const exact = "é".repeat(turnQueueLimits.maxBodyBytes / 2)
+      const refused = yield* Effect.flip(turns.send(queue, { ...entry("a"), body: `${exact}x` }))
+      assert.strictEqual(refused._tag === "StoreError" ? refused.reason : refused._tag, "TooLarge")
+      assert.isFalse((yield* turns.send(queue, { ...entry("a"), body: exact })).duplicate)
+      const again = yield* Effect.flip(turns.replace(queue, entry("a").key, `${exact}x`))
+      assert.strictEqual(again.reason, "TooLarge")
+      assert.strictEqual((yield* mustReceive()).body, exact)
+    }))
+}
