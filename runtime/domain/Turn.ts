@@ -134,6 +134,15 @@ export const TurnRow = Schema.Struct({
   session: Schema.optionalKey(SessionId),
   /** True when the run of this attempt resumes an existing session. */
   resumed: Schema.Boolean,
+  /**
+   * What this attempt tells the agent: the person's message, or to go on with what it was doing when it was interrupted.
+   * Absent before the first attempt.
+   */
+  says: Schema.optionalKey(Schema.Literals(["message", "continue"])),
+  /** Attempts that ended without a `result` after the agent may have begun to act; the second one parks the turn. */
+  crashes: Schema.optionalKey(Schema.Int),
+  /** The conversation that the turn was to continue is gone; this run began a fresh one and the thread is told so. */
+  sessionLost: Schema.optionalKey(Schema.Boolean),
   /** Absolute directory of this attempt: stdout, stderr, settings. */
   runDir: Schema.optionalKey(Schema.String),
   process: Schema.optionalKey(ProcessMark),

@@ -78,6 +78,16 @@ export class Agent extends Context.Service<Agent, {
   }) => Effect.Effect<Option.Option<AgentOutcome>>
   /** True when the session's conversation is on disk, so that `resume` can find it. */
   readonly sessionExists: (session: SessionId) => Effect.Effect<boolean>
+  /**
+   * After `recover`: whether the run's message reached the session's conversation, so that the agent may have acted on
+   * it. False only when that is certain; then, and only then, the message may be sent again. Without this method, or
+   * with `true`, an interrupted run is continued and its message is never repeated.
+   */
+  readonly messageReceived?: (run: {
+    readonly session: SessionId
+    readonly runDir: string
+    readonly messageUuid: string
+  }) => Effect.Effect<boolean>
   /** Whether runs are jailed, and how; `detail` is what status shows. */
   readonly confinement: Effect.Effect<{ readonly confined: boolean; readonly detail: string }>
 }>()("km/runtime/ports/Agent") {}

@@ -59,6 +59,16 @@ export interface OriginHandler {
     row: TurnRow,
     shown: ReadonlyArray<ShownPart>
   ) => Effect.Effect<ReadonlyArray<ShownPart>, Undeliverable>
+  /**
+   * Says one line in the thread beside the outcome, such as that a fresh session was begun. Its idempotency key is
+   * `{turn key}/{step}/0`.
+   */
+  readonly notice?: (row: TurnRow, step: string, text: string) => Effect.Effect<void>
+  /**
+   * A parked turn runs again as `row`: edits the parked turn's notice (`parked.shown`) to say so. Its idempotency key is
+   * `{row key}/replay/0`.
+   */
+  readonly replaying?: (parked: TurnRow, row: TurnRow) => Effect.Effect<void>
   /** Remembers the thread's session. */
   readonly remember: (row: TurnRow) => Effect.Effect<void>
   /** The final mark (✅ ❌ 🛑), then ⏳ away. */

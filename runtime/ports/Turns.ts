@@ -7,8 +7,27 @@ import type { GroupId, TurnKey } from "../domain/Ids.ts"
 import type { TurnRequest, TurnRow } from "../domain/Turn.ts"
 import type { StoreError } from "./StoreError.ts"
 
+/**
+ * Whether new messages may be taken. `full`: the ledger's disk has no space; `corrupt`: it cannot be read, a person must
+ * look and nothing is changed meanwhile; `stopping`: the runtime drains. `since` is Unix milliseconds and the same for
+ * as long as the state lasts, so that one notice can be given per spell.
+ */
+export interface TurnsHealth {
+  readonly state: "ok" | "full" | "unavailable" | "corrupt" | "stopping"
+  readonly since: number
+  /** One sentence for a person: what is wrong and what to do. Empty when `ok`. */
+  readonly detail: string
+  /** Turns not settled. */
+  readonly open: number
+  /** Turns whose agent runs now. */
+  readonly running: number
+}
+
 export class Turns extends Context.Service<Turns, {
-  /** Waits for a free slot (profile's limit of concurrent threads). Release by closing the scope. */
+  /**
+   * Waits for a free slot (profile's limit of concurrent threads), also while the ledger cannot be written and while
+   * the runtime stops. Hold it from before the receive until the turn is settled. Release by closing the scope.
+   */
   readonly slot: Effect.Effect<void, never, Scope.Scope>
   /**
    * Writes the row down and runs the turn in the pipeline. `settled`: an earlier delivery is over, delete this one.
@@ -25,6 +44,8 @@ export class Turns extends Context.Service<Turns, {
     target: { readonly turn?: TurnKey; readonly group?: GroupId },
     by: string
   ) => Effect.Effect<boolean, StoreError>
+  /** Asked before a receive, for readiness and for `km status`. */
+  readonly health: Effect.Effect<TurnsHealth>
   /** Every state change from now on, for status and telemetry. */
   readonly changes: Effect.Effect<PubSub.Subscription<TurnRow>, never, Scope.Scope>
 }>()("km/runtime/ports/Turns") {}

@@ -1,0 +1,42 @@
+/**
+ * What the thread is told when a turn ends, as Markdown: one wording for every origin, so that a failure reads the same
+ * in Slack, in mail and in `km status`.
+ */
+import type { TurnRow } from "./Turn.ts"
+
+/** A name as plain words: no markup, no mention, one line, at most 80 characters. */
+const plain = (name: string): string => name.replace(/[^\p{L}\p{N} .,@'-]/gu, "").trim().slice(0, 80) || "someone"
+
+const minutes = (millis: number): string =>
+  millis < 120_000 ? `${Math.round(millis / 1_000)} seconds` : `${Math.round(millis / 60_000)} minutes`
+
+const sentence = (text: string): string => {
+  const trimmed = text.trim()
+  return trimmed === "" || /[.!?`)]$/.test(trimmed) ? trimmed : `${trimmed}.`
+}
+
+/**
+ * The visible outcome of a row from `answered` on: the answer itself, or what happened and what to do next. Empty for an
+ * answer without text. Already redacted, because the row is.
+ */
+export const outcomeText = (row: TurnRow): string => {
+  const outcome = row.outcome
+  switch (outcome?._tag) {
+    case "Answered":
+      return outcome.text
+    case "Failed":
+      return `**${row.result === "parked" ? "Parked" : "Failed"}.** ${sentence(outcome.reason)} ${
+        sentence(outcome.remedy)
+      } (${outcome.code})`
+    case "Cancelled":
+      return `**Stopped** by ${plain(outcome.by)}. What the agent did until then stays; write here to go on.`
+    case "TimedOut":
+      return `**Timed out** after ${minutes(outcome.afterMillis)}: the agent was still working and was ended. ` +
+        "What it did until then stays; write here to go on, ask for less at once, or raise `spec.agent.turnTimeout`. " +
+        "(KM-TRN-002)"
+    case "Crashed":
+    case "SessionLost":
+    case undefined:
+      return "**Failed.** The agent ended without an answer. Check what it changed, then ask again. (KM-TRN-003)"
+  }
+}
