@@ -1,6 +1,6 @@
 /**
  * `make bench [AREA=name]`: runs each `*.bench.ts` in a process of its own, one after the other, prints the figures and
- * writes them to `results/latest.json` with the machine, the versions and the date beside them.
+ * writes them to `results/latest.json`, with machine, versions and date in `results/latest.conditions.json`.
  */
 import { spawnSync } from "node:child_process"
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
@@ -57,21 +57,20 @@ const parent = (area: string | undefined): void => {
       print(`  ${row.name}: ${format(row.value)} ${row.unit}${spread}${versus}${verdict}`)
     }
   }
-  const results = path.join(here, "results", area === undefined ? "latest.json" : `${area}.json`)
+  const name = area ?? "latest"
+  const results = path.join(here, "results")
   const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
-  const report = {
+  const conditions = {
     date: new Date().toISOString(),
     machine: { cpu: os.cpus()[0]?.model, cores: os.cpus().length, memoryGiB: Math.round(os.totalmem() / 2 ** 30) },
-    versions: { km: version, node: process.version, platform: `${os.platform()} ${os.release()}` },
-    rows
+    versions: { km: version, node: process.version, platform: `${os.platform()} ${os.release()}` }
   }
-  writeFileSync(`${results}.part`, `${JSON.stringify(report, null, 2)}\n`)
-  renameSync(`${results}.part`, results)
-  print(
-    `${rows.filter((row) => row.ok).length} of ${rows.length} figures reach their target; ${
-      path.relative(root, results)
-    }`
-  )
+  for (const [file, content] of [[`${name}.json`, rows], [`${name}.conditions.json`, conditions]] as const) {
+    writeFileSync(path.join(results, `${file}.part`), `${JSON.stringify(content, null, 2)}\n`)
+    renameSync(path.join(results, `${file}.part`), path.join(results, file))
+  }
+  const reached = rows.filter((row) => row.ok).length
+  print(`${reached} of ${rows.length} figures reach their target; see test/bench/results/${name}.json`)
   if (broken.length > 0) {
     print(`did not finish: ${broken.join(", ")}`)
     process.exit(1)
