@@ -5,99 +5,165 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** A key that may be left out; `value` is what it then is. */
-const withDefault = <S extends Schema.Top & { readonly Encoded: unknown }>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+/** A key that may be left out; `value` is what it then is. `description` is what an editor shows. */
+const key = <S extends Schema.Top>(schema: S, value: S["Rebuild"]["Encoded"], description: string) =>
+  schema.annotate({ description, default: value }).pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 
-/** `{number}{s|m|h|d}`, such as `90s`, `30m`, `8h`, `2d`. `0` means off where a key says so. */
-export const DurationText = Schema.String.check(
-  Schema.isPattern(/^(0|[1-9]\d{0,8}[smhd])$/, { message: "a duration such as 30s, 15m, 8h or 2d" })
-)
+/** A group of keys, each of which has a default. */
+const group = <S extends Schema.Top>(schema: S, description: string) =>
+  schema.annotate({ description }).pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 
-/** Milliseconds of a `DurationText`. */
-export const durationMillis = (text: string): number => {
+const durationText = "a duration such as 30s, 15m, 8h or 2d"
+
+/**
+ * `{number}{s|m|h|d}`, such as `90s`, `30m`, `8h`, `2d`; `0`, with or without quotes, means off where a key says so.
+ * Six digits keep every duration within what a JavaScript date can add (999,999 days).
+ */
+export const DurationText = Schema.Union([
+  Schema.String.check(Schema.isPattern(/^(0|[1-9][0-9]{0,5}[smhd])$/u, { expected: durationText })),
+  Schema.Literal(0)
+]).annotate({ expected: durationText })
+export type DurationText = typeof DurationText.Type
+
+/** Milliseconds of a `DurationText`; 0 for `0`. */
+export const durationMillis = (duration: DurationText): number => {
+  const text = String(duration)
   const unit = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[text.slice(-1)]
   return unit === undefined ? 0 : Number(text.slice(0, -1)) * unit
 }
 
+/** Slack's own channel ids; direct messages (`D…`) carry no sandbox. */
+export const channelIdPattern = /^[CG][A-Z0-9]{2,20}$/u
+
+const EmailAddress = Schema.String.check(
+  Schema.isPattern(/^[^@\s]+@[^@\s]+\.[^@\s]+$/u, { expected: "an email address" })
+)
+const SlackUser = Schema.String.check(
+  Schema.isPattern(/^[UW][A-Z0-9]{2,20}$/u, { expected: "a Slack user id such as U012AB3CD" })
+)
+
 export const AgentSpec = Schema.Struct({
-  kind: withDefault(Schema.Literals(["claude"]), "claude"),
-  permissions: withDefault(Schema.Literals(["bypass", "default"]), "bypass"),
-  /** A model name the CLI knows, or `default`. */
-  model: withDefault(Schema.String, "default"),
-  /** At most 11 h: SQS holds a message 12 h at most (AWS SQS quotas). */
-  turnTimeout: withDefault(DurationText, "30m"),
-  /** True lets a repository's own `.claude` settings take part; they can silence hooks. */
-  trustRepoSettings: withDefault(Schema.Boolean, false),
-  /** US dollars a sandbox may spend on the model in its life; 0 means no limit. */
-  budgetUsd: withDefault(Schema.Finite, 0)
+  kind: key(Schema.Literals(["claude"]), "claude", "Which coding agent runs."),
+  permissions: key(
+    Schema.Literals(["bypass", "default"]),
+    "bypass",
+    "bypass: the agent may use every tool; the jail is what confines it."
+  ),
+  model: key(Schema.String, "default", "A model name that the agent's CLI knows, or default."),
+  turnTimeout: key(
+    DurationText,
+    "30m",
+    "A turn that runs longer is ended. At most 11h: SQS holds a message 12 hours at most."
+  ),
+  trustRepoSettings: key(
+    Schema.Boolean,
+    false,
+    "true lets a repository's own .claude settings take part; they can silence hooks."
+  ),
+  budgetUsd: key(
+    Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
+    0,
+    "US dollars the sandbox may spend on the model in its life; 0 means no limit."
+  )
 })
 
 export const LifecycleSpec = Schema.Struct({
-  /** 0 means it lives until destroyed. */
-  ttl: withDefault(DurationText, "8h"),
-  /** 0 means never. */
-  idleTimeout: withDefault(DurationText, "1h")
+  ttl: key(DurationText, "8h", "The sandbox is destroyed after this time; 0 means it lives until destroyed."),
+  idleTimeout: key(DurationText, "1h", "The sandbox is destroyed after this time without a turn; 0 means never.")
 })
 
 export const CliSpec = Schema.Struct({
-  notifyEmailEnabled: withDefault(Schema.Boolean, true),
-  notifySlackEnabled: withDefault(Schema.Boolean, false),
-  notifySlackPerSandbox: withDefault(Schema.Boolean, false),
-  notifySlackChannelOverride: withDefault(Schema.String, ""),
-  notifySlackInboundEnabled: withDefault(Schema.Boolean, false),
-  notifySlackTranscriptEnabled: withDefault(Schema.Boolean, false),
-  slackArchiveOnDestroy: withDefault(Schema.Boolean, true),
-  /** Only messages that mention the bot start a turn; replies in an engaged thread always do. */
-  notifySlackInboundMentionOnly: withDefault(Schema.Boolean, false),
-  /** Slack ids of outsiders who may drive the agent, beside members of our own team. */
-  notifySlackInboundAllow: withDefault(Schema.Array(Schema.String), []),
-  notifySlackInviteEmails: withDefault(Schema.Array(Schema.String), []),
-  notifySlackPrivate: withDefault(Schema.Boolean, false),
-  notifyOnPermission: withDefault(Schema.Boolean, false),
-  /** Threads whose turns run at the same time, 1 to 16. */
-  slackMaxConcurrentThreads: withDefault(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 })), 2),
-  /** What happens to a message that arrives while its thread's turn runs. */
-  slackBusyPolicy: withDefault(Schema.Literals(["queue"]), "queue")
+  notifyEmailEnabled: key(Schema.Boolean, true, "Email path; alone or beside Slack."),
+  notifySlackEnabled: key(Schema.Boolean, false, "Master switch for Slack delivery."),
+  notifySlackPerSandbox: key(
+    Schema.Boolean,
+    false,
+    "A channel #sb-{alias or id} of its own; archived at destroy unless slackArchiveOnDestroy is false."
+  ),
+  notifySlackChannelOverride: key(
+    Schema.String,
+    "",
+    "Pin to a channel id (C… or G…); excludes notifySlackPerSandbox."
+  ),
+  notifySlackInboundEnabled: key(Schema.Boolean, false, "Chat messages become agent turns."),
+  notifySlackTranscriptEnabled: key(Schema.Boolean, false, "Turns are shown live and the session is attached."),
+  slackArchiveOnDestroy: key(Schema.Boolean, true, "Archive the sandbox's own channel when it is destroyed."),
+  notifySlackInboundMentionOnly: key(
+    Schema.Boolean,
+    false,
+    "Only messages that mention the bot start a turn; replies in an engaged thread always do."
+  ),
+  notifySlackInboundAllow: key(
+    Schema.Array(SlackUser),
+    [],
+    "Slack ids of outsiders who may drive the agent, beside members of our own team."
+  ),
+  notifySlackInviteEmails: key(Schema.Array(EmailAddress), [], "Invited to the sandbox's channel at create."),
+  notifySlackPrivate: key(Schema.Boolean, false, "Make the sandbox's own channel private."),
+  notifyOnPermission: key(Schema.Boolean, false, "Tell the channel when the agent waits for a permission."),
+  slackMaxConcurrentThreads: key(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 })),
+    2,
+    "Threads whose turns run at the same time, 1 to 16."
+  ),
+  slackBusyPolicy: key(
+    Schema.Literals(["queue"]),
+    "queue",
+    "What happens to a message that arrives while its thread's turn runs."
+  )
 })
 
 export const SourceAccessSpec = Schema.Struct({
-  mode: withDefault(Schema.Literals(["allowlist", "audit", "none"]), "none"),
-  github: withDefault(
+  mode: key(Schema.Literals(["allowlist", "audit", "none"]), "none", "How GitHub access is decided."),
+  github: group(
     Schema.Struct({
-      allowedRepos: withDefault(Schema.Array(Schema.String), []),
-      allowedRefs: withDefault(Schema.Array(Schema.String), [])
+      allowedRepos: key(Schema.Array(Schema.String), [], "owner/repo or owner/*; never a bare *."),
+      allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only.")
     }),
-    {}
+    "What the agent may reach on GitHub."
   )
 })
 
 export const EmailSpec = Schema.Struct({
-  signing: withDefault(Schema.Literals(["required", "optional", "off"]), "required"),
-  verifyInbound: withDefault(Schema.Literals(["required", "optional", "off"]), "required"),
-  encryption: withDefault(Schema.Literals(["required", "optional", "off"]), "optional"),
-  allowedSenders: withDefault(Schema.Array(Schema.String), ["install"]),
-  onReceive: withDefault(Schema.Literals(["notify", "turn"]), "notify")
+  signing: key(Schema.Literals(["required", "optional", "off"]), "required", "Sign outgoing mail."),
+  verifyInbound: key(Schema.Literals(["required", "optional", "off"]), "required", "Verify incoming mail."),
+  encryption: key(Schema.Literals(["required", "optional", "off"]), "optional", "Encrypt mail between sandboxes."),
+  allowedSenders: key(
+    Schema.Array(Schema.String),
+    ["install"],
+    "Ids, aliases, globs, *@domain, self, or install (every verified sandbox of the install)."
+  ),
+  onReceive: key(Schema.Literals(["notify", "turn"]), "notify", "What a verified mail does.")
 })
 
 export const ProfileSpec = Schema.Struct({
-  agent: withDefault(AgentSpec, {}),
-  lifecycle: withDefault(LifecycleSpec, {}),
-  cli: withDefault(CliSpec, {}),
-  sourceAccess: withDefault(SourceAccessSpec, {}),
-  email: withDefault(EmailSpec, {})
+  agent: group(AgentSpec, "The coding agent."),
+  lifecycle: group(LifecycleSpec, "How long the sandbox lives."),
+  cli: group(CliSpec, "Notifications and chat."),
+  sourceAccess: group(SourceAccessSpec, "Access to source code."),
+  email: group(EmailSpec, "Mail between agents.")
 })
 
 export const Profile = Schema.Struct({
   apiVersion: Schema.Literal("klankermaker.ai/v1"),
   kind: Schema.Literal("SandboxProfile"),
   metadata: Schema.Struct({
-    name: Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/)),
-    /** Start of the sandbox ids made from it. */
-    prefix: withDefault(Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9]{0,11}$/)), "sb"),
-    description: withDefault(Schema.String, "")
+    name: Schema.String.check(
+      Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/u, {
+        expected: "a name of a-z, 0-9 and -, starting with a letter, at most 40 characters"
+      })
+    ),
+    prefix: key(
+      Schema.String.check(
+        Schema.isPattern(/^[a-z][a-z0-9]{0,11}$/u, {
+          expected: "a prefix of a-z and 0-9, starting with a letter, at most 12 characters"
+        })
+      ),
+      "sb",
+      "Start of the sandbox ids made from this profile."
+    ),
+    description: key(Schema.String, "", "For people.")
   }),
-  /** Paths of parent profiles, relative to this file, applied in order; resolved before decoding. */
-  spec: withDefault(ProfileSpec, {})
+  spec: group(ProfileSpec, "What the sandbox may do.")
 })
 export type Profile = typeof Profile.Type
