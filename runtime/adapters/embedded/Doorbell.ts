@@ -1,0 +1,100 @@
+/**
+ * Wake-ups between the processes of one machine: a file per topic, touched by who has something to say, and one
+ * directory watcher per process. A lost ring costs at most one `lookAgain`; nobody polls busily.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { type Bell, makeBell } from "../../ports/Bell.ts"
+import { errorCode, privateFileMode } from "./PrivateFiles.ts"
+
+/** Readers that wait look anyway after this long (DESIGN §4). */
+export const lookAgain = Duration.seconds(5)
+
+/** Lower-case letters, digits and dashes; it names a file. */
+const topicPattern = /^[a-z0-9][a-z0-9-]{0,79}$/
+
+/** Creates or touches the topic's file: either one wakes the watchers of its directory. */
+const touch = (file: string): void => {
+  const now = new Date()
+  try {
+    fs.utimesSync(file, now, now)
+  } catch (cause) {
+    if (errorCode(cause) !== "ENOENT") throw cause
+    fs.closeSync(fs.openSync(file, "a", privateFileMode))
+  }
+}
+
+export class Doorbell extends Context.Service<Doorbell, {
+  /** The bell of a topic: rung by this process at once, by others through the file system. */
+  readonly topic: (name: string) => Bell
+  /** Removes the topic's file; who still waits is woken. */
+  readonly forget: (name: string) => Effect.Effect<void>
+}>()("km/runtime/adapters/embedded/Doorbell") {
+  /** Without a watcher (the system has too few) rings still arrive within this process, others within 5 s. */
+  static readonly layer = (directory: string): Layer.Layer<Doorbell> =>
+    Layer.effect(
+      Doorbell,
+      Effect.gen(function*() {
+        const bells = new Map<string, Bell>()
+        const untouched = new Set<string>()
+        const pending = makeBell()
+        const bellOf = (name: string): Bell => {
+          const bell = bells.get(name) ?? makeBell()
+          bells.set(name, bell)
+          return bell
+        }
+
+        const watch = Effect.try(() => {
+          const watcher = fs.watch(directory, { persistent: false }, (_event, name) => {
+            if (name !== null) bells.get(name)?.ring()
+          })
+          watcher.on("error", () => watcher.close())
+          return watcher
+        })
+        yield* Effect.acquireRelease(watch, (watcher) => Effect.sync(() => watcher.close())).pipe(
+          Effect.catch((error) => Effect.logWarning("the doorbell cannot watch; others are heard within 5 s", error))
+        )
+
+        // Many rings of one batch of writes touch each file once.
+        const touchPending = Effect.try(() => {
+          const names = [...untouched]
+          untouched.clear()
+          for (const name of names) touch(path.join(directory, name))
+        })
+        const loop: Effect.Effect<void> = Effect.suspend(() => {
+          const count = pending.count()
+          return touchPending.pipe(
+            Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error)),
+            Effect.andThen(pending.wait(count, Duration.infinity))
+          )
+        })
+        yield* Effect.forkScoped(Effect.forever(loop))
+
+        return Doorbell.of({
+          topic: (name) => {
+            if (!topicPattern.test(name)) throw new Error(`${name} cannot name a doorbell`)
+            const bell = bellOf(name)
+            return {
+              ...bell,
+              ring: () => {
+                bell.ring()
+                untouched.add(name)
+                pending.ring()
+              }
+            }
+          },
+          forget: (name) =>
+            Effect.sync(() => {
+              bells.get(name)?.ring()
+              bells.delete(name)
+              untouched.delete(name)
+              fs.rmSync(path.join(directory, name), { force: true })
+            })
+        })
+      })
+    )
+}

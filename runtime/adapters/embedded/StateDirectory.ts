@@ -1,0 +1,172 @@
+/** Where the embedded engine keeps everything, and the refusal to work in a place that others can read. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { SandboxId } from "../../domain/Ids.ts"
+import { Install } from "../../domain/Install.ts"
+import { EngineRefused } from "./EngineErrors.ts"
+import { errorCode, makeDirectory, writeFileAtomically } from "./PrivateFiles.ts"
+
+/** Paths of one sandbox; only the first is made by the engine, the rest by who uses them. */
+export interface SandboxPaths {
+  readonly directory: string
+  readonly ledger: string
+  /** `runs/{turn}/{attempt}/`. */
+  readonly runs: string
+  readonly home: string
+  readonly workspace: string
+  /** Sockets and locks. */
+  readonly run: string
+}
+
+export interface StatePaths {
+  readonly root: string
+  readonly install: string
+  readonly database: string
+  readonly bells: string
+  readonly objects: string
+  readonly secrets: string
+  readonly sandboxes: string
+  /** Locks, pid files, `up.json`. */
+  readonly run: string
+  readonly sandbox: (id: SandboxId) => SandboxPaths
+}
+
+export const sandboxPaths = (directory: string): SandboxPaths => ({
+  directory,
+  ledger: path.join(directory, "ledger.db"),
+  runs: path.join(directory, "runs"),
+  home: path.join(directory, "home"),
+  workspace: path.join(directory, "workspace"),
+  run: path.join(directory, "run")
+})
+
+export const statePaths = (root: string): StatePaths => {
+  const sandboxes = path.join(root, "sandboxes")
+  return {
+    root,
+    install: path.join(root, "install.json"),
+    database: path.join(root, "engine.db"),
+    bells: path.join(root, "bells"),
+    objects: path.join(root, "objects"),
+    secrets: path.join(root, "secrets"),
+    sandboxes,
+    run: path.join(root, "run"),
+    sandbox: (id) => sandboxPaths(path.join(sandboxes, id))
+  }
+}
+
+/** `KM_STATE`, else `$XDG_STATE_HOME/km`, else `~/.local/state/km`; made absolute. */
+export const stateRoot: Config.Config<string> = Config.String("KM_STATE").pipe(
+  Config.orElse(() => Config.map(Config.String("XDG_STATE_HOME"), (state) => path.join(state, "km"))),
+  Config.orElse(() => Config.map(Config.String("HOME"), (home) => path.join(home, ".local", "state", "km"))),
+  Config.map((root) => path.resolve(root))
+)
+
+const refuse = (code: EngineRefused["code"], detail: string, remedy: string) =>
+  new EngineRefused({ code, detail, remedy })
+
+/** Why a file or directory may not be trusted, or undefined. A missing one is fine: it is made with the right mode. */
+const mistrust = (file: string, kind: "directory" | "file"): EngineRefused | undefined => {
+  const stat = fs.lstatSync(file, { throwIfNoEntry: false })
+  if (stat === undefined) return undefined
+  const right = kind === "directory" ? stat.isDirectory() : stat.isFile() || stat.isSocket()
+  if (!right) return refuse("KM-ENG-004", `${file} is not a plain ${kind}`, "move it away")
+  const uid = process.getuid?.()
+  if (uid !== undefined && stat.uid !== uid) {
+    return refuse(
+      "KM-ENG-002",
+      `${file} belongs to user ${stat.uid}, this process runs as ${uid}`,
+      "run as its owner, or set KM_STATE to a directory of your own"
+    )
+  }
+  if ((stat.mode & 0o077) === 0) return undefined
+  const mode = (stat.mode & 0o777).toString(8).padStart(4, "0")
+  return kind === "directory"
+    ? refuse("KM-ENG-001", `${file} is open to other users (${mode})`, `run: chmod 700 ${file}`)
+    : refuse("KM-ENG-003", `${file} is open to other users (${mode})`, `run: chmod 600 ${file}`)
+}
+
+/** The entries of a directory; none when it has gone meanwhile. */
+const entriesOf = (directory: string): ReadonlyArray<fs.Dirent> => {
+  try {
+    return fs.readdirSync(directory, { withFileTypes: true })
+  } catch (cause) {
+    if (errorCode(cause) === "ENOENT") return []
+    throw cause
+  }
+}
+
+/** The first thing at or below `directory`, `depth` levels deep, that may not be trusted. */
+export const mistrustTree = (directory: string, depth: number): EngineRefused | undefined => {
+  const bad = mistrust(directory, "directory")
+  if (bad !== undefined || depth === 0) return bad
+  for (const entry of entriesOf(directory)) {
+    const file = path.join(directory, entry.name)
+    const worse = entry.isDirectory() ? mistrustTree(file, depth - 1) : mistrust(file, "file")
+    if (worse !== undefined) return worse
+  }
+  return undefined
+}
+
+/**
+ * The root, what lies directly in it, every sandbox's directory and every secret. Not the inside of a sandbox: its home
+ * and workspace are the agent's to change, and lie below a directory that only we enter.
+ */
+const checkTree = (paths: StatePaths): EngineRefused | undefined =>
+  mistrustTree(paths.root, 1) ?? mistrustTree(paths.run, 1) ?? mistrustTree(paths.secrets, 16)
+    ?? mistrustTree(paths.sandboxes, 1)
+
+/**
+ * Creates what is missing (0700) and refuses a place that another user owns or can enter. Sets the process's umask to
+ * 077, so that files made by libraries are private too.
+ */
+export const openStateDirectory = (root: string): Effect.Effect<StatePaths, EngineRefused> =>
+  Effect.suspend(() => {
+    const paths = statePaths(root)
+    try {
+      process.umask(0o077)
+      for (const directory of [root, paths.bells, paths.objects, paths.secrets, paths.sandboxes, paths.run]) {
+        const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
+        if (stat === undefined) makeDirectory(directory)
+      }
+      const bad = checkTree(paths)
+      return bad === undefined ? Effect.succeed(paths) : Effect.fail(bad)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : "unknown failure"
+      return Effect.fail(
+        refuse("KM-ENG-005", `the state directory ${root} cannot be used: ${why}`, "check its parent, or set KM_STATE")
+      )
+    }
+  })
+
+const InstallJson = Schema.fromJsonString(Install)
+const decodeInstall = Schema.decodeUnknownEffect(InstallJson)
+const encodeInstall = Schema.encodeSync(Schema.fromJsonString(Install))
+
+/** Fails with KM-ENG-006 where nothing was installed, KM-ENG-007 when the file cannot be understood. */
+export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(root: string) {
+  const file = statePaths(root).install
+  const text = yield* Effect.try({
+    try: () => fs.readFileSync(file, "utf8"),
+    catch: (cause) =>
+      errorCode(cause) === "ENOENT"
+        ? refuse("KM-ENG-006", `there is no install in ${root}`, "run `km up`, or set KM_STATE")
+        : refuse("KM-ENG-005", `${file} cannot be read (${errorCode(cause)})`, "check its owner and mode")
+  })
+  return yield* Effect.mapError(
+    decodeInstall(text),
+    (error) => refuse("KM-ENG-007", `${file} cannot be understood: ${error.message}`, "restore it from a backup")
+  )
+})
+
+/** Replaces `install.json` in one step; synced. */
+export const writeInstall = Effect.fn("StateDirectory.writeInstall")(function*(root: string, install: Install) {
+  const file = statePaths(root).install
+  yield* Effect.try({
+    try: () => writeFileAtomically(file, `${encodeInstall(install)}\n`),
+    catch: (cause) => refuse("KM-ENG-005", `${file} cannot be written (${errorCode(cause)})`, "check its directory")
+  })
+})

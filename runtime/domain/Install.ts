@@ -1,0 +1,33 @@
+/** What every process of one install agrees on: who vouches for its keys, where its bridge and its Slack are. */
+import * as Schema from "effect/Schema"
+import { InstallName, TeamId } from "./Ids.ts"
+
+const HttpUrl = Schema.String.check(
+  Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" })
+)
+
+/** Stored as `install.json` in the state directory (embedded engine); no secret is in it. */
+export const Install = Schema.Struct({
+  version: Schema.Literal(1),
+  install: InstallName,
+  /** Base64 of 32 raw bytes; pinned by every reader of certificates. */
+  certifierPublicKey: Schema.String.check(
+    Schema.isPattern(/^[A-Za-z0-9+/]{43}=$/, { message: "the base64 of a 32-byte Ed25519 public key" })
+  ),
+  /** Where the runtimes reach the bridge, without a trailing slash or path. */
+  bridgeUrl: HttpUrl,
+  /** The host name under every bridge signature; a request signed for another one is refused. */
+  bridgeHost: Schema.NonEmptyString,
+  /** `https://slack.com/api/`, or the local workspace's; with a trailing slash. */
+  slackApiUrl: HttpUrl,
+  /** The workspace the app is installed in, once known. */
+  teamId: Schema.optionalKey(TeamId),
+  /** The app's `A…` id, pinned from the first valid event. */
+  appId: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^A[A-Z0-9]{2,20}$/))),
+  /** The bot's own user and bot ids, as `auth.test` says. */
+  botUserId: Schema.optionalKey(Schema.String),
+  botId: Schema.optionalKey(Schema.String),
+  /** True when the workspace is the local one that `km up` starts. */
+  local: Schema.Boolean
+})
+export type Install = typeof Install.Type
