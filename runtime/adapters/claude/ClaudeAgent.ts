@@ -1,0 +1,380 @@
+/**
+ * The `Agent` port for the Claude Code CLI: one process per run, in the jail where there is one, its output in a file,
+ * its end decided from the `result` lines once every process of the run is gone.
+ */
+import type * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type ChildProcess, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { AgentOutcome, type ProcessMark } from "../../domain/Turn.ts"
+import { Agent, type AgentEvent, AgentNotStarted, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
+import { exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
+import * as Budget from "../model/Budget.ts"
+import { ModelDoor } from "../model/ModelDoor.ts"
+import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
+import {
+  argumentsOf,
+  defaultLimits,
+  environmentOf,
+  type LaunchLimits,
+  type LaunchPolicy,
+  pinnedEnvironment,
+  sealSettings
+} from "./Launch.ts"
+import { readLines, tail } from "./LineTail.ts"
+import { noFacts, outcomeOf, outcomeOfResult, type RunFacts, step } from "./Outcome.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+import * as RunFiles from "./RunFiles.ts"
+import * as SessionLock from "./SessionLock.ts"
+import { decodeLine, encodeUserMessage } from "./StreamJson.ts"
+
+export interface ClaudeAgentOptions {
+  /** Absolute path of the CLI; links are followed, and its directory is mounted read-only in the jail. */
+  readonly command: string
+  /** The agent's home: absolute, exists, 0700. Its `.claude` holds the conversations. */
+  readonly home: string
+  /** The agent's working directory: absolute, exists. One per sandbox, always the same. */
+  readonly workspace: string
+  /** Where session locks are kept; made when missing. Never inside `home` or `workspace`. */
+  readonly locks: string
+  /** Where it is kept what the sandbox has spent. Never inside `home` or `workspace`. */
+  readonly spendFile: string
+  readonly policy: LaunchPolicy
+  /** US dollars in the sandbox's life; 0 means no limit. */
+  readonly budgetUsd: number
+  /** `--unconfined` was given: a real model may run without a jail. */
+  readonly unconfinedAccepted: boolean
+  /** Further files and directories that the agent may read, such as Node and `km-hook`. */
+  readonly readOnly: ReadonlyArray<string>
+  /** Directories before the system's own on the agent's PATH. They must be in `readOnly` to be seen in the jail. */
+  readonly path: ReadonlyArray<string>
+  /** Further variables for the agent, from the composition root. Never secrets. */
+  readonly env: Readonly<Record<string, string>>
+  /** The settings of one run (hooks and their token); released when the run's scope closes. */
+  readonly settings: (run: AgentRun) => Effect.Effect<Readonly<Record<string, unknown>>, never, Scope.Scope>
+  readonly limits?: LaunchLimits
+}
+
+/** A run that writes more than this is ended: 1 GiB, thousands of times a long turn. */
+const maxOutputBytes = 1024 * 1024 * 1024
+
+/** Between the polite request and the end of the jail (DESIGN §5). */
+const politeMillis = 3_000
+
+/** Where the jail shows the settings. */
+const settingsInJail = "/run/km/settings.json"
+
+/** Why a run is being ended before its time. */
+type Ending =
+  | { readonly kind: "cancelled"; readonly by: string }
+  | { readonly kind: "timed-out"; readonly afterMillis: number }
+  | { readonly kind: "hopeless" }
+  | { readonly kind: "too-large" }
+
+const notStarted = (error: ErrorCode, detail = ""): AgentNotStarted =>
+  new AgentNotStarted({
+    code: error.code,
+    reason: detail === "" ? error.what : `${error.what}: ${detail}`,
+    remedy: error.remedy
+  })
+
+const endedBy = (ending: Ending, facts: RunFacts, end: Parameters<typeof outcomeOf>[1]): AgentOutcome => {
+  switch (ending.kind) {
+    case "cancelled":
+      return AgentOutcome.cases.Cancelled.make({ by: ending.by })
+    case "timed-out":
+      return AgentOutcome.cases.TimedOut.make({ afterMillis: ending.afterMillis })
+    case "hopeless":
+      return outcomeOf(facts, end)
+    case "too-large": {
+      const { code, remedy, what } = agentErrors.outputTooLarge
+      return AgentOutcome.cases.Failed.make({ code, reason: what, remedy })
+    }
+  }
+}
+
+interface Spawned {
+  readonly mark: ProcessMark
+  /** How it ended, in words. */
+  readonly exit: Effect.Effect<string>
+}
+
+const spawnRun = (
+  program: string,
+  args: ReadonlyArray<string>,
+  options: { readonly cwd: string; readonly env: Readonly<Record<string, string>>; readonly fds: RunFiles.Descriptors }
+): Effect.Effect<Spawned, AgentNotStarted> =>
+  Effect.callback((resume) => {
+    const exit = Deferred.makeUnsafe<string>()
+    let child: ChildProcess
+    try {
+      child = spawn(program, args, {
+        cwd: options.cwd,
+        env: options.env,
+        // Its own session: a Ctrl-C in the operator's terminal is for the runtime, which drains its turns.
+        detached: true,
+        stdio: [options.fds.stdin, options.fds.stdout, options.fds.stderr, options.fds.jail]
+      })
+    } catch (error) {
+      return resume(Effect.fail(notStarted(agentErrors.notStarted, String(error))))
+    } finally {
+      RunFiles.closeDescriptors(options.fds)
+    }
+    child.once("error", (error) => {
+      resume(Effect.fail(
+        notStarted(
+          "code" in error && error.code === "ENOENT" ? agentErrors.notInstalled : agentErrors.notStarted,
+          error.message
+        )
+      ))
+    })
+    child.once("exit", (code, signal) => {
+      Deferred.doneUnsafe(exit, Effect.succeed(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    })
+    if (child.pid !== undefined) {
+      resume(Effect.succeed({ mark: ProcessTree.markOf(child.pid), exit: Deferred.await(exit) }))
+    }
+  })
+
+const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions) {
+  const jail = yield* Jail
+  const door = yield* ModelDoor
+  const budget = yield* Budget.file(options.spendFile, options.budgetUsd)
+  const limits = options.limits ?? defaultLimits
+  const isRoot = process.getuid?.() === 0
+
+  const locateCli = Effect.try({
+    try: () => {
+      const real = Fs.realpathSync(options.command)
+      Fs.accessSync(real, Fs.constants.X_OK)
+      return real
+    },
+    catch: () => notStarted(agentErrors.notInstalled, options.command)
+  })
+
+  const refuseUnconfined = Effect.suspend(() =>
+    Option.isNone(jail.program) && options.policy.permissions === "bypass" && !door.scripted &&
+      !options.unconfinedAccepted
+      ? Effect.fail(notStarted(agentErrors.unconfinedRefused, jail.detail))
+      : Effect.void
+  )
+
+  const refuseSpent = Effect.gen(function*() {
+    if (!(yield* budget.exhausted)) return
+    const spent = yield* budget.spentUsd
+    return yield* notStarted(agentErrors.budget, `$${spent.toFixed(2)} of $${budget.limitUsd.toFixed(2)}`)
+  })
+
+  /** The program and its arguments, in the jail where there is one. */
+  const commandLine = (run: AgentRun, cli: string, files: RunFiles.RunFiles) =>
+    Effect.gen(function*() {
+      const inside = argumentsOf(run, options.policy, Option.isSome(jail.program) ? settingsInJail : files.settings)
+      if (Option.isNone(jail.program)) return { program: cli, args: inside }
+      const view = {
+        writable: [options.home, options.workspace],
+        readOnly: [Path.dirname(cli), ...options.readOnly],
+        files: [[files.settings, settingsInJail]] as const,
+        cwd: options.workspace,
+        hostname: "sandbox"
+      }
+      const exposed = exposes([...view.writable, ...view.readOnly], [run.runDir, options.locks, options.spendFile])
+      if (Option.isSome(exposed)) {
+        return yield* notStarted(
+          agentErrors.notStarted,
+          `the jail would show the agent our own files in ${exposed.value}`
+        )
+      }
+      return { program: jail.program.value, args: [...jailArguments(view, Option.some(3)), cli, ...inside] }
+    })
+
+  /** Ends every process of a run and says whether all are gone. */
+  const endAll = Effect.fnUntraced(
+    function*(marker: string, files: RunFiles.RunFiles, mark: Option.Option<ProcessMark>) {
+      const first = Option.flatMap(RunFiles.jailPid(files), ProcessTree.findMark)
+      if (Option.isSome(mark)) yield* ProcessTree.awaitGone(mark.value, true)
+      // The kernel takes the jail's processes down with its first one; without a jail the marker finds the tools.
+      if (Option.isSome(first) && ProcessTree.marked(marker).includes(first.value.pid)) {
+        yield* ProcessTree.awaitGone(first.value, true)
+      }
+      const gone = yield* ProcessTree.endMarked(marker)
+      if (!gone) {
+        yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
+      }
+    }
+  )
+
+  /** The CLI itself: in the jail the signal would end bubblewrap, which passes nothing on. */
+  const cliMark = (files: RunFiles.RunFiles, outer: ProcessMark): Option.Option<ProcessMark> =>
+    Option.isNone(jail.program)
+      ? Option.some(outer)
+      : Option.flatMap(
+        Option.flatMap(RunFiles.jailPid(files), (pid) => Option.fromNullishOr(ProcessTree.childrenOf(pid)[0])),
+        ProcessTree.findMark
+      )
+
+  const startIn = Effect.fnUntraced(function*(run: AgentRun) {
+    yield* Effect.annotateCurrentSpan({ "km.turn": run.turn, "km.session": run.session, "km.attempt": run.attempt })
+    yield* refuseUnconfined
+    yield* refuseSpent
+    const cli = yield* locateCli
+    const marker = randomBytes(16).toString("hex")
+    const files = RunFiles.runFiles(run.runDir)
+
+    const lock = yield* SessionLock.acquire(options.locks, run.session, marker).pipe(
+      Effect.mapError((error) =>
+        notStarted(error.reason === "busy" ? agentErrors.sessionBusy : agentErrors.runDirectory, error.message)
+      )
+    )
+    yield* Effect.addFinalizer(() => lock.release)
+
+    const { key } = yield* door.admit({ session: run.session, budget })
+    const pinned = pinnedEnvironment({ url: door.url, key }, limits)
+    const settings = sealSettings(yield* options.settings(run), pinned)
+    const { args, program } = yield* commandLine(run, cli, files)
+    const fds = yield* RunFiles.prepare(files, {
+      stdin: encodeUserMessage(run.messageUuid, run.prompt),
+      settings,
+      marker,
+      confined: Option.isSome(jail.program)
+    }).pipe(Effect.mapError((error) => notStarted(agentErrors.runDirectory, error.message)))
+
+    // From the spawn on the scope owns the processes, whatever interrupts us.
+    const spawned = yield* Effect.acquireRelease(
+      spawnRun(program, args, {
+        cwd: options.workspace,
+        env: environmentOf({
+          run,
+          pinned,
+          home: options.home,
+          path: options.path,
+          marker,
+          extra: options.env,
+          isRoot
+        }),
+        fds
+      }),
+      ({ mark }) => endAll(marker, files, Option.some(mark))
+    )
+
+    const events = yield* Queue.make<AgentEvent, Cause.Done>()
+    const outcome = yield* Deferred.make<AgentOutcome>()
+    let facts = noFacts
+    let ending: Option.Option<Ending> = Option.none()
+    const scope = yield* Effect.scope
+
+    /** Asks the CLI to stop, and ends everything if it has not within three seconds. Only the first reason counts. */
+    const end = (reason: Ending): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (Option.isSome(ending) || Deferred.isDoneUnsafe(outcome)) return Effect.void
+        ending = Option.some(reason)
+        return Effect.gen(function*() {
+          const inner = cliMark(files, spawned.mark)
+          if (Option.isSome(inner) && reason.kind !== "too-large") {
+            yield* ProcessTree.signal(inner.value, "SIGINT")
+            yield* Deferred.await(outcome).pipe(Effect.timeoutOption(politeMillis))
+          }
+          yield* ProcessTree.signal(spawned.mark, "SIGKILL")
+        }).pipe(Effect.forkIn(scope), Effect.asVoid)
+      })
+
+    const runFork = Effect.runForkWith(yield* Effect.context())
+    const onLine = (line: string): void => {
+      const decoded = decodeLine(line)
+      if (Option.isNone(decoded)) return
+      const [next, said] = step(facts, decoded.value)
+      facts = next
+      Queue.offerAllUnsafe(events, said)
+      if (Option.isSome(facts.hopeless)) runFork(end({ kind: "hopeless" }))
+    }
+    const output = yield* tail(files.stdout, maxOutputBytes, onLine)
+    yield* output.done.pipe(
+      Effect.flatMap((how) => how === "too-large" ? end({ kind: "too-large" }) : Effect.void),
+      Effect.forkScoped
+    )
+
+    yield* Effect.gen(function*() {
+      const exit = yield* spawned.exit
+      yield* endAll(marker, files, Option.none())
+      yield* output.finish
+      yield* Queue.end(events)
+      yield* lock.release
+      const cost = Option.flatMap(facts.lastResult, (result) => Option.fromNullishOr(result.total_cost_usd))
+      if (Option.isSome(cost)) yield* budget.report(run.session, cost.value)
+      const how = { exit, stderr: RunFiles.readStderr(files) }
+      const result = Option.match(ending, {
+        onNone: () => outcomeOf(facts, how),
+        onSome: (reason) => endedBy(reason, facts, how)
+      })
+      yield* Effect.annotateCurrentSpan({ "km.outcome": result._tag })
+      yield* Deferred.succeed(outcome, result)
+    }).pipe(Effect.withSpan("Agent.run"), Effect.forkScoped)
+
+    const process: AgentProcess = {
+      mark: spawned.mark,
+      events: Stream.fromQueue(events),
+      outcome: Deferred.await(outcome),
+      interrupt: (by) => end({ kind: "cancelled", by }),
+      timeOut: (afterMillis) => end({ kind: "timed-out", afterMillis })
+    }
+    return process
+  })
+
+  /** A run that cannot start leaves nothing behind, however long the caller's scope lives. */
+  const start = Effect.fn("Agent.start")(function*(run: AgentRun) {
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    return yield* startIn(run).pipe(
+      Scope.provide(scope),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  })
+
+  const recover: Agent["Service"]["recover"] = Effect.fn("Agent.recover")(function*(run) {
+    const files = RunFiles.runFiles(run.runDir)
+    const record = RunFiles.readRecord(files)
+    if (Option.isNone(record)) {
+      if (Option.isSome(run.process)) yield* ProcessTree.awaitGone(run.process.value, true)
+      return Option.none()
+    }
+    yield* endAll(record.value.marker, files, run.process)
+    yield* SessionLock.releaseStale(options.locks, run.session, record.value.marker)
+    let facts = noFacts
+    yield* readLines(files.stdout, maxOutputBytes, (line) => {
+      const decoded = decodeLine(line)
+      if (Option.isSome(decoded)) facts = step(facts, decoded.value)[0]
+    })
+    return outcomeOfResult(facts)
+  })
+
+  return Agent.of({
+    start,
+    recover,
+    sessionExists: (session) =>
+      Effect.sync(() => {
+        const projects = Path.join(options.home, ".claude", "projects")
+        try {
+          // lstat: only names are looked at, and a link planted by the agent leads nowhere.
+          return Fs.readdirSync(projects).some((project) => {
+            const entry = Fs.lstatSync(Path.join(projects, project, `${session}.jsonl`), { throwIfNoEntry: false })
+            return entry?.isFile() === true && entry.size > 0
+          })
+        } catch {
+          // No directory yet: no conversation.
+          return false
+        }
+      }),
+    confinement: Effect.succeed({ confined: Option.isSome(jail.program), detail: jail.detail })
+  })
+})
+
+/** The `Agent` of one sandbox. Build one layer per sandbox; `Jail` and `ModelDoor` are shared by all of them. */
+export const layer = (options: ClaudeAgentOptions): Layer.Layer<Agent, never, Jail | ModelDoor> =>
+  Layer.effect(Agent, make(options))

@@ -1,0 +1,118 @@
+/**
+ * How the CLI is called: its arguments and its whole environment, built from nothing so that no variable of the
+ * runtime (a token, `NOTIFY_SOCKET`, a proxy's password) can reach the agent. Pure.
+ */
+import type { AgentRun } from "../../ports/Agent.ts"
+import { markerVariable } from "./ProcessTree.ts"
+
+/** What the profile decides about every run of a sandbox. */
+export interface LaunchPolicy {
+  readonly permissions: "bypass" | "default"
+  /** A model name the CLI knows; `default` leaves the choice to the CLI. */
+  readonly model: string
+  readonly trustRepoSettings: boolean
+}
+
+/** How long the CLI may try for itself. The runtime has its own wall clock beside these. */
+export interface LaunchLimits {
+  /** Retries after a failed API request; 4 take about 9 s of waiting (measured: 0.6, 1.2, 2.3, 4.6 s). */
+  readonly maxRetries: number
+  /** Bounds one API request that gets no answer; the CLI's own default is 600 s. */
+  readonly apiTimeoutMillis: number
+  /** Bounds the silence in the middle of a stream; the CLI cuts after about twice this (measured). */
+  readonly streamIdleMillis: number
+}
+
+export const defaultLimits: LaunchLimits = { maxRetries: 4, apiTimeoutMillis: 180_000, streamIdleMillis: 90_000 }
+
+/** The arguments after the program's name. Nothing here is secret or comes from a person. */
+export const argumentsOf = (
+  run: Pick<AgentRun, "mode" | "session">,
+  policy: LaunchPolicy,
+  settingsFile: string
+): ReadonlyArray<string> => [
+  "-p",
+  "--input-format",
+  "stream-json",
+  "--output-format",
+  "stream-json",
+  "--verbose",
+  "--settings",
+  settingsFile,
+  // The user's own settings live in the agent's home, where the agent can write: never a source.
+  "--setting-sources",
+  policy.trustRepoSettings ? "project,local" : "",
+  ...(policy.permissions === "bypass"
+    ? ["--dangerously-skip-permissions"]
+    : ["--permission-mode", "default"]),
+  ...(policy.model === "default" ? [] : ["--model", policy.model]),
+  run.mode === "fresh" ? "--session-id" : "--resume",
+  run.session
+]
+
+/** Names that a run may add to the environment: ours alone, so that none can change how a program is loaded. */
+const allowedName = /^KM_[A-Z0-9_]{1,60}$/
+
+/** What the CLI needs to behave, also passed as the `env` block of the settings, which nothing can override. */
+export const pinnedEnvironment = (
+  door: { readonly url: string; readonly key: string },
+  limits: LaunchLimits
+): Readonly<Record<string, string>> => ({
+  ANTHROPIC_API_KEY: door.key,
+  ANTHROPIC_BASE_URL: door.url,
+  // Without it the CLI also contacts api.anthropic.com.
+  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+  DISABLE_TELEMETRY: "1",
+  DISABLE_AUTOUPDATER: "1",
+  // Background tasks make one run end several times.
+  CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
+  CLAUDE_CODE_MAX_RETRIES: String(limits.maxRetries),
+  API_TIMEOUT_MS: String(limits.apiTimeoutMillis),
+  CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: String(limits.streamIdleMillis),
+  // Or loopback hooks would go to a proxy, and fail silently.
+  NO_PROXY: "127.0.0.1,localhost",
+  no_proxy: "127.0.0.1,localhost"
+})
+
+const systemPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+
+/** The agent's whole environment. */
+export const environmentOf = (input: {
+  readonly run: Pick<AgentRun, "env" | "turn">
+  readonly pinned: Readonly<Record<string, string>>
+  readonly home: string
+  readonly path: ReadonlyArray<string>
+  readonly marker: string
+  /** From the composition root, such as a proxy's address. */
+  readonly extra: Readonly<Record<string, string>>
+  readonly isRoot: boolean
+}): Readonly<Record<string, string>> => ({
+  ...input.extra,
+  ...Object.fromEntries(
+    Object.entries(input.run.env).filter(([name, value]) => allowedName.test(name) && !value.includes("\0"))
+  ),
+  PATH: [...input.path, ...systemPath].join(":"),
+  HOME: input.home,
+  USER: "agent",
+  LOGNAME: "agent",
+  SHELL: "/bin/bash",
+  LANG: "C.UTF-8",
+  TERM: "dumb",
+  ...input.pinned,
+  [markerVariable]: input.marker,
+  // The CLI refuses to skip permissions as root otherwise.
+  ...(input.isRoot ? { IS_SANDBOX: "1" } : {})
+})
+
+/**
+ * The settings of a run: what the composition root built (hooks), our pinned environment, and hooks that no other
+ * settings file can switch off.
+ */
+export const sealSettings = (
+  settings: Readonly<Record<string, unknown>>,
+  pinned: Readonly<Record<string, string>>
+): Readonly<Record<string, unknown>> => ({
+  ...settings,
+  disableAllHooks: false,
+  env: { ...(typeof settings["env"] === "object" ? settings["env"] : {}), ...pinned }
+})

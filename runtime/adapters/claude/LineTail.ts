@@ -1,0 +1,107 @@
+/**
+ * Reads a file that another process writes, line by line as they are completed. The agent's output goes to a file and
+ * not only to a pipe, so that it survives the runtime.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+import { LineSplitter } from "./StreamJson.ts"
+
+const chunkBytes = 256 * 1024
+
+/** A look without a sign, because file events can be lost (a full inotify queue, some network file systems). */
+const lookEveryMillis = 250
+
+export interface Tail {
+  /** Ends when `finish` was called and everything up to then was read; or when the file passed `maxBytes`. */
+  readonly done: Effect.Effect<"end" | "too-large">
+  /** Nobody writes any more: read the rest and end. */
+  readonly finish: Effect.Effect<void>
+}
+
+/** 0 at the end; a disk that cannot be read ends the reading, and the run then has no result line. */
+const readAt = (fd: number, buffer: Buffer, offset: number): number => {
+  try {
+    return Fs.readSync(fd, buffer, 0, buffer.length, offset)
+  } catch {
+    return 0
+  }
+}
+
+/** Calls `onLine` for each complete line, in order. Reads what is there at once. */
+export const tail = Effect.fn("LineTail.tail")(function*(
+  path: string,
+  maxBytes: number,
+  onLine: (line: string) => void
+): Effect.fn.Return<Tail, never, Scope.Scope> {
+  const splitter = new LineSplitter()
+  const buffer = Buffer.allocUnsafe(chunkBytes)
+  const done = yield* Deferred.make<"end" | "too-large">()
+  const handle = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.openSync(path, "r")),
+    (fd) => Effect.sync(() => Fs.closeSync(fd))
+  )
+  let offset = 0
+  const state = { closed: false }
+  const end = (how: "end" | "too-large") => {
+    state.closed = true
+    Deferred.doneUnsafe(done, Effect.succeed(how))
+  }
+  const drain = () => {
+    while (!state.closed) {
+      const read = readAt(handle, buffer, offset)
+      if (read === 0) return
+      offset += read
+      for (const line of splitter.push(buffer.subarray(0, read))) onLine(line)
+      if (offset > maxBytes) end("too-large")
+    }
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const watcher = Fs.watch(path, { persistent: false }, drain)
+      // The looks below go on without it.
+      watcher.on("error", () => watcher.close())
+      const timer = setInterval(drain, lookEveryMillis)
+      return { watcher, timer }
+    }),
+    ({ timer, watcher }) =>
+      Effect.sync(() => {
+        state.closed = true
+        clearInterval(timer)
+        watcher.close()
+      })
+  )
+  yield* Effect.sync(drain)
+  return {
+    done: Deferred.await(done),
+    finish: Effect.sync(() => {
+      drain()
+      end("end")
+    })
+  }
+})
+
+/** Every complete line of a file, for a run that is over. Stops at `maxBytes`. */
+export const readLines = (path: string, maxBytes: number, onLine: (line: string) => void): Effect.Effect<void> =>
+  Effect.sync(() => {
+    let fd: number
+    try {
+      fd = Fs.openSync(path, "r")
+    } catch {
+      // No file: the run had not begun.
+      return
+    }
+    try {
+      const splitter = new LineSplitter()
+      const buffer = Buffer.allocUnsafe(chunkBytes)
+      for (let offset = 0; offset < maxBytes;) {
+        const read = readAt(fd, buffer, offset)
+        if (read === 0) return
+        offset += read
+        for (const line of splitter.push(buffer.subarray(0, read))) onLine(line)
+      }
+    } finally {
+      Fs.closeSync(fd)
+    }
+  })

@@ -1,0 +1,101 @@
+/** The files of one attempt, in its run directory. The agent sees none of them but the settings, read-only. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+/** Names within the run directory. */
+export const runFiles = (runDir: string) => ({
+  stdin: Path.join(runDir, "stdin.jsonl"),
+  stdout: Path.join(runDir, "stdout.jsonl"),
+  stderr: Path.join(runDir, "stderr.txt"),
+  settings: Path.join(runDir, "settings.json"),
+  /** Written before the spawn: how the run's processes are found after a crash. */
+  run: Path.join(runDir, "run.json"),
+  /** Written by bubblewrap: the pid of the jail's first process, as we see it. */
+  jail: Path.join(runDir, "jail.json")
+})
+export type RunFiles = ReturnType<typeof runFiles>
+
+const RunRecord = Schema.fromJsonString(Schema.Struct({ marker: Schema.String, confined: Schema.Boolean }))
+const decodeRecord = Schema.decodeUnknownOption(RunRecord)
+const encodeRecord = Schema.encodeSync(RunRecord)
+
+const JailInfo = Schema.fromJsonString(Schema.Struct({ "child-pid": Schema.Int }))
+const decodeJailInfo = Schema.decodeUnknownOption(JailInfo)
+
+const readText = (path: string): Option.Option<string> => {
+  try {
+    return Option.some(Fs.readFileSync(path, "utf8"))
+  } catch {
+    // Not written (yet): the caller goes on without it.
+    return Option.none()
+  }
+}
+
+/** What was written down before the spawn. */
+export const readRecord = (files: RunFiles) => Option.flatMap(readText(files.run), decodeRecord)
+
+/** The first process in the jail; none before bubblewrap has made it, or without a jail. */
+export const jailPid = (files: RunFiles): Option.Option<number> =>
+  Option.map(Option.flatMap(readText(files.jail), decodeJailInfo), (info) => info["child-pid"])
+
+/** Descriptors for the child; all of them are closed in the parent by `closeDescriptors`. */
+export interface Descriptors {
+  readonly stdin: number
+  readonly stdout: number
+  readonly stderr: number
+  readonly jail: number
+}
+
+/** Writes what the run needs and opens its descriptors. A file that exists already means a directory used twice. */
+export const prepare = (
+  files: RunFiles,
+  content: {
+    readonly stdin: string
+    readonly settings: unknown
+    readonly marker: string
+    readonly confined: boolean
+  }
+): Effect.Effect<Descriptors, Error> =>
+  Effect.try({
+    try: () => {
+      const fresh = { mode: 0o600, flag: "wx" } as const
+      Fs.writeFileSync(files.run, encodeRecord({ marker: content.marker, confined: content.confined }), fresh)
+      Fs.writeFileSync(files.settings, JSON.stringify(content.settings), fresh)
+      Fs.writeFileSync(files.stdin, content.stdin, fresh)
+      // Appended, so that nobody who holds the descriptor overwrites what another has written.
+      return {
+        stdin: Fs.openSync(files.stdin, "r"),
+        stdout: Fs.openSync(files.stdout, "ax", 0o600),
+        stderr: Fs.openSync(files.stderr, "ax", 0o600),
+        jail: Fs.openSync(files.jail, "wx", 0o600)
+      }
+    },
+    catch: (error) => error instanceof Error ? error : new Error(String(error))
+  })
+
+/** The child has its own copies. */
+export const closeDescriptors = (descriptors: Descriptors): void => {
+  for (const fd of Object.values(descriptors)) Fs.closeSync(fd)
+}
+
+const stderrTailBytes = 4_096
+
+/** The end of what the CLI said on standard error. */
+export const readStderr = (files: RunFiles): string => {
+  try {
+    const fd = Fs.openSync(files.stderr, "r")
+    try {
+      const size = Fs.fstatSync(fd).size
+      const buffer = Buffer.alloc(Math.min(size, stderrTailBytes))
+      Fs.readSync(fd, buffer, 0, buffer.length, size - buffer.length)
+      return buffer.toString("utf8")
+    } finally {
+      Fs.closeSync(fd)
+    }
+  } catch {
+    return ""
+  }
+}
