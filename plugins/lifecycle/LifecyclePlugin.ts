@@ -1,0 +1,119 @@
+/**
+ * Reports that the sandbox is alive, ready and when it was last used, and greets its channel once. What follows from
+ * it (time to live, idleness, destroy) is the control plane's.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { Plugin } from "../../runtime/ports/Plugin.ts"
+import { PluginId } from "../../runtime/ports/Plugin.ts"
+import { Redaction } from "../../runtime/ports/Redaction.ts"
+import { type RuntimeReport, RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
+import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { Turns } from "../../runtime/ports/Turns.ts"
+
+/** True when the sandbox has a channel to say things in. */
+export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
+export type LifecycleConfig = typeof LifecycleConfig.Type
+
+export type LifecyclePorts = Bridge | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
+
+/** Without a change, a report goes out this often (DESIGN §7: every 30–60 s). */
+const reportEvery = "45 seconds"
+/** Changes within this time make one report: several plugins change state together at a start. */
+const gatherFor = "1 second"
+/** After a report that did not get through. */
+const retryAfter = "10 seconds"
+
+const greeting = (label: string, report: RuntimeReport): string =>
+  report.confined
+    ? `**Sandbox ${label} is ready.** Write here to give its agent work; every message is a turn in its own thread.`
+    : `**Sandbox ${label} is ready, unconfined.** Its agent runs without a jail (${report.confinement}) and can read ` +
+      "what this machine's user can. Write here to give it work."
+
+/** What the control plane has to know of at once; details and times wait for the next report. */
+const essence = ({ confined, plugins, ready }: RuntimeReport): string =>
+  JSON.stringify([confined, ready, plugins.map(({ id, state }) => [id, state])])
+
+export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
+  id: PluginId.make("lifecycle"),
+  after: [],
+  essential: false,
+  enabled: () => true,
+  config: LifecycleConfig,
+  configure: ({ spec: { cli } }) => ({ slack: cli.notifySlackEnabled }),
+  start: () => Effect.succeed({}),
+  run: Effect.fnUntraced(function*({ slack }) {
+    const bridge = yield* Bridge
+    const info = yield* SandboxInfo
+    const ledger = yield* Ledger
+    const redaction = yield* Redaction
+    const status = yield* RuntimeStatus
+    const turns = yield* Turns
+
+    const send = Effect.fnUntraced(function*(report: RuntimeReport) {
+      const now = yield* Clock.currentTimeMillis
+      return yield* bridge.call({
+        key: `${info.id}/activity/${now}`,
+        patience: "besteffort",
+        action: {
+          action: "activity",
+          lastActiveAt: report.lastActiveAt,
+          ready: report.ready,
+          confined: report.confined,
+          plugins: report.plugins.map(({ detail, id, state }) => ({ id, state, detail: redaction.redact(detail) }))
+        }
+      }).pipe(
+        Effect.as(true),
+        Effect.catch((error) => Effect.as(Effect.logDebug("activity report did not get through", error.message), false))
+      )
+    })
+
+    /** Once for each sandbox and channel: the ledger remembers it longer than the bridge does. */
+    const greet = Effect.fnUntraced(function*(report: RuntimeReport) {
+      if (!slack || info.channel === undefined || !report.ready) return
+      const fact = `greeted:${info.channel}`
+      if (Option.isSome(yield* ledger.recall(fact))) return
+      yield* bridge.call({
+        key: `${info.id}/ready/${info.channel}`,
+        action: { action: "post", channel: info.channel, markdown: greeting(info.label, report) }
+      })
+      yield* ledger.remember(fact, String(yield* Clock.currentTimeMillis))
+    }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))
+
+    const changes = yield* turns.changes
+    yield* PubSub.take(changes).pipe(
+      Effect.andThen(Clock.currentTimeMillis),
+      Effect.flatMap(status.active),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    yield* status.changes.pipe(
+      Stream.filter((report) => report.ready),
+      Stream.take(1),
+      Stream.runForEach(greet),
+      Effect.forkScoped
+    )
+
+    // `changed` completes at the next change that the control plane has to know of at once.
+    let told: string | undefined
+    const changed = status.changes.pipe(
+      Stream.filter((report) => essence(report) !== told),
+      Stream.take(1),
+      Stream.runDrain
+    )
+    return yield* Effect.gen(function*() {
+      const report = yield* status.report
+      const through = yield* send(report)
+      if (!through) return yield* Effect.sleep(retryAfter)
+      told = essence(report)
+      yield* Effect.raceFirst(Effect.andThen(changed, Effect.sleep(gatherFor)), Effect.sleep(reportEvery))
+    }).pipe(Effect.forever)
+  })
+}

@@ -1,0 +1,176 @@
+/** Where turns from Slack come from and where their outcome goes: reactions, posts, thread rows, all by the bridge. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { BridgeAction } from "../../runtime/domain/BridgeProtocol.ts"
+import { undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
+import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
+import type { ShownPart, SlackOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
+import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
+import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
+import { Undeliverable } from "../../runtime/ports/Plugin.ts"
+import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+
+/** Shown while a turn waits for its agent or runs; taken away after the final mark. */
+export const workingEmoji = "hourglass_flowing_sand"
+
+/** Characters of one `post`: three bytes each at most, so that a whole request stays below the bridge's 1 MiB. */
+export const maxPostCharacters = 200_000
+
+/** The mark that stays: ✅ answered, 🛑 stopped by a person, ❌ everything else. */
+export const finalEmoji = (row: TurnRow): string =>
+  row.result === "answered" ? "white_check_mark" : row.result === "cancelled" ? "octagonal_sign" : "x"
+
+/** Cuts at line ends where it can, never inside a surrogate pair. Their sum is the text. */
+export const chunksOf = (text: string, size: number): ReadonlyArray<string> => {
+  const chunks: Array<string> = []
+  let rest = text
+  while (rest.length > size) {
+    const line = rest.lastIndexOf("\n", size - 1) + 1
+    const pair = rest.charCodeAt(size - 1) >= 0xD800 && rest.charCodeAt(size - 1) <= 0xDBFF
+    const at = line > size / 2 ? line : pair ? size - 1 : size
+    chunks.push(rest.slice(0, at))
+    rest = rest.slice(at)
+  }
+  return [...chunks, rest]
+}
+
+const originOf = (row: TurnRow): Origin => {
+  const { origin } = row.request
+  // The kernel picks the handler by this very field.
+  if (origin.kind !== "slack") throw new TypeError(`turn ${row.key} does not come from Slack`)
+  return origin
+}
+
+const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): BridgeAction => {
+  const { channel, ts } = originOf(row)
+  return { action, channel, ts, emoji }
+}
+
+const undeliverable = (error: BridgeRefused): Undeliverable =>
+  new Undeliverable({
+    code: error.code,
+    detail: undeliverableBridgeCodes.has(error.code) ? `Slack refuses the channel: ${error.detail}` : error.message
+  })
+
+/** What the origin handler is built from; `background` runs an effect in the plugin's own scope. */
+export interface SlackOriginDeps {
+  readonly sandbox: SandboxId
+  readonly bridge: Bridge["Service"]
+  readonly queue: TurnQueue["Service"]
+  readonly redaction: Redaction["Service"]
+  readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
+}
+
+export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
+  const { background, bridge, queue, redaction, sandbox } = deps
+
+  /** Well-formed and without secrets: a lone surrogate would be refused by the bridge for ever. */
+  const clean = (text: string): string => redaction.redact(text).toWellFormed()
+
+  const told = (key: string, action: BridgeAction, patience: "durable" | "besteffort" = "durable") =>
+    bridge.call({ key, action, patience }).pipe(
+      Effect.asVoid,
+      Effect.catch((error) =>
+        patience === "besteffort"
+          ? Effect.logDebug("bridge call of a passing kind failed", error.message)
+          : Effect.logWarning("bridge call was refused", error.message)
+      )
+    )
+
+  return {
+    kind: "slack",
+    environment: (row) => {
+      const origin = originOf(row)
+      return { KM_SLACK_THREAD_TS: origin.threadTs, KM_SLACK_CHANNEL_ID: origin.channel }
+    },
+    frame: (row) =>
+      Effect.sync(() => {
+        const { user, userName } = originOf(row)
+        return { sender: userName === user ? user : `${userName} (${user})`, place: "a Slack thread" }
+      }),
+    session: Effect.fn("SlackOrigin.session")(function*(row: TurnRow) {
+      const { threadTs } = originOf(row)
+      const found = yield* bridge.call({
+        key: `${row.key}/session/${row.attempt}`,
+        action: { action: "thread.lookup", threadTs }
+      }).pipe(
+        Effect.catch((error) =>
+          Effect.as(Effect.logWarning("the thread's session cannot be looked up; a fresh one begins", error.message), {
+            thread: undefined
+          })
+        )
+      )
+      return found.thread?.session
+    }),
+    // Not waited for: a slow Slack must not keep the agent from starting. The lane keeps it before the final mark.
+    starting: (row) =>
+      background(told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort")),
+    settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
+      if (row.result === "answered" && shown.length > 0) return shown
+      const { channel, threadTs } = originOf(row)
+      const text = clean(outcomeText(row)).trim() || "_The agent finished without a written answer._"
+      const step = row.result === "answered" ? "answer" : "notice"
+      const parts: Array<ShownPart> = []
+      for (const [n, markdown] of chunksOf(text, maxPostCharacters).entries()) {
+        const result = yield* bridge.call({
+          key: `${row.key}/${step}/${n}`,
+          action: { action: "post", channel, threadTs, markdown }
+        }).pipe(Effect.mapError(undeliverable))
+        const sha256 = sha256Hex(markdown)
+        for (const { ts } of result.parts ?? []) parts.push({ ts, sha256 })
+      }
+      return parts
+    }),
+    // Not waited for either: it stands before the answer in the same lane and needs no result.
+    notice: (row, step, text) => {
+      const { channel, threadTs } = originOf(row)
+      return background(told(`${row.key}/${step}/0`, { action: "post", channel, threadTs, markdown: clean(text) }))
+    },
+    replaying: Effect.fn("SlackOrigin.replaying")(function*(parked: TurnRow, row: TurnRow) {
+      const { channel } = originOf(row)
+      const [first] = parked.shown
+      if (first !== undefined) {
+        const markdown = `${clean(outcomeText(parked))}\n\n**It runs again now**, on request.`
+        yield* told(`${row.key}/replay/0`, { action: "update", channel, ts: first.ts, markdown })
+      }
+      yield* told(`${row.key}/replay/unmark`, reaction(row, "unreact", finalEmoji(parked)))
+    }),
+    remember: Effect.fn("SlackOrigin.remember")(function*(row: TurnRow) {
+      const { channel, threadTs } = originOf(row)
+      if (row.session === undefined) return
+      yield* told(`${row.key}/thread/${row.attempt}`, {
+        action: "thread.put",
+        channel,
+        threadTs,
+        session: row.session
+      })
+    }),
+    mark: Effect.fn("SlackOrigin.mark")(function*(row: TurnRow) {
+      yield* told(`${row.key}/mark/final`, reaction(row, "react", finalEmoji(row)))
+      yield* told(`${row.key}/mark/working`, reaction(row, "unreact", workingEmoji))
+    }),
+    finish: Effect.fn("SlackOrigin.finish")(function*(row: TurnRow) {
+      if (row.receipt === undefined) return
+      yield* queue.delete(sandbox, row.receipt).pipe(
+        Effect.retry({ times: 2, while: (error) => error._tag === "StoreError" }),
+        Effect.catchTag("ReceiptExpired", () => Effect.void),
+        Effect.catchTag("StoreError", (error) =>
+          // Delivered once more later; that delivery finds the turn settled and is deleted.
+          Effect.logWarning("settled message cannot be deleted from the queue yet", error.message))
+      )
+    }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key }))
+  }
+}
+
+/** Channel and thread of a group, when it is a Slack thread's: `{channel}:{thread ts}`. */
+export const threadOfGroup = (
+  group: string
+): Option.Option<{ readonly channel: ChannelId; readonly threadTs: MessageTs }> => {
+  const match = /^([CGD][A-Z0-9]{2,20}):(\d{9,11}\.\d{6})$/.exec(group)
+  return match?.[1] === undefined || match[2] === undefined
+    ? Option.none()
+    : Option.some({ channel: ChannelId.make(match[1]), threadTs: MessageTs.make(match[2]) })
+}

@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, PubSub } from "effect"
+import { TestClock } from "effect/testing"
+import { LifecyclePlugin } from "../../../plugins/lifecycle/LifecyclePlugin.ts"
+import type { TurnRow } from "../../../runtime/domain/Turn.ts"
+import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
+import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
+import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
+import { Turns } from "../../../runtime/ports/Turns.ts"
+import { atRest, eventually } from "../../support/eventually.ts"
+import { recordingBridge } from "../../support/RecordingBridge.ts"
+import { sandboxInfo, slackRequest, turnRow } from "../../support/turnRows.ts"
+
+const setUp = (bridge = recordingBridge(), confined = true) => {
+  const ledger = makeMemoryLedgerState()
+  const changes = Effect.runSync(PubSub.unbounded<TurnRow>())
+  const ports = Layer.mergeAll(
+    bridge.layer,
+    Ledger.memory(ledger),
+    Redaction.layer,
+    Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
+    RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined, confinement: "no bwrap" }),
+    Layer.mock(Turns, { changes: PubSub.subscribe(changes) })
+  )
+  const reports = () => bridge.effects().flatMap(({ action }) => action.action === "activity" ? [action] : [])
+  const posts = () => bridge.effects().flatMap(({ action }) => action.action === "post" ? [action.markdown] : [])
+  return { bridge, changes, ledger, ports, posts, reports }
+}
+
+const running = LifecyclePlugin.run?.({ slack: true }) ?? Effect.never
+
+describe("lifecycle", () => {
+  it.effect("reports at once, on a change of readiness, and every 45 s without one", () => {
+    const { ports, reports } = setUp()
+    return Effect.gen(function*() {
+      yield* Effect.forkScoped(running)
+      yield* eventually("the first report", () => reports().length === 1)
+      yield* TestClock.adjust("44999 millis")
+      yield* atRest
+      assert.strictEqual(reports().length, 1)
+      yield* TestClock.adjust("1 millis")
+      yield* eventually("the next report", () => reports().length === 2)
+      yield* (yield* RuntimeStatus).polled
+      yield* atRest
+      yield* TestClock.adjust("1 second")
+      yield* eventually("the change", () => reports().length === 3)
+      assert.deepStrictEqual(reports().map(({ ready }) => ready), [false, false, true])
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("a turn is activity", () => {
+    const { changes, ports, reports } = setUp()
+    return Effect.gen(function*() {
+      yield* Effect.forkScoped(running)
+      yield* eventually("the first report", () => reports().length === 1)
+      yield* TestClock.adjust("40 seconds")
+      yield* PubSub.publish(changes, turnRow(slackRequest(1)))
+      yield* atRest
+      yield* TestClock.adjust("5 seconds")
+      yield* eventually("the next report", () => reports().length === 2)
+      assert.strictEqual(reports().at(-1)?.lastActiveAt, 40_000)
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("a report that does not get through is made again soon", () => {
+    let down = true
+    const { bridge, ports, reports } = setUp(recordingBridge({ refuse: () => down ? "unavailable" : undefined }))
+    return Effect.gen(function*() {
+      yield* Effect.forkScoped(running)
+      yield* eventually("the first try", () => bridge.calls.length === 1)
+      down = false
+      yield* atRest
+      yield* TestClock.adjust("10 seconds")
+      yield* eventually("the second try", () => reports().length === 1)
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("greets the channel once, over restarts too, and says when the agent is unconfined", () => {
+    const { ledger, ports, posts } = setUp(recordingBridge(), false)
+    return Effect.gen(function*() {
+      yield* Effect.forkChild(Effect.scoped(running))
+      yield* atRest
+      assert.strictEqual(posts().length, 0)
+      yield* (yield* RuntimeStatus).polled
+      yield* eventually("the greeting", () => ledger.facts.size === 1)
+      assert.include(posts()[0], "unconfined")
+      yield* Effect.forkScoped(running)
+      yield* atRest
+      assert.strictEqual(posts().length, 1)
+    }).pipe(Effect.provide(ports))
+  })
+})

@@ -1,0 +1,198 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  chunksOf,
+  finalEmoji,
+  makeSlackOrigin,
+  threadOfGroup,
+  workingEmoji
+} from "../../../plugins/slack-inbound/SlackOrigin.ts"
+import { sha256Hex } from "../../../runtime/domain/Digest.ts"
+import { MessageTs, SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { Bridge } from "../../../runtime/ports/Bridge.ts"
+import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { recordingBridge } from "../../support/RecordingBridge.ts"
+import { channel, queueEntry, sandbox, slackRequest, turnRow } from "../../support/turnRows.ts"
+
+const secret = "hunter2-hunter2-hunter2"
+const session = SessionId.make("11111111-2222-4333-8444-555555555555")
+
+const originWith = (bridge = recordingBridge()) =>
+  Effect.gen(function*() {
+    const redaction = yield* Redaction
+    yield* redaction.add(Redacted.make(secret))
+    const queue = yield* TurnQueue
+    const origin = makeSlackOrigin({
+      sandbox,
+      bridge: yield* Bridge,
+      queue,
+      redaction,
+      background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
+    })
+    return { origin, bridge, queue }
+  }).pipe(Effect.provide([bridge.layer, Redaction.layer, TurnQueue.layerMemory]))
+
+const answered = turnRow(slackRequest(1), {
+  state: "answered",
+  result: "answered",
+  attempt: 1,
+  session,
+  outcome: { _tag: "Answered", text: `the key is ${secret}` }
+})
+
+describe("SlackOrigin", () => {
+  it.effect("posts the answer in the thread, redacted, and once over any number of settles", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith()
+      const shown = yield* origin.settle(answered, [])
+      assert.deepStrictEqual(yield* origin.settle(answered, []), shown)
+      assert.strictEqual(bridge.effects().length, 1)
+      const [effect] = bridge.effects()
+      assert.strictEqual(effect?.key, `${answered.key}/answer/0`)
+      assert.isTrue(effect?.action.action === "post" && effect.action.threadTs === "1700000000.000001")
+      assert.notInclude(JSON.stringify(effect), secret)
+      assert.strictEqual(shown.length, 1)
+    }))
+
+  it.effect("posts nothing when the whole answer is in the thread already", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith()
+      const shown = [{ ts: MessageTs.make("1800000000.000001"), sha256: sha256Hex("x") }]
+      assert.deepStrictEqual(yield* origin.settle(answered, shown), shown)
+      assert.strictEqual(bridge.calls.length, 0)
+      // A failure is told although the live message shows what the agent said before.
+      const failed = { ...answered, result: "failed" as const, outcome: { _tag: "Crashed" as const, detail: "" } }
+      yield* origin.settle(failed, shown)
+      assert.strictEqual(bridge.effects()[0]?.key, `${answered.key}/notice/0`)
+    }))
+
+  it.effect("an answer without text is said to be one", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith()
+      yield* origin.settle({ ...answered, outcome: { _tag: "Answered", text: " \n" } }, [])
+      const [effect] = bridge.effects()
+      assert.include(JSON.stringify(effect?.action), "without a written answer")
+    }))
+
+  it.effect("every result other than an answer says what happened and what to do", () =>
+    Effect.gen(function*() {
+      const outcomes = {
+        failed: { _tag: "Failed", code: "KM-AGT-001", reason: "no login", remedy: "log in" },
+        cancelled: { _tag: "Cancelled", by: "<!channel>" },
+        expired: { _tag: "TimedOut", afterMillis: 60_000 },
+        parked: { _tag: "Crashed", detail: "" }
+      } as const
+      for (const [result, outcome] of Object.entries(outcomes)) {
+        const { bridge, origin } = yield* originWith()
+        yield* origin.settle({ ...answered, result: result as "failed", outcome }, [])
+        const text = JSON.stringify(bridge.effects())
+        assert.isAbove(text.length, 100, result)
+        assert.notInclude(text, "<!channel>")
+      }
+    }))
+
+  it.effect("a channel that Slack refuses for good makes the turn undeliverable", () =>
+    Effect.gen(function*() {
+      for (const code of ["is_archived", "token_revoked", "forbidden"] as const) {
+        const { origin } = yield* originWith(recordingBridge({ refuse: () => code }))
+        const error = yield* Effect.flip(origin.settle(answered, []))
+        assert.strictEqual(error.code, code)
+        // Marks and rows that are refused as well end nothing.
+        yield* origin.mark(answered)
+        yield* origin.remember(answered)
+        assert.isUndefined(yield* origin.session(answered))
+      }
+    }))
+
+  it.effect("marks: the final one is added before ⏳ goes, and each result has its own", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith()
+      yield* origin.starting(answered)
+      yield* origin.mark(answered)
+      assert.deepStrictEqual(
+        bridge.effects().map(({ action }) => [action.action, "emoji" in action ? action.emoji : ""]),
+        [["react", workingEmoji], ["react", "white_check_mark"], ["unreact", workingEmoji]]
+      )
+      assert.strictEqual(finalEmoji({ ...answered, result: "cancelled" }), "octagonal_sign")
+      for (const result of ["failed", "expired", "parked", "undeliverable"] as const) {
+        assert.strictEqual(finalEmoji({ ...answered, result }), "x")
+      }
+    }))
+
+  it.effect("the thread's session is looked up and remembered through the bridge", () =>
+    Effect.gen(function*() {
+      const bridge = recordingBridge({
+        answer: ({ action }) =>
+          action.action === "thread.lookup"
+            ? { thread: { channel, threadTs: MessageTs.make("1700000000.000001"), session } }
+            : undefined
+      })
+      const { origin } = yield* originWith(bridge)
+      assert.strictEqual(yield* origin.session(answered), session)
+      yield* origin.remember(answered)
+      assert.deepInclude(bridge.effects().at(-1)?.action, { action: "thread.put", session })
+      assert.deepStrictEqual(origin.environment(answered), {
+        KM_SLACK_THREAD_TS: "1700000000.000001",
+        KM_SLACK_CHANNEL_ID: channel
+      })
+    }))
+
+  it.effect("a replay edits the parked turn's notice and takes its mark away", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith()
+      const notice = MessageTs.make("1800000000.000009")
+      const parked = turnRow(slackRequest(1), {
+        state: "settled",
+        result: "parked",
+        outcome: { _tag: "Crashed", detail: "" },
+        shown: [{ ts: notice, sha256: "" }]
+      })
+      const again = { ...answered, key: TurnKey.make(`${parked.key}~2`) }
+      yield* origin.replaying?.(parked, again) ?? Effect.void
+      assert.deepInclude(bridge.effects()[0]?.action, { action: "update", ts: notice })
+      assert.deepInclude(bridge.effects()[1]?.action, { action: "unreact", emoji: "x" })
+    }))
+
+  it.effect("finish deletes the message, and an expired receipt is no failure", () =>
+    Effect.gen(function*() {
+      const { origin, queue } = yield* originWith()
+      yield* queue.create(sandbox)
+      yield* queue.send(sandbox, queueEntry(answered.request))
+      const entry = Option.getOrThrow(
+        yield* queue.receive(sandbox, { wait: Duration.zero, visibility: Duration.seconds(120) })
+      )
+      const row = { ...answered, receipt: entry.receipt }
+      yield* origin.finish(row)
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* queue.depth(sandbox), { waiting: 0, inFlight: 0, dead: 0 })
+      yield* origin.finish(row)
+      yield* origin.finish(answered)
+    }))
+
+  it.prop("chunks are short enough, whole, and never split a character", [
+    Schema.String,
+    Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 40 }))
+  ], ([text, size]) => {
+    const whole = `${text}\n𝒳𝒳\n${text}`.toWellFormed()
+    const chunks = chunksOf(whole, size)
+    assert.strictEqual(chunks.join(""), whole)
+    for (const chunk of chunks) {
+      assert.isAtMost(chunk.length, size)
+      assert.isTrue(chunk.isWellFormed())
+    }
+  })
+
+  it("a group names a thread, or nothing", () => {
+    assert.deepStrictEqual(
+      threadOfGroup("C0CHANNEL:1700000000.000001"),
+      Option.some({
+        channel: "C0CHANNEL",
+        threadTs: "1700000000.000001"
+      })
+    )
+    assert.isTrue(Option.isNone(threadOfGroup("mail:abc")))
+    assert.isTrue(Option.isNone(threadOfGroup("C0CHANNEL:1700000000.000001:more")))
+  })
+})
