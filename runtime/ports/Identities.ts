@@ -1,24 +1,88 @@
 /** The directory of certified public keys: written by create, rotate and revoke, readable by every sandbox. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/Certificate.ts"
 import type { KeyId, SenderId } from "../domain/Ids.ts"
-import type { StoreError } from "./StoreError.ts"
+import { StoreError } from "./StoreError.ts"
+
+/** Public halves of a destroyed sandbox stay this long, so that mail in flight still verifies (DESIGN §9). */
+export const tombstoneMillis = 30 * 24 * 3_600_000
+
+/** Two operators revoked at the same time: the second must take the next number, or its revocation would be lost. */
+export const revocationConflict = (number: number): StoreError =>
+  new StoreError({
+    port: "Identities",
+    operation: "revoke",
+    reason: "Unavailable",
+    detail: `revocation ${number} exists with other content; read the revocations again and take the next number`,
+    cause: undefined
+  })
+
+export interface MemoryIdentitiesState {
+  readonly keys: Map<string, {
+    readonly subject: SenderId
+    readonly purpose: KeyPurpose
+    readonly key: CertifiedKey
+    readonly retiredAt?: number
+  }>
+  readonly revocations: Map<number, SignedRevocation>
+}
+export const makeMemoryIdentitiesState = (): MemoryIdentitiesState => ({ keys: new Map(), revocations: new Map() })
 
 /** Readers verify certificates and revocations themselves: the store is not trusted. */
 export class Identities extends Context.Service<Identities, {
-  /** Adds a key beside the sender's others (history stays). Idempotent per key id. */
+  /** Adds a key beside the sender's others (history stays), or renews the certificate of the same key id. */
   readonly put: (
     subject: SenderId,
     purpose: KeyPurpose,
     keyId: KeyId,
     key: CertifiedKey
   ) => Effect.Effect<void, StoreError>
+  /** In the order in which the keys were first put. */
   readonly keys: (subject: SenderId, purpose: KeyPurpose) => Effect.Effect<ReadonlyArray<CertifiedKey>, StoreError>
-  /** Never removed. */
+  /** Never removed. `Unavailable` when the number is taken by another revocation. */
   readonly revoke: (number: number, revocation: SignedRevocation) => Effect.Effect<void, StoreError>
   /** In order of their numbers. */
   readonly revocations: Effect.Effect<ReadonlyArray<SignedRevocation>, StoreError>
   /** Leaves the public halves as tombstones for 30 days, then they are absent. */
   readonly retire: (subject: SenderId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Identities") {}
+}>()("km/runtime/ports/Identities") {
+  static readonly memory = (state: MemoryIdentitiesState): Layer.Layer<Identities> =>
+    Layer.succeed(
+      Identities,
+      Identities.of({
+        put: (subject, purpose, keyId, key) =>
+          Effect.sync(() => void state.keys.set(JSON.stringify([subject, purpose, keyId]), { subject, purpose, key })),
+        keys: (subject, purpose) =>
+          Effect.map(Clock.currentTimeMillis, (now) =>
+            [...state.keys.values()]
+              .filter((row) => row.subject === subject && row.purpose === purpose)
+              .filter(({ retiredAt }) => retiredAt === undefined || retiredAt + tombstoneMillis > now)
+              .map(({ key }) => key)),
+        revoke: (number, revocation) =>
+          Effect.suspend(() => {
+            const found = state.revocations.get(number)
+            if (found !== undefined) {
+              return found.revocation === revocation.revocation ? Effect.void : Effect.fail(revocationConflict(number))
+            }
+            state.revocations.set(number, revocation)
+            return Effect.void
+          }),
+        revocations: Effect.sync(() =>
+          [...state.revocations].toSorted(([a], [b]) => a - b).map(([, revocation]) => revocation)
+        ),
+        retire: (subject) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            for (const [id, row] of state.keys) {
+              if (row.subject === subject && row.retiredAt === undefined) state.keys.set(id, { ...row, retiredAt: now })
+            }
+          })
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Identities> = Layer.suspend(() =>
+    Identities.memory(makeMemoryIdentitiesState())
+  )
+}

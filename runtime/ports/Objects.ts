@@ -1,16 +1,46 @@
 /** Bytes too large for a request: session uploads, attachments. Names are paths under the sender's own prefix. */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
+import { sha256Hex } from "../domain/Digest.ts"
 import type { SandboxId } from "../domain/Ids.ts"
-import type { StoreError } from "./StoreError.ts"
+import { StoreError } from "./StoreError.ts"
 
 export class ObjectMissing extends Schema.TaggedError<ObjectMissing>()("ObjectMissing", { name: Schema.String }) {
   override get message(): string {
     return `there is no object ${this.name}`
   }
 }
+
+/** 1 to 80 characters, no control characters, no lone surrogates: encoded, a segment fits a file name's 255 bytes. */
+const segmentPattern = /^(?!\.{1,2}$)[^\p{Cc}\p{Cs}/\\]{1,80}$/u
+/** A file name's limit on every system we run on, percent-encoded. */
+const maxSegmentBytes = 240
+
+/** The parts of an object's name; `Denied` for a name that could lead out of its owner's prefix or is too long. */
+export const objectSegments = (operation: string, name: string): Effect.Effect<ReadonlyArray<string>, StoreError> => {
+  const segments = name.split("/")
+  const good = segments.length <= 8
+    && segments.every((segment) =>
+      segmentPattern.test(segment) && encodeURIComponent(segment).length <= maxSegmentBytes
+    )
+  return good ? Effect.succeed(segments) : Effect.fail(
+    new StoreError({
+      port: "Objects",
+      operation,
+      reason: "Denied",
+      detail: "an object's name is one to eight parts of at most 80 plain characters",
+      cause: undefined
+    })
+  )
+}
+
+export interface MemoryObjectsState {
+  readonly objects: Map<SandboxId, Map<string, Uint8Array>>
+}
+export const makeMemoryObjectsState = (): MemoryObjectsState => ({ objects: new Map() })
 
 export class Objects extends Context.Service<Objects, {
   /** Streams to a temporary name, then renames: a reader sees all or nothing. Returns size and SHA-256 hex. */
@@ -20,7 +50,35 @@ export class Objects extends Context.Service<Objects, {
     bytes: Stream.Stream<Uint8Array, StoreError>
   ) => Effect.Effect<{ readonly size: number; readonly sha256: string }, StoreError>
   readonly get: (owner: SandboxId, name: string) => Stream.Stream<Uint8Array, StoreError | ObjectMissing>
+  /** Sorted. */
   readonly list: (owner: SandboxId) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  /** Idempotent. */
   readonly delete: (owner: SandboxId, name: string) => Effect.Effect<void, StoreError>
   readonly deleteAll: (owner: SandboxId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Objects") {}
+}>()("km/runtime/ports/Objects") {
+  static readonly memory = (state: MemoryObjectsState): Layer.Layer<Objects> =>
+    Layer.succeed(
+      Objects,
+      Objects.of({
+        put: Effect.fnUntraced(function*(owner, name, bytes) {
+          yield* objectSegments("put", name)
+          const chunks = yield* Stream.runCollect(bytes)
+          const whole = Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))
+          const objects = state.objects.get(owner) ?? new Map<string, Uint8Array>()
+          state.objects.set(owner, objects.set(name, whole))
+          return { size: whole.length, sha256: sha256Hex(whole) }
+        }),
+        get: (owner, name) =>
+          Stream.unwrap(Effect.map(objectSegments("get", name), () => {
+            const found = state.objects.get(owner)?.get(name)
+            return found === undefined ? Stream.fail(new ObjectMissing({ name })) : Stream.succeed(found)
+          })),
+        list: (owner) => Effect.sync(() => [...state.objects.get(owner)?.keys() ?? []].toSorted()),
+        delete: (owner, name) =>
+          Effect.map(objectSegments("delete", name), () => void state.objects.get(owner)?.delete(name)),
+        deleteAll: (owner) => Effect.sync(() => void state.objects.delete(owner))
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Objects> = Layer.suspend(() => Objects.memory(makeMemoryObjectsState()))
+}

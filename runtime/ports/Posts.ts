@@ -1,7 +1,9 @@
 /** What the bridge posted for whom: a sandbox edits only its own messages, and a live message knows its parts. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { ChannelId, MessageTs, SenderId } from "../domain/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -15,6 +17,23 @@ export interface LiveRow {
   /** SHA-256 hex of what each part shows, so that unchanged parts are not sent again. */
   readonly hashes: ReadonlyArray<string>
 }
+
+/** 30 days (DESIGN §6). */
+export const postsRetentionMillis = 30 * 24 * 3_600_000
+
+export interface MemoryPostsState {
+  readonly posts: Map<string, { readonly sender: SenderId; readonly expiresAt: number }>
+  readonly live: Map<string, { readonly row: LiveRow; readonly expiresAt: number }>
+}
+export const makeMemoryPostsState = (): MemoryPostsState => ({ posts: new Map(), live: new Map() })
+
+const idOf = (first: string, second: string): string => JSON.stringify([first, second])
+
+const living = <A extends { readonly expiresAt: number }>(found: A | undefined): Effect.Effect<Option.Option<A>> =>
+  Effect.map(
+    Clock.currentTimeMillis,
+    (now) => Option.filter(Option.fromNullishOr(found), ({ expiresAt }) => expiresAt > now)
+  )
 
 /** Rows live 30 days. */
 export class Posts extends Context.Service<Posts, {
@@ -30,4 +49,30 @@ export class Posts extends Context.Service<Posts, {
   readonly live: (sender: SenderId, live: string) => Effect.Effect<Option.Option<LiveRow>, StoreError>
   readonly putLive: (row: LiveRow) => Effect.Effect<void, StoreError>
   readonly removeAll: (sender: SenderId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Posts") {}
+}>()("km/runtime/ports/Posts") {
+  static readonly memory = (state: MemoryPostsState): Layer.Layer<Posts> => {
+    const expiry = Effect.map(Clock.currentTimeMillis, (now) => now + postsRetentionMillis)
+    return Layer.succeed(
+      Posts,
+      Posts.of({
+        record: ({ channel, sender, ts }) =>
+          Effect.map(expiry, (expiresAt) => void state.posts.set(idOf(channel, ts), { sender, expiresAt })),
+        owner: (channel, ts) =>
+          Effect.suspend(() =>
+            Effect.map(living(state.posts.get(idOf(channel, ts))), Option.map(({ sender }) => sender))
+          ),
+        live: (sender, live) =>
+          Effect.suspend(() => Effect.map(living(state.live.get(idOf(sender, live))), Option.map(({ row }) => row))),
+        putLive: (row) =>
+          Effect.map(expiry, (expiresAt) => void state.live.set(idOf(row.sender, row.live), { row, expiresAt })),
+        removeAll: (sender) =>
+          Effect.sync(() => {
+            for (const [id, post] of state.posts) if (post.sender === sender) state.posts.delete(id)
+            for (const [id, { row }] of state.live) if (row.sender === sender) state.live.delete(id)
+          })
+      })
+    )
+  }
+
+  static readonly layerMemory: Layer.Layer<Posts> = Layer.suspend(() => Posts.memory(makeMemoryPostsState()))
+}

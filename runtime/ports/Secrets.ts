@@ -1,15 +1,81 @@
 /** Secrets by path (`slack/bot-token`, `sandbox/{id}/signing-key`), as SSM names them under `/{prefix}/`. */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type { StoreError } from "./StoreError.ts"
+import { StoreError } from "./StoreError.ts"
+
+const denied = (operation: string, detail: string): StoreError =>
+  new StoreError({ port: "Secrets", operation, reason: "Denied", detail, cause: undefined })
+
+/** Lower-case words, at most eight; never `v1`, which would look like a version of the secret above it. */
+const segmentPattern = /^(?!v\d+$)[a-z0-9][a-z0-9._-]{0,79}$/
+
+/** The parts of a secret's path; `Denied` for anything that is not one. */
+export const secretPath = (operation: string, path: string): Effect.Effect<ReadonlyArray<string>, StoreError> => {
+  const segments = path.split("/")
+  return segments.length <= 8 && segments.every((segment) => segmentPattern.test(segment))
+    ? Effect.succeed(segments)
+    : Effect.fail(denied(operation, "this is no path of a secret"))
+}
+
+/** The key that certifies all others: for create and rotate only, so never within a scope. */
+const certifierPrefix = "certifier"
+
+const liesBelow = (path: string, prefix: string): boolean =>
+  path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
+
+/**
+ * The same secrets, but only those at or below one of the prefixes (`slack`, `sandbox/sb-1a2b3c4d`), and never the
+ * certifier's; every other path is `Denied`, and absent from `list`.
+ */
+export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArray<string>): Secrets["Service"] => {
+  const inScope = (path: string) =>
+    !liesBelow(path, certifierPrefix) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
+  const guarded = <A>(operation: string, path: string, act: () => Effect.Effect<A, StoreError>) =>
+    Effect.suspend(() =>
+      inScope(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
+    )
+  return Secrets.of({
+    get: (path) => guarded("get", path, () => secrets.get(path)),
+    put: (path, value) => guarded("put", path, () => secrets.put(path, value)),
+    delete: (path) => guarded("delete", path, () => secrets.delete(path)),
+    list: (prefix) => Effect.map(secrets.list(prefix), (paths) => paths.filter(inScope))
+  })
+}
+
+export interface MemorySecretsState {
+  /** The versions of each path, oldest first. */
+  readonly values: Map<string, Array<Redacted.Redacted<string>>>
+}
+export const makeMemorySecretsState = (): MemorySecretsState => ({ values: new Map() })
 
 export class Secrets extends Context.Service<Secrets, {
   readonly get: (path: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
   /** Returns the version written, from 1. Older versions stay readable by `km` only. */
   readonly put: (path: string, value: Redacted.Redacted<string>) => Effect.Effect<number, StoreError>
+  /** All versions. Idempotent. */
   readonly delete: (path: string) => Effect.Effect<void, StoreError>
-  /** Paths below a prefix, never values. */
+  /** Paths that begin with `prefix`, sorted; never values. */
   readonly list: (prefix: string) => Effect.Effect<ReadonlyArray<string>, StoreError>
-}>()("km/runtime/ports/Secrets") {}
+}>()("km/runtime/ports/Secrets") {
+  static readonly memory = (state: MemorySecretsState): Layer.Layer<Secrets> =>
+    Layer.succeed(
+      Secrets,
+      Secrets.of({
+        get: (path) => Effect.map(secretPath("get", path), () => Option.fromNullishOr(state.values.get(path)?.at(-1))),
+        put: (path, value) =>
+          Effect.map(secretPath("put", path), () => {
+            const versions = state.values.get(path) ?? []
+            state.values.set(path, versions)
+            return versions.push(value)
+          }),
+        delete: (path) => Effect.map(secretPath("delete", path), () => void state.values.delete(path)),
+        list: (prefix) =>
+          Effect.sync(() => [...state.values.keys()].filter((path) => path.startsWith(prefix)).toSorted())
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Secrets> = Layer.suspend(() => Secrets.memory(makeMemorySecretsState()))
+}

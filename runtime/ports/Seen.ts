@@ -1,9 +1,19 @@
 /** Which Slack gestures have become turns: one gesture can arrive as two events and as many deliveries. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { TurnKey } from "../domain/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
+
+/** 30 days (DESIGN §5). */
+export const seenRetentionMillis = 30 * 24 * 3_600_000
+
+export interface MemorySeenState {
+  readonly rows: Map<string, { readonly turn: TurnKey; readonly expiresAt: number }>
+}
+export const makeMemorySeenState = (): MemorySeenState => ({ rows: new Map() })
 
 /** Rows live 30 days. */
 export class Seen extends Context.Service<Seen, {
@@ -11,4 +21,27 @@ export class Seen extends Context.Service<Seen, {
   readonly find: (keys: ReadonlyArray<string>) => Effect.Effect<Option.Option<TurnKey>, StoreError>
   /** Idempotent; the first turn of a key stays. */
   readonly mark: (keys: ReadonlyArray<string>, turn: TurnKey) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Seen") {}
+}>()("km/runtime/ports/Seen") {
+  static readonly memory = (state: MemorySeenState): Layer.Layer<Seen> =>
+    Layer.succeed(
+      Seen,
+      Seen.of({
+        find: (keys) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const found = keys.map((key) => state.rows.get(key)).find((row) => row !== undefined && row.expiresAt > now)
+            return Option.map(Option.fromNullishOr(found), ({ turn }) => turn)
+          }),
+        mark: (keys, turn) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            for (const key of keys) {
+              const row = state.rows.get(key)
+              if (row === undefined || row.expiresAt <= now) {
+                state.rows.set(key, { turn, expiresAt: now + seenRetentionMillis })
+              }
+            }
+          })
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Seen> = Layer.suspend(() => Seen.memory(makeMemorySeenState()))
+}

@@ -14,7 +14,7 @@ import { makeBell } from "../../ports/Bell.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { EngineRefused } from "./EngineErrors.ts"
 import { errorCode, fileError, privateFileMode } from "./PrivateFiles.ts"
-import { isBusy, reasonOf, RowUnreadable, storeError } from "./SqliteErrors.ts"
+import { isBusy, isDamage, storeError } from "./SqliteErrors.ts"
 
 export type Row = Readonly<Record<string, SQLOutputValue>>
 
@@ -196,7 +196,7 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
         answers.push(job.attempt(statements))
       } catch (cause) {
         // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
-        if (!database.isTransaction || reasonOf(cause) === "Corrupt") throw cause
+        if (!database.isTransaction || isDamage(cause)) throw cause
         statements.run("ROLLBACK TO job")
         answers.push(() => job.fail(cause))
       }
@@ -253,7 +253,7 @@ const open = Effect.fnUntraced(function*(options: SqliteOptions) {
       if (attempt._tag === "Busy" && tries < (state.closing ? maxBusyTriesAtClose : maxBusyTries)) {
         return Effect.andThen(busyPause(tries), settle(batch, tries + 1))
       }
-      if (reasonOf(attempt.cause) === "Corrupt") state.damage ??= storeError("Sqlite", "write", attempt.cause)
+      if (isDamage(attempt.cause)) state.damage ??= storeError("Sqlite", "write", attempt.cause)
       if (attempt._tag === "Lost" && batch.length > 1 && state.damage === undefined) {
         return Effect.forEach(batch, (job) => settle([job], 0), { discard: true })
       }
@@ -282,9 +282,7 @@ const open = Effect.fnUntraced(function*(options: SqliteOptions) {
     read: (port, operation, look) =>
       whileBusy(() => look(statements)).pipe(
         Effect.catch((cause) => {
-          if (reasonOf(cause) === "Corrupt" && !(cause instanceof RowUnreadable)) {
-            state.damage ??= storeError(port, operation, cause)
-          }
+          if (isDamage(cause)) state.damage ??= storeError(port, operation, cause)
           return failure(port, operation, cause)
         })
       ),

@@ -44,6 +44,9 @@ export const reasonOf = (cause: unknown): StoreError["reason"] | "Busy" | undefi
   return number ?? reasonOfText.find(([text]) => text.test(cause.message))?.[1] ?? "Unavailable"
 }
 
+/** True when the file itself is damaged, so that nothing may be written to it any more. One odd row is not that. */
+export const isDamage = (cause: unknown): boolean => !(cause instanceof RowUnreadable) && reasonOf(cause) === "Corrupt"
+
 export const isBusy = (cause: unknown): boolean => reasonOf(cause) === "Busy"
 
 /** The typed failure for a thrown value; `undefined` for a bug. */

@@ -100,7 +100,7 @@ const entriesOf = (directory: string): ReadonlyArray<fs.Dirent> => {
 }
 
 /** The first thing at or below `directory`, `depth` levels deep, that may not be trusted. */
-export const mistrustTree = (directory: string, depth: number): EngineRefused | undefined => {
+const mistrustTree = (directory: string, depth: number): EngineRefused | undefined => {
   const bad = mistrust(directory, "directory")
   if (bad !== undefined || depth === 0) return bad
   for (const entry of entriesOf(directory)) {
@@ -119,28 +119,40 @@ const checkTree = (paths: StatePaths): EngineRefused | undefined =>
   mistrustTree(paths.root, 1) ?? mistrustTree(paths.run, 1) ?? mistrustTree(paths.secrets, 16)
     ?? mistrustTree(paths.sandboxes, 1)
 
+const opening = <A>(place: string, prepare: () => EngineRefused | undefined, value: A) =>
+  Effect.suspend(() => {
+    try {
+      process.umask(0o077)
+      const bad = prepare()
+      return bad === undefined ? Effect.succeed(value) : Effect.fail(bad)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : "unknown failure"
+      return Effect.fail(refuse("KM-ENG-005", `${place} cannot be used: ${why}`, "check its parent, or set KM_STATE"))
+    }
+  })
+
 /**
  * Creates what is missing (0700) and refuses a place that another user owns or can enter. Sets the process's umask to
  * 077, so that files made by libraries are private too.
  */
-export const openStateDirectory = (root: string): Effect.Effect<StatePaths, EngineRefused> =>
-  Effect.suspend(() => {
-    const paths = statePaths(root)
-    try {
-      process.umask(0o077)
-      for (const directory of [root, paths.bells, paths.objects, paths.secrets, paths.sandboxes, paths.run]) {
-        const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
-        if (stat === undefined) makeDirectory(directory)
-      }
-      const bad = checkTree(paths)
-      return bad === undefined ? Effect.succeed(paths) : Effect.fail(bad)
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : "unknown failure"
-      return Effect.fail(
-        refuse("KM-ENG-005", `the state directory ${root} cannot be used: ${why}`, "check its parent, or set KM_STATE")
-      )
-    }
-  })
+export const openStateDirectory = (root: string): Effect.Effect<StatePaths, EngineRefused> => {
+  const paths = statePaths(root)
+  const directories = [root, paths.bells, paths.objects, paths.secrets, paths.sandboxes, paths.run]
+  return opening(root, () => {
+    for (const directory of directories) makeDirectory(directory)
+    return checkTree(paths)
+  }, paths)
+}
+
+/** The same for one sandbox's directory: itself and its ledger; home and workspace belong to the agent. */
+export const openSandboxDirectory = (directory: string): Effect.Effect<SandboxPaths, EngineRefused> => {
+  const paths = sandboxPaths(directory)
+  return opening(directory, () => {
+    makeDirectory(directory)
+    return mistrust(directory, "directory")
+      ?? ["", "-wal", "-shm"].map((suffix) => mistrust(`${paths.ledger}${suffix}`, "file")).find(Boolean)
+  }, paths)
+}
 
 const InstallJson = Schema.fromJsonString(Install)
 const decodeInstall = Schema.decodeUnknownEffect(InstallJson)

@@ -31,7 +31,7 @@ const sendAll = Effect.fnUntraced(function*(entries: ReadonlyArray<QueueEntry>) 
 })
 
 /** `layer` is built afresh for every test and must read its time from Effect's clock. */
-export const turnQueueContract = (layer: Layer.Layer<TurnQueue, unknown>): void => {
+export const turnQueueContract = <LE>(layer: Layer.Layer<TurnQueue, LE>): void => {
   const test = <E>(name: string, body: () => Effect.Effect<void, E, TurnQueue>) =>
     it.effect(name, () => Effect.provide(Effect.suspend(body), layer))
 

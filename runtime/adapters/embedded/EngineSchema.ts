@@ -1,0 +1,159 @@
+/** The tables of `engine.db` and of a sandbox's `ledger.db`. Times are Unix milliseconds. Migrations are only appended. */
+
+const engine1 = `
+CREATE TABLE queues (id TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;
+
+-- head marks the first message of its group, the only one that may be received.
+CREATE TABLE queue_messages (
+  seq INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  grp TEXT NOT NULL,
+  body TEXT NOT NULL,
+  sent_at INTEGER NOT NULL,
+  receive_count INTEGER NOT NULL DEFAULT 0,
+  receipt TEXT,
+  received_at INTEGER NOT NULL DEFAULT 0,
+  visible_at INTEGER NOT NULL DEFAULT 0,
+  head INTEGER NOT NULL
+) STRICT;
+CREATE INDEX queue_messages_group ON queue_messages (queue, grp, seq);
+CREATE INDEX queue_messages_key ON queue_messages (queue, key);
+CREATE INDEX queue_messages_head ON queue_messages (queue, seq, visible_at) WHERE head = 1;
+
+CREATE TABLE queue_dedupe (
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  until INTEGER NOT NULL,
+  PRIMARY KEY (queue, key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX queue_dedupe_until ON queue_dedupe (queue, until);
+
+CREATE TABLE queue_dead (
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  grp TEXT NOT NULL,
+  body TEXT NOT NULL,
+  receive_count INTEGER NOT NULL,
+  dead_at INTEGER NOT NULL,
+  noticed INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (queue, key)
+) STRICT;
+
+CREATE TABLE controls (
+  seq INTEGER PRIMARY KEY,
+  sandbox TEXT NOT NULL,
+  id TEXT NOT NULL,
+  request TEXT NOT NULL,
+  UNIQUE (sandbox, id)
+) STRICT;
+
+-- attributes is JSON and may hold keys that this version does not know; alias and channel repeat it for look-ups.
+CREATE TABLE sandboxes (
+  id TEXT PRIMARY KEY,
+  alias TEXT UNIQUE,
+  channel TEXT,
+  attributes TEXT NOT NULL
+) STRICT;
+CREATE INDEX sandboxes_channel ON sandboxes (channel);
+CREATE TABLE sandbox_changes (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE INDEX sandbox_changes_seq ON sandbox_changes (seq);
+CREATE TABLE alias_channels (alias TEXT PRIMARY KEY, channel TEXT NOT NULL) WITHOUT ROWID, STRICT;
+
+CREATE TABLE threads (
+  channel TEXT NOT NULL,
+  thread_ts TEXT NOT NULL,
+  sandbox TEXT NOT NULL,
+  session TEXT,
+  created_at INTEGER NOT NULL,
+  last_turn_at INTEGER NOT NULL,
+  PRIMARY KEY (channel, thread_ts)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX threads_session ON threads (session);
+CREATE INDEX threads_sandbox ON threads (sandbox);
+CREATE INDEX threads_last ON threads (last_turn_at);
+
+CREATE TABLE identities (
+  subject TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  certificate TEXT NOT NULL,
+  signature TEXT NOT NULL,
+  put_at INTEGER NOT NULL,
+  retired_at INTEGER,
+  PRIMARY KEY (subject, purpose, key_id)
+) STRICT;
+CREATE TABLE revocations (number INTEGER PRIMARY KEY, revocation TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
+
+CREATE TABLE idempotency (
+  scope TEXT NOT NULL,
+  key TEXT NOT NULL,
+  body_hash TEXT NOT NULL,
+  token TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  lease_until INTEGER NOT NULL,
+  result TEXT,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (scope, key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX idempotency_expires ON idempotency (expires_at);
+
+CREATE TABLE seen (key TEXT PRIMARY KEY, turn TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE INDEX seen_expires ON seen (expires_at);
+
+CREATE TABLE posts (
+  channel TEXT NOT NULL,
+  ts TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  thread_ts TEXT,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (channel, ts)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX posts_sender ON posts (sender);
+CREATE INDEX posts_expires ON posts (expires_at);
+CREATE TABLE live_messages (
+  sender TEXT NOT NULL,
+  live TEXT NOT NULL,
+  row TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (sender, live)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX live_messages_expires ON live_messages (expires_at);
+
+CREATE TABLE leases (
+  sandbox TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1]
+
+const sandbox1 = `
+-- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.
+CREATE TABLE turns (
+  seq INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  state TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  finished_at INTEGER NOT NULL,
+  row TEXT NOT NULL
+) STRICT;
+CREATE INDEX turns_open ON turns (received_at, seq) WHERE state <> 'settled';
+CREATE INDEX turns_received ON turns (received_at, seq);
+CREATE INDEX turns_finished ON turns (finished_at) WHERE state = 'settled';
+
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+
+CREATE TABLE outbox (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  body TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL
+) STRICT;
+`
+
+export const sandboxMigrations: ReadonlyArray<string> = [sandbox1]

@@ -1,0 +1,74 @@
+/** Requests that overtake the queue: a table and a doorbell. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { SandboxId } from "../../domain/Ids.ts"
+import { Controls, StopRequest } from "../../ports/Controls.ts"
+import type { StoreError } from "../../ports/StoreError.ts"
+import { reader } from "./columns.ts"
+import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Sqlite } from "./Sqlite.ts"
+
+const StopRequestJson = Schema.fromJsonString(StopRequest)
+const readRequest = reader("stop request", StopRequestJson)
+const encodeRequest = Schema.encodeSync(StopRequestJson)
+
+/** The doorbell that says: look again. */
+const topic = (sandbox: SandboxId): string => `controls-${sandbox}`
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  const pending = (sandbox: SandboxId) =>
+    sqlite.read(
+      "Controls",
+      "watch",
+      (tables) =>
+        tables.all("SELECT request FROM controls WHERE sandbox = ? ORDER BY seq", sandbox)
+          .map((row) => readRequest(row["request"]))
+    )
+
+  return Controls.of({
+    send: (sandbox, request) =>
+      Effect.map(
+        sqlite.write("Controls", "send", (tables) =>
+          tables.run(
+            "INSERT OR IGNORE INTO controls (sandbox, id, request) VALUES (?, ?, ?)",
+            sandbox,
+            request.id,
+            encodeRequest(request)
+          )),
+        () => doorbell.topic(topic(sandbox)).ring()
+      ),
+    watch: (sandbox) =>
+      Stream.suspend(() => {
+        const bell = doorbell.topic(topic(sandbox))
+        let emitted: ReadonlySet<string> = new Set()
+        const next: Effect.Effect<ReadonlyArray<StopRequest>, StoreError> = Effect.gen(function*() {
+          for (;;) {
+            const rung = bell.count()
+            const requests = yield* pending(sandbox)
+            const fresh = requests.filter(({ id }) => !emitted.has(id))
+            // What was acknowledged is forgotten, so the set does not grow.
+            emitted = new Set(requests.map(({ id }) => id))
+            if (fresh.length > 0) return fresh
+            yield* bell.wait(rung, lookAgain)
+          }
+        })
+        return Stream.fromIterableEffectRepeat(next)
+      }),
+    acknowledge: (sandbox, id) =>
+      Effect.asVoid(
+        sqlite.write("Controls", "acknowledge", (tables) =>
+          tables.run("DELETE FROM controls WHERE sandbox = ? AND id = ?", sandbox, id))
+      ),
+    clear: (sandbox) =>
+      Effect.andThen(
+        sqlite.write("Controls", "clear", (tables) => tables.run("DELETE FROM controls WHERE sandbox = ?", sandbox)),
+        doorbell.forget(topic(sandbox))
+      )
+  })
+})
+
+export const layer: Layer.Layer<Controls, never, Sqlite | Doorbell> = Layer.effect(Controls, make)

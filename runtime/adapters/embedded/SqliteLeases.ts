@@ -1,0 +1,61 @@
+/** Leases in a table: one row per sandbox, the last one given. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { SandboxId } from "../../domain/Ids.ts"
+import { grantLease, holdsLease, type Lease, Leases } from "../../ports/Leases.ts"
+import { integer, reader, text } from "./columns.ts"
+import { Sqlite, type Statements } from "./Sqlite.ts"
+
+const readSandbox = reader("sandbox id", SandboxId)
+
+const find = (tables: Statements, sandbox: string): Lease | undefined => {
+  const row = tables.get("SELECT * FROM leases WHERE sandbox = ?", sandbox)
+  return row === undefined ? undefined : {
+    sandbox: readSandbox(row["sandbox"]),
+    holder: text(row, "holder"),
+    epoch: integer(row, "epoch"),
+    expiresAt: integer(row, "expires_at")
+  }
+}
+
+const store = (tables: Statements, lease: Lease): void =>
+  void tables.run(
+    "INSERT OR REPLACE INTO leases (sandbox, holder, epoch, expires_at) VALUES (?, ?, ?, ?)",
+    lease.sandbox,
+    lease.holder,
+    lease.epoch,
+    lease.expiresAt
+  )
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const write = <A>(operation: string, change: (tables: Statements, now: number) => A) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => sqlite.write("Leases", operation, (tables) => change(tables, now)))
+
+  return Leases.of({
+    acquire: (sandbox, holder, ttlMillis) =>
+      write("acquire", (tables, now) => {
+        const granted = grantLease(find(tables, sandbox), sandbox, holder, now, ttlMillis)
+        if (Option.isSome(granted)) store(tables, granted.value)
+        return granted
+      }),
+    renew: (lease, ttlMillis) =>
+      write("renew", (tables, now) => {
+        if (!holdsLease(find(tables, lease.sandbox), lease)) return Option.none()
+        const renewed = { ...lease, expiresAt: now + ttlMillis }
+        store(tables, renewed)
+        return Option.some(renewed)
+      }),
+    release: (lease) =>
+      write("release", (tables, now) => {
+        if (holdsLease(find(tables, lease.sandbox), lease)) store(tables, { ...lease, expiresAt: now })
+      }),
+    current: (sandbox) => sqlite.read("Leases", "current", (tables) => Option.fromNullishOr(find(tables, sandbox))),
+    remove: (sandbox) =>
+      Effect.asVoid(write("remove", (tables) => tables.run("DELETE FROM leases WHERE sandbox = ?", sandbox)))
+  })
+})
+
+export const layer: Layer.Layer<Leases, never, Sqlite> = Layer.effect(Leases, make)

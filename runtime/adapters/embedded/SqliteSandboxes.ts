@@ -1,0 +1,145 @@
+/** The sandboxes' rows as JSON attributes, so that a writer of another version loses nothing that it does not know. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ChannelId, SandboxId } from "../../domain/Ids.ts"
+import { SandboxRow } from "../../domain/Sandbox.ts"
+import { changedAttributes, SandboxConflict, Sandboxes } from "../../ports/Sandboxes.ts"
+import type { StoreError } from "../../ports/StoreError.ts"
+import { integer, reader } from "./columns.ts"
+import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
+
+const topic = "sandboxes"
+
+/** The trace of a removed sandbox is kept this long for watchers that looked away, then nothing is left of it. */
+const removalTraceMillis = 10 * 60_000
+
+const Attributes = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
+const readAttributes = reader("sandbox", Attributes)
+const readRow = reader("sandbox", SandboxRow)
+const readId = reader("sandbox id", SandboxId)
+const readChannel = reader("channel", ChannelId)
+const encodeRow = Schema.encodeSync(SandboxRow)
+
+const rowOf = (row: Row): SandboxRow => readRow(readAttributes(row["attributes"]))
+
+const noteChange = (tables: Statements, id: SandboxId, now: number): void => {
+  tables.run(
+    "DELETE FROM sandbox_changes WHERE at <= ? AND id NOT IN (SELECT id FROM sandboxes)",
+    now - removalTraceMillis
+  )
+  tables.run(
+    `INSERT OR REPLACE INTO sandbox_changes (id, seq, at)
+     VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM sandbox_changes), ?)`,
+    id,
+    now
+  )
+}
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  const read = <A>(operation: string, look: (tables: Statements) => A) => sqlite.read("Sandboxes", operation, look)
+  /** Rings whatever came of it: a ring too many costs one look. */
+  const change = <A>(operation: string, act: (tables: Statements, now: number) => A) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.tap(
+        sqlite.write("Sandboxes", operation, (tables) => act(tables, now)),
+        () => Effect.sync(() => doorbell.topic(topic).ring())
+      ))
+
+  return Sandboxes.of({
+    insert: Effect.fn("Sandboxes.insert")(function*(row) {
+      const conflict = yield* change("insert", (tables, now) => {
+        if (tables.get("SELECT 1 FROM sandboxes WHERE id = ?", row.id) !== undefined) {
+          return new SandboxConflict({ what: "id", value: row.id })
+        }
+        const { alias } = row
+        if (alias !== undefined && tables.get("SELECT 1 FROM sandboxes WHERE alias = ?", alias) !== undefined) {
+          return new SandboxConflict({ what: "alias", value: alias })
+        }
+        tables.run(
+          "INSERT INTO sandboxes (id, alias, channel, attributes) VALUES (?, ?, ?, ?)",
+          row.id,
+          alias ?? null,
+          row.channel ?? null,
+          JSON.stringify({ ...row, ...encodeRow(row) })
+        )
+        noteChange(tables, row.id, now)
+        return undefined
+      })
+      if (conflict !== undefined) return yield* conflict
+    }),
+    get: (id) =>
+      read("get", (tables) => {
+        const row = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+        return row === undefined ? Option.none() : Option.some(rowOf(row))
+      }),
+    update: (id, changes) =>
+      Effect.asVoid(change("update", (tables, now) => {
+        const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+        if (found === undefined) return
+        const stored = readAttributes(found["attributes"])
+        const changed = changedAttributes(readRow(stored), changes)
+        const encoded: Record<string, unknown> = encodeRow(changed.row)
+        const attributes: Record<string, unknown> = { ...stored }
+        for (const name of changed.set) attributes[name] = encoded[name]
+        for (const name of changed.unset) delete attributes[name]
+        tables.run(
+          "UPDATE sandboxes SET channel = ?, attributes = ? WHERE id = ?",
+          changed.row.channel ?? null,
+          JSON.stringify(attributes),
+          id
+        )
+        noteChange(tables, id, now)
+      })),
+    remove: (id) =>
+      Effect.asVoid(change("remove", (tables, now) => {
+        if (tables.run("DELETE FROM sandboxes WHERE id = ?", id) > 0) noteChange(tables, id, now)
+      })),
+    byChannel: (channel) =>
+      read(
+        "byChannel",
+        (tables) => tables.all("SELECT attributes FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
+      ),
+    byAlias: (alias) =>
+      read("byAlias", (tables) => {
+        const row = tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", alias)
+        return row === undefined ? Option.none() : Option.some(rowOf(row))
+      }),
+    list: read("list", (tables) => tables.all("SELECT attributes FROM sandboxes ORDER BY id").map(rowOf)),
+    changes: Stream.suspend(() => {
+      const bell = doorbell.topic(topic)
+      let last = 0
+      const next: Effect.Effect<ReadonlyArray<SandboxId>, StoreError> = Effect.gen(function*() {
+        for (;;) {
+          const rung = bell.count()
+          const rows = yield* read(
+            "changes",
+            (tables) => tables.all("SELECT id, seq FROM sandbox_changes WHERE seq > ? ORDER BY seq", last)
+          )
+          for (const row of rows) last = Math.max(last, integer(row, "seq"))
+          if (rows.length > 0) return rows.map((row) => readId(row["id"]))
+          yield* bell.wait(rung, lookAgain)
+        }
+      })
+      return Stream.fromIterableEffectRepeat(next)
+    }),
+    channelOfAlias: (alias) =>
+      read("channelOfAlias", (tables) => {
+        const row = tables.get("SELECT channel FROM alias_channels WHERE alias = ?", alias)
+        return row === undefined ? Option.none() : Option.some(readChannel(row["channel"]))
+      }),
+    rememberChannel: (alias, channel) =>
+      Effect.asVoid(
+        sqlite.write("Sandboxes", "rememberChannel", (tables) =>
+          tables.run("INSERT OR REPLACE INTO alias_channels (alias, channel) VALUES (?, ?)", alias, channel))
+      )
+  })
+})
+
+export const layer: Layer.Layer<Sandboxes, never, Sqlite | Doorbell> = Layer.effect(Sandboxes, make)

@@ -1,0 +1,44 @@
+/** Which gestures have become turns, in a table that is looked up by any of a gesture's keys. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { TurnKey } from "../../domain/Ids.ts"
+import { Seen, seenRetentionMillis } from "../../ports/Seen.ts"
+import { reader } from "./columns.ts"
+import { Sqlite } from "./Sqlite.ts"
+
+const readTurn = reader("turn key", TurnKey)
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  return Seen.of({
+    find: Effect.fnUntraced(function*(keys) {
+      const now = yield* Clock.currentTimeMillis
+      return yield* sqlite.read("Seen", "find", (tables) => {
+        for (const key of keys) {
+          const row = tables.get("SELECT turn FROM seen WHERE key = ? AND expires_at > ?", key, now)
+          if (row !== undefined) return Option.some(readTurn(row["turn"]))
+        }
+        return Option.none()
+      })
+    }),
+    mark: Effect.fn("Seen.mark")(function*(keys, turn) {
+      const now = yield* Clock.currentTimeMillis
+      yield* sqlite.write("Seen", "mark", (tables) => {
+        for (const key of keys) {
+          tables.run(
+            `INSERT INTO seen (key, turn, expires_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET turn = ?2, expires_at = ?3 WHERE expires_at <= ?4`,
+            key,
+            turn,
+            now + seenRetentionMillis,
+            now
+          )
+        }
+      })
+    })
+  })
+})
+
+export const layer: Layer.Layer<Seen, never, Sqlite> = Layer.effect(Seen, make)

@@ -1,0 +1,291 @@
+/** The queue in tables. A waiting receive costs one look per 5 s; the writer is asked only when there is something. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { randomUUID } from "node:crypto"
+import { GroupId, type SandboxId, TurnKey } from "../../domain/Ids.ts"
+import {
+  checkBody,
+  type DeadEntry,
+  type QueueEntry,
+  QueueMissing,
+  ReceiptExpired,
+  type ReceivedEntry,
+  TurnQueue,
+  turnQueueLimits
+} from "../../ports/TurnQueue.ts"
+import { integer, reader, text } from "./columns.ts"
+import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
+
+const readKey = reader("turn key", TurnKey)
+const readGroup = reader("group", GroupId)
+
+const entryOf = (row: Row): QueueEntry => ({
+  key: readKey(row["key"]),
+  group: readGroup(row["grp"]),
+  body: text(row, "body")
+})
+
+const deadOf = (row: Row): DeadEntry => ({
+  ...entryOf(row),
+  receiveCount: integer(row, "receive_count"),
+  deadAt: integer(row, "dead_at"),
+  noticed: integer(row, "noticed") === 1
+})
+
+/** Makes the next message of the group the one that may be received. True when there is one. */
+const promote = (tables: Statements, queue: string, group: string): boolean =>
+  tables.run(
+    "UPDATE queue_messages SET head = 1 WHERE seq = (SELECT min(seq) FROM queue_messages WHERE queue = ? AND grp = ?)",
+    queue,
+    group
+  ) > 0
+
+const removeMessage = (tables: Statements, row: Row): boolean => {
+  tables.run("DELETE FROM queue_messages WHERE seq = ?", integer(row, "seq"))
+  return promote(tables, text(row, "queue"), text(row, "grp"))
+}
+
+const addMessage = (tables: Statements, queue: SandboxId, { body, group, key }: QueueEntry, now: number): void =>
+  void tables.run(
+    `INSERT INTO queue_messages (queue, key, grp, body, sent_at, head) VALUES (?1, ?2, ?3, ?4, ?5,
+       NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ?1 AND grp = ?3))`,
+    queue,
+    key,
+    group,
+    body,
+    now
+  )
+
+const exists = (tables: Statements, queue: SandboxId): boolean =>
+  tables.get("SELECT 1 FROM queues WHERE id = ?", queue) !== undefined
+
+/** `undefined` when there is no queue; else when its next message becomes visible, `Infinity` when it has none. */
+const soonest = (tables: Statements, queue: SandboxId): number | undefined => {
+  const row = tables.get("SELECT min(visible_at) AS at FROM queue_messages WHERE queue = ? AND head = 1", queue)
+  if (row !== undefined && row["at"] !== null) return integer(row, "at")
+  return exists(tables, queue) ? Number.POSITIVE_INFINITY : undefined
+}
+
+const take = (
+  tables: Statements,
+  queue: SandboxId,
+  now: number,
+  visibleAt: number
+): Option.Option<ReceivedEntry> => {
+  for (;;) {
+    const row = tables.get(
+      "SELECT * FROM queue_messages WHERE queue = ? AND head = 1 AND visible_at <= ? ORDER BY seq LIMIT 1",
+      queue,
+      now
+    )
+    if (row === undefined) return Option.none()
+    const count = integer(row, "receive_count")
+    if (count >= turnQueueLimits.maxReceives) {
+      tables.run(
+        `INSERT OR REPLACE INTO queue_dead (queue, key, grp, body, receive_count, dead_at, noticed)
+         VALUES (?, ?, ?, ?, ?, ?, 0)`,
+        queue,
+        text(row, "key"),
+        text(row, "grp"),
+        text(row, "body"),
+        count,
+        now
+      )
+      removeMessage(tables, row)
+      continue
+    }
+    const seq = integer(row, "seq")
+    const receipt = `${seq}.${randomUUID()}`
+    tables.run(
+      "UPDATE queue_messages SET receive_count = ?, receipt = ?, received_at = ?, visible_at = ? WHERE seq = ?",
+      count + 1,
+      receipt,
+      now,
+      visibleAt,
+      seq
+    )
+    return Option.some({ ...entryOf(row), receipt, receiveCount: count + 1, sentAt: integer(row, "sent_at") })
+  }
+}
+
+/** The message in flight under this receipt; the number before the dot only finds it. */
+const inFlight = (tables: Statements, queue: SandboxId, receipt: string, now: number): Row | undefined =>
+  tables.get(
+    "SELECT * FROM queue_messages WHERE seq = ? AND queue = ? AND receipt = ? AND visible_at > ?",
+    Number.parseInt(receipt, 10) || 0,
+    queue,
+    receipt,
+    now
+  )
+
+/** Every message of that key while none of them is in flight, or why there is nothing to change. */
+const waiting = (
+  tables: Statements,
+  queue: SandboxId,
+  key: TurnKey,
+  now: number
+): ReadonlyArray<Row> | "in-flight" | "absent" => {
+  const rows = tables.all("SELECT * FROM queue_messages WHERE queue = ? AND key = ?", queue, key)
+  if (rows.some((row) => integer(row, "visible_at") > now)) return "in-flight"
+  return rows.length === 0 ? "absent" : rows
+}
+
+/** The doorbell that says: look again. */
+const topic = (queue: SandboxId): string => `queue-${queue}`
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  const ring = (queue: SandboxId) => Effect.sync(() => doorbell.topic(topic(queue)).ring())
+
+  /** A change at the present time. */
+  const write = <A>(operation: string, change: (tables: Statements, now: number) => A) =>
+    Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => sqlite.write("TurnQueue", operation, (tables) => change(tables, now))
+    )
+  const read = <A>(operation: string, look: (tables: Statements, now: number) => A) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => sqlite.read("TurnQueue", operation, (tables) => look(tables, now)))
+
+  return TurnQueue.of({
+    create: (queue) =>
+      Effect.asVoid(write("create", (tables) => tables.run("INSERT OR IGNORE INTO queues (id) VALUES (?)", queue))),
+    destroy: (queue) =>
+      Effect.andThen(
+        write("destroy", (tables) => {
+          for (const table of ["queue_messages", "queue_dedupe", "queue_dead"]) {
+            tables.run(`DELETE FROM ${table} WHERE queue = ?`, queue)
+          }
+          tables.run("DELETE FROM queues WHERE id = ?", queue)
+        }),
+        doorbell.forget(topic(queue))
+      ),
+    send: Effect.fn("TurnQueue.send")(function*(queue, entry) {
+      yield* checkBody("send", entry.body)
+      const sent = yield* write("send", (tables, now) => {
+        if (!exists(tables, queue)) return undefined
+        tables.run("DELETE FROM queue_dedupe WHERE queue = ? AND until <= ?", queue, now)
+        const fresh = tables.run(
+          "INSERT OR IGNORE INTO queue_dedupe (queue, key, until) VALUES (?, ?, ?)",
+          queue,
+          entry.key,
+          now + turnQueueLimits.dedupeMillis
+        ) > 0
+        if (fresh) addMessage(tables, queue, entry, now)
+        return { duplicate: !fresh }
+      })
+      if (sent === undefined) return yield* new QueueMissing({ queue })
+      if (!sent.duplicate) yield* ring(queue)
+      return sent
+    }),
+    receive: Effect.fnUntraced(function*(queue, options) {
+      const visibility = Math.min(Duration.toMillis(options.visibility), turnQueueLimits.maxVisibilityMillis)
+      const start = yield* Clock.currentTimeMillis
+      const until = start + Math.min(Duration.toMillis(options.wait), turnQueueLimits.maxWaitMillis)
+      const bell = doorbell.topic(topic(queue))
+      for (;;) {
+        const rung = bell.count()
+        const now = yield* Clock.currentTimeMillis
+        const next = yield* read("receive", (tables) => soonest(tables, queue))
+        if (next === undefined) return yield* new QueueMissing({ queue })
+        if (next <= now) {
+          const taken = yield* write("receive", (tables, at) => take(tables, queue, at, at + visibility))
+          if (Option.isSome(taken)) return taken
+          // Somebody was quicker, or it went to the dead letters: look again.
+          continue
+        }
+        if (now >= until) return Option.none()
+        yield* bell.wait(rung, Duration.min(Duration.millis(Math.min(next, until) - now), lookAgain))
+      }
+    }),
+    extend: Effect.fnUntraced(function*(queue, receipt, visibility) {
+      const millis = Duration.toMillis(visibility)
+      const extended = yield* write("extend", (tables, now) => {
+        const row = inFlight(tables, queue, receipt, now)
+        if (row === undefined) return false
+        const last = integer(row, "received_at") + turnQueueLimits.maxVisibilityMillis
+        const visibleAt = Math.min(now + millis, last)
+        tables.run("UPDATE queue_messages SET visible_at = ? WHERE seq = ?", visibleAt, integer(row, "seq"))
+        return true
+      })
+      if (!extended) return yield* new ReceiptExpired({ receipt })
+      if (millis <= 0) yield* ring(queue)
+    }),
+    delete: Effect.fn("TurnQueue.delete")(function*(queue, receipt) {
+      const deleted = yield* write("delete", (tables, now) => {
+        const row = inFlight(tables, queue, receipt, now)
+        return row === undefined ? undefined : { next: removeMessage(tables, row) }
+      })
+      if (deleted === undefined) return yield* new ReceiptExpired({ receipt })
+      if (deleted.next) yield* ring(queue)
+    }),
+    replace: (queue, key, body) =>
+      Effect.andThen(
+        checkBody("replace", body),
+        write("replace", (tables, now) => {
+          const rows = waiting(tables, queue, key, now)
+          if (typeof rows === "string") return rows
+          for (const row of rows) {
+            tables.run("UPDATE queue_messages SET body = ? WHERE seq = ?", body, integer(row, "seq"))
+          }
+          return "replaced" as const
+        })
+      ),
+    withdraw: Effect.fnUntraced(function*(queue, key) {
+      const withdrawn = yield* write("withdraw", (tables, now) => {
+        const rows = waiting(tables, queue, key, now)
+        if (typeof rows === "string") return rows
+        for (const row of rows) removeMessage(tables, row)
+        return "withdrawn" as const
+      })
+      if (withdrawn === "withdrawn") yield* ring(queue)
+      return withdrawn
+    }),
+    peek: (queue, limit) =>
+      read("peek", (tables, now) =>
+        tables.all(
+          "SELECT key, grp, body FROM queue_messages WHERE queue = ? AND visible_at <= ? ORDER BY seq LIMIT ?",
+          queue,
+          now,
+          Math.max(0, limit)
+        ).map(entryOf)),
+    depth: (queue) =>
+      read("depth", (tables, now) => {
+        const row = tables.get(
+          `SELECT (SELECT count(*) FROM queue_messages WHERE queue = ?1 AND visible_at <= ?2) AS waiting,
+                  (SELECT count(*) FROM queue_messages WHERE queue = ?1 AND visible_at > ?2) AS flying,
+                  (SELECT count(*) FROM queue_dead WHERE queue = ?1) AS dead`,
+          queue,
+          now
+        ) ?? {}
+        return { waiting: integer(row, "waiting"), inFlight: integer(row, "flying"), dead: integer(row, "dead") }
+      }),
+    deadLetters: (queue) =>
+      read(
+        "deadLetters",
+        (tables) => tables.all("SELECT * FROM queue_dead WHERE queue = ? ORDER BY rowid", queue).map(deadOf)
+      ),
+    markNoticed: (queue, key) =>
+      Effect.asVoid(
+        write("markNoticed", (tables) =>
+          tables.run("UPDATE queue_dead SET noticed = 1 WHERE queue = ? AND key = ?", queue, key))
+      ),
+    redrive: Effect.fnUntraced(function*(queue, key) {
+      const found = yield* write("redrive", (tables, now) => {
+        const row = tables.get("SELECT * FROM queue_dead WHERE queue = ? AND key = ?", queue, key)
+        if (row === undefined) return false
+        tables.run("DELETE FROM queue_dead WHERE queue = ? AND key = ?", queue, key)
+        addMessage(tables, queue, entryOf(row), now)
+        return true
+      })
+      if (found) yield* ring(queue)
+      return found
+    })
+  })
+})
+
+export const layer: Layer.Layer<TurnQueue, never, Sqlite | Doorbell> = Layer.effect(TurnQueue, make)
