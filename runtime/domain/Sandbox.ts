@@ -44,6 +44,10 @@ export const SandboxRow = Schema.Struct({
   channelName: Schema.optionalKey(Schema.String),
   /** `shared` and `override` channels are never archived. */
   channelMode: Schema.optionalKey(Schema.Literals(["shared", "perSandbox", "override"])),
+  /** True when an earlier sandbox of the same alias had used the channel: a create that fails leaves it as it was. */
+  channelReused: Schema.optionalKey(Schema.Boolean),
+  /** Why it is being destroyed; set by the teardown that began first and kept by those that continue it. */
+  endReason: Schema.optionalKey(Schema.Literals(["destroyed", "ttl", "idle", "create-failed"])),
   /** True when the operator accepted an agent without a jail. */
   unconfined: Schema.Boolean,
   /** Unix milliseconds; absent when the profile's ttl is 0. */

@@ -1,0 +1,358 @@
+/**
+ * How a sandbox comes to be: a saga over ports. Each thing is written into the inventory before it is made, so that a
+ * crash leaves a name to look for; a step that fails undoes what there is; the same create again continues.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { certify, maxCertificateSeconds } from "../domain/Certificate.ts"
+import type { SigningKey } from "../domain/Ed25519.ts"
+import { generateSeed, signingKeyFromSeed } from "../domain/Ed25519.ts"
+import type { Alias, InstallName, SandboxId } from "../domain/Ids.ts"
+import { durationMillis, Profile } from "../domain/Profile.ts"
+import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
+import { Bridge } from "../ports/Bridge.ts"
+import { Identities } from "../ports/Identities.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { SandboxHost } from "../ports/SandboxHost.ts"
+import { Secrets } from "../ports/Secrets.ts"
+import { TurnQueue } from "../ports/TurnQueue.ts"
+import { channelPlanOf } from "./ChannelPlan.ts"
+import { ask } from "./OperatorBridge.ts"
+import { SandboxRefused } from "./SandboxErrors.ts"
+import { Teardown } from "./Teardown.ts"
+
+/** Where the certifier's private half is kept; only create, rotate and renewal read it. */
+export const certifierKeyPath = "certifier/signing-key"
+
+/** Where a sender's private half is kept: base64 of a 32-byte seed. */
+export const signingKeyPath = (sender: string): string => `sandbox/${sender}/signing-key`
+
+export interface CreateRequest {
+  readonly id: SandboxId
+  readonly install: InstallName
+  readonly alias: Alias | undefined
+  readonly profile: Profile
+  /** The operator accepts an agent without a jail. */
+  readonly unconfined: boolean
+  /** From the start of the runtime until it has polled its queue. */
+  readonly readyWithin: Duration.Duration
+}
+
+/** The steps in order, as `km create` shows them. */
+export type CreateStep = "row" | "key" | "identity" | "queue" | "channel" | "start" | "ready"
+export type CreateProgress = (step: CreateStep, detail: string) => Effect.Effect<void>
+
+export class Provisioning extends Context.Service<Provisioning, {
+  /**
+   * Returns the row of a running sandbox. After a typed failure nothing of it is left (`KM-CLI-105` says when that could
+   * not be done); after an interruption or a crash the row stays, and the same request continues.
+   */
+  readonly create: (
+    request: CreateRequest,
+    progress?: CreateProgress
+  ) => Effect.Effect<SandboxRow, SandboxRefused>
+  /** Certifies the sandbox's key anew when its newest certificate ends within 10 days. True when it did. */
+  readonly renewCertificate: (row: SandboxRow) => Effect.Effect<boolean, SandboxRefused>
+}>()("km/runtime/kernel/Provisioning") {
+  static readonly layer = Layer.effect(Provisioning, Effect.suspend(() => make))
+}
+
+/** The base64 of a 32-byte seed as a key; `undefined` for anything else. */
+export const signingKeyFromText = (text: string): SigningKey | undefined => {
+  const seed = Buffer.from(text.trim(), "base64")
+  return seed.length === 32 ? signingKeyFromSeed(seed) : undefined
+}
+
+/** A certificate for a bridge key, valid from 5 minutes ago (clocks differ) for 30 days in all. */
+export const bridgeCertificate = (
+  certifier: SigningKey,
+  install: InstallName,
+  subject: SandboxId | "operator",
+  key: SigningKey,
+  nowMillis: number
+) => {
+  const notBefore = Math.floor(nowMillis / 1_000) - 300
+  return certify(certifier, {
+    version: 1,
+    install,
+    subject,
+    addresses: [],
+    purpose: subject === "operator" ? "operator" : "bridge",
+    keyId: key.keyId,
+    publicKey: Buffer.from(key.publicKey).toString("base64"),
+    notBefore,
+    notAfter: notBefore + maxCertificateSeconds
+  })
+}
+
+/** Certificates are renewed this long before they end. */
+const renewBeforeSeconds = 10 * 24 * 3_600
+
+const sameProfile = Schema.toEquivalence(Profile)
+const CertificateEnd = Schema.Struct({ notAfter: Schema.Int })
+const decodeEnd = Schema.decodeUnknownOption(Schema.fromJsonString(CertificateEnd))
+
+/** Looks every half second. */
+const looks = Schedule.spaced("500 millis")
+
+const failed = (id: SandboxId, step: CreateStep, reason: string, remedy = "then run the same command again") =>
+  new SandboxRefused({ code: "KM-CLI-103", sandbox: id, step, reason, remedy })
+
+const conflict = (id: SandboxId, reason: string, remedy: string) =>
+  new SandboxRefused({ code: "KM-CLI-102", sandbox: id, step: "row", reason, remedy })
+
+const make = Effect.gen(function*() {
+  const bridge = yield* Bridge
+  const host = yield* SandboxHost
+  const identities = yield* Identities
+  const queue = yield* TurnQueue
+  const sandboxes = yield* Sandboxes
+  const secrets = yield* Secrets
+  const teardown = yield* Teardown
+
+  const certifierOf = Effect.fnUntraced(function*(id: SandboxId) {
+    const text = yield* secrets.get(certifierKeyPath)
+    const key = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
+    if (key !== undefined) return key
+    return yield* new SandboxRefused({
+      code: "KM-CLI-106",
+      sandbox: id,
+      step: "identity",
+      reason: "this install has no certifier key",
+      remedy: `run "km up" once; it makes the keys of the install`
+    })
+  })
+
+  /** The row to go on with: a new one, or that of an interrupted create with the same profile. */
+  const beginRow = Effect.fnUntraced(function*(request: CreateRequest) {
+    const { alias, id, install, profile, unconfined } = request
+    const found = yield* sandboxes.get(id)
+    if (Option.isSome(found)) {
+      const row = found.value
+      if (row.status === "destroying") {
+        return yield* conflict(id, "it is being destroyed", `look at "km status ${id}" and wait until it is gone`)
+      }
+      if (row.status === "stopped" || row.status === "failed") {
+        return yield* conflict(id, `it exists and is ${row.status}`, `look at "km status ${id}"; use another id`)
+      }
+      if (!sameProfile(row.profile, profile) || row.alias !== alias) {
+        return yield* conflict(id, "it exists with another profile or alias", "use another id, or destroy it first")
+      }
+      return row
+    }
+    const createdAt = yield* Clock.currentTimeMillis
+    const ttl = durationMillis(profile.spec.lifecycle.ttl)
+    const row: SandboxRow = {
+      id,
+      install,
+      ...(alias === undefined ? {} : { alias }),
+      profile,
+      desired: "stopped",
+      status: "creating",
+      unconfined,
+      ...(ttl === 0 ? {} : { expiresAt: createdAt + ttl }),
+      createdAt,
+      ready: false,
+      plugins: [],
+      // What comes to be while it runs is named from the start.
+      inventory: [
+        ...(alias === undefined ? [] : [{ kind: "alias", ref: alias, state: "made" } as const]),
+        { kind: "threads", ref: id, state: "planned" },
+        { kind: "objects", ref: id, state: "planned" }
+      ]
+    }
+    yield* sandboxes.insert(row)
+    return row
+  })
+
+  /** Plans, makes, records; a thing that an interrupted create had made already is not made again. */
+  const item = Effect.fnUntraced(function*<E>(
+    row: SandboxRow,
+    kind: InventoryItem["kind"],
+    ref: string,
+    act: Effect.Effect<Partial<SandboxRow>, E>
+  ) {
+    const others = row.inventory.filter((other) => other.kind !== kind || other.ref !== ref)
+    const known = row.inventory.find((other) => other.kind === kind && other.ref === ref)
+    if (known?.state === "made") return row
+    if (known === undefined) {
+      const inventory = [...others, { kind, ref, state: "planned" as const }]
+      yield* sandboxes.update(row.id, { inventory })
+    }
+    const changes = yield* act
+    const inventory = [...others, { kind, ref, state: "made" as const }]
+    yield* sandboxes.update(row.id, { ...changes, inventory })
+    return { ...row, ...changes, inventory }
+  })
+
+  const makeKey = Effect.fnUntraced(function*(id: SandboxId) {
+    const path = signingKeyPath(id)
+    const found = yield* secrets.get(path)
+    if (Option.isSome(found) && signingKeyFromText(Redacted.value(found.value)) !== undefined) return {}
+    yield* secrets.put(path, Redacted.make(Buffer.from(generateSeed()).toString("base64")))
+    return {}
+  })
+
+  const certifyKey = Effect.fnUntraced(function*(row: Pick<SandboxRow, "id" | "install">) {
+    const certifier = yield* certifierOf(row.id)
+    const text = yield* secrets.get(signingKeyPath(row.id))
+    const key = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
+    if (key === undefined) return yield* failed(row.id, "identity", "its signing key cannot be read")
+    const now = yield* Clock.currentTimeMillis
+    yield* identities.put(row.id, "bridge", key.keyId, bridgeCertificate(certifier, row.install, row.id, key, now))
+    return {}
+  })
+
+  const makeChannel = Effect.fnUntraced(function*(row: SandboxRow) {
+    const previous = row.alias === undefined ? Option.none() : yield* sandboxes.channelOfAlias(row.alias)
+    const plan = channelPlanOf(row, Option.getOrUndefined(previous))
+    if (plan === undefined) return row
+    if (plan.mode === "override") {
+      return yield* item(
+        row,
+        "channel",
+        plan.channel,
+        Effect.succeed({ channel: plan.channel, channelMode: plan.mode })
+      )
+    }
+    return yield* item(
+      row,
+      "channel",
+      plan.name,
+      Effect.gen(function*() {
+        const answer = yield* ask(bridge, plan.key, plan.action)
+        if (answer._tag !== "Done") return yield* failed(row.id, "channel", answer.reason)
+        const channel = answer.result.channel
+        if (channel === undefined) return yield* failed(row.id, "channel", "the bridge named no channel")
+        for (const warning of channel.warnings) yield* Effect.logWarning("channel", warning)
+        if (row.alias !== undefined && plan.mode === "perSandbox") {
+          yield* sandboxes.rememberChannel(row.alias, channel.id)
+        }
+        return {
+          channel: channel.id,
+          channelName: channel.name,
+          channelMode: plan.mode,
+          channelReused: !channel.created
+        }
+      })
+    )
+  })
+
+  const awaitReady = Effect.fnUntraced(function*(row: SandboxRow, within: Duration.Duration) {
+    const state = host.ready(row.id).pipe(
+      Effect.flatMap((ready) => ready ? Effect.succeed(true) : Effect.fail("pending" as const)),
+      Effect.retry({ schedule: looks, while: (error) => error === "pending" }),
+      Effect.catch((error) => error === "pending" ? Effect.succeed(false) : Effect.fail(error)),
+      Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed(false) })
+    )
+    if (yield* state) return
+    return yield* new SandboxRefused({
+      code: "KM-CLI-104",
+      sandbox: row.id,
+      step: "ready",
+      reason: `its runtime was not ready within ${Duration.format(within)}`,
+      remedy: `see "km doctor" and "km logs"; is "km up" running?`
+    })
+  })
+
+  const steps = Effect.fnUntraced(function*(request: CreateRequest, begun: SandboxRow, progress: CreateProgress) {
+    const { id } = request
+    let row = yield* item(begun, "secret", signingKeyPath(id), makeKey(id))
+    yield* progress("key", "")
+    row = yield* item(row, "identity", id, certifyKey(row))
+    yield* progress("identity", "")
+    if (row.profile.spec.cli.notifySlackInboundEnabled) {
+      row = yield* item(row, "queue", id, Effect.as(queue.create(id), {}))
+      yield* progress("queue", "")
+    }
+    row = yield* makeChannel(row)
+    if (row.channel !== undefined) yield* progress("channel", row.channelName ?? row.channel)
+    yield* sandboxes.update(id, { desired: "running", status: "starting" })
+    row = yield* item(row, "directory", id, Effect.succeed({}))
+    row = yield* item(row, "runtime", id, Effect.succeed({}))
+    yield* host.start(id)
+    yield* progress("start", "")
+    yield* awaitReady(row, request.readyWithin)
+    yield* sandboxes.update(id, { status: "running" })
+    yield* progress("ready", "")
+    const now = yield* sandboxes.get(id)
+    return Option.getOrElse(now, (): SandboxRow => ({ ...row, status: "running" }))
+  })
+
+  /** Undoing is teardown; what cannot be undone now stays listed and is said. */
+  const undo = Effect.fnUntraced(function*(id: SandboxId, cause: SandboxRefused) {
+    return yield* teardown.run(id, "create-failed").pipe(
+      Effect.catch((error) =>
+        Effect.fail(
+          new SandboxRefused({
+            code: "KM-CLI-105",
+            sandbox: id,
+            step: cause.step,
+            reason: `${cause.reason}; undoing it stopped too: ${error.reason}`,
+            remedy: `run "km destroy ${id} --yes"; it continues where it stopped`
+          })
+        )
+      ),
+      Effect.andThen(Effect.fail(cause))
+    )
+  })
+
+  const create = Effect.fn("Provisioning.create")(
+    function*(request: CreateRequest, progress: CreateProgress = () => Effect.void) {
+      const row = yield* beginRow(request)
+      yield* progress("row", row.alias ?? "")
+      // Made long ago: whatever is wrong with it now is no reason to undo it.
+      if (row.status === "running") return row
+      return yield* steps(request, row, progress).pipe(
+        Effect.catchTags({
+          StoreError: (error) => Effect.fail(failed(request.id, "start", error.message)),
+          HostFailed: (error) => Effect.fail(failed(request.id, "start", error.message))
+        }),
+        Effect.catchTag("SandboxRefused", (error) => undo(request.id, error))
+      )
+    },
+    (effect, request) =>
+      effect.pipe(
+        Effect.catchTags({
+          StoreError: (error) => Effect.fail(failed(request.id, "row", error.message)),
+          SandboxConflict: (error) =>
+            Effect.fail(
+              new SandboxRefused({
+                code: "KM-CLI-101",
+                sandbox: request.id,
+                step: "row",
+                reason: `the ${error.what} ${error.value} is taken by another sandbox`,
+                remedy: "choose another one, or destroy that sandbox"
+              })
+            )
+        }),
+        Effect.annotateLogs({ sandbox: request.id })
+      )
+  )
+
+  const renewCertificate = Effect.fn("Provisioning.renewCertificate")(
+    function*(row: SandboxRow) {
+      const keys = yield* identities.keys(row.id, "bridge")
+      const ends = keys.map(({ certificate }) =>
+        Option.match(decodeEnd(certificate), { onNone: () => 0, onSome: ({ notAfter }) => notAfter })
+      )
+      const now = yield* Clock.currentTimeMillis
+      if (Math.max(0, ...ends) - now / 1_000 > renewBeforeSeconds) return false
+      yield* certifyKey(row)
+      return true
+    },
+    (effect, row) =>
+      effect.pipe(
+        Effect.catchTag("StoreError", (error) => Effect.fail(failed(row.id, "identity", error.message)))
+      )
+  )
+
+  return Provisioning.of({ create, renewCertificate })
+})

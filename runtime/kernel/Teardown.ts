@@ -1,0 +1,223 @@
+/**
+ * The one way a sandbox ends, whoever ends it: destroy, time to live, idleness, or a create that failed. It follows the
+ * inventory that create recorded, every step may be repeated, and what is done is struck off, so that a crash at any
+ * point is continued by running it again.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { BridgeAction } from "../domain/BridgeProtocol.ts"
+import type { SandboxId } from "../domain/Ids.ts"
+import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
+import { TurnRequest } from "../domain/Turn.ts"
+import { Bridge } from "../ports/Bridge.ts"
+import { Controls } from "../ports/Controls.ts"
+import { Identities } from "../ports/Identities.ts"
+import { Leases } from "../ports/Leases.ts"
+import { Objects } from "../ports/Objects.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { SandboxHost } from "../ports/SandboxHost.ts"
+import { Secrets } from "../ports/Secrets.ts"
+import { Threads } from "../ports/Threads.ts"
+import { type QueueEntry, TurnQueue } from "../ports/TurnQueue.ts"
+import { channelPlanOf } from "./ChannelPlan.ts"
+import { ask } from "./OperatorBridge.ts"
+import { SandboxRefused } from "./SandboxErrors.ts"
+
+/** Why it ends, as the last message in its channel says it. */
+export type EndReason = NonNullable<SandboxRow["endReason"]>
+
+const sentences: Record<EndReason, string> = {
+  destroyed: "was destroyed by the operator",
+  ttl: "reached the end of its time to live and was destroyed",
+  idle: "was idle for longer than its profile allows and was destroyed",
+  "create-failed": "could not be created"
+}
+
+/** Told of each kind of thing as it is gone. */
+export type TeardownProgress = (item: InventoryItem["kind"] | "row") => Effect.Effect<void>
+
+/** The runtime first, so that nothing acts any more; the channel while the queue's messages can still be answered. */
+const order: ReadonlyArray<InventoryItem["kind"]> = [
+  "runtime",
+  "directory",
+  "channel",
+  "queue",
+  "threads",
+  "schedule",
+  "objects",
+  "identity",
+  "secret",
+  "alias"
+]
+
+export class Teardown extends Context.Service<Teardown, {
+  /**
+   * Ends and removes the sandbox; at once when there is none. When a step cannot be done now, everything before it is
+   * gone, the rest is still in the inventory, and the same call continues.
+   */
+  readonly run: (
+    id: SandboxId,
+    reason: EndReason,
+    progress?: TeardownProgress
+  ) => Effect.Effect<void, SandboxRefused>
+}>()("km/runtime/kernel/Teardown") {
+  static readonly layer = Layer.effect(Teardown, Effect.suspend(() => make))
+}
+
+const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
+
+const refuse = (id: SandboxId, step: string, reason: string) =>
+  new SandboxRefused({
+    code: "KM-CLI-107",
+    sandbox: id,
+    step,
+    reason,
+    remedy: `then run "km destroy ${id} --yes"; it continues where it stopped`
+  })
+
+const make = Effect.gen(function*() {
+  const bridge = yield* Bridge
+  const controls = yield* Controls
+  const host = yield* SandboxHost
+  const identities = yield* Identities
+  const leases = yield* Leases
+  const objects = yield* Objects
+  const queue = yield* TurnQueue
+  const sandboxes = yield* Sandboxes
+  const secrets = yield* Secrets
+  const threads = yield* Threads
+
+  /** Slack's final word is no obstacle to going on: what it will not take is not there any more. */
+  const tell = Effect.fnUntraced(function*(id: SandboxId, key: string, action: BridgeAction) {
+    const answer = yield* ask(bridge, key, action)
+    if (answer._tag === "NotNow") return yield* refuse(id, "channel", answer.reason)
+    if (answer._tag === "Undeliverable") {
+      yield* Effect.logInfo("slack will not take a last word").pipe(Effect.annotateLogs({ reason: answer.reason }))
+    }
+    return answer
+  })
+
+  /** Promise 2: a message that was accepted and never ran is answered before its queue goes. */
+  const answerWaiting = Effect.fnUntraced(function*(row: SandboxRow, entry: QueueEntry) {
+    const request = decodeRequest(entry.body)
+    if (Option.isNone(request) || request.value.origin.kind !== "slack") return
+    const { channel, threadTs, ts } = request.value.origin
+    yield* tell(row.id, `${entry.key}/teardown/0`, {
+      action: "post",
+      channel,
+      threadTs,
+      markdown: "**Not run.** The sandbox was destroyed before this message's turn came. " +
+        "Ask again in another sandbox's channel. (KM-TRN-020)"
+    })
+    yield* tell(row.id, `${entry.key}/teardown/1`, { action: "react", channel, ts, emoji: "x" })
+  })
+
+  const answerQueue = Effect.fnUntraced(function*(row: SandboxRow) {
+    while (true) {
+      const waiting = yield* queue.peek(row.id, 20)
+      if (waiting.length === 0) break
+      let gone = 0
+      for (const entry of waiting) {
+        yield* answerWaiting(row, entry)
+        if ((yield* queue.withdraw(row.id, entry.key)) !== "in-flight") gone += 1
+      }
+      // In flight without a runtime: its receipt was lost with it; answered above, gone with the queue.
+      if (gone === 0) break
+    }
+    for (const entry of yield* queue.deadLetters(row.id)) {
+      if (entry.noticed) continue
+      yield* answerWaiting(row, entry)
+      yield* queue.markNoticed(row.id, entry.key)
+    }
+  })
+
+  /** A channel that was planned but not recorded is asked for again under the same key: the bridge knows its id. */
+  const channelOf = Effect.fnUntraced(function*(row: SandboxRow) {
+    if (row.channel !== undefined) return Option.some(row.channel)
+    const plan = channelPlanOf(row)
+    if (plan === undefined || plan.mode !== "perSandbox") return Option.none()
+    const answer = yield* tell(row.id, plan.key, plan.action)
+    return Option.fromNullishOr(answer._tag === "Done" ? answer.result.channel?.id : undefined)
+  })
+
+  const endChannel = Effect.fnUntraced(function*(row: SandboxRow, reason: EndReason) {
+    const channel = yield* channelOf(row)
+    if (Option.isNone(channel)) return
+    const own = (row.channelMode ?? channelPlanOf(row)?.mode) === "perSandbox"
+    yield* tell(row.id, `end/${row.id}/${row.createdAt}/post`, {
+      action: "post",
+      channel: channel.value,
+      markdown: `Sandbox \`${row.alias ?? row.id}\` ${sentences[reason]}.`
+    })
+    // A create that failed leaves a channel that an earlier sandbox had used as it found it.
+    const reused = reason === "create-failed" && row.channelReused === true
+    if (own && !reused && row.profile.spec.cli.slackArchiveOnDestroy) {
+      yield* tell(row.id, `end/${row.id}/${row.createdAt}/archive`, { action: "archive", channel: channel.value })
+    }
+  })
+
+  const remove = (row: SandboxRow, item: InventoryItem, reason: EndReason) => {
+    switch (item.kind) {
+      case "runtime":
+      case "directory":
+        return host.destroy(row.id)
+      case "channel":
+        return Effect.andThen(answerQueue(row), endChannel(row, reason))
+      case "queue":
+        return Effect.andThen(answerQueue(row), queue.destroy(row.id))
+      case "threads":
+        return threads.removeAll(row.id)
+      case "objects":
+        return objects.deleteAll(row.id)
+      case "identity":
+        return identities.retire(row.id)
+      case "secret":
+        return secrets.delete(item.ref)
+      // The guard row goes with the row; schedules belong to later plugins.
+      case "schedule":
+      case "alias":
+        return Effect.void
+    }
+  }
+
+  const run = Effect.fn("Teardown.run")(
+    function*(id: SandboxId, reason: EndReason, progress: TeardownProgress = () => Effect.void) {
+      const found = yield* sandboxes.get(id)
+      if (Option.isNone(found)) return
+      // The first reason stays: a destroy that continues a time-to-live teardown says what ended it.
+      const why = found.value.endReason ?? reason
+      yield* sandboxes.update(id, { desired: "destroyed", status: "destroying", ready: false, endReason: why })
+      let inventory = found.value.inventory
+      for (const kind of order) {
+        for (const item of inventory.filter((candidate) => candidate.kind === kind)) {
+          const row = yield* sandboxes.get(id)
+          if (Option.isNone(row)) return
+          yield* remove(row.value, item, why)
+          inventory = inventory.filter((other) => other !== item)
+          yield* sandboxes.update(id, { inventory })
+          yield* progress(kind)
+        }
+      }
+      if (found.value.profile.spec.cli.notifySlackEnabled) {
+        yield* tell(id, `end/${id}/${found.value.createdAt}/purge`, { action: "purge", sandbox: id })
+      }
+      yield* controls.clear(id)
+      yield* leases.remove(id)
+      for (const path of yield* secrets.list(`sandbox/${id}/`)) yield* secrets.delete(path)
+      yield* sandboxes.remove(id)
+      yield* progress("row")
+      yield* Effect.logInfo("sandbox destroyed").pipe(Effect.annotateLogs({ reason: why }))
+    },
+    (effect, id) =>
+      effect.pipe(
+        Effect.catchTag("StoreError", (error) => Effect.fail(refuse(id, error.port, error.message))),
+        Effect.catchTag("HostFailed", (error) => Effect.fail(refuse(id, "runtime", error.message))),
+        Effect.annotateLogs({ sandbox: id })
+      )
+  )
+
+  return Teardown.of({ run })
+})

@@ -1,0 +1,239 @@
+/**
+ * Everything that create and teardown touch, in memory and outliving the programs that act on it, with a switch that
+ * crashes a program before or after its n-th call of a port.
+ */
+import { Effect, Layer, Option, Redacted, Stream } from "effect"
+import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
+import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certificate.ts"
+import { generateSeed } from "../../runtime/domain/Ed25519.ts"
+import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
+import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
+import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
+import { Identities } from "../../runtime/ports/Identities.ts"
+import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
+import { Objects } from "../../runtime/ports/Objects.ts"
+import { SandboxConflict, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
+import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+
+/** What a crash looks like from inside: a defect that no typed handler catches. */
+export class Crash extends Error {}
+
+export interface Post {
+  readonly key: string
+  readonly action: BridgeAction
+}
+
+/** A bridge that keeps its promise: the same key is one effect and one answer. */
+const bridgeOf = (world: World) =>
+  Effect.fnUntraced(function*({ action, key }: BridgeCall) {
+    if (world.bridgeDown) {
+      return yield* new BridgeRefused({ action: action.action, code: "unavailable", detail: "down" })
+    }
+    const recorded = world.answers.get(key)
+    if (recorded !== undefined) return recorded
+    const archived = "channel" in action && action.channel !== undefined && world.archived.has(action.channel)
+    if (archived) return yield* new BridgeRefused({ action: action.action, code: "is_archived", detail: "archived" })
+    world.effects.push({ key, action })
+    const result = answer(world, action)
+    world.answers.set(key, result)
+    return result
+  })
+
+const answer = (world: World, action: BridgeAction): BridgeResult => {
+  if (action.action === "channel.ensure") {
+    if (action.previous !== undefined && !world.archived.has(action.previous)) {
+      return { ok: true, channel: { id: action.previous, name: action.name, created: false, warnings: [] } }
+    }
+    const id = ChannelId.make(`C${1000 + world.channels.size}`)
+    world.channels.set(id, action.name)
+    return { ok: true, channel: { id, name: action.name, created: true, warnings: [] } }
+  }
+  if (action.action === "archive") world.archived.add(action.channel)
+  return action.action === "post" ? { ok: true, parts: [{ ts: MessageTs.make("1700000000.000001") }] } : { ok: true }
+}
+
+/** The whole state; `snapshot` is what must be the same before a create and after its destroy. */
+export class World {
+  readonly rows = new Map<SandboxId, SandboxRow>()
+  readonly aliasChannels = new Map<Alias, ChannelId>()
+  readonly secrets = new Map<string, string>()
+  readonly identities = new Map<string, Map<string, CertifiedKey>>()
+  readonly retired = new Set<string>()
+  readonly objects = new Map<SandboxId, Set<string>>()
+  readonly directories = new Set<SandboxId>()
+  readonly runtimes = new Set<SandboxId>()
+  readonly queue = makeMemoryTurnQueueState()
+  readonly threads = makeMemoryThreadsState()
+  readonly leases = makeMemoryLeasesState()
+  readonly controls = makeMemoryControlsState()
+  readonly channels = new Map<string, string>()
+  readonly archived = new Set<string>()
+  readonly answers = new Map<string, BridgeResult>()
+  readonly effects: Array<Post> = []
+  bridgeDown = false
+  hostBroken = false
+  neverReady = false
+
+  calls = 0
+  crashAt = 0
+  crashPhase: "before" | "after" = "before"
+
+  constructor() {
+    this.secrets.set("certifier/signing-key", Buffer.from(generateSeed()).toString("base64"))
+  }
+
+  /** Everything but what Slack keeps and the tombstones of keys. */
+  snapshot() {
+    return {
+      rows: [...this.rows.keys()],
+      secrets: [...this.secrets.keys()].toSorted(),
+      identities: [...this.identities.keys()].filter((id) => !this.retired.has(id)),
+      objects: [...this.objects.keys()],
+      directories: [...this.directories],
+      runtimes: [...this.runtimes],
+      queues: [...this.queue.queues.keys()],
+      threads: [...this.threads.rows.keys()],
+      leases: [...this.leases.leases.keys()],
+      controls: [...this.controls.requests.keys()],
+      openChannels: [...this.channels.keys()].filter((id) => !this.archived.has(id))
+    }
+  }
+
+  /** Counts calls from here on and crashes at the n-th; 0 never crashes. */
+  crashing(at: number, phase: "before" | "after") {
+    this.calls = 0
+    this.crashAt = at
+    this.crashPhase = phase
+  }
+
+  private step<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.calls += 1
+      if (this.calls !== this.crashAt) return effect
+      return this.crashPhase === "before"
+        ? Effect.die(new Crash())
+        : Effect.andThen(effect, Effect.die(new Crash()))
+    })
+  }
+
+  /** Every method of a service passes the switch. */
+  private guard<S extends object>(service: S): S {
+    return new Proxy(service, {
+      get: (target, property, receiver) => {
+        const value: unknown = Reflect.get(target, property, receiver)
+        if (Effect.isEffect(value)) return this.step(value)
+        if (typeof value !== "function") return value
+        return (...args: ReadonlyArray<unknown>): unknown => {
+          const result: unknown = Reflect.apply(value, target, args)
+          return Effect.isEffect(result) ? this.step(result) : result
+        }
+      }
+    })
+  }
+
+  private readonly sandboxes = Sandboxes.of({
+    insert: (row) =>
+      Effect.suspend(() => {
+        if (this.rows.has(row.id)) return Effect.fail(new SandboxConflict({ what: "id", value: row.id }))
+        const taken = [...this.rows.values()].find((other) => row.alias !== undefined && other.alias === row.alias)
+        if (taken !== undefined) return Effect.fail(new SandboxConflict({ what: "alias", value: row.alias ?? "" }))
+        this.rows.set(row.id, row)
+        return Effect.void
+      }),
+    get: (id) => Effect.sync(() => Option.fromNullishOr(this.rows.get(id))),
+    update: (id, changes) =>
+      Effect.sync(() => {
+        const row = this.rows.get(id)
+        if (row !== undefined) this.rows.set(id, { ...row, ...changes })
+      }),
+    remove: (id) => Effect.sync(() => void this.rows.delete(id)),
+    byChannel: (channel) => Effect.sync(() => [...this.rows.values()].filter((row) => row.channel === channel)),
+    byAlias: (alias) =>
+      Effect.sync(() => Option.fromNullishOr([...this.rows.values()].find((row) => row.alias === alias))),
+    list: Effect.sync(() => [...this.rows.values()]),
+    changes: Stream.never,
+    channelOfAlias: (alias) => Effect.sync(() => Option.fromNullishOr(this.aliasChannels.get(alias))),
+    rememberChannel: (alias, channel) => Effect.sync(() => void this.aliasChannels.set(alias, channel))
+  })
+
+  private readonly host = SandboxHost.of({
+    start: (id) =>
+      Effect.suspend(() => {
+        if (this.hostBroken) {
+          return Effect.fail(new HostFailed({ sandbox: id, operation: "start", detail: "broken" }))
+        }
+        this.directories.add(id)
+        this.runtimes.add(id)
+        return Effect.void
+      }),
+    stop: (id) => Effect.sync(() => void this.runtimes.delete(id)),
+    destroy: (id) =>
+      Effect.sync(() => {
+        this.runtimes.delete(id)
+        this.directories.delete(id)
+      }),
+    ready: (id) => Effect.sync(() => this.runtimes.has(id) && !this.neverReady)
+  })
+
+  private readonly secretStore = Secrets.of({
+    get: (path) => Effect.sync(() => Option.map(Option.fromNullishOr(this.secrets.get(path)), (v) => Redacted.make(v))),
+    put: (path, value) =>
+      Effect.sync(() => {
+        this.secrets.set(path, Redacted.value(value))
+        return 1
+      }),
+    delete: (path) => Effect.sync(() => void this.secrets.delete(path)),
+    list: (prefix) => Effect.sync(() => [...this.secrets.keys()].filter((path) => path.startsWith(prefix)))
+  })
+
+  private readonly identityStore = Identities.of({
+    put: (subject, _purpose, keyId, key) =>
+      Effect.sync(() => {
+        const keys = this.identities.get(subject) ?? new Map<string, CertifiedKey>()
+        this.identities.set(subject, keys.set(keyId, key))
+      }),
+    keys: (subject) => Effect.sync(() => [...this.identities.get(subject)?.values() ?? []]),
+    revoke: () => Effect.void,
+    revocations: Effect.succeed<ReadonlyArray<SignedRevocation>>([]),
+    retire: (subject) => Effect.sync(() => void this.retired.add(subject))
+  })
+
+  private readonly objectStore = Objects.of({
+    put: () => Effect.die("unused"),
+    get: () => Stream.die("unused"),
+    list: (owner) => Effect.sync(() => [...this.objects.get(owner) ?? []]),
+    delete: () => Effect.die("unused"),
+    deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
+  })
+
+  /** Build it anew for each program, as a restarted process would. */
+  layer() {
+    const memory = Layer.mergeAll(
+      TurnQueue.memory(this.queue),
+      Threads.memory(this.threads),
+      Leases.memory(this.leases),
+      Controls.memory(this.controls)
+    )
+    const wrapped = Layer.mergeAll(
+      Layer.effect(TurnQueue, Effect.map(TurnQueue, (service) => this.guard(service))),
+      Layer.effect(Threads, Effect.map(Threads, (service) => this.guard(service))),
+      Layer.effect(Leases, Effect.map(Leases, (service) => this.guard(service))),
+      Layer.effect(Controls, Effect.map(Controls, (service) => this.guard(service)))
+    ).pipe(Layer.provide(memory))
+    return Layer.mergeAll(
+      wrapped,
+      Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
+      Layer.succeed(SandboxHost, this.guard(this.host)),
+      Layer.succeed(Secrets, this.guard(this.secretStore)),
+      Layer.succeed(Identities, this.guard(this.identityStore)),
+      Layer.succeed(Objects, this.guard(this.objectStore)),
+      Layer.succeed(Bridge, this.guard(Bridge.of({ call: bridgeOf(this) })))
+    )
+  }
+}
