@@ -1,6 +1,6 @@
 /** What every ledger must do: insert once, compare before it changes, forget only what is long settled. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import type { Layer } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { ChannelId, GroupId, MessageTs, TeamId, TurnKey, UserId } from "../../../runtime/domain/Ids.ts"
@@ -59,12 +59,13 @@ export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
       assert.deepStrictEqual(yield* ledger.get(turnRow("b").key), Option.none())
     }))
 
-  it.effect.prop("keeps any row whole", [TurnRow], ([row]) =>
+  it.effect.prop("keeps any row whole", [TurnRow], ([generated]) =>
     Effect.gen(function*() {
       const ledger = yield* Ledger
+      // As it comes from JSON, which knows no negative zero.
+      const row = Schema.decodeUnknownSync(TurnRow)(JSON.parse(JSON.stringify(generated)))
       yield* ledger.insert(row)
-      // Through JSON, which knows no negative zero.
-      assert.deepStrictEqual((yield* ledger.insert(row)).row, JSON.parse(JSON.stringify(row)))
+      assert.deepStrictEqual((yield* ledger.insert(row)).row, row)
     }).pipe(Effect.provide(layer)), { arbitrary: { runs: 20 } })
 
   test("refuses a change that was decided on another state or attempt", (ledger) =>
