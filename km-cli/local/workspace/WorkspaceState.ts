@@ -230,11 +230,8 @@ export const shownMessage = (state: WorkspaceState, channel: Channel, stored: Js
       ...thread
     }
   }
-  const hasMetadata = withMetadata && textOf(objectOf(stored, "metadata"), "event_type") !== undefined
   const kept = Object.fromEntries(
-    Object.entries(stored).filter(([key]) =>
-      !dropped.has(key) && (key !== "metadata" || hasMetadata) && (key !== "edited" || entry?.editedByText !== false)
-    )
+    Object.entries(stored).filter(([key]) => !dropped.has(key) && (key !== "metadata" || withMetadata))
   )
   const gone = [...entry?.deletedFiles ?? []].map((id) => ({ id, mode: "tombstone" }))
   const files: ReadonlyArray<unknown> = Array.isArray(stored["files"]) ? stored["files"] : []

@@ -1,0 +1,98 @@
+/** The bridge as one Effect HTTP application: its routes and the layers behind them, for any server that can run it. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Acceptance } from "./events/Acceptance.ts"
+import { CatchUp } from "./events/CatchUp.ts"
+import { Corrections } from "./events/Corrections.ts"
+import { EventIntake } from "./events/EventIntake.ts"
+import { Installation } from "./events/Installation.ts"
+import { Marks } from "./events/Marks.ts"
+import { Progress } from "./events/Progress.ts"
+import { BotIdentity } from "./slack/BotIdentity.ts"
+import { FileTransfer } from "./slack/FileTransfer.ts"
+import { Poster } from "./slack/Poster.ts"
+import { SlackApi } from "./slack/SlackApi.ts"
+import { SlackSecrets } from "./slack/SlackSecrets.ts"
+import { Actions } from "./v2/Actions.ts"
+import { Authenticator } from "./v2/Authenticator.ts"
+import { Channels } from "./v2/Channels.ts"
+import { ExpiringLinks } from "./v2/ExpiringLinks.ts"
+import { LiveMessages } from "./v2/LiveMessages.ts"
+import { Lookups } from "./v2/Lookups.ts"
+import { Messages } from "./v2/Messages.ts"
+import { Once } from "./v2/Once.ts"
+import { Ownership } from "./v2/Ownership.ts"
+import { SelfTest } from "./v2/SelfTest.ts"
+import { Uploads } from "./v2/Uploads.ts"
+import { V2Handler } from "./v2/V2Handler.ts"
+
+export class BridgeApp extends Context.Service<BridgeApp, {
+  /** Answers every request; never fails. */
+  readonly app: Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest>
+}>()("km/bridge/BridgeApp") {
+  static readonly layerNoDeps = Layer.effect(
+    BridgeApp,
+    Effect.gen(function*() {
+      const events = yield* EventIntake
+      const v2 = yield* V2Handler
+      const links = yield* ExpiringLinks
+
+      const routed = (
+        request: HttpServerRequest.HttpServerRequest
+      ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+        const path = request.url.split("?")[0] ?? ""
+        if (request.method === "POST" && path === "/events") return events.handle(request)
+        if (request.method === "POST" && path === "/v2") return v2.handle(request)
+        if (request.method === "GET" && path === "/healthz") return Effect.succeed(healthy)
+        if (request.method === "GET" && path.startsWith("/files/")) return links.serve(path.slice("/files/".length))
+        return Effect.succeed(nothing)
+      }
+
+      const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        const parent = HttpTraceContext.fromHeaders(request.headers)
+        const answered = routed(request).pipe(
+          Effect.catchDefect((defect) => Effect.as(Effect.logError("a request ended in a defect", defect), broken))
+        )
+        return Option.isSome(parent) ? Effect.withParentSpan(answered, parent.value) : answered
+      })
+      return BridgeApp.of({ app })
+    })
+  )
+}
+
+const healthy = HttpServerResponse.jsonUnsafe({ ok: true })
+const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_found" } }, { status: 404 })
+/** 5xx: whoever asked asks again; nothing was promised. */
+const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavailable" } }, { status: 500 })
+
+const slackLayer = BotIdentity.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),
+  Layer.provideMerge(SlackSecrets.layer)
+)
+
+/** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
+export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
+  Layer.provideMerge(Layer.mergeAll(EventIntake.layer, V2Handler.layer, CatchUp.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
+  Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
+  Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(
+      Once.layer,
+      Ownership.layer,
+      Authenticator.layer,
+      Installation.layer,
+      Marks.layer,
+      Progress.layer,
+      Poster.layer
+    )
+  )
+)
+
+/** The whole bridge over the ports and its settings. */
+export const layer = Layer.provideMerge(layerOverSlack, slackLayer)

@@ -1,0 +1,220 @@
+/**
+ * Takes a person's message into a sandbox's queue: which sandbox, may this person, must the bot be mentioned, then
+ * stored durably, marked as seen, 👀. Used alike for events and for what the catch-up finds.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type ChannelId, GroupId, type MessageTs, slackTurnKey, TurnKey } from "../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { TurnRequest } from "../../runtime/domain/Turn.ts"
+import { Controls } from "../../runtime/ports/Controls.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
+import type { StoreError } from "../../runtime/ports/StoreError.ts"
+import { Threads } from "../../runtime/ports/Threads.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { EventRefused } from "../BridgeErrors.ts"
+import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
+import { stripHidden } from "../render/neutralise.ts"
+import { BotIdentity } from "../slack/BotIdentity.ts"
+import type { IncomingMessage } from "./classifyEvent.ts"
+import { Marks } from "./Marks.ts"
+import { Progress } from "./Progress.ts"
+
+/** A new row may be invisible in an index this long (DESIGN §5). */
+const invisibleMillis = 60_000
+/** The 200 waits at most this long for names; the id stands in for a name that comes later. */
+const nameMillis = 250
+/** UTF-8 bytes of a queue entry (the port's limit). */
+const maxEntryBytes = 256 * 1024
+
+/** What became of a message that was taken without an error. */
+export type Taken = "queued" | "repeated" | "refused" | "stopped" | "not addressed" | "no sandbox"
+
+const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
+
+export class Acceptance extends Context.Service<Acceptance, {
+  readonly take: (
+    message: IncomingMessage,
+    traceparent: string | undefined
+  ) => Effect.Effect<Taken, EventRefused>
+  /** The sandbox whose chat a channel is; an error while it may only be invisible. */
+  readonly sandboxOf: (channel: ChannelId) => Effect.Effect<Option.Option<SandboxRow>, EventRefused>
+}>()("km/bridge/events/Acceptance") {
+  static readonly layer = Layer.effect(
+    Acceptance,
+    Effect.gen(function*() {
+      const sandboxes = yield* Sandboxes
+      const queue = yield* TurnQueue
+      const seen = yield* Seen
+      const threads = yield* Threads
+      const controls = yield* Controls
+      const identity = yield* BotIdentity
+      const marks = yield* Marks
+      const progress = yield* Progress
+
+      const notStored = (error: StoreError) => {
+        progress.missed()
+        return new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
+      }
+
+      const sandboxOf = Effect.fn("Acceptance.sandboxOf")(function*(channel: ChannelId) {
+        const rows = yield* Effect.mapError(sandboxes.byChannel(channel), notStored)
+        const chatting = rows.find(isChatting)
+        if (chatting !== undefined) return Option.some(chatting)
+        if (rows.length === 0) {
+          const now = yield* Clock.currentTimeMillis
+          const all = yield* Effect.mapError(sandboxes.list, notStored)
+          const hidden = all.some((row) =>
+            now - row.createdAt < invisibleMillis && (row.channel === undefined || row.channel === channel)
+          )
+          if (hidden) {
+            progress.missed()
+            return yield* new EventRefused({ reason: "not_visible", detail: channel })
+          }
+        }
+        return Option.none<SandboxRow>()
+      })
+
+      const mayDrive = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
+        const allowed = row.profile.spec.cli.notifySlackInboundAllow
+        if (allowed.some((user) => user.toUpperCase() === message.user)) return true
+        if (message.userTeam !== undefined) return message.userTeam === message.team
+        if (!message.externalPossible) return true
+        const person = yield* Effect.mapError(identity.person(message.user), (failure) => {
+          progress.missed()
+          return new EventRefused({
+            reason: "not_stored",
+            detail: `the author's workspace is unknown: ${failure.error}`
+          })
+        })
+        return person.team === message.team
+      })
+
+      const isAddressed = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
+        if (!row.profile.spec.cli.notifySlackInboundMentionOnly || message.mention) return true
+        if (message.threadTs === undefined) return false
+        const thread = yield* Effect.mapError(threads.get(message.channel, message.threadTs), notStored)
+        if (Option.isSome(thread)) return true
+        const root = `turn:${slackTurnKey(message.team, message.channel, message.threadTs)}`
+        return Option.isSome(yield* Effect.mapError(seen.find([root]), notStored))
+      })
+
+      const decoded = (message: IncomingMessage): string => {
+        const bot = identity.known()?.user
+        return stripHidden(decodeSlackText(message.text, {
+          ...(bot === undefined ? {} : { self: bot }),
+          nameOf: identity.knownName
+        }))
+      }
+
+      const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
+        marks.set({ channel: message.channel, ts: message.ts, emoji })
+
+      const take = Effect.fn("Acceptance.take")(function*(
+        message: IncomingMessage,
+        traceparent: string | undefined
+      ) {
+        const key = slackTurnKey(message.team, message.channel, message.ts)
+        const keys = [`turn:${key}`, ...message.gestures]
+        const found = yield* sandboxOf(message.channel)
+        if (Option.isNone(found)) return "no sandbox"
+        const row = found.value
+        yield* Effect.annotateCurrentSpan({ "km.sandbox": row.id, "km.turn": key })
+        const stop = isStop(decoded(message))
+        const stopKeys = stop ? [`stop:${key}`] : keys
+        const earlier = yield* Effect.mapError(seen.find(stopKeys), notStored)
+        if (Option.isSome(earlier)) {
+          const ts = tsOf(earlier.value)
+          if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji: stop ? "octagonal_sign" : "eyes" })
+          return "repeated"
+        }
+        if (row.desired === "destroyed" || row.status === "destroying" || !(yield* mayDrive(message, row))) {
+          mark(message, "no_entry_sign")
+          return "refused"
+        }
+        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
+        if (stop) {
+          yield* identity.learn([message.user], nameMillis)
+          yield* Effect.mapError(
+            controls.send(row.id, {
+              id: `stop-${key}`,
+              // At top level there is no thread to mean: everything of the sandbox stops.
+              ...(message.threadTs === undefined ? {} : { group }),
+              by: identity.knownName(message.user) ?? message.user
+            }),
+            notStored
+          )
+          yield* Effect.mapError(seen.mark(stopKeys, key), notStored)
+          mark(message, "octagonal_sign")
+          progress.accepted(row.id, message.ts)
+          return "stopped"
+        }
+        if (!(yield* isAddressed(message, row))) return "not addressed"
+        yield* identity.learn([message.user, ...mentionedUsers(message.text)], nameMillis)
+        const request: TurnRequest = {
+          key,
+          group,
+          origin: {
+            kind: "slack",
+            team: message.team,
+            channel: message.channel,
+            ts: message.ts,
+            threadTs: message.threadTs ?? message.ts,
+            user: message.user,
+            userName: identity.knownName(message.user) ?? message.user
+          },
+          text: decoded(message),
+          files: message.files,
+          acceptedAt: yield* Clock.currentTimeMillis,
+          ...(traceparent === undefined ? {} : { traceparent })
+        }
+        const body = encodeRequest(request)
+        if (Buffer.byteLength(body) > maxEntryBytes) {
+          mark(message, "no_entry_sign")
+          return "refused"
+        }
+        yield* queue.send(row.id, { key, group, body }).pipe(
+          Effect.catchTags({
+            StoreError: (error) => Effect.fail(notStored(error)),
+            QueueMissing: (error) => {
+              progress.missed()
+              return Effect.fail(new EventRefused({ reason: "not_stored", detail: error.message }))
+            }
+          })
+        )
+        // The message is stored: from here on nothing may turn the answer into an error.
+        yield* seen.mark(keys, key).pipe(
+          Effect.catch((error) =>
+            Effect.logWarning("a stored message could not be marked as seen").pipe(
+              Effect.annotateLogs({ turn: key, error: error.message })
+            )
+          )
+        )
+        mark(message, "eyes")
+        progress.accepted(row.id, message.ts)
+        return "queued"
+      })
+
+      return Acceptance.of({ take, sandboxOf })
+    })
+  )
+}
+
+/** Only a sandbox's own channel is a chat; several sandboxes may share a channel that is only posted to. */
+const isChatting = (row: SandboxRow): boolean =>
+  row.profile.spec.cli.notifySlackInboundEnabled && (row.channelMode ?? "perSandbox") === "perSandbox"
+
+/** `!stop` and nothing else. */
+export const isStop = (text: string): boolean => /^!stop[.!]?$/i.test(text.trim())
+
+const TsOfKey = Schema.decodeUnknownOption(
+  Schema.String.check(Schema.isPattern(/^\d{9,11}\.\d{6}$/)).pipe(
+    Schema.brand("km/MessageTs")
+  )
+)
+const tsOf = (key: TurnKey): MessageTs | undefined => Option.getOrUndefined(TsOfKey(key.split(":")[2]?.split("~")[0]))

@@ -1,0 +1,199 @@
+/**
+ * What people do to a message after they sent it: an edit replaces the text while it waits, a deletion withdraws it,
+ * 🛑 stops its turn. Once the agent works on it, edits and deletions are answered with a note in the thread.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { sha256Base64Url, sha256Hex } from "../../runtime/domain/Digest.ts"
+import {
+  type ChannelId,
+  GroupId,
+  type MessageTs,
+  type SandboxId,
+  slackTurnKey,
+  type TurnKey
+} from "../../runtime/domain/Ids.ts"
+import { TurnRequest } from "../../runtime/domain/Turn.ts"
+import { Controls } from "../../runtime/ports/Controls.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
+import type { StoreError } from "../../runtime/ports/StoreError.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { EventRefused } from "../BridgeErrors.ts"
+import { BridgeSettings } from "../BridgeSettings.ts"
+import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
+import { stripHidden } from "../render/neutralise.ts"
+import { BotIdentity } from "../slack/BotIdentity.ts"
+import { Poster } from "../slack/Poster.ts"
+import { refusalOfSlack } from "../slack/SlackErrors.ts"
+import { Once } from "../v2/Once.ts"
+import { Acceptance, isStop } from "./Acceptance.ts"
+import type { Incoming } from "./classifyEvent.ts"
+
+type Of<Tag extends Incoming["_tag"]> = Extract<Incoming, { readonly _tag: Tag }>
+
+const RequestJson = Schema.fromJsonString(TurnRequest)
+const decodeRequest = Schema.decodeUnknownOption(RequestJson)
+const encodeRequest = Schema.encodeSync(RequestJson)
+
+/** More messages than this never wait in one sandbox's queue in practice; beyond it an edit loses the files. */
+const peekLimit = 10_000
+
+const notStored = (error: StoreError) =>
+  new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
+
+export class Corrections extends Context.Service<Corrections, {
+  readonly edited: (event: Of<"Edited">) => Effect.Effect<string, EventRefused>
+  readonly deleted: (event: Of<"Deleted">) => Effect.Effect<string, EventRefused>
+  readonly stopMark: (event: Of<"StopMark">) => Effect.Effect<string, EventRefused>
+}>()("km/bridge/events/Corrections") {
+  static readonly layer = Layer.effect(
+    Corrections,
+    Effect.gen(function*() {
+      const queue = yield* TurnQueue
+      const seen = yield* Seen
+      const controls = yield* Controls
+      const identity = yield* BotIdentity
+      const acceptance = yield* Acceptance
+      const poster = yield* Poster
+      const once = yield* Once
+      const settings = yield* BridgeSettings
+      const scope = yield* Effect.scope
+
+      /** Posted once per event by a fiber of the bridge's own, so that Slack's event does not wait for Slack's API. */
+      const note = (
+        eventKey: string,
+        place: { readonly channel: ChannelId; readonly threadTs?: MessageTs },
+        markdown: string
+      ) => {
+        const key = sha256Base64Url(`note/${eventKey}`)
+        return once.run(
+          { scope: `${settings.install}/bridge`, key, bodyHash: sha256Hex(markdown) },
+          (uncertainSince) =>
+            poster.post({ key, ...place, markdown, uncertainSince }).pipe(
+              Effect.map((ts) => ({ ok: true as const, parts: [{ ts }] })),
+              Effect.mapError(refusalOfSlack)
+            )
+        ).pipe(
+          Effect.catch((refusal) =>
+            Effect.logWarning("a note could not be posted").pipe(
+              Effect.annotateLogs({ channel: place.channel, code: refusal.code, detail: refusal.detail })
+            )
+          ),
+          Effect.forkIn(scope)
+        )
+      }
+
+      const known = (key: TurnKey) => Effect.mapError(seen.find([`turn:${key}`]), notStored)
+
+      const waitingBody = (sandbox: SandboxId, key: TurnKey) =>
+        Effect.map(queue.peek(sandbox, peekLimit), (entries) => entries.find((entry) => entry.key === key)?.body)
+
+      const edited = Effect.fn("Corrections.edited")(function*(event: Of<"Edited">) {
+        const key = slackTurnKey(event.team, event.channel, event.ts)
+        const row = yield* acceptance.sandboxOf(event.channel)
+        if (Option.isNone(row) || Option.isNone(yield* known(key))) return "not a turn"
+        yield* identity.learn(mentionedUsers(event.text), 250)
+        const self = identity.known()?.user
+        const text = stripHidden(decodeSlackText(event.text, {
+          ...(self === undefined ? {} : { self }),
+          nameOf: identity.knownName
+        }))
+        if (text.trim() === "" || isStop(text)) return yield* withdraw(row.value.id, key, event)
+        const body = yield* Effect.mapError(waitingBody(row.value.id, key), notStored)
+        const request = body === undefined ? undefined : Option.getOrUndefined(decodeRequest(body))
+        // One that does not wait is only asked about; the body counts if it has just become visible again.
+        const replacement = request === undefined ? yield* rebuilt(event, key, text) : { ...request, text }
+        const state = yield* Effect.mapError(queue.replace(row.value.id, key, encodeRequest(replacement)), notStored)
+        if (state === "in-flight") {
+          yield* note(
+            `edit/${key}/${sha256Hex(text)}`,
+            { channel: event.channel, threadTs: event.threadTs ?? event.ts },
+            "✏️ The agent already has this message, so the edit does not reach it. Write a reply in this thread to correct it, or `!stop` to stop it."
+          )
+        }
+        return state
+      })
+
+      const rebuilt = (event: Of<"Edited">, key: TurnKey, text: string) =>
+        Effect.map(Clock.currentTimeMillis, (acceptedAt): TurnRequest => ({
+          key,
+          group: GroupId.make(`${event.channel}:${event.threadTs ?? event.ts}`),
+          origin: {
+            kind: "slack",
+            team: event.team,
+            channel: event.channel,
+            ts: event.ts,
+            threadTs: event.threadTs ?? event.ts,
+            user: event.user,
+            userName: identity.knownName(event.user) ?? event.user
+          },
+          text,
+          files: [],
+          acceptedAt
+        }))
+
+      const withdraw = Effect.fnUntraced(function*(
+        sandbox: SandboxId,
+        key: TurnKey,
+        event: Of<"Deleted"> | Of<"Edited">
+      ) {
+        const state = yield* Effect.mapError(queue.withdraw(sandbox, key), notStored)
+        // Slack may deliver the deletion before the message itself: then it is never taken.
+        yield* Effect.mapError(seen.mark([`turn:${key}`], key), notStored)
+        const author = event._tag === "Deleted" ? event.user : undefined
+        if (author !== undefined) yield* identity.learn([author], 250)
+        const who = author === undefined ? "Its author" : identity.knownName(author) ?? "Its author"
+        if (state === "withdrawn") {
+          yield* note(
+            `withdrawn/${key}`,
+            // A thread under a message that is gone would be seen by nobody.
+            event._tag === "Edited"
+              ? { channel: event.channel, threadTs: event.threadTs ?? event.ts }
+              : event.threadTs === undefined
+              ? { channel: event.channel }
+              : { channel: event.channel, threadTs: event.threadTs },
+            `🛑 ${who} withdrew a message before the agent started on it. It was not run.`
+          )
+        } else if (state === "in-flight") {
+          yield* note(
+            `deleted/${key}`,
+            { channel: event.channel, threadTs: event.threadTs ?? event.ts },
+            "🗑️ The agent already has this message, so deleting it does not stop it. Write `!stop` in this thread to stop it."
+          )
+        }
+        return state
+      })
+
+      const deleted = Effect.fn("Corrections.deleted")(function*(event: Of<"Deleted">) {
+        const row = yield* acceptance.sandboxOf(event.channel)
+        if (Option.isNone(row)) return "no sandbox"
+        return yield* withdraw(row.value.id, slackTurnKey(event.team, event.channel, event.ts), event)
+      })
+
+      const stopMark = Effect.fn("Corrections.stopMark")(function*(event: Of<"StopMark">) {
+        if (event.by !== event.author && !settings.operators.has(event.by)) return "not the author"
+        const key = slackTurnKey(event.team, event.channel, event.ts)
+        const row = yield* acceptance.sandboxOf(event.channel)
+        if (Option.isNone(row)) return "no sandbox"
+        const turn = yield* known(key)
+        if (Option.isNone(turn)) return "not a turn"
+        yield* identity.learn([event.by], 250)
+        yield* Effect.mapError(
+          controls.send(row.value.id, {
+            id: `mark-${key}-${event.by}`,
+            turn: turn.value,
+            by: identity.knownName(event.by) ?? event.by
+          }),
+          notStored
+        )
+        return "stopped"
+      })
+
+      return Corrections.of({ edited, deleted, stopMark })
+    })
+  )
+}

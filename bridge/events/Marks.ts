@@ -1,0 +1,97 @@
+/**
+ * Reactions that tell a person what became of a message (👀 stored, 🚫 refused, 🛑 stop taken): set after the 200, by a
+ * consumer of its own, so that Slack's API never delays Slack's event. What a crash takes away is set again by the
+ * catch-up at start or by Slack's repetition of the event.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import type { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { SlackApi } from "../slack/SlackApi.ts"
+import { isMarkMoot } from "../slack/SlackErrors.ts"
+
+export interface Mark {
+  readonly channel: ChannelId
+  readonly ts: MessageTs
+  readonly emoji: "eyes" | "no_entry_sign" | "octagonal_sign"
+}
+
+/** Marks remembered as set or being set, so that four deliveries of one event make one call. */
+const maxRemembered = 20_000
+/** Calls at the same time; Slack's own limit is per minute and kept by the buckets. */
+const workers = 4
+
+/** Five more tries, 0.5 s apart and doubling: about 16 s in all, besides what Slack's Retry-After asks for. */
+const patience = Schedule.exponential("500 millis").pipe(Schedule.upTo({ times: 5 }))
+
+export class Marks extends Context.Service<Marks, {
+  /** Returns at once. The same mark twice is one call. */
+  readonly set: (mark: Mark) => void
+  /** Waits until everything set before is done or given up. */
+  readonly drain: Effect.Effect<void>
+}>()("km/bridge/events/Marks") {
+  static readonly layer = Layer.effect(
+    Marks,
+    Effect.gen(function*() {
+      const slack = yield* SlackApi
+      const queue = yield* Queue.unbounded<Mark>()
+      const remembered = new Set<string>()
+      let open = 0
+      const waiting = new Set<() => void>()
+      const keyOf = (mark: Mark) => `${mark.channel}/${mark.ts}/${mark.emoji}`
+
+      const apply = Effect.fn("Marks.apply")(function*(mark: Mark) {
+        yield* slack.call(
+          "reactions.add",
+          { channel: mark.channel, timestamp: mark.ts, name: mark.emoji },
+          { maxWaitMillis: 600_000 }
+        ).pipe(
+          Effect.catchIf((failure) => failure.kind === "Refused" && isMarkMoot(failure.error), () => Effect.void),
+          Effect.tapError((failure) => Effect.sleep(failure.kind === "RateLimited" ? failure.retryAfterMillis : 0)),
+          Effect.retry({ schedule: patience, while: (failure) => failure.kind !== "Refused" }),
+          Effect.catch((failure) => {
+            remembered.delete(keyOf(mark))
+            return Effect.logWarning("a mark could not be set").pipe(
+              Effect.annotateLogs({ channel: mark.channel, ts: mark.ts, emoji: mark.emoji, error: failure.error })
+            )
+          })
+        )
+      })
+
+      const worker = Queue.take(queue).pipe(
+        Effect.flatMap((mark) =>
+          Effect.ensuring(
+            apply(mark),
+            Effect.sync(() => {
+              open -= 1
+              if (open === 0) {
+                for (const wake of waiting) wake()
+                waiting.clear()
+              }
+            })
+          )
+        ),
+        Effect.forever
+      )
+      for (let index = 0; index < workers; index++) yield* Effect.forkScoped(worker)
+
+      const drain = Effect.callback<void>((resume) => {
+        if (open === 0) return resume(Effect.void)
+        waiting.add(() => resume(Effect.void))
+      })
+      return Marks.of({
+        set: (mark) => {
+          const key = keyOf(mark)
+          if (remembered.has(key)) return
+          if (remembered.size >= maxRemembered) remembered.clear()
+          remembered.add(key)
+          open += 1
+          Queue.offerUnsafe(queue, mark)
+        },
+        drain
+      })
+    })
+  )
+}

@@ -1,0 +1,63 @@
+/**
+ * How far each channel has been read: the newest accepted `ts`, written down every 2 s (an older value only makes the
+ * catch-up read more), and whether something was missed that the catch-up must fetch.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { MessageTs, SandboxId } from "../../runtime/domain/Ids.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+
+/** Slack's `ts` in order of time. */
+export const isLater = (a: string, b: string): boolean => a.length === b.length ? a > b : Number(a) > Number(b)
+
+export class Progress extends Context.Service<Progress, {
+  readonly accepted: (sandbox: SandboxId, ts: MessageTs) => void
+  /** A message could not be stored: Slack's repetitions may run out before it can. */
+  readonly missed: () => void
+  /** True once after `missed`. */
+  readonly takeMissed: () => boolean
+  /** Writes what is not written yet. */
+  readonly flush: Effect.Effect<void>
+}>()("km/bridge/events/Progress") {
+  static readonly layer = Layer.effect(
+    Progress,
+    Effect.gen(function*() {
+      const sandboxes = yield* Sandboxes
+      const newest = new Map<SandboxId, MessageTs>()
+      const written = new Map<SandboxId, MessageTs>()
+      let lost = false
+      const flush = Effect.suspend(() =>
+        Effect.forEach(
+          [...newest].filter(([sandbox, ts]) => written.get(sandbox) !== ts),
+          ([sandbox, ts]) =>
+            Effect.matchEffect(sandboxes.update(sandbox, { lastAcceptedTs: ts }), {
+              onSuccess: () => Effect.sync(() => void written.set(sandbox, ts)),
+              onFailure: (error) =>
+                Effect.logWarning("progress could not be written").pipe(
+                  Effect.annotateLogs({ sandbox, error: error.message })
+                )
+            }),
+          { discard: true }
+        )
+      )
+      yield* Effect.forkScoped(Effect.forever(Effect.delay(flush, "2 seconds")))
+      yield* Effect.addFinalizer(() => flush)
+      return Progress.of({
+        accepted: (sandbox, ts) => {
+          const known = newest.get(sandbox)
+          if (known === undefined || isLater(ts, known)) newest.set(sandbox, ts)
+        },
+        missed: () => {
+          lost = true
+        },
+        takeMissed: () => {
+          const was = lost
+          lost = false
+          return was
+        },
+        flush
+      })
+    })
+  )
+}

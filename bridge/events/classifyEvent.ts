@@ -1,0 +1,228 @@
+/** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, or nothing. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/Ids.ts"
+import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/Slack.ts"
+import type { TurnFile } from "../../runtime/domain/Turn.ts"
+
+/** A message that may start a turn. `text` is still in Slack's encoding. */
+export interface IncomingMessage {
+  readonly team: TeamId
+  readonly channel: ChannelId
+  readonly ts: MessageTs
+  /** Present for a reply, also one that is shown in the channel. */
+  readonly threadTs?: MessageTs
+  readonly user: UserId
+  /** The author's workspace where Slack says it. */
+  readonly userTeam?: string
+  readonly text: string
+  readonly files: ReadonlyArray<TurnFile>
+  /** It mentions our bot, or came as `app_mention`. */
+  readonly mention: boolean
+  /** False when Slack says that nobody from outside is in the channel. */
+  readonly externalPossible: boolean
+  /** Further keys under which the same gesture can arrive. */
+  readonly gestures: ReadonlyArray<string>
+}
+
+export type Incoming =
+  | { readonly _tag: "Ignored"; readonly why: string }
+  | { readonly _tag: "Message"; readonly message: IncomingMessage }
+  | {
+    readonly _tag: "Edited"
+    readonly team: TeamId
+    readonly channel: ChannelId
+    readonly ts: MessageTs
+    readonly threadTs?: MessageTs
+    readonly user: UserId
+    readonly text: string
+    readonly eventId: string
+  }
+  | {
+    readonly _tag: "Deleted"
+    readonly team: TeamId
+    readonly channel: ChannelId
+    readonly ts: MessageTs
+    readonly threadTs?: MessageTs
+    readonly user?: UserId
+    readonly eventId: string
+  }
+  | {
+    readonly _tag: "StopMark"
+    readonly team: TeamId
+    readonly channel: ChannelId
+    readonly ts: MessageTs
+    readonly by: UserId
+    readonly author?: string
+    readonly eventId: string
+  }
+
+/** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
+const spoken: ReadonlySet<string> = new Set(["", "thread_broadcast", "file_share"])
+
+/** Slack's names of 🛑. */
+const stopMarks: ReadonlySet<string> = new Set(["octagonal_sign", "stop_sign", "stop"])
+
+const decodeMessage = Schema.decodeUnknownOption(SlackMessageEvent)
+const decodeReaction = Schema.decodeUnknownOption(SlackReactionEvent)
+const EventKind = Schema.Struct({ type: Schema.String })
+const decodeKind = Schema.decodeUnknownOption(EventKind)
+
+const ignored = (why: string): Incoming => ({ _tag: "Ignored", why })
+
+/** `undefined` when an event of a kind that we read does not have its documented shape. */
+export const classifyEvent = (
+  envelope: SlackEnvelope,
+  team: TeamId,
+  botUser: string | undefined
+): Incoming | undefined => {
+  const kind = Option.getOrUndefined(decodeKind(envelope.event))?.type
+  if (kind === undefined) return undefined
+  const eventId = envelope.event_id ?? ""
+  if (kind === "reaction_added") {
+    const reaction = Option.getOrUndefined(decodeReaction(envelope.event))
+    return reaction === undefined ? undefined : classifyReaction(reaction, team, botUser, eventId)
+  }
+  if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
+  const event = Option.getOrUndefined(decodeMessage(envelope.event))
+  if (event === undefined) return undefined
+  if (event.subtype === "message_changed") return classifyEdit(event, team, botUser, eventId)
+  if (event.subtype === "message_deleted") return classifyDeletion(event, team, botUser, eventId)
+  return classifyMessage(event, team, botUser, {
+    eventId,
+    externalPossible: envelope.is_ext_shared_channel !== false
+  })
+}
+
+/** A message event, or a message that the channel's history holds. */
+export const classifyMessage = (
+  event: SlackMessageEvent,
+  team: TeamId,
+  botUser: string | undefined,
+  origin: { readonly eventId: string; readonly externalPossible: boolean }
+): Incoming => {
+  const subtype = event.subtype ?? ""
+  if (typeof event.bot_id === "string" && event.bot_id !== "") return ignored("written by a bot")
+  if (!spoken.has(subtype)) return ignored(`messages of subtype ${subtype} are not read`)
+  if (event.user === undefined) return ignored("written by nobody")
+  if (event.user === botUser || event.user === "USLACKBOT") return ignored("written by our own bot or Slack's")
+  if (event.channel.startsWith("D")) return ignored("a direct message")
+  const text = event.text ?? ""
+  const files = (event.files ?? []).slice(0, 25).map((file): TurnFile => ({
+    id: file.id.slice(0, 100),
+    name: (file.name ?? "file").slice(0, 255),
+    mimeType: (file.mimetype ?? "application/octet-stream").slice(0, 100),
+    size: Math.max(0, Math.trunc(file.size ?? 0))
+  }))
+  if (text.trim() === "" && files.length === 0) return ignored("a message without text and files")
+  const author = event.user_team ?? event.team
+  return {
+    _tag: "Message",
+    message: {
+      team,
+      channel: event.channel,
+      ts: event.ts,
+      ...(event.thread_ts === undefined || event.thread_ts === event.ts ? {} : { threadTs: event.thread_ts }),
+      user: event.user,
+      ...(author === undefined ? {} : { userTeam: author }),
+      text,
+      files,
+      mention: event.type === "app_mention" || (botUser !== undefined && text.includes(`<@${botUser}`)),
+      externalPossible: origin.externalPossible,
+      gestures: [
+        ...(origin.eventId === "" ? [] : [`event:${origin.eventId}`]),
+        ...(event.client_msg_id === undefined
+          ? []
+          : [`client:${event.channel}:${event.user}:${event.client_msg_id.slice(0, 100)}`])
+      ]
+    }
+  }
+}
+
+const byBot = (
+  message: { readonly user?: string; readonly bot_id?: string | null } | undefined,
+  botUser: string | undefined
+): boolean =>
+  (typeof message?.bot_id === "string" && message.bot_id !== "") || (botUser !== undefined && message?.user === botUser)
+
+const classifyEdit = (
+  event: SlackMessageEvent,
+  team: TeamId,
+  botUser: string | undefined,
+  eventId: string
+): Incoming => {
+  const { message, previous_message: previous } = event
+  if (message === undefined) return ignored("an edit without the message")
+  if (byBot(message, botUser)) return ignored("an edit of a bot's message")
+  // A message with replies is not removed when its author deletes it: it becomes a tombstone.
+  if (message.subtype === "tombstone") {
+    return {
+      _tag: "Deleted",
+      team,
+      channel: event.channel,
+      ts: message.ts,
+      ...threadOf(previous ?? message),
+      ...(previous?.user === undefined ? {} : { user: previous.user }),
+      eventId
+    }
+  }
+  if (message.user === undefined || message.text === undefined || message.text === previous?.text) {
+    return ignored("an edit that leaves the text")
+  }
+  return {
+    _tag: "Edited",
+    team,
+    channel: event.channel,
+    ts: message.ts,
+    ...threadOf(message),
+    user: message.user,
+    text: message.text,
+    eventId
+  }
+}
+
+const threadOf = (
+  message: { readonly ts: MessageTs; readonly thread_ts?: MessageTs }
+): { readonly threadTs?: MessageTs } =>
+  message.thread_ts === undefined || message.thread_ts === message.ts ? {} : { threadTs: message.thread_ts }
+
+const classifyDeletion = (
+  event: SlackMessageEvent,
+  team: TeamId,
+  botUser: string | undefined,
+  eventId: string
+): Incoming => {
+  const ts = event.deleted_ts ?? event.previous_message?.ts
+  if (ts === undefined) return ignored("a deletion without the message's ts")
+  if (byBot(event.previous_message, botUser)) return ignored("a deletion of a bot's message")
+  return {
+    _tag: "Deleted",
+    team,
+    channel: event.channel,
+    ts,
+    ...(event.previous_message === undefined ? {} : threadOf(event.previous_message)),
+    ...(event.previous_message?.user === undefined ? {} : { user: event.previous_message.user }),
+    eventId
+  }
+}
+
+const classifyReaction = (
+  event: SlackReactionEvent,
+  team: TeamId,
+  botUser: string | undefined,
+  eventId: string
+): Incoming => {
+  if (!stopMarks.has(event.reaction)) return ignored("a reaction that asks for nothing")
+  if (event.user === botUser) return ignored("our own reaction")
+  const { channel, ts, type } = event.item
+  if (type !== "message" || channel === undefined || ts === undefined) return ignored("a reaction to no message")
+  return {
+    _tag: "StopMark",
+    team,
+    channel,
+    ts,
+    by: event.user,
+    ...(event.item_user === undefined ? {} : { author: event.item_user }),
+    eventId
+  }
+}

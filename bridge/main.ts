@@ -1,0 +1,98 @@
+/** The bridge process: reads the install, opens the engine, answers on 127.0.0.1 until it is told to stop. */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as http from "node:http"
+import * as EmbeddedEngine from "../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileSecrets from "../runtime/adapters/embedded/FileSecrets.ts"
+import { readInstall, statePaths, stateRoot } from "../runtime/adapters/embedded/StateDirectory.ts"
+import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
+import type { Install } from "../runtime/domain/Install.ts"
+import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
+import { BridgeSettings } from "./BridgeSettings.ts"
+import { CatchUp } from "./events/CatchUp.ts"
+
+const version = "0.1.0"
+
+/** A client that sends its request slower than this is cut off. */
+const requestTimeoutMillis = 30_000
+
+const makeServer = (): http.Server => {
+  const server = http.createServer({ requestTimeout: requestTimeoutMillis, headersTimeout: 10_000 })
+  // Slack and our own runtimes keep connections; a restart must not find them half closed.
+  server.keepAliveTimeout = 65_000
+  return server
+}
+
+const settingsOf = (install: Install) =>
+  BridgeSettings.layer({
+    install: install.install,
+    host: install.bridgeHost,
+    publicUrl: install.bridgeUrl.replace(/\/+$/, ""),
+    certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
+    slackApiUrl: install.slackApiUrl,
+    ...(install.teamId === undefined ? {} : { team: install.teamId }),
+    ...(install.appId === undefined ? {} : { appId: install.appId }),
+    operators: new Set(),
+    rateScale: 1
+  })
+
+/** The port that the runtimes know; 0 takes a free one and says which. */
+const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || "0")
+
+const serve = Effect.fn("bridge.serve")(function*() {
+  const { app } = yield* BridgeApp
+  const catchUp = yield* CatchUp
+  yield* HttpServer.serveEffect(app)
+  const server = yield* HttpServer.HttpServer
+  yield* Effect.forkScoped(catchUp.forever)
+  const url = HttpServer.formatAddress(server.address)
+  // Data: whoever started the process waits for this line.
+  yield* Console.log(JSON.stringify({ ready: true, url, pid: process.pid }))
+  yield* Effect.logInfo("bridge is ready").pipe(Effect.annotateLogs({ url }))
+  return yield* Effect.never
+})
+
+const program = Effect.fnUntraced(function*(flags: {
+  readonly state: Option.Option<string>
+  readonly port: Option.Option<number>
+}) {
+  const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
+  const install = yield* readInstall(root)
+  const port = Option.getOrElse(flags.port, () => portOf(install))
+  const ports = Layer.merge(
+    EmbeddedEngine.layer(root),
+    FileSecrets.layerScoped(statePaths(root).secrets, ["slack"])
+  )
+  const everything = bridgeLayer.pipe(
+    Layer.provideMerge(ports),
+    Layer.provideMerge(settingsOf(install)),
+    Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" }))
+  )
+  return yield* Effect.scoped(serve()).pipe(Effect.provide(everything))
+})
+
+const command = Command.make("bridge", {
+  state: Flag.String("state").pipe(
+    Flag.optional,
+    Flag.withDescription("The state directory; KM_STATE unless given")
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.optional,
+    Flag.withDescription("The port on 127.0.0.1; that of install.json unless given, 0 for a free one")
+  )
+}, program).pipe(Command.withDescription("The control-plane service that alone holds Slack's secrets"))
+
+const main = Command.run(command, { version }).pipe(
+  Effect.tapCause((cause) => Effect.logError("the bridge ended", cause)),
+  Effect.provide(Layer.mergeAll(NodeServices.layer, Telemetry.layer("km-bridge", version)))
+)
+
+NodeRuntime.runMain(main, { disableErrorReporting: true })

@@ -1,0 +1,137 @@
+/** Who our bot is and who the people are: ids and names from Slack, cached for an hour, never blocking an event long. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { UserId } from "../../runtime/domain/Ids.ts"
+import { stripHidden } from "../render/neutralise.ts"
+import { callAs, SlackApi } from "./SlackApi.ts"
+import type { SlackFailure } from "./SlackErrors.ts"
+
+/** Names and ids older than this are asked for again. */
+const maxAgeMillis = 3_600_000
+/** After a failure nobody asks again before this, so that a hanging Slack delays one event, not all. */
+const failureAgeMillis = 60_000
+const maxUsers = 5_000
+
+export interface Bot {
+  readonly user: string
+  readonly bot: string
+  readonly team: string
+}
+export interface Person {
+  readonly name: string
+  readonly team?: string
+}
+
+const AuthTest = Schema.Struct({
+  user_id: Schema.String,
+  bot_id: Schema.optionalKey(Schema.String),
+  team_id: Schema.String
+})
+const UserInfo = Schema.Struct({
+  user: Schema.Struct({
+    name: Schema.optionalKey(Schema.String),
+    real_name: Schema.optionalKey(Schema.String),
+    team_id: Schema.optionalKey(Schema.String),
+    profile: Schema.optionalKey(Schema.Struct({
+      display_name: Schema.optionalKey(Schema.String),
+      real_name: Schema.optionalKey(Schema.String)
+    }))
+  })
+})
+
+const decodeUser = Schema.decodeUnknownOption(UserId)
+
+export class BotIdentity extends Context.Service<BotIdentity, {
+  /** From `auth.test`. */
+  readonly bot: Effect.Effect<Bot, SlackFailure>
+  /** What is known of the bot without asking. */
+  readonly known: () => Bot | undefined
+  readonly person: (user: UserId) => Effect.Effect<Person, SlackFailure>
+  /** Asks for those not known yet and waits at most `withinMillis`; the answers are kept whenever they come. */
+  readonly learn: (users: ReadonlyArray<string>, withinMillis: number) => Effect.Effect<void>
+  /** What is known of the person without asking. */
+  readonly knownName: (user: string) => string | undefined
+}>()("km/bridge/slack/BotIdentity") {
+  static readonly layer = Layer.effect(
+    BotIdentity,
+    Effect.gen(function*() {
+      const call = callAs(yield* SlackApi, AuthTest)
+      const callUser = callAs(yield* SlackApi, UserInfo)
+      let bot: { readonly value: Bot; readonly at: number } | undefined
+      const people = new Map<string, { readonly value: Person; readonly at: number }>()
+      const failures = new Map<string, { readonly failure: SlackFailure; readonly at: number }>()
+
+      const remembering = Effect.fnUntraced(function*<A>(key: string, ask: Effect.Effect<A, SlackFailure>) {
+        const now = yield* Clock.currentTimeMillis
+        const failed = failures.get(key)
+        if (failed !== undefined && now - failed.at < failureAgeMillis) return yield* failed.failure
+        return yield* Effect.tapError(ask, (failure) =>
+          Effect.sync(() => {
+            if (failures.size >= maxUsers) failures.clear()
+            failures.set(key, { failure, at: now })
+          }))
+      })
+
+      const askBot = Effect.fnUntraced(function*() {
+        const now = yield* Clock.currentTimeMillis
+        if (bot !== undefined && now - bot.at < maxAgeMillis) return bot.value
+        const stale = bot
+        const fresh = remembering("bot", call("auth.test", {})).pipe(
+          Effect.map((answer) => ({ user: answer.user_id, bot: answer.bot_id ?? "", team: answer.team_id }))
+        )
+        const value = yield* (stale === undefined ? fresh : fresh.pipe(Effect.catch(() => Effect.succeed(stale.value))))
+        bot = { value, at: now }
+        return value
+      })
+
+      const askPerson = Effect.fnUntraced(function*(user: UserId) {
+        const now = yield* Clock.currentTimeMillis
+        const found = people.get(user)
+        if (found !== undefined && now - found.at < maxAgeMillis) return found.value
+        const answer = yield* remembering(user, callUser("users.info", { user }))
+        const { name, profile, real_name: realName, team_id: team } = answer.user
+        const shown = [profile?.display_name, realName, profile?.real_name, name].find((it) => it?.trim())
+        const value: Person = {
+          name: stripHidden(shown ?? user).replace(/\s+/g, " ").trim().slice(0, 80),
+          ...(team === undefined ? {} : { team })
+        }
+        if (people.size >= maxUsers) people.clear()
+        people.set(user, { value, at: now })
+        return value
+      })
+
+      const scope = yield* Effect.scope
+      const asking = new Map<string, Fiber.Fiber<unknown, unknown>>()
+      const learn = Effect.fnUntraced(function*(users: ReadonlyArray<string>, withinMillis: number) {
+        const unknown = users.filter((user) => !people.has(user))
+        if (unknown.length === 0) return
+        const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+        for (const user of unknown) {
+          const id = decodeUser(user)
+          if (id._tag === "None") continue
+          const running = asking.get(user)
+          const fiber = running ?? (yield* askPerson(id.value).pipe(
+            Effect.ignore,
+            Effect.ensuring(Effect.sync(() => asking.delete(user))),
+            Effect.forkIn(scope)
+          ))
+          if (running === undefined) asking.set(user, fiber)
+          fibers.push(fiber)
+        }
+        yield* Effect.forEach(fibers, Fiber.await, { discard: true }).pipe(Effect.timeoutOption(withinMillis))
+      })
+
+      return BotIdentity.of({
+        learn,
+        bot: Effect.suspend(askBot),
+        known: () => bot?.value,
+        person: askPerson,
+        knownName: (user) => people.get(user)?.value.name
+      })
+    })
+  )
+}

@@ -1,0 +1,181 @@
+/**
+ * Puts one message into Slack once, although Slack may hang after taking it: each message carries its key in its
+ * metadata, and after an unclear answer the thread is read for that key before anything is sent again.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { fallbackText, plainText } from "../render/fallbackText.ts"
+import { BotIdentity } from "./BotIdentity.ts"
+import { callAs, SlackApi } from "./SlackApi.ts"
+import { isBlockError, SlackFailure } from "./SlackErrors.ts"
+
+/** `event_type` of our message metadata. */
+export const metadataType = "km_message"
+
+export interface PosterMessage {
+  /** Unique per message, the same on every attempt. */
+  readonly key: string
+  readonly channel: ChannelId
+  readonly threadTs?: MessageTs
+  /** At most `maxMessageCharacters`, already neutralised. */
+  readonly markdown: string
+  readonly broadcast?: boolean
+  /** Unix milliseconds since when an earlier attempt may have posted it. */
+  readonly uncertainSince?: number | undefined
+}
+
+const Posted = Schema.Struct({ ts: MessageTs })
+const Page = Schema.Struct({
+  messages: Schema.optionalKey(Schema.Array(Schema.Struct({
+    ts: MessageTs,
+    user: Schema.optionalKey(Schema.String),
+    bot_id: Schema.optionalKey(Schema.NullOr(Schema.String)),
+    metadata: Schema.optionalKey(Schema.Struct({
+      event_type: Schema.optionalKey(Schema.String),
+      event_payload: Schema.optionalKey(Schema.Struct({ key: Schema.optionalKey(Schema.Unknown) }))
+    }))
+  }))),
+  response_metadata: Schema.optionalKey(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.String) }))
+})
+
+/** How long Slack may take to show a message it has accepted; then twice, three times as long. */
+const settleMillis = 1_500
+/** Clocks of Slack and ours may differ by this much. */
+const skewMillis = 60_000
+/** Pages of 200 messages that are read for a key. */
+const maxPages = 10
+/** Longer Retry-After are the client's to wait for. */
+const maxPatientMillis = 3_000
+
+const argsOf = (message: PosterMessage, form: "blocks" | "plain") => ({
+  channel: message.channel,
+  ...(message.threadTs === undefined ? {} : { thread_ts: message.threadTs }),
+  ...(message.broadcast === true && message.threadTs !== undefined ? { reply_broadcast: true } : {}),
+  ...contentOf(message.markdown, form),
+  metadata: { event_type: metadataType, event_payload: { key: message.key } },
+  unfurl_links: false,
+  unfurl_media: false
+})
+
+export class Poster extends Context.Service<Poster, {
+  readonly post: (message: PosterMessage) => Effect.Effect<MessageTs, SlackFailure>
+  /** Sets a message's whole text. Plainer form where Slack refuses the blocks. */
+  readonly update: (
+    message: {
+      readonly channel: ChannelId
+      readonly ts: MessageTs
+      readonly markdown: string
+      readonly key?: string
+    }
+  ) => Effect.Effect<void, SlackFailure>
+  /** Our own message with this key, posted at or after `since`. */
+  readonly find: (
+    place: { readonly channel: ChannelId; readonly threadTs?: MessageTs; readonly key: string; readonly since: number }
+  ) => Effect.Effect<Option.Option<MessageTs>, SlackFailure>
+}>()("km/bridge/slack/Poster") {
+  static readonly layer = Layer.effect(
+    Poster,
+    Effect.gen(function*() {
+      const slack = yield* SlackApi
+      const identity = yield* BotIdentity
+      const callPost = callAs(slack, Posted)
+      const callPage = callAs(slack, Page)
+
+      const find = Effect.fn("Poster.find")(function*(place: {
+        readonly channel: ChannelId
+        readonly threadTs?: MessageTs
+        readonly key: string
+        readonly since: number
+      }) {
+        const bot = yield* identity.bot
+        let cursor: string | undefined
+        for (let page = 0; page < maxPages; page++) {
+          const answer = yield* callPage(
+            place.threadTs === undefined ? "conversations.history" : "conversations.replies",
+            {
+              channel: place.channel,
+              ...(place.threadTs === undefined ? {} : { ts: place.threadTs }),
+              oldest: ((place.since - skewMillis) / 1000).toFixed(6),
+              limit: 200,
+              include_all_metadata: true,
+              ...(cursor === undefined ? {} : { cursor })
+            }
+          )
+          const mine = answer.messages?.find((message) =>
+            message.metadata?.event_type === metadataType
+            && message.metadata.event_payload?.key === place.key
+            && (message.user === bot.user || (bot.bot !== "" && message.bot_id === bot.bot))
+          )
+          if (mine !== undefined) return Option.some(mine.ts)
+          cursor = answer.response_metadata?.next_cursor
+          if (cursor === undefined || cursor === "") break
+        }
+        return Option.none<MessageTs>()
+      })
+
+      const post = Effect.fn("Poster.post")(function*(message: PosterMessage) {
+        let since = message.uncertainSince
+        let form: "blocks" | "plain" = "blocks"
+        let waited = false
+        for (let attempt = 0;; attempt++) {
+          if (since !== undefined) {
+            // Whatever keeps us from looking, we must not post: it stays uncertain.
+            const found = yield* Effect.mapError(
+              find({ ...message, since }),
+              (failure) => new SlackFailure({ ...failure, kind: "Uncertain" })
+            )
+            if (Option.isSome(found)) return found.value
+          }
+          const startedAt = yield* Clock.currentTimeMillis
+          const sent = yield* Effect.result(callPost("chat.postMessage", argsOf(message, form)))
+          if (sent._tag === "Success") return sent.success.ts
+          const failure = sent.failure
+          if (failure.kind === "Uncertain" && attempt < 3) {
+            since ??= startedAt
+            yield* Effect.sleep(settleMillis * (attempt + 1))
+          } else if (failure.kind === "RateLimited" && !waited && failure.retryAfterMillis <= maxPatientMillis) {
+            waited = true
+            yield* Effect.sleep(failure.retryAfterMillis)
+          } else if (failure.kind === "Refused" && form === "blocks" && isBlockError(failure.error)) {
+            form = "plain"
+          } else return yield* failure
+        }
+      })
+
+      const update = Effect.fn("Poster.update")(function*(message: {
+        readonly channel: ChannelId
+        readonly ts: MessageTs
+        readonly markdown: string
+        readonly key?: string
+      }) {
+        const args = (form: "blocks" | "plain") => ({
+          channel: message.channel,
+          ts: message.ts,
+          ...contentOf(message.markdown, form),
+          ...(message.key === undefined
+            ? {}
+            : { metadata: { event_type: metadataType, event_payload: { key: message.key } } })
+        })
+        yield* slack.call("chat.update", args("blocks")).pipe(
+          Effect.catchIf(
+            (failure) => failure.kind === "Refused" && isBlockError(failure.error),
+            () => slack.call("chat.update", args("plain"))
+          )
+        )
+      })
+
+      return Poster.of({ post, update, find })
+    })
+  )
+}
+
+/** Plain form: blocks are taken away explicitly, an edit would otherwise keep the old ones. */
+const contentOf = (markdown: string, form: "blocks" | "plain"): Readonly<Record<string, unknown>> =>
+  form === "blocks"
+    ? { text: fallbackText(markdown), blocks: [{ type: "markdown", text: markdown }] }
+    : { text: plainText(markdown), blocks: [], mrkdwn: false, parse: "none" }

@@ -1,0 +1,56 @@
+/** Slack's two secrets as the bridge uses them: read from the store, kept at most 30 s, never printed. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import type { StoreError } from "../../runtime/ports/StoreError.ts"
+
+/** How long a rotated or revoked secret may still be used. */
+export const secretMaxAgeMillis = 30_000
+
+const lines = (value: Option.Option<Redacted.Redacted<string>>) =>
+  Option.isNone(value)
+    ? []
+    : Redacted.value(value.value).split(/\s+/).filter((line) => line !== "").map((line) => Redacted.make(line))
+
+export class SlackSecrets extends Context.Service<SlackSecrets, {
+  readonly botToken: Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
+  /**
+   * Those that may have signed an event: the lines of `slack/signing-secret` (two while one is being rotated) and,
+   * where it exists, `slack/signing-secret-previous`.
+   */
+  readonly signingSecrets: Effect.Effect<ReadonlyArray<Redacted.Redacted<string>>, StoreError>
+  /** The next read goes to the store: Slack has just refused what we have. */
+  readonly forget: Effect.Effect<void>
+}>()("km/bridge/slack/SlackSecrets") {
+  static readonly layer = Layer.effect(
+    SlackSecrets,
+    Effect.gen(function*() {
+      const secrets = yield* Secrets
+      const held = new Map<string, { readonly value: Option.Option<Redacted.Redacted<string>>; readonly at: number }>()
+      const read = Effect.fnUntraced(function*(path: string) {
+        const now = yield* Clock.currentTimeMillis
+        const known = held.get(path)
+        if (known !== undefined && now - known.at < secretMaxAgeMillis) return known.value
+        const value = yield* secrets.get(path)
+        held.set(path, { value, at: now })
+        return value
+      })
+      return SlackSecrets.of({
+        botToken: Effect.map(
+          read("slack/bot-token"),
+          Option.map((value) => Redacted.make(Redacted.value(value).trim()))
+        ),
+        signingSecrets: Effect.gen(function*() {
+          const current = yield* read("slack/signing-secret")
+          const previous = yield* read("slack/signing-secret-previous")
+          return [...lines(current), ...lines(previous)]
+        }),
+        forget: Effect.sync(() => held.clear())
+      })
+    })
+  )
+}

@@ -1,0 +1,94 @@
+/** Carries an effect out once for an id, whatever is asked again: the pending record, the lease and the recorded result. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
+import { Idempotency } from "../../runtime/ports/Idempotency.ts"
+import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
+
+/** Milliseconds a request may hold its id. After a crash nobody acts on the id before this has passed. */
+export const leaseMillis = 30_000
+/** Milliseconds after which a request gives up and leaves its record pending: safely inside the lease. */
+const budgetMillis = 26_000
+/** Uploads move up to 100 MiB. */
+export const uploadLeaseMillis = 180_000
+/** Results are kept 15 days (DESIGN §6): longer than any outbox retries. */
+export const recordMillis = 15 * 24 * 3_600_000
+
+const ResultJson = Schema.fromJsonString(BridgeResult)
+const encodeResult = Schema.encodeSync(ResultJson)
+const decodeResult = Schema.decodeUnknownOption(ResultJson)
+
+export interface OnceRequest {
+  readonly scope: string
+  readonly key: string
+  readonly bodyHash: string
+  readonly leaseMillis?: number
+}
+
+export class Once extends Context.Service<Once, {
+  /**
+   * `act` gets the time (Unix milliseconds) since when an earlier attempt may have acted, or undefined. A refusal of
+   * it frees the id unless it is `uncertain`; an interruption leaves the id pending until its lease ends.
+   */
+  readonly run: (
+    request: OnceRequest,
+    act: (uncertainSince: number | undefined) => Effect.Effect<BridgeResult, BridgeRefusal>
+  ) => Effect.Effect<BridgeResult, BridgeRefusal>
+}>()("km/bridge/v2/Once") {
+  static readonly layer = Layer.effect(
+    Once,
+    Effect.gen(function*() {
+      const idempotency = yield* Idempotency
+      const run = Effect.fn("Once.run")(function*(
+        request: OnceRequest,
+        act: (uncertainSince: number | undefined) => Effect.Effect<BridgeResult, BridgeRefusal>
+      ) {
+        const { bodyHash, key, scope } = request
+        const lease = request.leaseMillis ?? leaseMillis
+        const begun = yield* Effect.mapError(idempotency.begin(scope, key, bodyHash, lease), refusalOfStore)
+        if (begun._tag === "Pending") {
+          return yield* new BridgeRefusal({
+            code: "in_progress",
+            detail: "",
+            retryAfterMillis: Math.min(Math.max(begun.retryAfterMillis, 250), lease)
+          })
+        }
+        if (begun._tag === "Done") {
+          const recorded = Option.getOrElse(decodeResult(begun.result), (): BridgeResult => ({ ok: true }))
+          if (begun.bodyHash === bodyHash) return { ...recorded, replayed: true }
+          return yield* new BridgeRefusal({ code: "already_done", detail: "", recorded })
+        }
+        const since = begun._tag === "Uncertain" ? begun.startedAt : undefined
+        const result = yield* act(since).pipe(
+          Effect.timeoutOrElse({
+            duration: request.leaseMillis === undefined ? budgetMillis : lease - 4_000,
+            orElse: () =>
+              Effect.fail(
+                new BridgeRefusal({
+                  code: "unavailable",
+                  detail: "it took too long",
+                  retryAfterMillis: 2_000,
+                  uncertain: true
+                })
+              )
+          }),
+          Effect.tapError((refusal) =>
+            refusal.uncertain === true
+              ? Effect.void
+              // A record that cannot be freed is pending until its lease ends: late, never wrong.
+              : Effect.ignore(idempotency.abandon(scope, key, begun.token))
+          )
+        )
+        yield* Effect.mapError(
+          idempotency.complete(scope, key, begun.token, encodeResult(result), recordMillis),
+          refusalOfStore
+        )
+        return result
+      })
+      return Once.of({ run })
+    })
+  )
+}
