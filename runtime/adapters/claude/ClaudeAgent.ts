@@ -161,6 +161,14 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     catch: () => notStarted(agentErrors.notInstalled, options.command)
   })
 
+  /** In a home that cannot be written the CLI runs, saves nothing and says nothing: the next resume would fail. */
+  const checkDirectories = Effect.try({
+    try: () => {
+      for (const path of [options.home, options.workspace]) Fs.accessSync(path, Fs.constants.W_OK | Fs.constants.X_OK)
+    },
+    catch: (error) => notStarted(agentErrors.homeNotWritable, error instanceof Error ? error.message : "")
+  })
+
   const refuseUnconfined = Effect.suspend(() =>
     Option.isNone(jail.program) && options.policy.permissions === "bypass" && !door.scripted &&
       !options.unconfinedAccepted
@@ -196,21 +204,15 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       return { program: jail.program.value, args: [...jailArguments(view, Option.some(3)), cli, ...inside] }
     })
 
-  /** Ends every process of a run and says whether all are gone. */
-  const endAll = Effect.fnUntraced(
-    function*(marker: string, files: RunFiles.RunFiles, mark: Option.Option<ProcessMark>) {
-      const first = Option.flatMap(RunFiles.jailPid(files), ProcessTree.findMark)
-      if (Option.isSome(mark)) yield* ProcessTree.awaitGone(mark.value, true)
-      // The kernel takes the jail's processes down with its first one; without a jail the marker finds the tools.
-      if (Option.isSome(first) && ProcessTree.marked(marker).includes(first.value.pid)) {
-        yield* ProcessTree.awaitGone(first.value, true)
-      }
-      const gone = yield* ProcessTree.endMarked(marker)
-      if (!gone) {
-        yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
-      }
-    }
-  )
+  /**
+   * Ends every process of a run. The jail's processes end with bubblewrap; the look for the marker waits until the
+   * kernel has done so, and finds the tools of a run that had no jail.
+   */
+  const endAll = Effect.fnUntraced(function*(marker: string, mark: Option.Option<ProcessMark>) {
+    if (Option.isSome(mark)) yield* ProcessTree.awaitGone(mark.value, true)
+    const gone = yield* ProcessTree.endMarked(marker)
+    if (!gone) yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
+  })
 
   /** The CLI itself: in the jail the signal would end bubblewrap, which passes nothing on. */
   const cliMark = (files: RunFiles.RunFiles, outer: ProcessMark): Option.Option<ProcessMark> =>
@@ -226,6 +228,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     yield* refuseUnconfined
     yield* refuseSpent
     const cli = yield* locateCli
+    yield* checkDirectories
     const marker = randomBytes(16).toString("hex")
     const files = RunFiles.runFiles(run.runDir)
 
@@ -262,7 +265,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         }),
         fds
       }),
-      ({ mark }) => endAll(marker, files, Option.some(mark))
+      ({ mark }) => endAll(marker, Option.some(mark))
     )
 
     const events = yield* Queue.make<AgentEvent, Cause.Done>()
@@ -303,7 +306,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
 
     yield* Effect.gen(function*() {
       const exit = yield* spawned.exit
-      yield* endAll(marker, files, Option.none())
+      yield* endAll(marker, Option.none())
       yield* output.finish
       yield* Queue.end(events)
       yield* lock.release
@@ -344,7 +347,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       if (Option.isSome(run.process)) yield* ProcessTree.awaitGone(run.process.value, true)
       return Option.none()
     }
-    yield* endAll(record.value.marker, files, run.process)
+    yield* endAll(record.value.marker, run.process)
     yield* SessionLock.releaseStale(options.locks, run.session, record.value.marker)
     let facts = noFacts
     yield* readLines(files.stdout, maxOutputBytes, (line) => {

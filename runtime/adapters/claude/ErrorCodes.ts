@@ -32,6 +32,11 @@ const table = {
     what: "the directory of the run cannot be written",
     remedy: "free some space and check that the state directory belongs to this user"
   },
+  homeNotWritable: {
+    code: "KM-AGT-006",
+    what: "the agent's home or workspace is missing or cannot be written",
+    remedy: "check that both directories exist and belong to the user who runs km"
+  },
   authentication: {
     code: "KM-AGT-010",
     what: "the model refused the API key",

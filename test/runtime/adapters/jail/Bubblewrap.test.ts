@@ -1,0 +1,87 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Option, Schema } from "effect"
+import { exposes, Jail, jailArguments } from "../../../../runtime/adapters/jail/Bubblewrap.ts"
+
+const view = {
+  writable: ["/s/home", "/s/workspace"],
+  readOnly: ["/opt/claude"],
+  files: [["/s/run/settings.json", "/run/km/settings.json"]],
+  cwd: "/s/workspace",
+  hostname: "sandbox"
+} as const
+
+/** Every mount as [option, from, to], in order. */
+const mounts = (args: ReadonlyArray<string>) =>
+  args.flatMap((arg, index) =>
+    /^--(ro-)?bind(-try)?$/.test(arg) ? [[arg, args[index + 1] ?? "", args[index + 2] ?? ""] as const] : []
+  )
+
+describe("jail arguments", () => {
+  const args = jailArguments(view, Option.some(3))
+
+  it("unshare everything but the network, drop every capability, and die with the runtime", () => {
+    for (
+      const option of [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop"
+      ]
+    ) assert.include(args, option)
+    assert.strictEqual(args[args.indexOf("--cap-drop") + 1], "ALL")
+  })
+
+  it("mount exactly home and workspace writable", () => {
+    assert.deepStrictEqual(
+      mounts(args).filter(([option]) => !option.startsWith("--ro-")),
+      [["--bind", "/s/home", "/s/home"], ["--bind", "/s/workspace", "/s/workspace"]]
+    )
+  })
+
+  it("show neither /etc as a whole nor any directory where people or services keep things", () => {
+    const shown = mounts(args).map(([, from]) => from)
+    for (const path of ["/", "/etc", "/etc/shadow", "/root", "/home", "/var", "/run", "/srv", "/opt", "/tmp", "/s"]) {
+      assert.notInclude(shown, path)
+    }
+  })
+
+  it("put our mounts after the empty /tmp and /run, which would hide them", () => {
+    const last = args.lastIndexOf("--tmpfs")
+    for (const path of ["/opt/claude", "/s/home", "/run/km/settings.json"]) assert.isAbove(args.indexOf(path), last)
+  })
+
+  it("end the options before the command", () => {
+    assert.strictEqual(args.at(-1), "--")
+    assert.notInclude(jailArguments(view, Option.none()), "--info-fd")
+  })
+})
+
+describe("exposes", () => {
+  it("finds a mount that is, or lies above, a directory of ours", () => {
+    assert.deepStrictEqual(exposes(["/usr", "/s"], ["/s/state/runs"]), Option.some("/s"))
+    assert.deepStrictEqual(exposes(["/s/state"], ["/s/state"]), Option.some("/s/state"))
+    assert.deepStrictEqual(exposes(["/"], ["/s/state"]), Option.some("/"))
+    assert.deepStrictEqual(exposes(["/s/state-of-art", "/s/home"], ["/s/state"]), Option.none())
+    assert.deepStrictEqual(exposes(["/s/state/home"], ["/s/state/run"]), Option.none())
+  })
+
+  it.prop("never misses a parent", [Schema.Array(Schema.String.check(Schema.isPattern(/^[a-z]{1,5}$/)))], ([parts]) => {
+    const secret = `/${[...parts, "secret"].join("/")}`
+    for (let length = 0; length <= parts.length; length++) {
+      const parent = `/${parts.slice(0, length).join("/")}`
+      assert.isTrue(Option.isSome(exposes([parent], [secret])), parent)
+    }
+  })
+})
+
+describe("Jail", () => {
+  it.effect("without bubblewrap says unconfined and why", () =>
+    Effect.gen(function*() {
+      const jail = yield* Effect.provide(Jail, yield* Layer.build(Jail.layerUnconfined("--unconfined was given")))
+      assert.deepStrictEqual(jail.program, Option.none())
+      assert.strictEqual(jail.detail, "unconfined: --unconfined was given")
+    }))
+})
