@@ -1,0 +1,89 @@
+/**
+ * Port `SandboxHost` on one machine: a sandbox runs because its row says so. The runtime process watches the rows; here
+ * the wish is written, its directories are made or removed, and the lease tells whether it has come true.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { SandboxId } from "../../domain/Ids.ts"
+import { Leases } from "../../ports/Leases.ts"
+import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { HostFailed, SandboxHost } from "../../ports/SandboxHost.ts"
+import { fileError, makeDirectory } from "../embedded/PrivateFiles.ts"
+import { statePaths } from "../embedded/StateDirectory.ts"
+import { NotOurs, removeDirectoryBelow } from "./RemoveTree.ts"
+
+/** A runtime drains its turn in hand for up to 45 s and then lets its plugins go; a dead one's lease ends after 30 s. */
+const endLimit = Duration.seconds(90)
+
+/** Between two looks at the lease of a runtime that is ending. */
+const lookEvery = "200 millis"
+
+/** `state` is the engine's state directory. */
+export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | Sandboxes> =>
+  Layer.effect(
+    SandboxHost,
+    Effect.gen(function*() {
+      const leases = yield* Leases
+      const sandboxes = yield* Sandboxes
+      const paths = statePaths(state)
+
+      const held = Effect.fnUntraced(function*(id: SandboxId) {
+        const lease = yield* leases.current(id)
+        return Option.isSome(lease) && lease.value.expiresAt > (yield* Clock.currentTimeMillis)
+      })
+
+      const untilFree = (id: SandboxId, operation: "stop" | "destroy") =>
+        Effect.repeat(Effect.tap(held(id), (still) => still ? Effect.sleep(lookEvery) : Effect.void), {
+          while: (still) => still
+        }).pipe(
+          Effect.asVoid,
+          Effect.timeoutOrElse({
+            duration: endLimit,
+            orElse: () =>
+              new HostFailed({
+                sandbox: id,
+                operation,
+                detail: "KM-HST-201: its runtime did not end in time; look at its log and run the same command again"
+              })
+          })
+        )
+
+      return SandboxHost.of({
+        start: Effect.fn("EmbeddedHost.start")(function*(id) {
+          const { directory, home, run, runs, workspace } = paths.sandbox(id)
+          yield* Effect.try({
+            try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
+            catch: fileError("SandboxHost", "start")
+          })
+          yield* sandboxes.update(id, { desired: "running" })
+        }),
+        stop: Effect.fn("EmbeddedHost.stop")(function*(id) {
+          yield* sandboxes.update(id, { desired: "stopped" })
+          yield* untilFree(id, "stop")
+        }),
+        destroy: Effect.fn("EmbeddedHost.destroy")(function*(id) {
+          yield* sandboxes.update(id, { desired: "destroyed" })
+          yield* untilFree(id, "destroy")
+          yield* Effect.tryPromise({
+            try: () => removeDirectoryBelow(paths.sandboxes, id),
+            catch: (cause) =>
+              new HostFailed({
+                sandbox: id,
+                operation: "destroy",
+                detail: cause instanceof NotOurs
+                  ? `KM-HST-202: ${cause.message}; move what is there away and run the same command again`
+                  : `KM-HST-203: ${cause instanceof Error ? cause.message : "unknown failure"}; ` +
+                    "check the state directory's owner and mode, then run the same command again"
+              })
+          })
+        }),
+        ready: Effect.fn("EmbeddedHost.ready")(function*(id) {
+          const row = yield* sandboxes.get(id)
+          return Option.isSome(row) && row.value.ready && (yield* held(id))
+        })
+      })
+    })
+  )
