@@ -30,8 +30,12 @@ export const make = (program = "systemd-notify") =>
 
     const send = (...args: ReadonlyArray<string>): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
-        execFile(program, args, { env, timeout: 5_000 }, (error) =>
-          resume(error === null ? Effect.void : Effect.logWarning("systemd was not told", error.message)))
+        execFile(
+          program,
+          args,
+          { env, timeout: 5_000 },
+          (error) => resume(error === null ? Effect.void : Effect.logWarning("systemd was not told", error.message))
+        )
       })
 
     let told = false

@@ -1,0 +1,12 @@
+/**
+ * The plugins of this build, as plain values. To add one: write its folder, add it here. The host starts those that a
+ * sandbox's profile enables, in the order of their `after`.
+ */
+import type { AnyPlugin } from "../runtime/ports/Plugin.ts"
+import { LifecyclePlugin, type LifecyclePorts } from "./lifecycle/LifecyclePlugin.ts"
+import { SlackInboundPlugin, type SlackInboundPorts } from "./slack-inbound/SlackInboundPlugin.ts"
+
+/** Every port that some plugin needs; the composition root does not compile until each is provided. */
+export type PluginPorts = LifecyclePorts | SlackInboundPorts
+
+export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [LifecyclePlugin, SlackInboundPlugin]

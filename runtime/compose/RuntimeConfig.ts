@@ -1,0 +1,64 @@
+/** What the runtime reads from its environment, once. Everything about a sandbox itself is in its row. */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { stateRoot } from "../adapters/embedded/StateDirectory.ts"
+
+export class RuntimeConfig extends Context.Service<RuntimeConfig, {
+  /** `KM_STATE`: the state directory, absolute. */
+  readonly state: string
+  /** `KM_MODEL_URL`: where the model door leads. Default the Anthropic API. */
+  readonly modelUrl: string
+  /** `KM_MODEL_SCRIPTED`: that URL is the scripted model for trying things out; no key is sent there. */
+  readonly modelScripted: boolean
+  /** `KM_CLAUDE`: the Claude Code CLI. Default the one installed beside this program, else `claude` on the PATH. */
+  readonly claude: string
+  /** `KM_HOOK`: the `km-hook` program, a JavaScript or TypeScript file. Default the one beside this program. */
+  readonly hook: string
+}>()("km/runtime/compose/RuntimeConfig") {}
+
+const below = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
+
+/** The first that exists, else the last as it is, so that the failure names something. */
+const firstExisting = (candidates: ReadonlyArray<string>): string =>
+  candidates.find((candidate) => fs.existsSync(candidate)) ?? candidates.at(-1) ?? ""
+
+/** In a bundle everything lies in `dist/`; in the source tree this file is two levels down. */
+const defaultHook = (): string => firstExisting([below("./km-hook.mjs"), below("../../hooks/main.ts")])
+
+const onPath = (searched: string): ReadonlyArray<string> =>
+  searched.split(path.delimiter).filter(path.isAbsolute).map((directory) => path.join(directory, "claude"))
+
+const defaultClaude = (searched: string): string =>
+  firstExisting([
+    below("../node_modules/.bin/claude"),
+    below("../../node_modules/.bin/claude"),
+    ...onPath(searched),
+    "/usr/local/bin/claude"
+  ])
+
+export const layer = Layer.effect(
+  RuntimeConfig,
+  Effect.map(
+    Effect.all({
+      state: stateRoot,
+      modelUrl: Config.String("KM_MODEL_URL").pipe(Config.withDefault("https://api.anthropic.com")),
+      modelScripted: Config.Boolean("KM_MODEL_SCRIPTED").pipe(Config.withDefault(false)),
+      claude: Config.String("KM_CLAUDE").pipe(Config.withDefault("")),
+      hook: Config.String("KM_HOOK").pipe(Config.withDefault("")),
+      searched: Config.String("PATH").pipe(Config.withDefault(""))
+    }),
+    ({ claude, hook, modelScripted, modelUrl, searched, state }) =>
+      RuntimeConfig.of({
+        state,
+        modelUrl,
+        modelScripted,
+        claude: claude === "" ? defaultClaude(searched) : path.resolve(claude),
+        hook: hook === "" ? defaultHook() : path.resolve(hook)
+      })
+  )
+)

@@ -1,0 +1,192 @@
+/** Everything that runs for one sandbox while its lease is held: stores, bridge, hooks, agent, pipeline, plugins. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import process from "node:process"
+import { agentSettings } from "../../hooks/Settings.ts"
+import { builtInPlugins } from "../../plugins/index.ts"
+import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
+import * as BridgeUsers from "../adapters/bridge/BridgeUsers.ts"
+import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
+import { fileError, makeDirectory } from "../adapters/embedded/PrivateFiles.ts"
+import * as SandboxStore from "../adapters/embedded/SandboxStore.ts"
+import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts"
+import * as HookListener from "../adapters/hooks/HookListener.ts"
+import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
+import type { Install } from "../domain/Install.ts"
+import type { SandboxRow } from "../domain/Sandbox.ts"
+import { PluginHost } from "../kernel/PluginHost.ts"
+import { TurnPipeline } from "../kernel/TurnPipeline.ts"
+import { Agent } from "../ports/Agent.ts"
+import { HookEvents } from "../ports/HookEvents.ts"
+import { Redaction } from "../ports/Redaction.ts"
+import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { SandboxInfo } from "../ports/SandboxInfo.ts"
+import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import { RuntimeConfig } from "./RuntimeConfig.ts"
+import * as StatusBoard from "./StatusBoard.ts"
+
+/** What of a row makes a runtime: when one of these changes, the sandbox's runtime is started anew. */
+export const shapeOf = ({ alias, channel, profile, unconfined }: SandboxRow): string =>
+  JSON.stringify([alias, channel, profile, unconfined])
+
+const infoLayer = (row: SandboxRow, install: Install, state: string) => {
+  const { directory, home, runs, workspace } = statePaths(state).sandbox(row.id)
+  return Layer.succeed(SandboxInfo)(SandboxInfo.of({
+    id: row.id,
+    install: install.install,
+    profile: row.profile,
+    channel: row.channel,
+    label: row.alias ?? row.id,
+    directories: { state: directory, home, workspace, runs }
+  }))
+}
+
+/** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
+const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
+  const { bells, database, install, objects, run, secrets } = statePaths(state)
+  const own = sandboxPaths(directory)
+  return [
+    bells,
+    database,
+    install,
+    objects,
+    run,
+    secrets,
+    own.ledger,
+    own.runs,
+    own.run,
+    path.join(directory, "hooks.json")
+  ]
+}
+
+/** The agent behind the model door, told by its settings to call our hooks. */
+const agentLayer = (row: SandboxRow) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const config = yield* RuntimeConfig
+    const { directories } = yield* SandboxInfo
+    const hooks = yield* HookEvents
+    const endpoint = yield* HookListener.HookEndpoint
+    const { agent } = row.profile.spec
+    const node = fs.realpathSync(process.execPath)
+    return ClaudeAgent.layer({
+      command: config.claude,
+      home: directories.home,
+      workspace: directories.workspace,
+      locks: path.join(directories.state, "locks"),
+      spendFile: path.join(directories.state, "spend.json"),
+      policy: {
+        permissions: agent.permissions,
+        model: agent.model,
+        trustRepoSettings: agent.trustRepoSettings
+      },
+      budgetUsd: agent.budgetUsd,
+      unconfinedAccepted: row.unconfined,
+      readOnly: [node, config.hook],
+      path: [],
+      env: {},
+      settings: (run) =>
+        Effect.map(hooks.issue(run.session), ({ token }) => ({
+          ...agentSettings({
+            listener: endpoint.origin,
+            token,
+            hookCommand: [node, config.hook],
+            unreadable: unreadable(config.state, directories.state)
+          })
+        }))
+    })
+  }))
+
+/** Every value that must not appear in a post or an upload, as far as this sandbox's runtime knows it. */
+const learnSecrets = (row: SandboxRow) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const redaction = yield* Redaction
+    const secrets = yield* Secrets
+    const endpoint = yield* HookListener.HookEndpoint
+    yield* redaction.add(endpoint.sandboxToken)
+    for (const secret of [`sandbox/${row.id}/signing-key`, "model/anthropic-api-key"]) {
+      const value = yield* secrets.get(secret)
+      if (Option.isSome(value)) {
+        yield* redaction.add(Redacted.make(Redacted.value(value.value).trim(), { label: secret }))
+      }
+    }
+  }))
+
+/** The row says what the runtime says, for readers that do not go through the bridge. */
+const writeDown = Effect.fnUntraced(function*(row: SandboxRow, onReady: Effect.Effect<void>) {
+  const status = yield* RuntimeStatus
+  const sandboxes = yield* Sandboxes
+  yield* status.changes.pipe(
+    Stream.map(({ plugins, ready }) => ({ plugins, ready })),
+    Stream.changesWith((a, b) => JSON.stringify(a) === JSON.stringify(b)),
+    Stream.runForEach(({ plugins, ready }) =>
+      sandboxes.update(row.id, { plugins, ready, ...(ready ? { failureReason: "" } : {}) }).pipe(
+        Effect.catch((error) => Effect.logWarning("the sandbox's row was not updated", error.message)),
+        Effect.andThen(ready ? onReady : Effect.void)
+      )
+    ),
+    Effect.forkScoped
+  )
+})
+
+export interface SandboxRuntimeOptions {
+  readonly row: SandboxRow
+  readonly install: Install
+  readonly lease: HeldLease
+  /** Runs each time the sandbox becomes ready. */
+  readonly onReady: Effect.Effect<void>
+}
+
+/**
+ * Serves the sandbox until the scope closes, which drains the turn in hand. Fails when something that is needed cannot
+ * be had (a key, a store, a port).
+ */
+export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions) {
+  const { install, lease, row } = options
+  const { state } = yield* RuntimeConfig
+  const { directory, home, run, runs, workspace } = statePaths(state).sandbox(row.id)
+  yield* Effect.try({
+    try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
+    catch: fileError("SandboxRuntime", "start")
+  })
+
+  const scoped = Layer.effect(
+    Secrets,
+    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, [`sandbox/${row.id}`, "model"]))
+  )
+  const bridge = BridgeClient.layer({
+    url: install.bridgeUrl,
+    host: install.bridgeHost,
+    install: install.install,
+    sender: row.id,
+    epoch: Effect.succeed(lease.epoch),
+    onStaleEpoch: lease.doubt
+  })
+  const base = Layer.mergeAll(infoLayer(row, install, state), Redaction.layer, SandboxStore.layer(directory), scoped)
+  const outside = Layer.mergeAll(
+    BridgeUsers.layer.pipe(Layer.provideMerge(bridge)),
+    agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
+  )
+  const ports = learnSecrets(row).pipe(Layer.provideMerge(outside), Layer.provideMerge(base))
+  const status = Layer.unwrap(Effect.gen(function*() {
+    const { confined, detail } = yield* (yield* Agent).confinement
+    const { cli } = row.profile.spec
+    const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
+    return StatusBoard.layer({ hasQueue, confined, confinement: detail })
+  }))
+  const all = PluginHost.layer(builtInPlugins).pipe(
+    Layer.provideMerge(TurnPipeline.layer),
+    Layer.provideMerge(status),
+    Layer.provideMerge(ports)
+  )
+  return yield* Effect.gen(function*() {
+    yield* writeDown(row, options.onReady)
+    const board = yield* StatusBoard.StatusBoard
+    return yield* board.follow(yield* PluginHost)
+  }).pipe(Effect.provide(yield* Layer.build(all)))
+}, (effect, { row }) => Effect.annotateLogs(effect, { sandbox: row.id }))

@@ -1,0 +1,129 @@
+/** Keeps a runtime for every sandbox whose row says it should run, and stops it when the row no longer does. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as path from "node:path"
+import { makeDirectory } from "../adapters/embedded/PrivateFiles.ts"
+import * as ProcessLock from "../adapters/embedded/ProcessLock.ts"
+import { statePaths } from "../adapters/embedded/StateDirectory.ts"
+import { type HeldLease, whileHeld } from "../adapters/host/LeaseKeeper.ts"
+import type { SandboxId } from "../domain/Ids.ts"
+import type { Install } from "../domain/Install.ts"
+import type { SandboxRow } from "../domain/Sandbox.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { RuntimeConfig } from "./RuntimeConfig.ts"
+import { serve, shapeOf } from "./SandboxRuntime.ts"
+
+interface Served {
+  readonly shape: string
+  /** Completing it ends the runtime after its turn in hand. */
+  readonly stop: Deferred.Deferred<void>
+  readonly fiber: Fiber.Fiber<void>
+  /** The lease is held, so there may be a turn in hand. */
+  readonly holds: () => boolean
+}
+
+export interface SupervisorOptions {
+  readonly install: Install
+  /** One sandbox, or all of the install. */
+  readonly only: SandboxId | undefined
+  /** Unique for this start of the process. */
+  readonly holder: string
+  /** The rows have been looked at for the first time. */
+  readonly onLooked: Effect.Effect<void>
+  /** A sandbox has become ready. */
+  readonly onReady: (id: SandboxId) => Effect.Effect<void>
+}
+
+/**
+ * Runs until `stopping` completes, then drains every sandbox and returns. Interrupting it ends them at once; their open
+ * turns are taken up by the next start.
+ */
+export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions, stopping: Deferred.Deferred<void>) {
+  const { holder, install, only } = options
+  const sandboxes = yield* Sandboxes
+  const { state } = yield* RuntimeConfig
+  const served = new Map<SandboxId, Served>()
+  const again = yield* Queue.unbounded<SandboxId>()
+
+  const note = (id: SandboxId, changes: Partial<SandboxRow>) =>
+    sandboxes.update(id, changes).pipe(
+      Effect.catch((error) => Effect.logWarning("the sandbox's row was not updated", error.message))
+    )
+
+  const lockOf = (id: SandboxId) =>
+    Effect.suspend(() => {
+      const { run } = statePaths(state).sandbox(id)
+      makeDirectory(run)
+      return ProcessLock.holdLock(path.join(run, "runtime.lock"), `serves the sandbox ${id}`)
+    })
+
+  const body = (row: SandboxRow, stop: Deferred.Deferred<void>) => (lease: HeldLease) =>
+    serve({ row, install, lease, onReady: options.onReady(row.id) }).pipe(
+      Effect.raceFirst(Deferred.await(stop)),
+      Effect.tapError((error) => note(row.id, { failureReason: error.message }))
+    )
+
+  const start = Effect.fnUntraced(function*(row: SandboxRow) {
+    const stop = Deferred.makeUnsafe<void>()
+    let holds = false
+    const keeper = whileHeld(
+      {
+        sandbox: row.id,
+        holder,
+        lock: lockOf(row.id),
+        onState: (held) => {
+          holds = held === "held"
+          return holds ? Effect.void : note(row.id, { ready: false })
+        }
+      },
+      body(row, stop)
+    )
+    const fiber = yield* Effect.forkScoped(Effect.annotateLogs(keeper, { sandbox: row.id }))
+    served.set(row.id, { shape: shapeOf(row), stop, fiber, holds: () => holds })
+  })
+
+  const end = (id: SandboxId, one: Served) =>
+    Effect.gen(function*() {
+      yield* Effect.logInfo("stops the sandbox's runtime").pipe(Effect.annotateLogs({ sandbox: id }))
+      yield* Deferred.succeed(one.stop, undefined)
+      // Whoever still waits for the lease has nothing to drain.
+      yield* one.holds() ? Fiber.await(one.fiber) : Fiber.interrupt(one.fiber)
+      if (served.get(id) === one) served.delete(id)
+    })
+
+  /** Brings one sandbox to what its row says. */
+  const look = Effect.fnUntraced(function*(id: SandboxId) {
+    if (only !== undefined && id !== only) return
+    const found = yield* sandboxes.get(id)
+    const row = Option.isSome(found) && found.value.desired === "running" ? found.value : undefined
+    const now = served.get(id)
+    if (now === undefined) {
+      if (row !== undefined) yield* start(row)
+      return
+    }
+    if (row !== undefined && shapeOf(row) === now.shape) return
+    // A sandbox that drains does not keep the others waiting; its row is looked at again when it has ended.
+    yield* Effect.forkScoped(Effect.gen(function*() {
+      yield* end(id, now)
+      if (Option.isSome(found) && found.value.desired === "stopped") yield* note(id, { status: "stopped" })
+      yield* Queue.offer(again, id)
+    }))
+  })
+
+  const watch = Effect.gen(function*() {
+    for (const row of yield* sandboxes.list) yield* look(row.id)
+    yield* options.onLooked
+    yield* Stream.runForEach(Stream.merge(sandboxes.changes, Stream.fromQueue(again)), look)
+  }).pipe(
+    Effect.catch((error) => Effect.logError("the sandboxes cannot be listed yet", error.message)),
+    Effect.andThen(Effect.sleep("5 seconds")),
+    Effect.forever
+  )
+
+  yield* Effect.raceFirst(watch, Deferred.await(stopping))
+  yield* Effect.forEach([...served], ([id, one]) => end(id, one), { concurrency: "unbounded", discard: true })
+})
