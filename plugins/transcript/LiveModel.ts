@@ -1,0 +1,471 @@
+/**
+ * What a turn has shown so far, folded from three witnesses that disagree: hooks (fast, but may be lost, doubled or
+ * late), the agent's standard output (in order, ends where the process ended) and the transcript file (whole, but only
+ * afterwards). Each text appears once and in order, each tool call is one line. Pure.
+ *
+ * Hooks and the other two share no message id: a text is known by its place among the texts and by its SHA-256, a tool
+ * call by its `tool_use_id`. Standard output and the file put a new entry where they are; a hook puts it at the end,
+ * because whatever standard output has told so far came before it.
+ */
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import type { HookEvent } from "../../runtime/domain/HookEvent.ts"
+import type { AgentEvent } from "../../runtime/ports/Agent.ts"
+
+export type Witness = "hook" | "stdout" | "file"
+
+export interface TextEntry {
+  readonly kind: "text"
+  readonly uid: number
+  readonly text: string
+  /** Of the trimmed text: witnesses differ in white space at the ends. */
+  readonly sha256: string
+  readonly seenBy: ReadonlySet<Witness>
+  /** Pieces as hooks streamed them, by index; a hole was lost. Only while the text is known from hooks alone. */
+  readonly pieces: ReadonlyArray<string | undefined>
+  /** Index of the piece that said it was the last. */
+  readonly last: number | undefined
+  /** The last piece has come, and no piece is missing. */
+  readonly whole: boolean
+  /** The hooks' id of the text. */
+  readonly message: string | undefined
+}
+export interface ToolEntry {
+  readonly kind: "tool"
+  readonly uid: number
+  readonly id: string
+  readonly name: string
+  readonly input: unknown
+  readonly state: "running" | "done" | "failed"
+  readonly seenBy: ReadonlySet<Witness>
+}
+export interface SubagentEntry {
+  readonly kind: "subagent"
+  readonly uid: number
+  readonly agent: string
+  /** The call that started it, once both are known. */
+  readonly tool: ToolEntry | undefined
+  readonly type: string
+  readonly calls: ReadonlySet<string>
+  readonly state: "running" | "done"
+}
+export interface NoteEntry {
+  readonly kind: "note"
+  readonly uid: number
+  readonly id: string
+  readonly text: string
+}
+export type Entry = TextEntry | ToolEntry | SubagentEntry | NoteEntry
+
+export interface LiveModel {
+  readonly entries: ReadonlyArray<Entry>
+  /** The last entry that the witness told of; -1 before the first. */
+  readonly cursors: Readonly<Record<"stdout" | "file", number>>
+  /** Ordinal of the next text block on standard output of this run. */
+  readonly nextOrdinal: number
+  readonly nextUid: number
+  /** Hook messages whose text is shown under another entry. */
+  readonly merged: ReadonlySet<string>
+  /** One line about what the agent waits for; gone with its next sign of life. */
+  readonly status: string | undefined
+  /** Entries not taken because the turn has too many. */
+  readonly left: number
+}
+
+/** Entries a turn may have; what a flood adds beyond is counted, not kept. */
+export const maxEntries = 4_000
+
+/** The names under which Claude Code starts a subagent. */
+const subagentTools: ReadonlySet<string> = new Set(["Agent", "Task"])
+
+export type LiveInput =
+  /** A whole text block; `ordinal` counts the blocks of a run on standard output. */
+  | { readonly _tag: "Text"; readonly by: "stdout" | "file"; readonly text: string; readonly ordinal?: number }
+  /** A piece of a text as a hook tells it. */
+  | {
+    readonly _tag: "Piece"
+    readonly message: string | undefined
+    readonly index: number
+    readonly final: boolean
+    readonly delta: string
+  }
+  | { readonly _tag: "Tool"; readonly by: Witness; readonly id: string; readonly name: string; readonly input: unknown }
+  | { readonly _tag: "ToolEnd"; readonly id: string; readonly failed: boolean }
+  | { readonly _tag: "SubagentStart"; readonly agent: string; readonly type: string }
+  | { readonly _tag: "SubagentEnd"; readonly agent: string }
+  | { readonly _tag: "SubagentTool"; readonly agent: string; readonly type: string; readonly id: string }
+  | { readonly _tag: "Note"; readonly id: string; readonly text: string }
+  | { readonly _tag: "Status"; readonly text: string | undefined }
+
+export const emptyModel: LiveModel = {
+  entries: [],
+  cursors: { stdout: -1, file: -1 },
+  nextOrdinal: 0,
+  nextUid: 0,
+  merged: new Set(),
+  status: undefined,
+  left: 0
+}
+
+const keyOf = (text: string): string => sha256Hex(text.trim())
+const squash = (text: string): string => text.replace(/\s+/g, "")
+const has = (seenBy: ReadonlySet<Witness>, by: Witness): boolean => seenBy.has(by)
+const plus = <A>(set: ReadonlySet<A>, item: A): ReadonlySet<A> => set.has(item) ? set : new Set([...set, item])
+
+const replace = (model: LiveModel, entry: Entry): LiveModel => ({
+  ...model,
+  entries: model.entries.map((old) => old.uid === entry.uid ? entry : old)
+})
+
+/** Adds a new entry after `index` (-1: in front), unless the turn has too many. */
+const insert = (model: LiveModel, index: number, entry: Entry): LiveModel =>
+  model.entries.length >= maxEntries
+    ? { ...model, left: model.left + 1 }
+    : { ...model, entries: model.entries.toSpliced(index + 1, 0, entry), nextUid: model.nextUid + 1 }
+
+const atEnd = (model: LiveModel, entry: Entry): LiveModel => insert(model, model.entries.length - 1, entry)
+
+const indexOfUid = (model: LiveModel, uid: number): number => model.entries.findIndex((entry) => entry.uid === uid)
+
+/** Takes an entry out; a witness that stood on it then stands on the one before. */
+const remove = (model: LiveModel, uid: number): LiveModel => {
+  const index = indexOfUid(model, uid)
+  if (index < 0) return model
+  const before = model.entries[index - 1]?.uid ?? -1
+  const moved = (cursor: number): number => cursor === uid ? before : cursor
+  return {
+    ...model,
+    entries: model.entries.toSpliced(index, 1),
+    cursors: { stdout: moved(model.cursors.stdout), file: moved(model.cursors.file) }
+  }
+}
+
+/** The witness tells that `entry` comes next: it stays where it is when it lies ahead, and is moved up otherwise. */
+const advance = (model: LiveModel, by: "stdout" | "file", entry: TextEntry | ToolEntry): LiveModel => {
+  const from = indexOfUid(model, entry.uid)
+  const cursor = indexOfUid(model, model.cursors[by])
+  const cursors = { ...model.cursors, [by]: entry.uid }
+  if (from > cursor) return { ...replace(model, entry), cursors }
+  // Taken out from before the cursor, so the cursor's index falls by one.
+  return { ...model, entries: model.entries.toSpliced(from, 1).toSpliced(cursor, 0, entry), cursors }
+}
+
+const isText = (entry: Entry | undefined): entry is TextEntry => entry?.kind === "text"
+
+/** Texts that stand side by side (tool lines between them do not count) and that `by` has not told of. */
+const runOfTexts = (
+  entries: ReadonlyArray<Entry>,
+  by: Witness
+): ReadonlyArray<ReadonlyArray<TextEntry>> => {
+  const runs: Array<Array<TextEntry>> = [[]]
+  for (const entry of entries) {
+    if (!isText(entry)) continue
+    if (has(entry.seenBy, by)) runs.push([])
+    else runs.at(-1)?.push(entry)
+  }
+  return runs
+}
+
+/** The texts in a row, at least two, that together are `text` (glued without a separator, or with white space). */
+const gluedFrom = (
+  runs: ReadonlyArray<ReadonlyArray<TextEntry>>,
+  text: string
+): ReadonlyArray<TextEntry> | undefined => {
+  const wanted = squash(text)
+  for (const run of runs) {
+    for (let start = 0; start < run.length; start++) {
+      let joined = ""
+      for (let end = start; end < run.length && joined.length < wanted.length; end++) {
+        joined += squash(run[end]?.text ?? "")
+        if (end > start && joined === wanted) return run.slice(start, end + 1)
+      }
+    }
+  }
+  return undefined
+}
+
+/**
+ * After the CLI falls back to requests without streaming, one hook carries several blocks glued together: the hook's
+ * entry goes when the blocks themselves have come.
+ */
+const dropGlued = (model: LiveModel): LiveModel => {
+  const lone = model.entries.filter((entry): entry is TextEntry =>
+    isText(entry) && entry.seenBy.size === 1 && has(entry.seenBy, "hook") && entry.whole
+  )
+  return lone.reduce((current, entry) => {
+    const others = runOfTexts(current.entries.filter((other) => other.uid !== entry.uid), "hook")
+    if (gluedFrom(others, entry.text) === undefined) return current
+    const merged = entry.message === undefined ? current.merged : plus(current.merged, entry.message)
+    return { ...remove(current, entry.uid), merged }
+  }, model)
+}
+
+/** A text that hooks streamed with holes, or whose end never came, and that `text` fills. */
+const isFilledBy = (entry: TextEntry, text: string): boolean =>
+  !entry.whole && entry.pieces.some((piece) => piece !== undefined && piece.trim() !== "")
+  && entry.pieces.every((piece) => piece === undefined || text.includes(piece.trim()))
+
+const textFrom = (model: LiveModel, by: "stdout" | "file", text: string): LiveModel => {
+  if (text.trim() === "") return model
+  const sha256 = keyOf(text)
+  const cursor = indexOfUid(model, model.cursors[by])
+  const ahead = model.entries.slice(cursor + 1)
+  const behind = model.entries.slice(0, cursor + 1)
+  const same = (entry: Entry): entry is TextEntry => isText(entry) && entry.sha256 === sha256 && !has(entry.seenBy, by)
+  const filled = (entry: Entry): entry is TextEntry =>
+    isText(entry) && !has(entry.seenBy, by) && isFilledBy(entry, text)
+  const found = ahead.find(same) ?? behind.find(same) ?? ahead.find(filled)
+  if (found !== undefined) {
+    return advance(model, by, { ...found, text, sha256, whole: true, seenBy: plus(found.seenBy, by) })
+  }
+  const entry: TextEntry = {
+    kind: "text",
+    uid: model.nextUid,
+    text,
+    sha256,
+    seenBy: new Set([by]),
+    pieces: [],
+    last: undefined,
+    whole: true,
+    message: undefined
+  }
+  const grown = insert(model, cursor, entry)
+  return grown.entries === model.entries
+    ? grown
+    : dropGlued({ ...grown, cursors: { ...model.cursors, [by]: entry.uid } })
+}
+
+const pieceFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Piece" }>): LiveModel => {
+  const message = input.message ?? `sha256:${keyOf(input.delta)}`
+  if (model.merged.has(message) || input.index < 0 || input.index > 10_000) return model
+  const known = model.entries.find((entry): entry is TextEntry => isText(entry) && entry.message === message)
+  if (known !== undefined && (known.whole || known.pieces[input.index] !== undefined)) return model
+  const pieces = Array.from(
+    { length: Math.max(known?.pieces.length ?? 0, input.index + 1) },
+    (_, index) => index === input.index ? input.delta : known?.pieces[index]
+  )
+  const text = pieces.map((piece) => piece ?? " … ").join("")
+  const last = input.final ? input.index : known?.last
+  const whole = last !== undefined && pieces.length > last && !pieces.includes(undefined)
+  const sha256 = keyOf(text)
+  if (whole) {
+    const twin = model.entries.find((entry): entry is TextEntry =>
+      isText(entry) && entry.sha256 === sha256 && entry.uid !== known?.uid && !has(entry.seenBy, "hook")
+    )
+    const glued = twin === undefined ? gluedFrom(runOfTexts(model.entries, "hook"), text) : undefined
+    if (twin !== undefined || glued !== undefined) {
+      const rest = known === undefined ? model : remove(model, known.uid)
+      return (glued ?? [twin]).reduce<LiveModel>(
+        (current, entry) =>
+          entry === undefined ? current : replace(current, { ...entry, seenBy: plus(entry.seenBy, "hook") }),
+        { ...rest, merged: plus(rest.merged, message) }
+      )
+    }
+  }
+  if (known !== undefined) return replace(model, { ...known, pieces, last, text, sha256, whole })
+  // An empty text is no text (a streamed one may begin or end with an empty piece).
+  if (whole && text.trim() === "") return model
+  return atEnd(model, {
+    kind: "text",
+    uid: model.nextUid,
+    text,
+    sha256,
+    seenBy: new Set<Witness>(["hook"]),
+    pieces,
+    last,
+    whole,
+    message
+  })
+}
+
+const isSubagent = (entry: Entry): entry is SubagentEntry => entry.kind === "subagent"
+
+const toolFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Tool" }>): LiveModel => {
+  const { by, id, name } = input
+  if (model.entries.some((entry) => isSubagent(entry) && (entry.calls.has(id) || entry.tool?.id === id))) return model
+  const known = model.entries.find((entry): entry is ToolEntry => entry.kind === "tool" && entry.id === id)
+  if (known !== undefined) {
+    if (has(known.seenBy, by)) return model
+    const seen = { ...known, seenBy: plus(known.seenBy, by) }
+    return by === "hook" ? replace(model, seen) : advance(model, by, seen)
+  }
+  const tool: ToolEntry = {
+    kind: "tool",
+    uid: model.nextUid,
+    id,
+    name,
+    input: input.input,
+    state: "running",
+    seenBy: new Set([by])
+  }
+  const waiting = subagentTools.has(name)
+    ? model.entries.find((entry): entry is SubagentEntry => isSubagent(entry) && entry.tool === undefined)
+    : undefined
+  if (waiting !== undefined) {
+    const ahead = by !== "hook" && indexOfUid(model, waiting.uid) > indexOfUid(model, model.cursors[by])
+    const cursors = ahead ? { ...model.cursors, [by]: waiting.uid } : model.cursors
+    return { ...replace(model, { ...waiting, tool }), cursors }
+  }
+  if (by === "hook") return atEnd(model, tool)
+  const grown = insert(model, indexOfUid(model, model.cursors[by]), tool)
+  return grown.entries === model.entries ? grown : { ...grown, cursors: { ...model.cursors, [by]: tool.uid } }
+}
+
+const toolEnd = (model: LiveModel, id: string, failed: boolean): LiveModel => {
+  const state = failed ? "failed" : "done"
+  const subagent = model.entries.find((entry): entry is SubagentEntry => isSubagent(entry) && entry.tool?.id === id)
+  if (subagent !== undefined) return replace(model, { ...subagent, state: "done" })
+  const known = model.entries.find((entry): entry is ToolEntry => entry.kind === "tool" && entry.id === id)
+  // A failure is told by two witnesses, and one of them may only know that it ended.
+  return known === undefined || known.state === "failed" || known.state === state
+    ? model
+    : replace(model, { ...known, state })
+}
+
+/** The subagent's entry, made if it is new: in the place of the call that started it when that is known. */
+const subagentOf = (model: LiveModel, agent: string, type: string): readonly [LiveModel, SubagentEntry | undefined] => {
+  const known = model.entries.find((entry): entry is SubagentEntry => isSubagent(entry) && entry.agent === agent)
+  if (known !== undefined) return [model, known]
+  const call = model.entries.find((entry): entry is ToolEntry =>
+    entry.kind === "tool" && subagentTools.has(entry.name) && entry.state === "running"
+  )
+  const entry: SubagentEntry = {
+    kind: "subagent",
+    uid: call?.uid ?? model.nextUid,
+    agent,
+    tool: call,
+    type,
+    calls: new Set(),
+    state: "running"
+  }
+  const next = call === undefined ? atEnd(model, entry) : replace(model, entry)
+  return [next, next.entries.find((other): other is SubagentEntry => isSubagent(other) && other.agent === agent)]
+}
+
+/** One more thing that a witness told. A sign of life takes the status line away. */
+export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
+  const alive = model.status === undefined || input._tag === "Status" ? model : { ...model, status: undefined }
+  switch (input._tag) {
+    case "Text": {
+      if (input.by === "file" || input.ordinal === undefined) return textFrom(alive, input.by, input.text)
+      if (input.ordinal < model.nextOrdinal) return model
+      return { ...textFrom(alive, "stdout", input.text), nextOrdinal: input.ordinal + 1 }
+    }
+    case "Piece":
+      return pieceFrom(alive, input)
+    case "Tool":
+      return toolFrom(alive, input)
+    case "ToolEnd":
+      return toolEnd(alive, input.id, input.failed)
+    case "SubagentStart":
+      return subagentOf(alive, input.agent, input.type)[0]
+    case "SubagentEnd": {
+      const [next, entry] = subagentOf(alive, input.agent, "")
+      return entry === undefined ? next : replace(next, { ...entry, state: "done" })
+    }
+    case "SubagentTool": {
+      const [next, entry] = subagentOf(alive, input.agent, input.type)
+      if (entry === undefined) return next
+      const shown = next.entries.find((other) => other.kind === "tool" && other.id === input.id)
+      const hidden = shown === undefined ? next : remove(next, shown.uid)
+      return replace(hidden, { ...entry, calls: plus(entry.calls, input.id) })
+    }
+    case "Note":
+      return model.entries.some((entry) => entry.kind === "note" && entry.id === input.id)
+        ? model
+        : atEnd(alive, { kind: "note", uid: model.nextUid, id: input.id, text: input.text })
+    case "Status":
+      return { ...model, status: input.text }
+  }
+}
+
+/** A new process of the same turn: its standard output begins where the model now ends. */
+export const beginRun = (model: LiveModel): LiveModel => ({
+  ...model,
+  status: undefined,
+  nextOrdinal: 0,
+  cursors: { ...model.cursors, stdout: model.entries.at(-1)?.uid ?? -1 }
+})
+
+/** Folds the whole of what the transcript file says of the turn, in its order; may be done again. */
+export const reconcile = (model: LiveModel, told: Iterable<LiveInput>): LiveModel => {
+  const forgotten = new Set<Witness>(["file"])
+  let current: LiveModel = {
+    ...model,
+    status: undefined,
+    cursors: { ...model.cursors, file: -1 },
+    entries: model.entries.map((entry) =>
+      entry.kind === "text" || entry.kind === "tool"
+        ? { ...entry, seenBy: new Set([...entry.seenBy].filter((by) => !forgotten.has(by))) }
+        : entry
+    )
+  }
+  for (const input of told) current = fold(current, input)
+  return current
+}
+
+/** The texts shown last are `text`, white space aside. */
+export const endsWith = (model: LiveModel, text: string, redact: (text: string) => string): boolean => {
+  const wanted = squash(text)
+  let joined = ""
+  for (const entry of model.entries.toReversed()) {
+    if (!isText(entry)) continue
+    joined = squash(redact(entry.text)) + joined
+    if (joined.length >= wanted.length) break
+  }
+  return joined.endsWith(wanted)
+}
+
+/** What a hook says, in the model's terms; nothing for events that show nothing. */
+export const fromHook = (event: HookEvent): ReadonlyArray<LiveInput> => {
+  const agent = event.agent_id
+  switch (event.hook_event_name) {
+    case "MessageDisplay":
+      return agent !== undefined ? [] : [{
+        _tag: "Piece",
+        message: event.message_id,
+        index: event.index ?? 0,
+        final: event.final ?? true,
+        delta: event.delta
+      }]
+    case "PostToolUse":
+    case "PostToolUseFailure": {
+      const id = event.tool_use_id
+      if (agent !== undefined) return [{ _tag: "SubagentTool", agent, type: event.agent_type ?? "", id }]
+      return [
+        { _tag: "Tool", by: "hook", id, name: event.tool_name, input: event.tool_input },
+        { _tag: "ToolEnd", id, failed: event.hook_event_name === "PostToolUseFailure" }
+      ]
+    }
+    case "SubagentStart":
+      return agent === undefined ? [] : [{ _tag: "SubagentStart", agent, type: event.agent_type ?? "" }]
+    case "SubagentStop":
+      return agent === undefined ? [] : [{ _tag: "SubagentEnd", agent }]
+    case "PermissionDenied": {
+      const text = `🚫 not permitted: ${event.tool_name ?? "a tool"}`
+      return [{ _tag: "Note", id: `denied:${event.prompt_id ?? ""}:${text}`, text }]
+    }
+    default:
+      return []
+  }
+}
+
+/** What the agent says on its standard output, in the model's terms. */
+export const fromAgent = (event: AgentEvent): ReadonlyArray<LiveInput> => {
+  switch (event._tag) {
+    case "Text":
+      return [{ _tag: "Text", by: "stdout", text: event.text, ordinal: event.ordinal }]
+    case "ToolUsed":
+      return [{ _tag: "Tool", by: "stdout", id: event.id, name: event.name, input: event.input }]
+    case "ToolFinished":
+      return [{ _tag: "ToolEnd", id: event.id, failed: event.isError }]
+    case "ApiRetry": {
+      const why = event.status === null ? event.error : `${event.status} ${event.error}`
+      return [{
+        _tag: "Status",
+        text: `the model's API is busy (${why}), retry ${event.attempt} of ${event.maxRetries}`
+      }]
+    }
+    case "Initialized":
+      return []
+  }
+}

@@ -1,0 +1,103 @@
+/** How a turn looks in its thread: the model as Markdown, redacted. Pure. */
+import type { Entry, LiveModel, SubagentEntry, ToolEntry } from "./LiveModel.ts"
+
+/** Characters of a tool line, name and marks included. */
+export const maxToolLine = 120
+/** Characters of one live message's whole text; `live.set` takes 400,000. */
+export const maxLiveCharacters = 380_000
+/** Characters of a person's prompt that are quoted above an interactive turn. */
+const maxQuote = 300
+/** Characters of a tool's input that are looked at; redacted before they are cut to a line, or a cut token would pass. */
+const maxLooked = 4_096
+
+const halfSurrogate = /[\uD800-\uDBFF]$/
+
+/** At most `limit` characters, never half of one; an ellipsis stands for the rest. */
+const cut = (text: string, limit: number): string =>
+  text.length <= limit ? text : `${text.slice(0, limit - 1).replace(halfSurrogate, "")}…`
+
+const oneLine = (text: string): string => text.replace(/[\s\p{Cc}]+/gu, " ").replaceAll("`", "'").trim()
+
+/** The one part of a tool's input that says what it is about. Others show no input. */
+const subject: Readonly<Record<string, string>> = {
+  Bash: "command",
+  Read: "file_path",
+  Write: "file_path",
+  Edit: "file_path",
+  MultiEdit: "file_path",
+  NotebookEdit: "notebook_path",
+  Grep: "pattern",
+  Glob: "pattern",
+  WebFetch: "url",
+  WebSearch: "query",
+  Skill: "skill",
+  Agent: "description",
+  Task: "description"
+}
+
+const subjectOf = (name: string, input: unknown): string => {
+  const key = Object.hasOwn(subject, name) ? subject[name] : undefined
+  if (key === undefined || typeof input !== "object" || input === null || !Object.hasOwn(input, key)) return ""
+  const value: unknown = Reflect.get(input, key)
+  return typeof value === "string" ? value.slice(0, maxLooked) : ""
+}
+
+const line = (mark: string, name: string, about: string, end: string): string => {
+  const head = `${mark} ${cut(oneLine(name), 60)}`
+  const room = maxToolLine - head.length - end.length - 4
+  return about === "" || room < 8 ? `${head}${end}` : `${head}: \`${cut(oneLine(about), room)}\`${end}`
+}
+
+/** One line, at most 120 characters: never a tool's whole input or output. */
+export const toolLine = (tool: Pick<ToolEntry, "name" | "input" | "state">, redact: (text: string) => string): string =>
+  line("🔧", redact(tool.name), redact(subjectOf(tool.name, tool.input)), tool.state === "failed" ? " — failed" : "")
+
+const subagentLine = (entry: SubagentEntry, redact: (text: string) => string): string => {
+  const calls = entry.calls.size === 0 ? "" : `, ${entry.calls.size} tool call${entry.calls.size === 1 ? "" : "s"}`
+  const about = entry.tool === undefined ? "" : redact(subjectOf(entry.tool.name, entry.tool.input))
+  const name = entry.type === "" ? "subagent" : `subagent ${redact(entry.type)}`
+  return line("🤖", name, about, `${calls}${entry.state === "done" ? ", done" : ""}`)
+}
+
+const entryText = (entry: Entry, redact: (text: string) => string): string => {
+  switch (entry.kind) {
+    case "text":
+      return redact(entry.text).trim()
+    case "tool":
+      return toolLine(entry, redact)
+    case "subagent":
+      return subagentLine(entry, redact)
+    case "note":
+      return cut(oneLine(redact(entry.text)), maxToolLine)
+  }
+}
+
+/** Lines of tools follow each other; a text stands in its own paragraphs. */
+const separator = (before: Entry | undefined, entry: Entry): string =>
+  before === undefined ? "" : before.kind !== "text" && entry.kind !== "text" ? "\n" : "\n\n"
+
+/** What a person wrote in an interactive session, as a quote. */
+export const quoted = (prompt: string, redact: (text: string) => string): string => {
+  const text = cut(redact(prompt.slice(0, maxLooked)).trim(), maxQuote)
+  return text === "" ? "" : text.split("\n").map((row) => `> ${row}`).join("\n")
+}
+
+/** Empty when there is nothing to show yet. `head` stands above everything. */
+export const liveText = (model: LiveModel, redact: (text: string) => string, head = ""): string => {
+  const pieces: Array<string> = head === "" ? [] : [`${head}\n\n`]
+  let before: Entry | undefined
+  for (const entry of model.entries) {
+    const text = entryText(entry, redact)
+    if (text === "") continue
+    pieces.push(separator(before, entry) + text)
+    before = entry
+  }
+  const tail = [
+    ...(model.left === 0 ? [] : [`_… and ${model.left} more steps, in the attached session_`]),
+    ...(model.status === undefined ? [] : [`_⏳ ${cut(oneLine(redact(model.status)), maxToolLine)}_`])
+  ]
+  const whole = (pieces.join("") + (tail.length === 0 ? "" : `\n\n${tail.join("\n")}`)).trim()
+  if (whole.length <= maxLiveCharacters) return whole
+  const kept = whole.slice(-maxLiveCharacters)
+  return `_… the beginning is in the attached session_\n\n${kept.slice(kept.indexOf("\n\n") + 2)}`
+}
