@@ -60,6 +60,8 @@ export interface LiveModel {
   readonly entries: ReadonlyArray<Entry>
   /** The last entry that the witness told of; -1 before the first. */
   readonly cursors: Readonly<Record<"stdout" | "file", number>>
+  /** What the file tells of began after this entry: an earlier run of the turn had another session. */
+  readonly fileStart: number
   /** Ordinal of the next text block on standard output of this run. */
   readonly nextOrdinal: number
   readonly nextUid: number
@@ -99,6 +101,7 @@ export type LiveInput =
 export const emptyModel: LiveModel = {
   entries: [],
   cursors: { stdout: -1, file: -1 },
+  fileStart: -1,
   nextOrdinal: 0,
   nextUid: 0,
   merged: new Set(),
@@ -378,13 +381,20 @@ export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
   }
 }
 
-/** A new process of the same turn: its standard output begins where the model now ends. */
-export const beginRun = (model: LiveModel): LiveModel => ({
-  ...model,
-  status: undefined,
-  nextOrdinal: 0,
-  cursors: { ...model.cursors, stdout: model.entries.at(-1)?.uid ?? -1 }
-})
+/**
+ * A new process of the same turn: its standard output begins where the model now ends. With a `fresh` session its file
+ * does as well.
+ */
+export const beginRun = (model: LiveModel, fresh: boolean): LiveModel => {
+  const end = model.entries.at(-1)?.uid ?? -1
+  return {
+    ...model,
+    status: undefined,
+    nextOrdinal: 0,
+    fileStart: fresh ? end : model.fileStart,
+    cursors: { ...model.cursors, stdout: end }
+  }
+}
 
 /** Folds the whole of what the transcript file says of the turn, in its order; may be done again. */
 export const reconcile = (model: LiveModel, told: Iterable<LiveInput>): LiveModel => {
@@ -392,7 +402,7 @@ export const reconcile = (model: LiveModel, told: Iterable<LiveInput>): LiveMode
   let current: LiveModel = {
     ...model,
     status: undefined,
-    cursors: { ...model.cursors, file: -1 },
+    cursors: { ...model.cursors, file: model.fileStart },
     entries: model.entries.map((entry) =>
       entry.kind === "text" || entry.kind === "tool"
         ? { ...entry, seenBy: new Set([...entry.seenBy].filter((by) => !forgotten.has(by))) }

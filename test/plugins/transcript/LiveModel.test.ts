@@ -223,10 +223,14 @@ describe("LiveModel", () => {
     assert.isUndefined(fold(waiting, { _tag: "Text", by: "stdout", text: "on", ordinal: 0 }).status)
   })
 
-  it("goes on after what an earlier run of the turn has shown", () => {
+  it("goes on after what an earlier run of the turn has shown, in the same session or in a fresh one", () => {
     const first = foldAll([{ _tag: "Text", by: "stdout", text: "one", ordinal: 0 }])
-    const second = fold(beginRun(first), { _tag: "Text", by: "stdout", text: "two", ordinal: 0 })
-    assert.deepStrictEqual(shown(second).texts, ["one", "two"])
+    for (const fresh of [true, false]) {
+      const second = fold(beginRun(first, fresh), { _tag: "Text", by: "stdout", text: "two", ordinal: 0 })
+      assert.deepStrictEqual(shown(second).texts, ["one", "two"])
+    }
+    const told: ReadonlyArray<LiveInput> = [{ _tag: "Text", by: "file", text: "zwei" }]
+    assert.deepStrictEqual(shown(reconcile(beginRun(first, true), told)).texts, ["one", "zwei"])
   })
 
   it("knows whether an answer is shown, white space aside and across blocks", () => {

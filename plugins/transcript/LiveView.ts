@@ -1,0 +1,93 @@
+/** A live model and the message that shows it, kept together: whatever is told appears, redacted, within a second. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ChannelId, MessageTs, RequestId, SessionId } from "../../runtime/domain/Ids.ts"
+import type { Bridge } from "../../runtime/ports/Bridge.ts"
+import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import { emptyModel, endsWith, fold, type LiveInput, type LiveModel, reconcile } from "./LiveModel.ts"
+import { type LivePoster, makeLivePoster } from "./LivePoster.ts"
+import { liveText } from "./LiveText.ts"
+import { openSession, type SessionFileSkipped, skipped } from "./SessionFile.ts"
+import { toldBy } from "./TranscriptLines.ts"
+
+export interface LiveView {
+  readonly tell: (inputs: ReadonlyArray<LiveInput>) => void
+  readonly change: (f: (model: LiveModel) => LiveModel) => void
+  /** Folds what the file says, all of it from the turn's first line on. */
+  readonly reconcile: (inputs: ReadonlyArray<LiveInput>) => void
+  /** Makes sure that the texts end with this one. Already redacted. */
+  readonly ensure: (answer: string) => void
+  readonly isEmpty: () => boolean
+  readonly endsWith: (text: string) => boolean
+  readonly flush: LivePoster["flush"]
+}
+
+export const makeLiveView = Effect.fnUntraced(function*(options: {
+  readonly bridge: Bridge["Service"]
+  readonly redaction: Redaction["Service"]
+  readonly channel: ChannelId
+  readonly thread: Effect.Effect<MessageTs | undefined>
+  readonly live: RequestId
+  readonly key: string
+  /** Markdown above the turn; redacted. */
+  readonly head: () => string
+}): Effect.fn.Return<LiveView, never, Scope.Scope> {
+  const { redact } = options.redaction
+  let model = emptyModel
+  const poster = yield* makeLivePoster({ ...options, text: () => liveText(model, redact, options.head()) })
+  const change = (f: (model: LiveModel) => LiveModel): void => {
+    const next = f(model)
+    if (next === model) return
+    model = next
+    poster.changed()
+  }
+  return {
+    change,
+    tell: (inputs) => change((before) => inputs.reduce(fold, before)),
+    reconcile: (inputs) => change((before) => reconcile(before, inputs)),
+    ensure: (answer) =>
+      change((before) =>
+        endsWith(before, answer, redact) ? before : fold(before, { _tag: "Text", by: "file", text: answer })
+      ),
+    isEmpty: () => model.entries.length === 0,
+    endsWith: (text) => endsWith(model, text, (shown) => shown),
+    flush: poster.flush
+  }
+})
+
+/** What a session's file says from byte `from` on; only of one prompt, when one is given. */
+export const toldByFile = (input: {
+  readonly home: string
+  readonly workspace: string
+  readonly session: SessionId
+  readonly from: number
+  readonly promptId: string | undefined
+}): Effect.Effect<ReadonlyArray<LiveInput>, SessionFileSkipped> =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* openSession(input)
+    const read = async () => {
+      const told: Array<LiveInput> = []
+      let within = input.promptId === undefined
+      for await (const line of file.lines(Math.min(input.from, file.size))) {
+        const one = toldBy(line)
+        if (one._tag === "None") continue
+        if (input.promptId !== undefined && one.value.promptId !== undefined) {
+          within = one.value.promptId === input.promptId
+        }
+        if (within) told.push(...one.value.inputs)
+      }
+      return told
+    }
+    return yield* Effect.tryPromise({ try: read, catch: skipped(input.session) })
+  }))
+
+/** Bytes of the session's file now; 0 when there is none to read. */
+export const sizeOfFile = (input: {
+  readonly home: string
+  readonly workspace: string
+  readonly session: SessionId
+}): Effect.Effect<number> =>
+  Effect.scoped(openSession(input)).pipe(
+    Effect.map((file) => file.size),
+    Effect.catch(() => Effect.succeed(0))
+  )

@@ -1,0 +1,121 @@
+/** Shows every turn live in its thread and attaches the session: turns of the pipeline and sessions a person started. */
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import type { ChannelId, MessageTs, SessionId } from "../../runtime/domain/Ids.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { HookEvents } from "../../runtime/ports/HookEvents.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Objects } from "../../runtime/ports/Objects.ts"
+import type { Plugin } from "../../runtime/ports/Plugin.ts"
+import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
+import { Redaction } from "../../runtime/ports/Redaction.ts"
+import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { makeDispatchedTurns } from "./DispatchedTurns.ts"
+import { errorCodes } from "./ErrorCodes.ts"
+import { makeInteractiveSessions } from "./InteractiveSessions.ts"
+import { makeSessionThreads } from "./SessionThreads.ts"
+import { makeSessionUpload } from "./SessionUpload.ts"
+
+export const TranscriptConfig = Schema.Struct({
+  /** Post a line when an interactive session asks for permission. */
+  notifyOnPermission: Schema.Boolean
+})
+export type TranscriptConfig = typeof TranscriptConfig.Type
+
+export type TranscriptPorts = Bridge | HookEvents | Ledger | Objects | Redaction | SandboxInfo
+
+const id = PluginId.make("transcript")
+const sentence = (code: string): string => {
+  const found = errorCodes.find((error) => error.code === code)
+  return `${code}: ${found?.what ?? ""}; ${found?.remedy ?? ""}`
+}
+
+export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
+  id,
+  after: [],
+  essential: false,
+  enabled: ({ spec: { cli } }) => cli.notifySlackEnabled && cli.notifySlackTranscriptEnabled,
+  config: TranscriptConfig,
+  configure: ({ spec: { cli } }) => ({ notifyOnPermission: cli.notifyOnPermission }),
+  start: Effect.fn("TranscriptPlugin.start")(function*(config) {
+    const bridge = yield* Bridge
+    const hooks = yield* HookEvents
+    const info = yield* SandboxInfo
+    const ledger = yield* Ledger
+    const objects = yield* Objects
+    const redaction = yield* Redaction
+    const { channel, directories: { home, workspace } } = info
+    if (channel === undefined) {
+      return yield* new PluginError({
+        plugin: id,
+        operation: "start",
+        reason: "BadConfig",
+        detail: sentence("KM-AGT-092")
+      })
+    }
+
+    const uploadSession = makeSessionUpload({ bridge, ledger, objects, redaction, sandbox: info.id, home, workspace })
+    // One at a time: a session is uploaded by one caller only, and gzip takes a core.
+    const one = yield* Semaphore.make(1)
+    const upload = (session: SessionId, to: ChannelId, threadTs: MessageTs, key: string) =>
+      one.withPermit(uploadSession({ session, channel: to, threadTs, key })).pipe(
+        Effect.catch((error) =>
+          // A run that failed before its first request leaves no transcript.
+          error._tag === "SessionFileSkipped" && error.reason === "Missing"
+            ? Effect.logDebug("a session was not attached", error.message)
+            : Effect.logWarning("a session was not attached", error.message)
+        ),
+        Effect.annotateLogs({ session }),
+        Effect.asVoid
+      )
+
+    const threadOf = yield* makeSessionThreads({ bridge, ledger, channel })
+    const subscription = yield* hooks.subscribe
+    /** The hooks are told by another fiber; a few turns of the loop are enough for what has arrived. */
+    const drained = Effect.gen(function*() {
+      for (let turn = 0; turn < 1_000 && (yield* PubSub.remaining(subscription)) > 0; turn++) yield* Effect.yieldNow
+    })
+    const dispatched = yield* makeDispatchedTurns({
+      bridge,
+      ledger,
+      redaction,
+      channel,
+      home,
+      workspace,
+      threadOf,
+      drained,
+      upload
+    })
+    const interactive = yield* makeInteractiveSessions({
+      bridge,
+      redaction,
+      channel,
+      label: info.label,
+      home,
+      workspace,
+      notifyOnPermission: config.notifyOnPermission,
+      threadOf,
+      upload
+    })
+
+    yield* PubSub.take(subscription).pipe(
+      Effect.flatMap((received) =>
+        received.dispatched ? Effect.sync(() => dispatched.hook(received)) : interactive.hook(received)
+      ),
+      Effect.catchDefect((defect) => Effect.logError("a hook event could not be shown", defect)),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    return {
+      observer: dispatched.observer,
+      detail: Effect.sync(() =>
+        dispatched.hooksAreOff()
+          ? sentence("KM-AGT-093")
+          : `${dispatched.live()} turns live, ${interactive.live()} interactive sessions`
+      )
+    }
+  })
+}
