@@ -2,7 +2,7 @@
  * A local workspace for a test, with a real Slack client for the bot and for each person, and a receiver that
  * verifies Slack's signatures on the bytes it got.
  */
-import { ErrorCode, LogLevel, WebClient } from "@slack/web-api"
+import { ErrorCode, type Logger, LogLevel, WebClient } from "@slack/web-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as crypto from "node:crypto"
@@ -19,13 +19,26 @@ export const cast: WorkspaceInput["users"] = [
   { name: "eve", realName: "Eve Outside", email: "eve@elsewhere.test", external: true }
 ]
 
+const quiet = () => undefined
+
+/** Refusals are what tests look for; the client's own complaints about them would fill the report. */
+const silentLogger: Logger = {
+  debug: quiet,
+  info: quiet,
+  warn: quiet,
+  error: quiet,
+  setLevel: quiet,
+  getLevel: () => LogLevel.ERROR,
+  setName: quiet
+}
+
 /** A client that neither retries nor waits out rate limits: a test sees every answer. */
 export const slackClient = (workspace: WorkspaceHandle, token: string): WebClient =>
   new WebClient(token, {
     slackApiUrl: workspace.apiUrl,
     retryConfig: { retries: 0 },
     rejectRateLimitedCalls: true,
-    logLevel: LogLevel.ERROR,
+    logger: silentLogger,
     allowAbsoluteUrls: true
   })
 

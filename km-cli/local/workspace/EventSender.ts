@@ -167,9 +167,12 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
           noRetry: reply.headers["x-slack-no-retry"] === "1"
         }
       }),
-      Effect.catch(() =>
-        Effect.succeed<Attempt>({ ok: false, reason: "connection_failed", status: undefined, noRetry: false })
-      ),
+      Effect.orElseSucceed((): Attempt => ({
+        ok: false,
+        reason: "connection_failed",
+        status: undefined,
+        noRetry: false
+      })),
       // The connection is closed; whether the handler goes on behind it is the receiver's affair.
       Effect.timeoutOrElse({
         duration: options.timeoutMillis,

@@ -3,7 +3,18 @@
  * port that is used again never meets a dead keep-alive connection.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as http from "node:http"
+
+/** The connection broke, or could not be made. */
+export class HttpBroken extends Schema.TaggedError<HttpBroken>()("HttpBroken", {
+  url: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `no answer from ${this.url}: ${this.detail}`
+  }
+}
 
 /** What came back, whole. */
 export interface HttpReply {
@@ -20,12 +31,13 @@ export interface HttpCall {
   readonly body?: Buffer
 }
 
-/** Sends one request. Fails with Node's error when the connection breaks; interruption closes the connection. */
-export const send = (agent: http.Agent, call: HttpCall): Effect.Effect<HttpReply, Error> =>
-  Effect.callback<HttpReply, Error>((resume) => {
+/** Sends one request and reads the whole answer, whatever its status; interruption closes the connection. */
+export const send = (agent: http.Agent, call: HttpCall): Effect.Effect<HttpReply, HttpBroken> =>
+  Effect.callback<HttpReply, HttpBroken>((resume) => {
+    const broken = (detail: string) => Effect.fail(new HttpBroken({ url: call.url, detail }))
     const url = URL.parse(call.url)
     if (url === null || url.protocol !== "http:") {
-      return resume(Effect.fail(new Error(`not an http:// address: ${call.url}`)))
+      return resume(broken("not an http:// address"))
     }
     const request = http.request(
       url,
@@ -37,14 +49,14 @@ export const send = (agent: http.Agent, call: HttpCall): Effect.Effect<HttpReply
       (response) => {
         const chunks: Array<Buffer> = []
         response.on("data", (chunk: Buffer) => chunks.push(chunk))
-        response.on("error", (error) => resume(Effect.fail(error)))
+        response.on("error", (error) => resume(broken(error.message)))
         response.on("end", () =>
           resume(
             Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) })
           ))
       }
     )
-    request.on("error", (error) => resume(Effect.fail(error)))
+    request.on("error", (error) => resume(broken(error.message)))
     request.end(call.body)
     return Effect.sync(() => {
       request.destroy()

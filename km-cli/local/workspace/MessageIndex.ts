@@ -13,6 +13,8 @@ export interface MessageEntry {
   readonly broadcast: boolean
   /** A deleted root that still holds replies: Slack shows "This message was deleted." */
   tombstone: boolean
+  /** False after a change by blocks: Slack shows no `edited` then. */
+  editedByText: boolean
   /** Files of the message that were deleted; Slack keeps a tombstone of each. */
   readonly deletedFiles: Set<string>
 }
@@ -62,7 +64,7 @@ export class MessageIndex {
   add(channel: string, entry: Pick<MessageEntry, "ts" | "userId" | "root" | "broadcast">): void {
     const log = this.#log(channel)
     if (log.entries.has(entry.ts)) return
-    log.entries.set(entry.ts, { ...entry, tombstone: false, deletedFiles: new Set() })
+    log.entries.set(entry.ts, { ...entry, tombstone: false, editedByText: true, deletedFiles: new Set() })
     if (entry.root !== undefined) {
       const replies = log.replies.get(entry.root)
       if (replies === undefined) log.replies.set(entry.root, [entry.ts])

@@ -40,6 +40,8 @@ export const routes = (parts: FrontParts, controlToken: string) => {
   }).pipe(
     Effect.catch((error) =>
       Effect.as(Effect.logError("workspace request failed", error), HttpServerResponse.empty({ status: 500 }))
-    )
+    ),
+    // Handlers start uninterruptible; one that hangs on purpose must end with its caller, or with the workspace.
+    Effect.interruptible
   )
 }

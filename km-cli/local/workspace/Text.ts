@@ -8,8 +8,12 @@ import type { Json } from "./Json.ts"
 /** Longer text is cut, with a warning. Source: docs.slack.dev/reference/methods/chat.postMessage (truncation). */
 export const maxTextCharacters = 40_000
 
-/** `chat.update` refuses longer text with `msg_too_long`. Source: docs.slack.dev/reference/methods/chat.update */
-export const maxUpdateCharacters = 4_000
+/**
+ * `chat.update` refuses a longer `text` with `msg_too_long`, also beside blocks. Source:
+ * docs.slack.dev/reference/methods/chat.update ("cannot exceed 4,000 characters"). GitLab found that Slack counts
+ * bytes, after escaping (merge request 258898 of gitlab-org/gitlab); the stricter count is used here.
+ */
+export const maxUpdateBytes = 4_000
 
 /** Characters as Slack counts them: code points. */
 export const characters = (text: string): number => {
@@ -22,12 +26,24 @@ const control = /<(?:[@#!][^<>\s][^<>]*|https?:\/\/[^<>]+|mailto:[^<>]+)>/g
 
 const bareLink = /(^|[\s(])(https?:\/\/[^\s<>|]*[^\s<>|.,;:!?)'"])/g
 
-const plain = (text: string): string =>
+const escapePlain = (text: string): string =>
   text
     .replace(/&(?!amp;|lt;|gt;)/g, "&amp;")
     .replaceAll("<", "&lt;")
-    .replaceAll(">", (match, offset: number) => offset === 0 || text[offset - 1] === "\n" ? match : "&gt;")
-    .replace(bareLink, "$1<$2>")
+    .replace(/(?<!^|\n)>/g, "&gt;")
+
+const outsideControls = (text: string, change: (part: string) => string): string => {
+  let result = ""
+  let last = 0
+  for (const match of text.matchAll(control)) {
+    result += change(text.slice(last, match.index)) + match[0]
+    last = match.index + match[0].length
+  }
+  return result + change(text.slice(last))
+}
+
+/** The length that the limit of `chat.update` counts. */
+export const updateBytes = (text: string): number => Buffer.byteLength(outsideControls(text, escapePlain))
 
 /**
  * Escapes `&`, `<` and `>` that are no control sequence and wraps bare links, leaving `<@U…>`, `<#C…>`, `<!…>` and
@@ -35,15 +51,8 @@ const plain = (text: string): string =>
  * Source: docs.slack.dev/messaging/formatting-message-text (escaping, automatic parsing). Slack also turns Unicode
  * emoji into `:names:`; we leave them.
  */
-export const normaliseText = (text: string): string => {
-  let result = ""
-  let last = 0
-  for (const match of text.matchAll(control)) {
-    result += plain(text.slice(last, match.index)) + match[0]
-    last = match.index + match[0].length
-  }
-  return result + plain(text.slice(last))
-}
+export const normaliseText = (text: string): string =>
+  outsideControls(text, (part) => escapePlain(part).replace(bareLink, "$1<$2>"))
 
 const decode = (text: string): string => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")
 

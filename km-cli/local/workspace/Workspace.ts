@@ -279,7 +279,7 @@ export const start = Effect.fn("Workspace.start")(function*(
       },
       thread: (reference, ts) => {
         const channel = channelOf(reference)
-        return channel === undefined ? Effect.succeed(undefined) : threadView(state, channel, ts)
+        return channel === undefined ? Effect.undefined : threadView(state, channel, ts)
       },
       revoke: (token) => Effect.sync(() => tables.tokens.revoke(token)),
       close: Scope.close(scope, Exit.void)

@@ -6,7 +6,15 @@ import * as Schema from "effect/Schema"
 
 /** The workspace could not be started or driven. `detail` says what happened, `remedy` what to do next. */
 export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("WorkspaceError", {
-  reason: Schema.Literals(["emulator-missing", "emulator-failed", "port", "options", "events-url", "unknown-person"]),
+  reason: Schema.Literals([
+    "emulator-missing",
+    "emulator-failed",
+    "port",
+    "options",
+    "events-url",
+    "credentials",
+    "control"
+  ]),
   detail: Schema.String,
   remedy: Schema.String
 }) {

@@ -230,8 +230,11 @@ export const shownMessage = (state: WorkspaceState, channel: Channel, stored: Js
       ...thread
     }
   }
+  const hasMetadata = withMetadata && textOf(objectOf(stored, "metadata"), "event_type") !== undefined
   const kept = Object.fromEntries(
-    Object.entries(stored).filter(([key]) => !dropped.has(key) && (key !== "metadata" || withMetadata))
+    Object.entries(stored).filter(([key]) =>
+      !dropped.has(key) && (key !== "metadata" || hasMetadata) && (key !== "edited" || entry?.editedByText !== false)
+    )
   )
   const gone = [...entry?.deletedFiles ?? []].map((id) => ({ id, mode: "tombstone" }))
   const files: ReadonlyArray<unknown> = Array.isArray(stored["files"]) ? stored["files"] : []

@@ -1,6 +1,51 @@
 /** The ports in memory keep the same contracts as every engine. */
 import { describe } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Controls } from "../../../runtime/ports/Controls.ts"
+import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import { Identities } from "../../../runtime/ports/Identities.ts"
+import { Leases } from "../../../runtime/ports/Leases.ts"
+import { Ledger } from "../../../runtime/ports/Ledger.ts"
+import { Objects } from "../../../runtime/ports/Objects.ts"
+import { Outbox } from "../../../runtime/ports/Outbox.ts"
+import { Posts } from "../../../runtime/ports/Posts.ts"
+import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
+import { Seen } from "../../../runtime/ports/Seen.ts"
+import { Threads } from "../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { controlsContract } from "./controlsContract.ts"
+import { idempotencyContract } from "./idempotencyContract.ts"
+import { identitiesContract } from "./identitiesContract.ts"
+import { leasesContract } from "./leasesContract.ts"
+import { ledgerContract } from "./ledgerContract.ts"
+import { objectsContract } from "./objectsContract.ts"
+import { outboxContract } from "./outboxContract.ts"
+import { sandboxesContract } from "./sandboxesContract.ts"
+import { secretsContract } from "./secretsContract.ts"
+import { postsContract, seenContract } from "./seenAndPostsContract.ts"
+import { threadsContract } from "./threadsContract.ts"
 import { turnQueueContract } from "./turnQueueContract.ts"
 
-describe("TurnQueue in memory", () => turnQueueContract(TurnQueue.layerMemory))
+describe("in memory: TurnQueue", () => turnQueueContract(TurnQueue.layerMemory))
+describe("in memory: Ledger", () => ledgerContract(Ledger.layerMemory))
+describe("in memory: Outbox", () => outboxContract(Outbox.layerMemory))
+describe("in memory: Leases", () => leasesContract(Leases.layerMemory))
+describe("in memory: Idempotency", () => idempotencyContract(Idempotency.layerMemory))
+describe("in memory: Threads", () => threadsContract(Threads.layerMemory))
+describe("in memory: Controls", () => controlsContract(Controls.layerMemory))
+describe("in memory: Seen", () => seenContract(Seen.layerMemory))
+describe("in memory: Posts", () => postsContract(Posts.layerMemory))
+describe("in memory: Identities", () => identitiesContract(Identities.layerMemory))
+describe("in memory: Objects", () => objectsContract(Objects.layerMemory))
+describe("in memory: Secrets", () => secretsContract(Secrets.layerMemory))
+describe("in memory: Sandboxes", () => {
+  const state = makeMemorySandboxesState()
+  const emptied = Layer.unwrap(Effect.sync(() => {
+    state.rows.clear()
+    state.channels.clear()
+    state.changed.clear()
+    return Sandboxes.memory(state)
+  }))
+  sandboxesContract(emptied, (id) => Effect.sync(() => ({ ...state.rows.get(id) })))
+})

@@ -248,14 +248,20 @@ export const turnQueueContract = <LE>(layer: Layer.Layer<TurnQueue, LE>): void =
   test("a receive that waits ends with none, and takes what becomes visible meanwhile", () =>
     Effect.gen(function*() {
       yield* sendAll([entry("a")])
-      const none = yield* Effect.forkChild(receive(other, { ...now, wait: Duration.seconds(3) }).pipe(Effect.flip))
+      const none = yield* Effect.forkChild(receive(other, { ...now, wait: Duration.seconds(3) }).pipe(Effect.flip), {
+        startImmediately: true
+      })
       assert.strictEqual((yield* Fiber.join(none))._tag, "QueueMissing")
       yield* mustReceive()
       yield* TestClock.adjust("115 seconds")
-      const waiting = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }))
+      const waiting = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }), {
+        startImmediately: true
+      })
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* Fiber.join(waiting))?.receiveCount, 2)
-      const empty = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }))
+      const empty = yield* Effect.forkChild(receive(queue, { ...now, wait: Duration.seconds(20) }), {
+        startImmediately: true
+      })
       yield* TestClock.adjust("20 seconds")
       assert.isUndefined(yield* Fiber.join(empty))
     }))

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Call, Method } from "../Call.ts"
 import type { Channel } from "../Channels.ts"
 import { slackId } from "../Identifiers.ts"
-import { type Json, textOf, textsOf } from "../Json.ts"
+import { type Json, parseJson, textOf, textsOf } from "../Json.ts"
 import { externalTeamId, homeTeamId } from "../People.ts"
 import { type EmulatorFailure, refusal, type SlackRefusal } from "../WorkspaceError.ts"
 import {
@@ -25,22 +25,32 @@ type Answer = Effect.fn.Return<Json, SlackRefusal | EmulatorFailure>
 /** Invitations are valid for fourteen days. Source: docs.slack.dev/reference/methods/conversations.inviteShared */
 const inviteDays = 14
 
-const oneOf = (call: Call, key: string): string | undefined =>
-  textsOf(call.args, key)[0] ?? textOf(call.args, key)?.split(",")[0]?.trim()
+/** A list as JSON, as JSON in a form field, or with commas. */
+const listOf = (call: Call, key: string): ReadonlyArray<string> => {
+  const text = textOf(call.args, key)
+  if (text === undefined) return textsOf(call.args, key)
+  const parsed = parseJson(text)
+  const items = Array.isArray(parsed) ? parsed.filter((item) => typeof item === "string") : text.split(",")
+  return items.map((item) => item.trim()).filter((item) => item !== "")
+}
 
 /** `conversations.inviteShared`: one address or one user id. Nothing is shared before the acceptance. */
 const inviteShared = (state: WorkspaceState) =>
   Effect.fnUntraced(function*(call: Call): Answer {
     yield* requireScope(call.caller, ["conversations.connect:write"])
     const channel = yield* memberChannel(state, call.caller, textOf(call.args, "channel"))
-    if (channel.isArchived) return yield* refusal("is_archived")
-    const email = oneOf(call, "emails")
-    const userId = oneOf(call, "user_ids")
-    if ((email === undefined) === (userId === undefined)) return yield* refusal("invalid_arguments")
+    if (channel.isArchived) return yield* refusal("channel_archived")
+    if (channel.id === "C000000001") return yield* refusal("cannot_share_mandatory_channel")
+    const emails = listOf(call, "emails")
+    const [email] = emails
+    const [userId] = listOf(call, "user_ids")
+    if (emails.length > 1) return yield* refusal("too_many_emails")
+    if ((email === undefined) === (userId === undefined)) return yield* refusal("recipients_not_specified")
     if (email !== undefined && !/^[^\s@]+@[^\s@]+$/.test(email)) return yield* refusal("invalid_email")
     const known = userId === undefined ? state.people.byEmail(email ?? "") : state.people.find(userId)
     if (userId !== undefined && known === undefined) return yield* refusal("user_not_found")
-    if (known !== undefined && known.teamId === homeTeamId) return yield* refusal("user_is_team_member")
+    if (known !== undefined && channel.members.has(known.userId)) return yield* refusal("already_in_channel")
+    if (known !== undefined && known.teamId === homeTeamId) return yield* refusal("not_supported")
     const invite: SharedInvite = {
       id: slackId("I"),
       channel: channel.id,
@@ -81,12 +91,14 @@ const acceptShared = (state: WorkspaceState) =>
     const invite = state.invites.get(textOf(call.args, "invite_id") ?? "")
     const channel = invite === undefined ? undefined : state.channels.find(invite.channel)
     if (invite === undefined || channel === undefined) return yield* refusal("invite_not_found")
-    if (invite.accepted) return yield* refusal("invite_already_accepted")
+    if (invite.accepted) return yield* refusal("invite_used")
+    if ((textOf(call.args, "channel_name") ?? "") === "") return yield* refusal("invalid_name_required")
+    if (call.caller.teamId === homeTeamId) return yield* refusal("invite_from_same_org")
     const person = state.people.find(call.caller.userId)
     const meant = invite.userId === undefined
       ? person?.email.toLowerCase() === invite.email?.toLowerCase()
       : invite.userId === call.caller.userId
-    if (person === undefined || person.teamId !== externalTeamId || !meant) return yield* refusal("not_allowed")
+    if (person === undefined || !meant) return yield* refusal("email_does_not_match")
     const reader = readerOf(state, channel)
     if (reader === undefined) return yield* refusal("channel_not_found")
     yield* state.emulator.call(reader, "conversations.invite", { channel: channel.id, users: person.userId })

@@ -5,8 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Call, Method } from "../Call.ts"
 import type { Channel } from "../Channels.ts"
 import { type Json, objectOf, textOf, without } from "../Json.ts"
-import { richText } from "../Text.ts"
-import { characters, maxUpdateCharacters } from "../Text.ts"
+import { maxUpdateBytes, richText, updateBytes } from "../Text.ts"
 import { type EmulatorFailure, refusal, type SlackRefusal } from "../WorkspaceError.ts"
 import {
   channelType,
@@ -43,19 +42,20 @@ const changed = (state: WorkspaceState, call: Call, channel: Channel, before: Js
 }
 
 /**
- * `chat.update`: own messages only. Text longer than 4,000 characters is `msg_too_long`. Text without blocks removes
- * old blocks; blocks alone keep the text. The previous text is read before the change, under the channel's lock, so
+ * `chat.update`: own messages only. Text longer than 4,000 is `msg_too_long`, an archived channel `is_inactive`. Text
+ * without blocks removes old blocks; blocks alone keep the text, and a change by blocks shows no `edited`; metadata
+ * stays unless given, `{}` removes it (docs.slack.dev/reference/methods/chat.update). The previous text is read before the change, under the channel's lock, so
  * two edits at once give two `message_changed` whose `previous_message` is true.
  */
 const update = (state: WorkspaceState) =>
   Effect.fnUntraced(function*(call: Call): Effect.fn.Return<Json, SlackRefusal | EmulatorFailure> {
     const channel = yield* memberChannel(state, call.caller, textOf(call.args, "channel"))
-    if (channel.isArchived) return yield* refusal("is_archived")
+    if (channel.isArchived) return yield* refusal("is_inactive")
     const ts = textOf(call.args, "ts") ?? ""
     const raw = textOf(call.args, "text") ?? textOf(call.args, "markdown_text") ?? ""
     const content = yield* readContent(call)
     const hasText = textOf(call.args, "text") !== undefined || textOf(call.args, "markdown_text") !== undefined
-    if (textOf(call.args, "text") !== undefined && characters(raw) > maxUpdateCharacters) {
+    if (textOf(call.args, "text") !== undefined && updateBytes(raw) > maxUpdateBytes) {
       return yield* refusal("msg_too_long")
     }
     const hasAttachments = content.attachments !== undefined
@@ -78,6 +78,7 @@ const update = (state: WorkspaceState) =>
         ...(hasAttachments ? { attachments: content.attachments } : {}),
         ...(content.metadata === undefined ? {} : { metadata: content.metadata })
       })
+      entry.editedByText = content.blocks === undefined || textOf(call.args, "markdown_text") !== undefined
       const after = shownMessage(state, channel, objectOf(answer, "message"), true)
       changed(state, call, channel, before, after)
       return { ...answer, channel: channel.id, ts, message: after }

@@ -14,6 +14,9 @@ import { channelType, emit, memberChannel, shownMessage, type WorkspaceState } f
 /** Source: docs.slack.dev/messaging/message-metadata ("metadata_too_large"); the size is the reference's. */
 const maxMetadataBytes = 16_384
 
+/** Source: docs.slack.dev/reference/methods/chat.postMessage (too_many_attachments). */
+const maxAttachments = 100
+
 /** What a message consists of, checked. */
 export interface Content {
   readonly text: string
@@ -36,6 +39,7 @@ const readMetadata = Effect.fnUntraced(function*(call: Call): Effect.fn.Return<J
   if (argument === undefined || argument === null || argument === "") return undefined
   const value = typeof argument === "string" ? parseJson(argument) : argument
   if (!isJson(value)) return yield* refusal("invalid_metadata_format")
+  if (call.method === "chat.update" && Object.keys(value).length === 0) return value
   if ((textOf(value, "event_type") ?? "") === "" || !isJson(value["event_payload"])) {
     return yield* refusal("invalid_metadata_schema")
   }
@@ -55,6 +59,7 @@ export const readContent = Effect.fnUntraced(function*(call: Call): Effect.fn.Re
   const blocks = yield* checkBlocks(call.args["blocks"])
   const attachments = yield* objectList(call.args["attachments"], "invalid_attachments")
   const metadata = yield* readMetadata(call)
+  if ((attachments?.length ?? 0) > maxAttachments) return yield* refusal("too_many_attachments")
   if (markdown !== undefined) {
     if (text !== undefined || blocks !== undefined) return yield* refusal("markdown_text_conflict")
     if (characters(markdown) > maxMarkdownCharacters) return yield* refusal("msg_too_long")

@@ -1,10 +1,62 @@
 /** The embedded engine keeps the same contracts as the ports in memory. */
 import { describe } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import { engineMigrations } from "../../../../runtime/adapters/embedded/EngineSchema.ts"
+import * as FileSecrets from "../../../../runtime/adapters/embedded/FileSecrets.ts"
+import * as SandboxStore from "../../../../runtime/adapters/embedded/SandboxStore.ts"
+import { Sqlite } from "../../../../runtime/adapters/embedded/Sqlite.ts"
+import { statePaths } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
+import { controlsContract } from "../../ports/controlsContract.ts"
+import { idempotencyContract } from "../../ports/idempotencyContract.ts"
+import { identitiesContract } from "../../ports/identitiesContract.ts"
+import { leasesContract } from "../../ports/leasesContract.ts"
+import { ledgerContract } from "../../ports/ledgerContract.ts"
+import { objectsContract } from "../../ports/objectsContract.ts"
+import { outboxContract } from "../../ports/outboxContract.ts"
+import { sandboxesContract } from "../../ports/sandboxesContract.ts"
+import { secretsContract } from "../../ports/secretsContract.ts"
+import { postsContract, seenContract } from "../../ports/seenAndPostsContract.ts"
+import { threadsContract } from "../../ports/threadsContract.ts"
 import { turnQueueContract } from "../../ports/turnQueueContract.ts"
 
 const engine = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => EmbeddedEngine.layer(directory)))
+const store = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => SandboxStore.layer(directory)))
+const secrets = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => FileSecrets.layer(directory)))
 
-describe("TurnQueue on the embedded engine", () => turnQueueContract(engine))
+/** The engine with a second connection beside it, to read what is really stored. */
+const engineAndTables = Layer.unwrap(
+  Effect.map(
+    temporaryDirectory,
+    (directory) =>
+      Sqlite.layer({ file: statePaths(directory).database, migrations: engineMigrations }).pipe(
+        Layer.provideMerge(EmbeddedEngine.layer(directory))
+      )
+  )
+)
+const readAttributes = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
+
+describe("embedded: TurnQueue", () => turnQueueContract(engine))
+describe("embedded: Ledger", () => ledgerContract(store))
+describe("embedded: Outbox", () => outboxContract(store))
+describe("embedded: Leases", () => leasesContract(engine))
+describe("embedded: Idempotency", () => idempotencyContract(engine))
+describe("embedded: Threads", () => threadsContract(engine))
+describe("embedded: Controls", () => controlsContract(engine))
+describe("embedded: Seen", () => seenContract(engine))
+describe("embedded: Posts", () => postsContract(engine))
+describe("embedded: Identities", () => identitiesContract(engine))
+describe("embedded: Objects", () => objectsContract(engine))
+describe("embedded: Secrets", () => secretsContract(secrets))
+describe("embedded: Sandboxes", () =>
+  sandboxesContract(engineAndTables, (id) =>
+    Effect.gen(function*() {
+      const sqlite = yield* Sqlite
+      const row = yield* sqlite.read(
+        "Test",
+        "attributes",
+        (tables) => tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+      )
+      return yield* readAttributes(row?.["attributes"])
+    })))

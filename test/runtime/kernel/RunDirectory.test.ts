@@ -1,0 +1,17 @@
+/** Directory names of turns: safe on every file system, and never shared by two turns. */
+import { assert, describe, it } from "@effect/vitest"
+import { TurnKey } from "../../../runtime/domain/Ids.ts"
+import { runDirectory, turnDirectoryName } from "../../../runtime/kernel/RunDirectory.ts"
+
+describe("RunDirectory", () => {
+  it("is one directory per attempt", () => {
+    assert.strictEqual(runDirectory("/s/runs", TurnKey.make("T1:C1:17.000001~2"), 3), "/s/runs/T1=C1=17.000001~2/3")
+  })
+
+  it.prop("is safe, and reversible", [TurnKey], ([key]) => {
+    const name = turnDirectoryName(key)
+    assert.match(name, /^[A-Za-z0-9_~=+][A-Za-z0-9._~=+-]*$/)
+    assert.isAtMost(name.length, 129)
+    assert.strictEqual(name.replace(/^\+/, "").replaceAll("=", ":"), key)
+  })
+})

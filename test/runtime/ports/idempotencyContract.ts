@@ -1,0 +1,107 @@
+/** What every idempotency store must do: one holder per key, a recorded result after it, doubt when it vanished. */
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { type Begin, Idempotency, idempotencyPendingMillis } from "../../../runtime/ports/Idempotency.ts"
+
+const tokenOf = (begin: Begin): string => begin._tag === "Fresh" || begin._tag === "Uncertain" ? begin.token : ""
+
+export const idempotencyContract = <LE>(layer: Layer.Layer<Idempotency, LE>): void => {
+  const test = <E>(name: string, body: (records: Idempotency["Service"]) => Effect.Effect<void, E>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(Idempotency, body), layer))
+
+  test("the first one is fresh, the next waits, and then finds the result", (records) =>
+    Effect.gen(function*() {
+      const fresh = yield* records.begin("s", "k", "hash", 10_000)
+      assert.strictEqual(fresh._tag, "Fresh")
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* records.begin("s", "k", "other", 10_000), {
+        _tag: "Pending",
+        bodyHash: "hash",
+        retryAfterMillis: 6_000
+      })
+      yield* records.complete("s", "k", tokenOf(fresh), "result 🦊", 60_000)
+      assert.deepStrictEqual(yield* records.begin("s", "k", "other", 10_000), {
+        _tag: "Done",
+        bodyHash: "hash",
+        result: "result 🦊"
+      })
+    }))
+
+  test("a lease that runs out leaves doubt, with a new holder", (records) =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 seconds")
+      const first = yield* records.begin("s", "k", "hash", 10_000)
+      yield* TestClock.adjust("9999 millis")
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* TestClock.adjust("1 millis")
+      const second = yield* records.begin("s", "k", "other", 10_000)
+      assert.deepStrictEqual(second, {
+        _tag: "Uncertain",
+        token: tokenOf(second),
+        bodyHash: "hash",
+        startedAt: 1_000
+      })
+      assert.notStrictEqual(tokenOf(second), tokenOf(first))
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* records.complete("s", "k", tokenOf(first), "late", 60_000)
+      yield* records.abandon("s", "k", tokenOf(first))
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* records.complete("s", "k", tokenOf(second), "right", 60_000)
+      assert.deepStrictEqual(yield* records.begin("s", "k", "hash", 10_000), {
+        _tag: "Done",
+        bodyHash: "hash",
+        result: "right"
+      })
+    }))
+
+  test("a result is kept for its time and then absent", (records) =>
+    Effect.gen(function*() {
+      const fresh = yield* records.begin("s", "k", "hash", 10_000)
+      yield* records.complete("s", "k", tokenOf(fresh), "result", 60_000)
+      yield* TestClock.adjust("59999 millis")
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Done")
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Fresh")
+    }))
+
+  test("a result is written once and cannot be abandoned", (records) =>
+    Effect.gen(function*() {
+      const token = tokenOf(yield* records.begin("s", "k", "hash", 10_000))
+      yield* records.complete("s", "k", token, "first", 60_000)
+      yield* records.complete("s", "k", token, "second", 60_000)
+      yield* records.abandon("s", "k", token)
+      const done = yield* records.begin("s", "k", "hash", 10_000)
+      assert.deepStrictEqual(done, { _tag: "Done", bodyHash: "hash", result: "first" })
+    }))
+
+  test("an abandoned record was never there", (records) =>
+    Effect.gen(function*() {
+      const token = tokenOf(yield* records.begin("s", "k", "hash", 10_000))
+      yield* records.abandon("s", "k", "wrong")
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* records.abandon("s", "k", token)
+      assert.strictEqual((yield* records.begin("s", "k", "new", 10_000))._tag, "Fresh")
+    }))
+
+  test("a record that nobody finished is forgotten after 15 days", (records) =>
+    Effect.gen(function*() {
+      yield* records.begin("s", "k", "hash", 10_000)
+      yield* TestClock.adjust(idempotencyPendingMillis - 1)
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 1))._tag, "Uncertain")
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Fresh")
+    }))
+
+  test("scope and key are apart, and of many at once one is fresh", (records) =>
+    Effect.gen(function*() {
+      yield* records.begin("a", "b:c", "hash", 10_000)
+      assert.strictEqual((yield* records.begin("a:b", "c", "hash", 10_000))._tag, "Fresh")
+      const all = yield* Effect.all(Array.from({ length: 10 }, () => records.begin("s", "k", "hash", 10_000)), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(all.filter(({ _tag }) => _tag === "Fresh").length, 1)
+      assert.strictEqual(all.filter(({ _tag }) => _tag === "Pending").length, 9)
+    }))
+}

@@ -1,0 +1,71 @@
+/** What every lease store must do: one holder at a time, and an epoch that only rises. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import type { Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { type Lease, Leases } from "../../../runtime/ports/Leases.ts"
+
+const sandbox = SandboxId.make("sb-00000001")
+const other = SandboxId.make("sb-00000002")
+const lease = (holder: string, epoch: number, expiresAt: number): Lease => ({ sandbox, holder, epoch, expiresAt })
+
+export const leasesContract = <LE>(layer: Layer.Layer<Leases, LE>): void => {
+  const test = <E>(name: string, body: (leases: Leases["Service"]) => Effect.Effect<void, E>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(Leases, body), layer))
+
+  test("is given to another holder exactly when it expires, with the next epoch", (leases) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.none())
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a", 30_000), Option.some(lease("a", 1, 30_000)))
+      yield* TestClock.adjust("29999 millis")
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.none())
+      yield* TestClock.adjust("1 millis")
+      const second = lease("b", 2, 60_000)
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.some(second))
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
+      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000), 30_000), Option.none())
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
+    }))
+
+  test("the same holder gets its own lease again and renews it, also late", (leases) =>
+    Effect.gen(function*() {
+      yield* leases.acquire(sandbox, "a", 30_000)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a", 30_000), Option.some(lease("a", 1, 40_000)))
+      yield* TestClock.adjust("60 seconds")
+      const late = yield* leases.renew(lease("a", 1, 40_000), 30_000)
+      assert.deepStrictEqual(late, Option.some(lease("a", 1, 100_000)))
+    }))
+
+  test("a released lease can be taken at once, and its epoch is not used again", (leases) =>
+    Effect.gen(function*() {
+      const first = Option.getOrThrow(yield* leases.acquire(sandbox, "a", 30_000))
+      yield* leases.release(first)
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(lease("a", 1, 0)))
+      const second = lease("b", 2, 30_000)
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.some(second))
+      yield* leases.release(first)
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
+    }))
+
+  test("of many that ask at once, one holds it", (leases) =>
+    Effect.gen(function*() {
+      const holders = ["a", "b", "c", "d", "e"]
+      const given = yield* Effect.all(holders.map((holder) => leases.acquire(sandbox, holder, 1_000)), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(given.filter(Option.isSome).length, 1)
+    }))
+
+  test("sandboxes do not share leases; a removed one is gone", (leases) =>
+    Effect.gen(function*() {
+      yield* leases.acquire(sandbox, "a", 30_000)
+      assert.isTrue(Option.isSome(yield* leases.acquire(other, "b", 30_000)))
+      yield* leases.remove(sandbox)
+      yield* leases.remove(sandbox)
+      assert.deepStrictEqual(yield* leases.current(sandbox), Option.none())
+      assert.isTrue(Option.isSome(yield* leases.current(other)))
+      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000), 30_000), Option.none())
+    }))
+}

@@ -1,0 +1,149 @@
+/** What every store of sandboxes must do: guard ids and aliases, change single attributes, tell watchers. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Fiber, Option, Schema, Stream } from "effect"
+import type { Layer } from "effect"
+import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { Profile } from "../../../runtime/domain/Profile.ts"
+import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+
+const profile = Schema.decodeUnknownSync(Profile)({
+  apiVersion: "klankermaker.ai/v1",
+  kind: "SandboxProfile",
+  metadata: { name: "demo" }
+})
+const one = SandboxId.make("sb-00000001")
+const two = SandboxId.make("sb-00000002")
+const alias = Alias.make("demo")
+const channel = ChannelId.make("C123")
+
+export const sandboxRow = (id: SandboxId, rest: Partial<SandboxRow> = {}): SandboxRow => ({
+  id,
+  install: InstallName.make("km"),
+  profile,
+  desired: "running",
+  status: "creating",
+  unconfined: false,
+  createdAt: 1,
+  ready: false,
+  plugins: [],
+  inventory: [{ kind: "queue", ref: id, state: "planned" }],
+  ...rest
+})
+
+/** `attributes` reads what is really stored, with what no version of the schema knows. */
+export const sandboxesContract = <LE, R>(
+  layer: Layer.Layer<Sandboxes | R, LE>,
+  attributes: (id: SandboxId) => Effect.Effect<Readonly<Record<string, unknown>>, unknown, R>
+): void => {
+  const test = <E>(name: string, body: (sandboxes: Sandboxes["Service"]) => Effect.Effect<void, E, R>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(Sandboxes, body), layer))
+
+  test("gives back a row by id, alias and channel", (sandboxes) =>
+    Effect.gen(function*() {
+      const row = sandboxRow(one, { alias, channel })
+      yield* sandboxes.insert(row)
+      yield* sandboxes.insert(sandboxRow(two))
+      assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(row))
+      assert.deepStrictEqual(yield* sandboxes.byAlias(alias), Option.some(row))
+      assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [row])
+      assert.deepStrictEqual(yield* sandboxes.byChannel(ChannelId.make("C999")), [])
+      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("other")), Option.none())
+      assert.deepStrictEqual((yield* sandboxes.list).map(({ id }) => id), [one, two])
+    }))
+
+  test("an id and an alias are taken together or not at all", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one, { alias }))
+      const id = yield* Effect.flip(sandboxes.insert(sandboxRow(one, { alias: Alias.make("free") })))
+      assert.strictEqual(id._tag === "SandboxConflict" && id.what, "id")
+      const taken = yield* Effect.flip(sandboxes.insert(sandboxRow(two, { alias })))
+      assert.strictEqual(taken._tag === "SandboxConflict" && taken.what, "alias")
+      assert.deepStrictEqual(yield* sandboxes.get(two), Option.none())
+      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("free")), Option.none())
+      yield* sandboxes.remove(one)
+      yield* sandboxes.remove(one)
+      yield* sandboxes.insert(sandboxRow(two, { alias }))
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.byAlias(alias)).id, two)
+    }))
+
+  test("of many that want an alias at once, one gets it", (sandboxes) =>
+    Effect.gen(function*() {
+      const ids = Array.from({ length: 8 }, (_, n) => SandboxId.make(`sb-0000000${n}`))
+      const results = yield* Effect.all(ids.map((id) => Effect.result(sandboxes.insert(sandboxRow(id, { alias })))), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(results.filter(({ _tag }) => _tag === "Success").length, 1)
+      assert.strictEqual((yield* sandboxes.list).length, 1)
+    }))
+
+  test("an update changes the named attributes only, and two writers keep both", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one, { alias, failureReason: "old" }))
+      yield* Effect.all([
+        sandboxes.update(one, { channel, channelName: "sb-demo" }),
+        sandboxes.update(one, { ready: true, lastSeenAt: 7 })
+      ], { concurrency: "unbounded" })
+      const expected = sandboxRow(one, {
+        alias,
+        failureReason: "old",
+        channel,
+        channelName: "sb-demo",
+        ready: true,
+        lastSeenAt: 7
+      })
+      assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(expected))
+      assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [expected])
+      yield* sandboxes.update(two, { ready: true })
+      assert.deepStrictEqual(yield* sandboxes.get(two), Option.none())
+    }))
+
+  test("keeps attributes of another version, never changes id or alias, removes what is undefined", (sandboxes) =>
+    Effect.gen(function*() {
+      const foreign = { ...sandboxRow(one, { alias, failureReason: "old" }), fromTheFuture: { n: 1 } }
+      yield* sandboxes.insert(foreign)
+      const changes = { status: "running", alias: Alias.make("other"), id: two } as const
+      yield* sandboxes.update(one, changes)
+      const gone: object = { failureReason: undefined }
+      yield* sandboxes.update(one, gone)
+      const stored = yield* Effect.orDie(attributes(one))
+      assert.deepStrictEqual(stored["fromTheFuture"], { n: 1 })
+      assert.strictEqual(stored["status"], "running")
+      assert.isFalse(Object.hasOwn(stored, "failureReason"))
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.byAlias(alias)).id, one)
+      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("other")), Option.none())
+    }))
+
+  test("tells watchers of every row at first, then of inserts, updates and removals", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one))
+      const heard: Array<string> = []
+      const watching = yield* sandboxes.changes.pipe(
+        Stream.runForEach((id) => Effect.sync(() => heard.push(id))),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const until = (count: number) =>
+        Effect.yieldNow.pipe(
+          Effect.andThen(Effect.sync(() => heard.filter((id) => id === two).length >= count)),
+          Effect.repeat({ until: (done) => done })
+        )
+      assert.deepStrictEqual(heard, [one])
+      yield* sandboxes.insert(sandboxRow(two))
+      yield* until(1)
+      yield* sandboxes.update(two, { ready: true })
+      yield* until(2)
+      yield* sandboxes.remove(two)
+      yield* until(3)
+      yield* Fiber.interrupt(watching)
+    }))
+
+  test("an alias remembers its channel after its sandbox is gone", (sandboxes) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* sandboxes.channelOfAlias(alias), Option.none())
+      yield* sandboxes.insert(sandboxRow(one, { alias, channel }))
+      yield* sandboxes.rememberChannel(alias, channel)
+      yield* sandboxes.rememberChannel(alias, ChannelId.make("C999"))
+      yield* sandboxes.remove(one)
+      assert.deepStrictEqual(yield* sandboxes.channelOfAlias(alias), Option.some(ChannelId.make("C999")))
+    }))
+}

@@ -1,0 +1,80 @@
+/** What every secret store must do: the newest version, by path, and nothing outside of a process's scope. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Option, Redacted } from "effect"
+import type { Layer } from "effect"
+import { scopedSecrets, Secrets } from "../../../runtime/ports/Secrets.ts"
+
+const secret = (value: string) => Redacted.make(value)
+
+export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
+  const test = <E>(name: string, body: (secrets: Secrets["Service"]) => Effect.Effect<void, E>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(Secrets, body), layer))
+  const value = Effect.fnUntraced(function*(secrets: Secrets["Service"], path: string) {
+    return Option.getOrUndefined(Option.map(yield* secrets.get(path), Redacted.value))
+  })
+
+  test("gives the newest version and counts them", (secrets) =>
+    Effect.gen(function*() {
+      assert.isUndefined(yield* value(secrets, "slack/bot-token"))
+      for (let version = 1; version <= 12; version++) {
+        assert.strictEqual(yield* secrets.put("slack/bot-token", secret(`xoxb-${version}\n`)), version)
+      }
+      assert.strictEqual(yield* value(secrets, "slack/bot-token"), "xoxb-12\n")
+      yield* secrets.delete("slack/bot-token")
+      yield* secrets.delete("slack/bot-token")
+      assert.isUndefined(yield* value(secrets, "slack/bot-token"))
+    }))
+
+  test("never prints a value", (secrets) =>
+    Effect.gen(function*() {
+      yield* secrets.put("a/b", secret("xoxb-visible"))
+      const got = yield* secrets.get("a/b")
+      assert.notInclude(`${String(Option.getOrThrow(got))} ${JSON.stringify(got)}`, "xoxb-visible")
+    }))
+
+  test("lists paths by prefix", (secrets) =>
+    Effect.gen(function*() {
+      for (const path of ["sandbox/sb-2/signing-key", "slack/bot-token", "sandbox/sb-1/signing-key", "slack"]) {
+        yield* secrets.put(path, secret("x"))
+      }
+      assert.deepStrictEqual(yield* secrets.list(""), [
+        "sandbox/sb-1/signing-key",
+        "sandbox/sb-2/signing-key",
+        "slack",
+        "slack/bot-token"
+      ])
+      assert.deepStrictEqual(yield* secrets.list("sandbox/sb-1/"), ["sandbox/sb-1/signing-key"])
+      yield* secrets.delete("slack")
+      assert.deepStrictEqual(yield* secrets.list("slack"), ["slack/bot-token"])
+    }))
+
+  test("refuses what is no path", (secrets) =>
+    Effect.gen(function*() {
+      for (const path of ["", "/a", "a/", "../a", "a/../b", "a//b", "A", "a/v1", "a b", ".a", "a\u0000", "é"]) {
+        for (const act of [secrets.get(path), secrets.put(path, secret("x")), secrets.delete(path)]) {
+          const refused = yield* Effect.flip(Effect.asVoid(act))
+          assert.strictEqual(refused.reason, "Denied", JSON.stringify(path))
+        }
+      }
+      assert.deepStrictEqual(yield* secrets.list(""), [])
+    }))
+
+  test("a scope sees its prefixes only, and never the certifier's key", (secrets) =>
+    Effect.gen(function*() {
+      for (const path of ["certifier/signing-key", "slack/bot-token", "sandbox/sb-1/signing-key", "slackish/x"]) {
+        yield* secrets.put(path, secret(path))
+      }
+      const scoped = scopedSecrets(secrets, ["slack", "sandbox/sb-1/", "certifier", ""])
+      assert.strictEqual(yield* value(scoped, "slack/bot-token"), "slack/bot-token")
+      assert.strictEqual(yield* value(scoped, "sandbox/sb-1/signing-key"), "sandbox/sb-1/signing-key")
+      for (
+        const path of ["certifier/signing-key", "slackish/x", "sandbox/sb-2/signing-key", "model/anthropic-api-key"]
+      ) {
+        for (const act of [scoped.get(path), scoped.put(path, secret("x")), scoped.delete(path)]) {
+          assert.strictEqual((yield* Effect.flip(Effect.asVoid(act))).reason, "Denied", path)
+        }
+      }
+      assert.deepStrictEqual(yield* scoped.list(""), ["sandbox/sb-1/signing-key", "slack/bot-token"])
+      assert.strictEqual(yield* value(secrets, "certifier/signing-key"), "certifier/signing-key")
+    }))
+}

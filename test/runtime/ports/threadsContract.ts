@@ -1,0 +1,80 @@
+/** What every thread store must do: one row per thread, its sandbox's own, for 30 days after the last turn. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import type { Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { ChannelId, MessageTs, SandboxId, SessionId } from "../../../runtime/domain/Ids.ts"
+import { threadRetentionMillis, type ThreadRow, Threads } from "../../../runtime/ports/Threads.ts"
+
+const channel = ChannelId.make("C123")
+const ts = (n: number): MessageTs => MessageTs.make(`1700000000.00000${n}`)
+const session = (n: number): SessionId => SessionId.make(`00000000-0000-4000-8000-00000000000${n}`)
+const one = SandboxId.make("sb-00000001")
+const two = SandboxId.make("sb-00000002")
+const row = (n: number, rest: Partial<ThreadRow> = {}): ThreadRow => ({
+  channel,
+  threadTs: ts(n),
+  sandbox: one,
+  createdAt: 0,
+  lastTurnAt: 0,
+  ...rest
+})
+
+export const threadsContract = <LE>(layer: Layer.Layer<Threads, LE>): void => {
+  const test = <E>(name: string, body: (threads: Threads["Service"]) => Effect.Effect<void, E>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(Threads, body), layer))
+
+  test("updates session and last turn, keeps the creation and a session it is not given", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1, { createdAt: 5, lastTurnAt: 5 }))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.some(row(1, { createdAt: 5, lastTurnAt: 5 })))
+      yield* threads.put(row(1, { createdAt: 9, lastTurnAt: 9, session: session(1) }))
+      const second = row(1, { createdAt: 5, lastTurnAt: 9, session: session(1) })
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.some(second))
+      yield* threads.put(row(1, { createdAt: 12, lastTurnAt: 12 }))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.some({ ...second, lastTurnAt: 12 }))
+      yield* threads.put(row(1, { lastTurnAt: 13, session: session(2) }))
+      assert.strictEqual(Option.getOrThrow(yield* threads.get(channel, ts(1))).session, session(2))
+    }))
+
+  test("a thread of another sandbox is left alone", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1, { session: session(1) }))
+      yield* threads.put(row(1, { sandbox: two, session: session(2), lastTurnAt: 7 }))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.some(row(1, { session: session(1) })))
+    }))
+
+  test("finds the newest thread of a session", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1, { session: session(1), lastTurnAt: 1 }))
+      yield* threads.put(row(2, { session: session(1), lastTurnAt: 3 }))
+      yield* threads.put(row(3, { session: session(1), lastTurnAt: 2 }))
+      assert.strictEqual(Option.getOrThrow(yield* threads.bySession(session(1))).threadTs, ts(2))
+      assert.deepStrictEqual(yield* threads.bySession(session(2)), Option.none())
+    }))
+
+  test("is absent 30 days after its last turn, and may then be another sandbox's", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1, { session: session(1), lastTurnAt: 1_000 }))
+      yield* TestClock.setTime(threadRetentionMillis + 999)
+      assert.isTrue(Option.isSome(yield* threads.get(channel, ts(1))))
+      assert.strictEqual(yield* threads.count(one), 1)
+      yield* TestClock.setTime(threadRetentionMillis + 1_000)
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.none())
+      assert.deepStrictEqual(yield* threads.bySession(session(1)), Option.none())
+      assert.strictEqual(yield* threads.count(one), 0)
+      const now = threadRetentionMillis + 1_000
+      yield* threads.put(row(1, { sandbox: two, createdAt: now, lastTurnAt: now }))
+      assert.strictEqual(Option.getOrThrow(yield* threads.get(channel, ts(1))).createdAt, now)
+    }))
+
+  test("counts and removes by sandbox", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1))
+      yield* threads.put(row(2))
+      yield* threads.put(row(3, { sandbox: two }))
+      assert.deepStrictEqual([yield* threads.count(one), yield* threads.count(two)], [2, 1])
+      yield* threads.removeAll(one)
+      assert.deepStrictEqual([yield* threads.count(one), yield* threads.count(two)], [0, 1])
+    }))
+}
