@@ -64,13 +64,14 @@ export class Doorbell extends Context.Service<Doorbell, {
           const names = [...untouched]
           untouched.clear()
           for (const name of names) touch(path.join(directory, name))
-        })
-        const loop: Effect.Effect<void> = Effect.suspend(() => {
+        }).pipe(
+          Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error))
+        )
+        // A command that ends at once has rung nevertheless.
+        yield* Effect.addFinalizer(() => touchPending)
+        const loop = Effect.suspend(() => {
           const count = pending.count()
-          return touchPending.pipe(
-            Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error)),
-            Effect.andThen(pending.wait(count, Duration.infinity))
-          )
+          return Effect.andThen(touchPending, pending.wait(count, Duration.infinity))
         })
         yield* Effect.forkScoped(Effect.forever(loop))
 
