@@ -119,12 +119,20 @@ const checkTree = (paths: StatePaths): EngineRefused | undefined =>
   mistrustTree(paths.root, 1) ?? mistrustTree(paths.run, 1) ?? mistrustTree(paths.secrets, 16)
     ?? mistrustTree(paths.sandboxes, 1)
 
-const opening = <A>(place: string, prepare: () => EngineRefused | undefined, value: A) =>
+/** Nothing is made in a place that is refused. */
+const opening = <A>(
+  place: string,
+  check: () => EngineRefused | undefined,
+  directories: ReadonlyArray<string>,
+  value: A
+): Effect.Effect<A, EngineRefused> =>
   Effect.suspend(() => {
     try {
       process.umask(0o077)
-      const bad = prepare()
-      return bad === undefined ? Effect.succeed(value) : Effect.fail(bad)
+      const bad = check()
+      if (bad !== undefined) return Effect.fail(bad)
+      for (const directory of directories) makeDirectory(directory)
+      return Effect.succeed(value)
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : "unknown failure"
       return Effect.fail(refuse("KM-ENG-005", `${place} cannot be used: ${why}`, "check its parent, or set KM_STATE"))
@@ -138,20 +146,16 @@ const opening = <A>(place: string, prepare: () => EngineRefused | undefined, val
 export const openStateDirectory = (root: string): Effect.Effect<StatePaths, EngineRefused> => {
   const paths = statePaths(root)
   const directories = [root, paths.bells, paths.objects, paths.secrets, paths.sandboxes, paths.run]
-  return opening(root, () => {
-    for (const directory of directories) makeDirectory(directory)
-    return checkTree(paths)
-  }, paths)
+  return opening(root, () => checkTree(paths), directories, paths)
 }
 
 /** The same for one sandbox's directory: itself and its ledger; home and workspace belong to the agent. */
 export const openSandboxDirectory = (directory: string): Effect.Effect<SandboxPaths, EngineRefused> => {
   const paths = sandboxPaths(directory)
-  return opening(directory, () => {
-    makeDirectory(directory)
-    return mistrust(directory, "directory")
+  const check = () =>
+    mistrust(directory, "directory")
       ?? ["", "-wal", "-shm"].map((suffix) => mistrust(`${paths.ledger}${suffix}`, "file")).find(Boolean)
-  }, paths)
+  return opening(directory, check, [directory], paths)
 }
 
 const InstallJson = Schema.fromJsonString(Install)
