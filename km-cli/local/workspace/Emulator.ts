@@ -27,31 +27,31 @@ interface Running {
   readonly close: () => Promise<void>
 }
 
-const packageName = "emulate"
-
 /** The part of the package that we use, checked by hand because its types are not there when it is missing. */
 const isStarter = (module: unknown): module is { readonly createEmulator: (options: object) => Promise<Running> } =>
   isJson(module) && typeof module["createEmulator"] === "function"
 
-const load = Effect.tryPromise({
-  // Named by a variable so that bundlers leave it alone.
-  try: async () => ({ ...(await import(packageName) as object) }),
-  catch: (cause) =>
-    new WorkspaceError({
-      reason: "emulator-missing",
-      detail: `the npm package ${packageName} cannot be loaded (${
-        cause instanceof Error ? cause.message : "unknown"
-      }).`,
-      remedy: "Install it beside the project: npm install --save-dev --save-exact emulate@0.12.2"
-    })
-}).pipe(
-  Effect.filterOrFail(isStarter, () =>
-    new WorkspaceError({
-      reason: "emulator-missing",
-      detail: `the npm package ${packageName} is there, but it is not the one we need.`,
-      remedy: "Its dist-tag `latest` is another product; run: npm install --save-dev --save-exact emulate@0.12.2"
-    }))
-)
+/** Loads the emulator by its package name, which only tests change. */
+export const loadEmulator = Effect.fnUntraced(function*(packageName: string) {
+  const loaded = yield* Effect.tryPromise({
+    // Named by a variable so that bundlers leave it alone.
+    try: async () => ({ ...(await import(packageName) as object) }),
+    catch: (cause) =>
+      new WorkspaceError({
+        reason: "emulator-missing",
+        detail: `the npm package ${packageName} cannot be loaded (${
+          cause instanceof Error ? cause.message : "unknown"
+        }).`,
+        remedy: "Install it beside the project: npm install --save-dev --save-exact emulate@0.12.2"
+      })
+  })
+  if (isStarter(loaded)) return loaded
+  return yield* new WorkspaceError({
+    reason: "emulator-missing",
+    detail: `the npm package ${packageName} is there, but it is not the one we need.`,
+    remedy: "Its dist-tag `latest` is another product; run: npm install --save-dev --save-exact emulate@0.12.2"
+  })
+})
 
 /** A port nobody uses at this moment. `baseUrl` hides the real port, so 0 is no choice (reference sheet, §4). */
 const freePort = Effect.callback<number, WorkspaceError>((resume) => {
@@ -83,7 +83,7 @@ export const startEmulator = Effect.fn("Emulator.start")(function*(options: {
   readonly baseUrl: string
   readonly seed: Json
 }): Effect.fn.Return<Emulator, WorkspaceError, Scope.Scope> {
-  const starter = yield* load
+  const starter = yield* loadEmulator("emulate")
   const attempt = Effect.gen(function*() {
     const port = yield* freePort
     const running = yield* Effect.tryPromise({

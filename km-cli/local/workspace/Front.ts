@@ -115,7 +115,9 @@ const handle = Effect.fnUntraced(function*(
   if (method === undefined) return yield* refusal("unknown_method", { req_method: name })
   if (raw.token === undefined) return yield* refusal("not_authed")
   const caller = parts.state.tokens.find(raw.token)
-  if (caller === undefined) return yield* refusal("invalid_auth")
+  if (caller === undefined) {
+    return yield* refusal(parts.state.tokens.isRevoked(raw.token) ? "token_revoked" : "invalid_auth")
+  }
   found.caller = caller
   const channel = textOf(raw.args, "channel") ?? textOf(raw.args, "channel_id")
   const fault = parts.faults.forCall(name, channel)

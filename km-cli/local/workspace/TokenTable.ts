@@ -68,6 +68,7 @@ const callerOf = (entry: TokenEntry): Caller => {
  */
 export class TokenTable {
   readonly #callers = new Map<string, Caller>()
+  readonly #revoked = new Set<string>()
 
   enter(entry: TokenEntry): Caller {
     const caller = callerOf(entry)
@@ -79,9 +80,14 @@ export class TokenTable {
     return this.#callers.get(digest(token))
   }
 
-  /** The token stops working: calls with it answer `invalid_auth`. */
+  /** The token stops working: calls with it answer `token_revoked`. */
   revoke(token: string): boolean {
+    this.#revoked.add(digest(token))
     return this.#callers.delete(digest(token))
+  }
+
+  isRevoked(token: string): boolean {
+    return this.#revoked.has(digest(token))
   }
 
   /** A caller for a user id, for reads that the front makes on its own. */

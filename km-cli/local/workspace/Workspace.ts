@@ -92,7 +92,7 @@ export interface WorkspaceHandle {
     channel: string,
     ts: string
   ) => Effect.Effect<MessageView | undefined, SlackRefusal | EmulatorFailure>
-  /** A token stops working (`invalid_auth`). */
+  /** A token stops working (`token_revoked`). */
   readonly revoke: (token: string) => Effect.Effect<boolean>
   readonly close: Effect.Effect<void>
 }

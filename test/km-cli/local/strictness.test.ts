@@ -20,6 +20,8 @@ const post = (client: WebClient, channel: string, text: string, threadTs?: strin
 
 const section = (text: string) => ({ type: "section", text: { type: "mrkdwn", text } })
 
+const sections = (count: number) => Array.from({ length: count }, (_, index) => section(`s${index}`))
+
 const table = (text: string) => ({ type: "table", rows: [[{ type: "raw_text", text }]] })
 
 const raw = (url: string, token: string, body: string, contentType: string) =>
@@ -153,7 +155,6 @@ describe("local workspace, as strict as Slack", () => {
     Effect.gen(function*() {
       const { bot, channel } = yield* room()
       const send = (blocks: unknown) => bot.apiCall("chat.postMessage", { channel, text: "fallback", blocks })
-      const sections = (count: number) => Array.from({ length: count }, (_, index) => section(`s${index}`))
       yield* Effect.promise(() => send(sections(50)))
       assert.strictEqual(yield* refused(() => send(sections(51))), "invalid_blocks")
       yield* Effect.promise(() => send([section("x".repeat(3000))]))
