@@ -151,6 +151,20 @@ describe("events of the local workspace", () => {
       assert.isTrue(history.messages?.some((message) => message.subtype === "channel_archive"))
     }))
 
+  it.live("tell of direct messages as such, and not as mentions", () =>
+    Effect.gen(function*() {
+      const { ada, receiver, workspace } = yield* stage()
+      const opened = yield* Effect.promise(() => ada.conversations.open({ users: workspace.botUserId }))
+      const channel = opened.channel?.id ?? ""
+      const posted = yield* Effect.promise(() =>
+        ada.chat.postMessage({ channel, text: `<@${workspace.botUserId}> psst` })
+      )
+      const [told] = yield* Effect.promise(() => receiver.until(1, ({ event }) => event["ts"] === posted.ts))
+      assert.deepInclude(told?.event, { channel, channel_type: "im" })
+      yield* workspace.eventsDelivered
+      assert.isFalse(receiver.received.some(ofType("app_mention")))
+    }))
+
   it.live("come only from channels where the bot is a member", () =>
     Effect.gen(function*() {
       const { ada, channel, receiver, workspace } = yield* stage()

@@ -68,11 +68,11 @@ describe("faults of Web API calls", () => {
         })
       ).pipe(Effect.forkChild)
       yield* workspace.waitFor((change) => change.kind === "message", from)
+      // The event is told although the call still hangs.
+      yield* Effect.promise(() => receiver.until(1, ({ event }) => event["text"] === "hanging"))
       assert.isUndefined(hanging.pollUnsafe())
       yield* Fiber.interrupt(hanging)
       assert.deepStrictEqual((yield* shownTexts(bot, channel)).slice(0, 2), ["hanging", "dropped"])
-      // The events are told all the same.
-      yield* Effect.promise(() => receiver.until(1, ({ event }) => event["text"] === "hanging"))
       yield* Effect.promise(() => receiver.until(1, ({ event }) => event["text"] === "dropped"))
       yield* workspace.waitFor((change) => change.kind === "call" && change.data["fault"] === "hang-after", from)
     }))
