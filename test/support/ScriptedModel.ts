@@ -26,6 +26,10 @@ export const temporaryDirectory = Effect.acquireRelease(
 /** A directive for the scripted model that runs a shell command and answers with its output. */
 export const bashScript = (command: string): string => `script:bash:${Buffer.from(command).toString("base64url")}`
 
+/** Looks every 10 ms: for what another process does and nothing else tells. The test's own timeout ends it. */
+export const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition)))
+
 /** What a sandbox has on disk. `state` is ours alone; `home` and `workspace` are the agent's. */
 export const sandboxDirectories = Effect.map(temporaryDirectory, (root) => {
   const make = (...parts: ReadonlyArray<string>) => {

@@ -214,13 +214,17 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     if (!gone) yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
   })
 
-  /** The CLI itself: in the jail the signal would end bubblewrap, which passes nothing on. */
-  const cliMark = (files: RunFiles.RunFiles, outer: ProcessMark): Option.Option<ProcessMark> =>
+  /**
+   * The CLI itself: in the jail the signal would end bubblewrap, which passes nothing on. The agent can write the file
+   * with the pid through its own descriptors, so only a process of this run is taken.
+   */
+  const cliMark = (files: RunFiles.RunFiles, outer: ProcessMark, marker: string): Option.Option<ProcessMark> =>
     Option.isNone(jail.program)
       ? Option.some(outer)
-      : Option.flatMap(
-        Option.flatMap(RunFiles.jailPid(files), (pid) => Option.fromNullishOr(ProcessTree.childrenOf(pid)[0])),
-        ProcessTree.findMark
+      : RunFiles.jailPid(files).pipe(
+        Option.flatMap((pid) => Option.fromNullishOr(ProcessTree.childrenOf(pid)[0])),
+        Option.filter((pid) => ProcessTree.hasMarker(pid, marker)),
+        Option.flatMap(ProcessTree.findMark)
       )
 
   const startIn = Effect.fnUntraced(function*(run: AgentRun) {
@@ -280,7 +284,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         if (Option.isSome(ending) || Deferred.isDoneUnsafe(outcome)) return Effect.void
         ending = Option.some(reason)
         return Effect.gen(function*() {
-          const inner = cliMark(files, spawned.mark)
+          const inner = cliMark(files, spawned.mark, marker)
           if (Option.isSome(inner) && reason.kind !== "too-large") {
             yield* ProcessTree.signal(inner.value, "SIGINT")
             yield* Deferred.await(outcome).pipe(Effect.timeoutOption(politeMillis))

@@ -64,15 +64,16 @@ const pids = (): ReadonlyArray<number> => {
   }
 }
 
-/** Processes, ours aside, whose environment carries the marker. Only those of our own user can be looked at. */
-export const marked = (marker: string): ReadonlyArray<number> => {
+/** True when the process's environment, as it was started, carries the marker. Ours alone can be looked at. */
+export const hasMarker = (pid: number, marker: string): boolean => {
   const needle = `${markerVariable}=${marker}\0`
-  return pids().filter((pid) => {
-    if (pid === process.pid) return false
-    const environment = readOr(`/proc/${pid}/environ`, "")
-    return (environment.startsWith(needle) || environment.includes(`\0${needle}`)) && statOf(pid).state !== "Z"
-  })
+  const environment = readOr(`/proc/${pid}/environ`, "")
+  return (environment.startsWith(needle) || environment.includes(`\0${needle}`)) && statOf(pid).state !== "Z"
 }
+
+/** Processes, this one aside, that carry the marker. */
+export const marked = (marker: string): ReadonlyArray<number> =>
+  pids().filter((pid) => pid !== process.pid && hasMarker(pid, marker))
 
 /** The process's children, oldest first. */
 export const childrenOf = (pid: number): ReadonlyArray<number> => pids().filter((child) => statOf(child).parent === pid)

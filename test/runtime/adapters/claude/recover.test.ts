@@ -9,10 +9,14 @@ import { isAlive, marked } from "../../../../runtime/adapters/claude/ProcessTree
 import * as RunFiles from "../../../../runtime/adapters/claude/RunFiles.ts"
 import { SessionId } from "../../../../runtime/domain/Ids.ts"
 import { runAgentProcess } from "../../../support/agentProcessRunner.ts"
-import { bashScript, claudeCommand, runOf, sandboxDirectories, scriptedAgent } from "../../../support/ScriptedModel.ts"
-
-const until = (condition: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition)))
+import {
+  bashScript,
+  claudeCommand,
+  runOf,
+  sandboxDirectories,
+  scriptedAgent,
+  until
+} from "../../../support/ScriptedModel.ts"
 
 describe("recover", () => {
   it.live("ends the agent and its tools that a killed runtime left, frees the session, and finds no result", () =>
