@@ -77,8 +77,10 @@ interface Builder {
   weight: number
   opens: string
   glue: string
-  /** The table this part holds, once it has one. */
-  hasTable: boolean
+  /** The line at which this part's table begins; -1 without one. */
+  tableAt: number
+  /** The fence it begins in. */
+  readonly fence: Fence | undefined
 }
 
 /**
@@ -89,7 +91,7 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
   const parts: Array<MarkdownPart> = []
   let fence: Fence | undefined
   let table: { readonly head: string } | undefined
-  let current: Builder = { lines: [], weight: 0, opens: "", glue: "", hasTable: false }
+  let current: Builder = { lines: [], weight: 0, opens: "", glue: "", tableAt: -1, fence: undefined }
 
   const closingOf = (open: Fence | undefined): string => open === undefined ? "" : `\n${open.marker}`
   const flush = (glue: string, opens: string): void => {
@@ -102,13 +104,14 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
         weight: weigh(opens),
         opens,
         glue: current.glue + body + (hadLines ? glue : ""),
-        hasTable: opens.includes("|") && table !== undefined
+        tableAt: table === undefined ? -1 : 0,
+        fence
       }
       return
     }
     const closes = closingOf(fence)
     parts.push({ text: current.opens + body + closes, opens: current.opens, closes, glue: current.glue })
-    current = { lines: [], weight: weigh(opens), opens, glue, hasTable: opens !== "" && table !== undefined }
+    current = { lines: [], weight: weigh(opens), opens, glue, tableAt: table === undefined ? -1 : 0, fence }
   }
   const reopening = (): string =>
     fence !== undefined ? `${clipLine(fence.line)}\n` : table !== undefined ? table.head : ""
@@ -120,17 +123,19 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
     let kept = 0
     for (let index = 0; index < current.lines.length; index++) kept += weigh(current.lines[index] ?? "") + 1
     let tail = 0
-    let inner: Fence | undefined
+    let inner = current.fence
     const open = current.lines.map((line) => (inner = fenceAfter(inner, line)) !== undefined)
     for (let index = current.lines.length - 1; index > 0; index--) {
       tail += weigh(current.lines[index] ?? "") + 1
       if (tail > kept / 2) break
       if ((current.lines[index] ?? "").trim() !== "" || open[index] === true) continue
       const rest = current.lines.slice(index + 1)
+      const tableAt = current.tableAt > index ? current.tableAt - index - 1 : -1
       current.lines = current.lines.slice(0, index)
       flush("\n\n", "")
       // The blank line itself is the second line end of the glue.
       current.lines = rest
+      current.tableAt = tableAt
       current.weight = rest.reduce((sum, line) => sum + weigh(line) + 1, 0)
       return
     }
@@ -145,10 +150,10 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
       const starts = table === undefined && tableRow.test(line) && tableRule.test(next)
       if (table !== undefined && !tableRow.test(line)) table = undefined
       if (starts) {
-        if (current.hasTable) flush("\n", "")
+        if (current.tableAt >= 0) flush("\n", "")
         const head = `${line}\n${next}\n`
         table = weigh(head) * 3 < limit ? { head } : { head: "" }
-        current.hasTable = true
+        current.tableAt = current.lines.length
       }
     }
     const after = fenceAfter(fence, line)
@@ -161,7 +166,7 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
         table = undefined
         backUp()
         table = own
-        current.hasTable = true
+        current.tableAt = current.lines.length
       } else backUp()
     }
     while (current.weight + weigh(line) + extra + 1 > limit) {
