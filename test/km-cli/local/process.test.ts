@@ -90,6 +90,17 @@ describe("a workspace in a process of its own", () => {
       assert.isFalse(fs.existsSync(credentialsFile))
     }).pipe(Effect.provide([NodeServices.layer, FetchHttpClient.layer])))
 
+  it.live("takes its tokens away when it is told to end", () =>
+    Effect.gen(function*() {
+      const { child, credentialsFile, exited, line } = yield* launch({ users: cast })
+      const ready = parseJson(line)
+      const url = isJson(ready) ? textOf(ready, "url") ?? "" : ""
+      child.kill("SIGTERM")
+      yield* Effect.promise(() => exited)
+      assert.isFalse(fs.existsSync(credentialsFile))
+      assert.strictEqual(yield* Effect.promise(() => fetch(url).then(() => "answered", () => "gone")), "gone")
+    }))
+
   it.live("refuses options it does not understand, and says which", () =>
     Effect.gen(function*() {
       const failure = yield* launch({ users: 1 }).pipe(Effect.catchDefect((defect) => Effect.succeed(String(defect))))
