@@ -80,7 +80,7 @@ export const layer = (
   Layer.unwrap(Effect.map(openStateDirectory(stateDirectory), (paths) => {
     const tables = Sqlite.layer({ ...options, file: paths.database, migrations: engineMigrations })
     const shared = Layer.merge(tables, Doorbell.layer(paths.bells))
-    return Layer.mergeAll(
+    const ports = Layer.mergeAll(
       SqliteControls.layer,
       SqliteIdempotency.layer,
       SqliteIdentities.layer,
@@ -92,5 +92,7 @@ export const layer = (
       SqliteTurnQueue.layer,
       FileObjects.layer(paths.objects),
       sweeper
-    ).pipe(Layer.provide(shared))
+    )
+    // Fresh, because the adapters' layers are constants: shared by reference, a second engine would be the first.
+    return Layer.fresh(Layer.provide(ports, shared))
   }))

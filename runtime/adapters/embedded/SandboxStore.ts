@@ -19,9 +19,10 @@ export const layer = (
   directory: string,
   options: { readonly check?: boolean; readonly maxPages?: number } = {}
 ): Layer.Layer<Ledger | Outbox, StoreError | EngineRefused> =>
-  Layer.unwrap(
-    Effect.map(openSandboxDirectory(directory), (paths) =>
-      Layer.merge(SqliteLedger.layer, SqliteOutbox.layer).pipe(
-        Layer.provide(Sqlite.layer({ ...options, file: paths.ledger, migrations: sandboxMigrations }))
-      ))
-  )
+  Layer.unwrap(Effect.map(openSandboxDirectory(directory), (paths) =>
+    // Fresh, because the adapters' layers are constants: shared by reference, a second sandbox of the program would get
+    // the ledger of the first.
+    Layer.fresh(Layer.provide(
+      Layer.merge(SqliteLedger.layer, SqliteOutbox.layer),
+      Sqlite.layer({ ...options, file: paths.ledger, migrations: sandboxMigrations })
+    ))))
