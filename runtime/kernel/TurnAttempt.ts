@@ -19,7 +19,7 @@ import { askOr, TurnParties } from "./TurnParties.ts"
 /** An agent that was told to end and has not is given up this much later; closing its scope kills it. */
 const endGrace = "30 seconds"
 
-/** How long events may still come once the process is gone: what is left in the pipe. */
+/** How long events may still come, and be read by observers, once the process is gone: what is left in the pipe. */
 const eventsGrace = "5 seconds"
 
 /** Events an observer may be behind; the oldest go first. Reconciliation makes good what is lost. */
@@ -81,19 +81,27 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
   /** Gives each observer its own copy of the agent's events; the agent has one consumer, us. */
   const share = Effect.fnUntraced(function*(job: Job, process: AgentProcess) {
     const queues: Array<Queue.Queue<AgentEvent, Cause.Done>> = []
+    /** One for each copy that somebody reads; completed when it is read to its end. */
+    const read: Array<Deferred.Deferred<void>> = []
     const scope = job.watching
     if (scope !== undefined) {
       yield* parties.tell("started", (observer) =>
         Effect.gen(function*() {
           const queue = yield* Queue.sliding<AgentEvent, Cause.Done>(eventsBehind)
           queues.push(queue)
-          yield* Scope.provide(observer.started(job.row, { ...process, events: Stream.fromQueue(queue) }), scope)
+          const events = Stream.unwrap(Effect.sync(() => {
+            const end = Deferred.makeUnsafe<void>()
+            read.push(end)
+            return Stream.ensuring(Stream.fromQueue(queue), Deferred.succeed(end, undefined))
+          }))
+          yield* Scope.provide(observer.started(job.row, { ...process, events }), scope)
         }))
     }
     return yield* process.events.pipe(
       Stream.runForEach((event) => Effect.sync(() => queues.forEach((queue) => Queue.offerUnsafe(queue, event)))),
       Effect.catchDefect((defect) => Effect.logWarning("the agent's events ended early", defect)),
       Effect.ensuring(Effect.sync(() => queues.forEach((queue) => Queue.endUnsafe(queue)))),
+      Effect.andThen(Effect.suspend(() => Effect.forEach(read, Deferred.await, { discard: true }))),
       Effect.forkScoped
     )
   })

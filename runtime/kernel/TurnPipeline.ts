@@ -154,7 +154,8 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
         // A recovered turn fills a slot like any other, so that no more is received than can be run.
         yield* Effect.forkIn(
           Effect.scoped(Effect.andThen(Semaphore.takeScoped(slots, 1), Deferred.await(job.done))),
-          scope
+          scope,
+          { startImmediately: true }
         )
       }
       yield* Effect.logInfo("open turns are taken up").pipe(Effect.annotateLogs({ turns: rows.length }))

@@ -18,7 +18,7 @@ import { TurnRequest, type TurnRow } from "../../../../runtime/domain/Turn.ts"
 import { type OriginHandler, type Plugin, PluginId, type TurnObserver } from "../../../../runtime/ports/Plugin.ts"
 import { type ReceivedEntry, TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../../../runtime/ports/Turns.ts"
-import { gate, type Incarnation, sandbox, type World } from "./World.ts"
+import { gate, type Incarnation, perhapsDie, sandbox, type World } from "./World.ts"
 
 /** Milliseconds from a request to Slack's answer. */
 const latency = 20
@@ -76,7 +76,14 @@ const bridge = (world: World, incarnation: Incarnation, epoch: number) => {
 }
 
 /** The state that must be on disk before an effect that a person can see. */
-const expectState = (world: World, row: TurnRow, effect: string, states: ReadonlyArray<string>) => {
+const expectState = (
+  world: World,
+  incarnation: Incarnation,
+  row: TurnRow,
+  effect: string,
+  states: ReadonlyArray<string>
+) => {
+  if (incarnation.dead) return
   const found = world.ledger.rows.get(row.key)
   if (found === undefined || !states.includes(found.state)) {
     world.violations.push(`${effect} of ${row.key} while its row is ${found?.state ?? "absent"}`)
@@ -86,41 +93,52 @@ const expectState = (world: World, row: TurnRow, effect: string, states: Readonl
 export const origin = (world: World, incarnation: Incarnation, epoch: number): OriginHandler => {
   const slack = bridge(world, incarnation, epoch)
   const through = gate(world, incarnation)
+  const dying = (call: string) => perhapsDie(world, call)
   return {
     kind: "slack",
     environment: () => ({ KM_SLACK_THREAD_TS: "1.000001" }),
     frame: (row) => Effect.succeed({ sender: "Ada (U1)", place: row.request.group }),
-    session: (row) => Effect.sync(() => world.threads.get(row.request.group)),
-    starting: (row) => slack.react(`${row.key}/wait`, true),
+    session: (row) => Effect.andThen(dying("session"), Effect.sync(() => world.threads.get(row.request.group))),
+    starting: (row) =>
+      Effect.andThen(
+        dying("starting"),
+        Effect.andThen(Effect.sleep(world.waitMillis), slack.react(`${row.key}/wait`, true))
+      ),
     notice: (row, step, text) => Effect.asVoid(slack.post(row, `${row.key}/${step}/0`, text)),
     replaying: (parked, row) => slack.edit(`${parked.key}/answer/0`, `runs again as ${row.key}`),
     settle: (row) =>
       Effect.suspend(() => {
-        expectState(world, row, "settle", ["answered"])
+        expectState(world, incarnation, row, "settle", ["answered"])
         const text = outcomeText(row)
-        return Effect.map(slack.post(row, `${row.key}/answer/0`, text), (post) => [
-          { ts: MessageTs.make(post.ts), sha256: sha256Hex(text) }
-        ])
+        return slack.post(row, `${row.key}/answer/0`, text).pipe(
+          // The worst place to die: shown already, and nobody knows.
+          Effect.tap(dying("settle")),
+          Effect.map((post) => [{ ts: MessageTs.make(post.ts), sha256: sha256Hex(text) }])
+        )
       }),
     remember: (row) =>
       through(
         `thread.put ${row.request.group}`,
         Effect.sync(() => {
-          expectState(world, row, "remember", ["posted"])
+          expectState(world, incarnation, row, "remember", ["posted"])
           if (row.session !== undefined) world.threads.set(row.request.group, row.session)
         })
       ),
     mark: (row) =>
       Effect.suspend(() => {
-        expectState(world, row, "mark", ["posted"])
-        return Effect.andThen(slack.react(`${row.key}/done`, true), slack.react(`${row.key}/wait`, false))
+        expectState(world, incarnation, row, "mark", ["posted"])
+        return slack.react(`${row.key}/done`, true).pipe(
+          Effect.andThen(dying("mark")),
+          Effect.andThen(slack.react(`${row.key}/wait`, false))
+        )
       }),
     finish: (row) =>
       Effect.gen(function*() {
         const queue = yield* TurnQueue
-        expectState(world, row, "finish", ["posted"])
+        expectState(world, incarnation, row, "finish", ["posted"])
         if (row.receipt === undefined) return
         yield* through(`queue.delete ${row.key}`, Effect.ignore(queue.delete(sandbox, row.receipt)))
+        yield* dying("finish")
       }).pipe(Effect.provide(TurnQueue.memory(world.queue)))
   }
 }
@@ -141,6 +159,19 @@ export const inboundPlugin = (
     const turns = yield* Turns
     const queue = yield* TurnQueue
     const through = gate(world, incarnation)
+
+    // As the controls port promises: until acknowledged.
+    for (const stop of world.stops) {
+      yield* Effect.forkScoped(Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        yield* Effect.sleep(Math.max(0, stop.at - now))
+        yield* through(`turns.stop ${stop.turn}`, Effect.orDie(turns.stop({ turn: stop.turn }, "Ada")))
+        yield* through(
+          "controls.acknowledge",
+          Effect.sync(() => void world.stops.splice(world.stops.indexOf(stop), 1))
+        )
+      }))
+    }
 
     const handle = Effect.fnUntraced(function*(entry: ReceivedEntry) {
       // In every state, from the receive until settled.
@@ -177,17 +208,22 @@ export const inboundPlugin = (
 /** Watches and uploads; counts what it saw. */
 export const transcriptPlugin = (world: World, incarnation: Incarnation): Plugin<{}> => {
   const through = gate(world, incarnation)
+  const dying = (call: string) => perhapsDie(world, call)
   const observer: TurnObserver = {
-    starting: () => Effect.void,
-    started: (_row, process) => Effect.asVoid(Effect.forkScoped(Stream.runDrain(process.events))),
-    exited: () => Effect.succeed([]),
+    starting: () => dying("observer.starting"),
+    started: (_row, process) =>
+      Effect.andThen(dying("observer.started"), Effect.asVoid(Effect.forkScoped(Stream.runDrain(process.events)))),
+    exited: () => Effect.as(dying("observer.exited"), []),
     posted: (row) =>
-      through(
-        `upload ${row.session}`,
-        Effect.sync(() => {
-          expectState(world, row, "upload", ["posted"])
-          if (row.session !== undefined) world.uploads.add(row.session)
-        })
+      Effect.andThen(
+        dying("observer.posted"),
+        through(
+          `upload ${row.session}`,
+          Effect.sync(() => {
+            expectState(world, incarnation, row, "upload", ["posted"])
+            if (row.session !== undefined) world.uploads.add(row.session)
+          })
+        )
       )
   }
   return {

@@ -81,32 +81,34 @@ export const message = (
 }
 
 /** The ledger over the world's disk, each write through the gate. */
-const ledger = (world: World, incarnation: Incarnation) =>
+export const ledger = (world: World, incarnation: Incarnation) =>
   Layer.effect(
     Ledger,
     Effect.gen(function*() {
       const disk = Context.get(yield* Layer.build(Ledger.memory(world.ledger)), Ledger)
       const through = gate(world, incarnation)
       const space = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        now < world.ledgerFullUntil
+        now >= world.ledgerFull.from && now < world.ledgerFull.until
           ? Effect.fail(
             new StoreError({ port: "Ledger", operation: "write", reason: "Full", detail: "no space", cause: "ENOSPC" })
           )
           : Effect.void)
       return Ledger.of({
         ...disk,
-        insert: (row) => through(`ledger.insert ${row.key}`, Effect.andThen(space, disk.insert(row))),
+        insert: (row) =>
+          through(`ledger.insert ${row.key}`, Effect.andThen(space, disk.insert(row))),
         update: (from, to) =>
           through(
             `ledger.update ${from.key} ${from.state}/${from.attempt} -> ${to.state}/${to.attempt}`,
             Effect.andThen(space, disk.update(from, to))
           ),
-        remember: (key, value) => through(`ledger.remember ${key}`, Effect.andThen(space, disk.remember(key, value)))
+        remember: (key, value) =>
+          through(`ledger.remember ${key}`, Effect.andThen(space, disk.remember(key, value)))
       })
     })
   )
 
-const info = Layer.succeed(
+export const info = Layer.succeed(
   SandboxInfo,
   SandboxInfo.of({
     id: sandbox,
@@ -119,9 +121,14 @@ const info = Layer.succeed(
 )
 
 export interface SimulationOptions {
+  /** Whether the agent implements `messageReceived`; it does unless told otherwise. */
   readonly tellsReceived?: boolean
-  /** Wraps the ledger of every incarnation: for breaking the pipeline on purpose. */
-  readonly onStart?: (context: Context.Context<Turns | PluginHost>) => Effect.Effect<void>
+  /** Sets the world up. `now` is the virtual time at which the simulation starts. */
+  readonly prepare?: (world: World, now: number) => void
+  /** How long a crashed runtime stays down, milliseconds. */
+  readonly downMillis?: number
+  /** A second runtime is started beside the first and waits for the lease. */
+  readonly twin?: boolean
 }
 
 /** One life of a runtime: the lease, then everything under it. Completes when it crashes. */
@@ -157,12 +164,17 @@ export const startRuntime = Effect.fnUntraced(function*(world: World, number: nu
       transcriptPlugin(world, incarnation)
     ]).pipe(Layer.provideMerge(TurnPipeline.layer), Layer.provide(ports), Layer.provideMerge(ports))
     const built = yield* Layer.buildWithScope(Layer.fresh(kernel), scope)
-    if (options.onStart !== undefined) yield* options.onStart(built)
     return built
   }).pipe(Effect.provide(Leases.memory(world.leases)), Effect.orDie)
   const fiber = yield* Effect.forkDetach(main)
   return { incarnation, scope, fiber }
 })
+
+type Runtime = Effect.Success<ReturnType<typeof startRuntime>>
+
+/** Lets go of what a dead runtime left in this program, without waiting for it. */
+const bury = (runtime: Runtime) =>
+  Effect.forkDetach(Effect.andThen(Fiber.interrupt(runtime.fiber), Scope.close(runtime.scope, Exit.void)))
 
 /** What is wrong with the world now that nothing moves any more. */
 export const check = (world: World): ReadonlyArray<string> => {
@@ -217,7 +229,7 @@ const quiet = (world: World): boolean =>
 export const simulate = Effect.fnUntraced(function*(
   messages: ReadonlyArray<Message>,
   crashes: ReadonlyArray<CrashPoint> = [],
-  options: SimulationOptions & { readonly prepare?: (world: World, now: number) => void } = {}
+  options: SimulationOptions = {}
 ) {
   const world = makeWorld(messages, crashes)
   const startedAt = yield* Clock.currentTimeMillis
@@ -231,21 +243,26 @@ export const simulate = Effect.fnUntraced(function*(
       }
     }))
   }
-  let runtime = yield* startRuntime(world, 1, options)
-  let number = 1
+  let number = 0
+  const start = Effect.suspend(() => startRuntime(world, ++number, options))
+  let runtimes = [yield* start, ...options.twin === true ? [yield* start] : []]
   for (let step = 0; step < 2_000 && !(quiet(world) && step > 5); step++) {
     yield* TestClock.adjust(step < 200 ? "500 millis" : "20 seconds")
-    if (runtime.incarnation.dead) {
-      const gone = runtime
-      yield* Effect.forkDetach(Effect.andThen(Fiber.interrupt(gone.fiber), Scope.close(gone.scope, Exit.void)))
-      number++
-      runtime = yield* startRuntime(world, number, options)
-    }
+    const dead = runtimes.filter(({ incarnation }) => incarnation.dead)
+    if (dead.length === 0) continue
+    yield* Effect.forEach(dead, bury)
+    yield* TestClock.adjust(options.downMillis ?? 0)
+    runtimes = [
+      ...runtimes.filter(({ incarnation }) => !incarnation.dead),
+      ...yield* Effect.forEach(dead, () => start)
+    ]
   }
-  yield* TestClock.adjust("5 minutes")
   const ops = world.ops
-  crash(world, runtime.incarnation)
-  yield* Effect.forkDetach(Effect.andThen(Fiber.interrupt(runtime.fiber), Scope.close(runtime.scope, Exit.void)))
+  yield* TestClock.adjust("5 minutes")
+  for (const runtime of runtimes) {
+    crash(world, runtime.incarnation)
+    yield* bury(runtime)
+  }
   yield* TestClock.adjust("2 minutes")
   return { world, ops, problems: check(world) }
 }, Effect.provide(Logger.layer([])))

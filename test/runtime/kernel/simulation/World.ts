@@ -2,7 +2,6 @@
  * The world around a runtime in the simulation: what is on disks and in Slack, which survives a crash, and the gate that
  * every durable write and every effect passes, where a crash can be injected before or after.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { GroupId, SandboxId, type SessionId, type TurnKey } from "../../../../runtime/domain/Ids.ts"
@@ -85,8 +84,17 @@ export interface World {
   ops: number
   /** The bridge answers from this virtual time on, milliseconds. */
   bridgeUpAt: number
-  /** Ledger writes fail as on a full disk until this virtual time. */
-  ledgerFullUntil: number
+  /** Ledger writes fail as on a full disk between these virtual times, milliseconds. */
+  ledgerFull: { readonly from: number; readonly until: number }
+  /** Requests to stop, delivered until acknowledged, at these virtual times. */
+  readonly stops: Array<{ readonly turn: TurnKey; readonly at: number }>
+  /** Agents that outlive their runtime: what a jail prevents, and what recovery must end all the same. */
+  orphans: boolean
+  /** How long Slack takes to show that a message is worked on, milliseconds. */
+  waitMillis: number
+  /** Calls of the origin that die, by name and number of the call; and observers' calls. */
+  readonly dying: Set<string>
+  calls: Map<string, number>
 }
 
 export const makeWorld = (messages: ReadonlyArray<Message>, crashes: ReadonlyArray<CrashPoint> = []): World => {
@@ -109,7 +117,12 @@ export const makeWorld = (messages: ReadonlyArray<Message>, crashes: ReadonlyArr
     crashes: [...crashes],
     ops: 0,
     bridgeUpAt: 0,
-    ledgerFullUntil: 0
+    ledgerFull: { from: 0, until: 0 },
+    stops: [],
+    orphans: false,
+    waitMillis: 0,
+    dying: new Set(),
+    calls: new Map()
   }
 }
 
@@ -125,7 +138,7 @@ export const crash = (world: World, incarnation: Incarnation): void => {
   if (incarnation.dead) return
   incarnation.dead = true
   world.log.push(`--- runtime ${incarnation.number} crashes`)
-  for (const run of world.runs.values()) {
+  for (const run of world.orphans ? [] : world.runs.values()) {
     if (run.runtime === incarnation.number) run.alive = false
   }
   Deferred.doneUnsafe(incarnation.crashed, Effect.void)
@@ -151,4 +164,10 @@ export const gate =
       }).pipe(Effect.flatMap((value) => incarnation.dead ? Effect.never : Effect.succeed(value)))
     })
 
-export const elapsed = (startedAt: number) => Effect.map(Clock.currentTimeMillis, (now) => now - startedAt)
+/** Dies when the scenario says that this call of that name does: `settle 1` is the first call of `settle`. */
+export const perhapsDie = (world: World, call: string) =>
+  Effect.suspend(() => {
+    const number = (world.calls.get(call) ?? 0) + 1
+    world.calls.set(call, number)
+    return world.dying.has(`${call} ${number}`) ? Effect.die(`${call} ${number} dies`) : Effect.void
+  })

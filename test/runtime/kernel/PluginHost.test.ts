@@ -1,0 +1,261 @@
+/** The host: order, one decode, containment, restarts, readiness, and a stop that drains first. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { PluginHost } from "../../../runtime/kernel/PluginHost.ts"
+import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
+import { type AnyPlugin, type Plugin, PluginError, PluginId } from "../../../runtime/ports/Plugin.ts"
+import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { Turns } from "../../../runtime/ports/Turns.ts"
+import * as SimulatedAgent from "./simulation/SimulatedAgent.ts"
+import { origin } from "./simulation/SimulatedSlack.ts"
+import { info, ledger, message } from "./simulation/Simulation.ts"
+import { type Incarnation, makeWorld, type World } from "./simulation/World.ts"
+
+const quietly = Effect.provide(Logger.layer([]))
+const incarnation: Incarnation = { number: 1, dead: false, crashed: Deferred.makeUnsafe() }
+
+/** A host over a world; closing the scope stops it. */
+const host = Effect.fnUntraced(function*(plugins: ReadonlyArray<AnyPlugin>, world: World = makeWorld([])) {
+  const ports = Layer.mergeAll(
+    ledger(world, incarnation),
+    SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
+    Redaction.layer,
+    info,
+    FileSystem.layerNoop({ makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)) })
+  )
+  const scope = yield* Scope.make()
+  const built = yield* PluginHost.layer(plugins).pipe(
+    Layer.provideMerge(TurnPipeline.layer),
+    Layer.provide(ports),
+    Layer.buildWithScope(scope)
+  )
+  return { host: Context.get(built, PluginHost), turns: Context.get(built, Turns), scope }
+})
+
+const plugin = (id: string, partial: Partial<Plugin<{}, never>> = {}): Plugin<{}, never> => ({
+  id: PluginId.make(id),
+  after: [],
+  essential: false,
+  enabled: () => true,
+  config: Schema.Struct({}),
+  configure: () => ({}),
+  start: () => Effect.succeed({}),
+  ...partial
+})
+
+const unavailable = (id: string) =>
+  new PluginError({ plugin: PluginId.make(id), operation: "start", reason: "Unavailable", detail: "no network" })
+
+describe("PluginHost", () => {
+  it.effect("starts each after those it names, and stops in reverse", () =>
+    Effect.gen(function*() {
+      const said: Array<string> = []
+      const telling = (id: string, after: ReadonlyArray<string>) =>
+        plugin(id, {
+          after: after.map((name) => PluginId.make(name)),
+          start: () =>
+            Effect.gen(function*() {
+              said.push(`start ${id}`)
+              yield* Effect.addFinalizer(() => Effect.sync(() => void said.push(`stop ${id}`)))
+              return {}
+            })
+        })
+      const running = yield* host([telling("c", ["b", "absent"]), telling("a", []), telling("b", ["a"])])
+      yield* Scope.close(running.scope, Exit.void)
+      assert.deepStrictEqual(said, ["start a", "start b", "start c", "stop c", "stop b", "stop a"])
+    }).pipe(quietly))
+
+  it.effect("refuses a circle, naming it", () =>
+    Effect.gen(function*() {
+      const circle = yield* Effect.flip(
+        host([plugin("a", { after: [PluginId.make("b")] }), plugin("b", { after: [PluginId.make("a")] }), plugin("c")])
+      )
+      assert.deepStrictEqual(circle.plugins, ["a", "b"])
+      assert.include(circle.message, "KM-HST-101")
+    }).pipe(quietly))
+
+  it.effect("leaves out what the profile does not enable", () =>
+    Effect.gen(function*() {
+      const { host: running } = yield* host([
+        plugin("a", { enabled: (profile) => profile.spec.cli.notifySlackEnabled, start: () => Effect.die("started") }),
+        plugin("b")
+      ])
+      assert.deepStrictEqual((yield* running.status).map(({ id }) => id), [PluginId.make("b")])
+    }).pipe(quietly))
+
+  it.effect("decodes the configuration once, and does not start a plugin whose configuration is bad", () =>
+    Effect.gen(function*() {
+      let decoded = 0
+      let started = 0
+      const config = Schema.Struct({ port: Schema.Int })
+      const typed: Plugin<typeof config.Type, never> = {
+        ...plugin("typed"),
+        config,
+        configure: () => {
+          decoded++
+          return { port: 80 }
+        },
+        start: ({ port }) => {
+          started++
+          return started < 3
+            ? Effect.fail(unavailable("typed"))
+            : Effect.succeed({ detail: Effect.succeed(`port ${port}`) })
+        }
+      }
+      const bad: Plugin<typeof config.Type, never> = {
+        ...typed,
+        id: PluginId.make("bad"),
+        configure: () => ({ port: "x" })
+      }
+      const { host: running } = yield* host([typed, bad])
+      yield* TestClock.adjust("10 minutes")
+      const [first, second] = yield* running.status
+      assert.deepInclude(first, { state: "running", detail: "port 80", restarts: 2 })
+      assert.deepInclude(second, { state: "failed", restarts: 0 })
+      assert.include(second?.detail ?? "", "KM-HST-102")
+      assert.include(second?.detail ?? "", "port")
+      assert.strictEqual(decoded, 1)
+      assert.strictEqual(started, 3)
+    }).pipe(quietly))
+
+  it.effect("starts a crashed plugin again after 1, 2, 4 … at most 60 seconds, and releases what it held", () =>
+    Effect.gen(function*() {
+      const at: Array<number> = []
+      let held = 0
+      const falling = plugin("falling", {
+        start: () =>
+          Effect.gen(function*() {
+            at.push(at.length)
+            held++
+            yield* Effect.addFinalizer(() => Effect.sync(() => void held--))
+            return yield* Effect.die("bug")
+          })
+      })
+      const { host: running } = yield* host([falling, plugin("steady")])
+      for (
+        const [seconds, starts] of [
+          [0.9, 1],
+          [0.1, 2],
+          [1.9, 2],
+          [0.1, 3],
+          [4, 4],
+          [8, 5],
+          [16, 6],
+          [32, 7],
+          [59.9, 7],
+          [0.1, 8],
+          [60, 9]
+        ] as const
+      ) {
+        yield* TestClock.adjust(`${seconds * 1_000} millis`)
+        assert.strictEqual(at.length, starts)
+        assert.strictEqual(held, 0)
+      }
+      const [first, second] = yield* running.status
+      assert.deepInclude(first, { state: "restarting", restarts: 9 })
+      assert.deepInclude(second, { state: "running", restarts: 0 })
+    }).pipe(quietly))
+
+  it.effect("is ready only while every essential plugin runs", () =>
+    Effect.gen(function*() {
+      const fall = yield* Deferred.make<never, PluginError>()
+      const { host: running } = yield* host([
+        plugin("inbound", { essential: true, run: () => Deferred.await(fall) }),
+        plugin("optional", { start: () => Effect.die("bug") })
+      ])
+      yield* running.untilReady
+      assert.isTrue(yield* running.ready)
+      yield* Deferred.fail(fall, unavailable("inbound"))
+      yield* TestClock.adjust(0)
+      assert.isFalse(yield* running.ready)
+      assert.include((yield* running.status)[0]?.detail ?? "", "no network (KM-HST-103)")
+    }).pipe(quietly))
+
+  it.effect("runs what plugins have to run only when all of them have started", () =>
+    Effect.gen(function*() {
+      const said: Array<string> = []
+      const running = yield* host([
+        plugin("a", { run: () => Effect.andThen(Effect.sync(() => void said.push("run a")), Effect.never) }),
+        plugin("b", { start: () => Effect.as(Effect.sync(() => void said.push("start b")), {}) })
+      ])
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(said, ["start b", "run a"])
+      yield* Scope.close(running.scope, Exit.void)
+    }).pipe(quietly))
+
+  it.effect("a turn outlives the crash of its origin's plugin", () =>
+    Effect.gen(function*() {
+      const one = message(1, 1)
+      const world = makeWorld([one])
+      const fall = yield* Deferred.make<never, PluginError>()
+      let lives = 0
+      const usual = origin(world, incarnation, 1)
+      const inbound = plugin("inbound", {
+        start: () =>
+          Effect.sync(() => {
+            lives++
+            // The first life hangs in the middle of showing the outcome.
+            return { origin: lives === 1 ? { ...usual, settle: () => Effect.never } : usual }
+          }),
+        run: () => lives === 1 ? Deferred.await(fall) : Effect.never
+      })
+      const { turns } = yield* host([inbound], world)
+      yield* turns.submit(one.request, undefined)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "answered")
+      yield* Deferred.fail(fall, unavailable("inbound"))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
+      assert.strictEqual(lives, 2)
+    }).pipe(quietly))
+
+  it.effect("stops by draining the turn in hand while the plugins still live", () =>
+    Effect.gen(function*() {
+      const one = message(1, 1, { acts: [{ do: "answer", after: 20_000 }] })
+      const world = makeWorld([one])
+      let stopped = false
+      const inbound = plugin("inbound", {
+        start: () =>
+          Effect.as(
+            Effect.addFinalizer(() => Effect.sync(() => void (stopped = true))),
+            { origin: origin(world, incarnation, 1) }
+          )
+      })
+      const running = yield* host([inbound], world)
+      yield* running.turns.submit(one.request, undefined)
+      yield* TestClock.adjust("1 second")
+      const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      assert.isFalse(stopped)
+      yield* TestClock.adjust("15 seconds")
+      yield* Fiber.join(closing)
+      assert.isTrue(stopped)
+      assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
+    }).pipe(quietly))
+
+  it.effect("a plugin that does not let go is left behind", () =>
+    Effect.gen(function*() {
+      let stopped = false
+      const running = yield* host([
+        plugin("a", {
+          start: () => Effect.as(Effect.addFinalizer(() => Effect.sync(() => void (stopped = true))), {})
+        }),
+        plugin("stuck", { start: () => Effect.as(Effect.addFinalizer(() => Effect.never), {}) }),
+        plugin("dying", { start: () => Effect.as(Effect.addFinalizer(() => Effect.die("bug")), {}) })
+      ])
+      const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
+      yield* TestClock.adjust("11 seconds")
+      yield* Fiber.join(closing)
+      assert.isTrue(stopped)
+    }).pipe(quietly))
+})
