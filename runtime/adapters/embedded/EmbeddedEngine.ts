@@ -18,6 +18,7 @@ import { Doorbell } from "./Doorbell.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { engineMigrations } from "./EngineSchema.ts"
 import * as FileObjects from "./FileObjects.ts"
+import { ownMemory } from "./ownMemory.ts"
 import { Sqlite } from "./Sqlite.ts"
 import * as SqliteControls from "./SqliteControls.ts"
 import * as SqliteIdempotency from "./SqliteIdempotency.ts"
@@ -77,10 +78,10 @@ export const layer = (
   stateDirectory: string,
   options: EngineOptions = {}
 ): Layer.Layer<EnginePorts, StoreError | EngineRefused> =>
-  Layer.unwrap(Effect.map(openStateDirectory(stateDirectory), (paths) => {
+  ownMemory(Layer.unwrap(Effect.map(openStateDirectory(stateDirectory), (paths) => {
     const tables = Sqlite.layer({ ...options, file: paths.database, migrations: engineMigrations })
     const shared = Layer.merge(tables, Doorbell.layer(paths.bells))
-    const ports = Layer.mergeAll(
+    return Layer.mergeAll(
       SqliteControls.layer,
       SqliteIdempotency.layer,
       SqliteIdentities.layer,
@@ -92,7 +93,5 @@ export const layer = (
       SqliteTurnQueue.layer,
       FileObjects.layer(paths.objects),
       sweeper
-    )
-    // Fresh, because the adapters' layers are constants: shared by reference, a second engine would be the first.
-    return Layer.fresh(Layer.provide(ports, shared))
-  }))
+    ).pipe(Layer.provide(shared))
+  })))

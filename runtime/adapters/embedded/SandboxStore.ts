@@ -6,6 +6,7 @@ import type { Outbox } from "../../ports/Outbox.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { sandboxMigrations } from "./EngineSchema.ts"
+import { ownMemory } from "./ownMemory.ts"
 import { Sqlite } from "./Sqlite.ts"
 import * as SqliteLedger from "./SqliteLedger.ts"
 import * as SqliteOutbox from "./SqliteOutbox.ts"
@@ -19,10 +20,8 @@ export const layer = (
   directory: string,
   options: { readonly check?: boolean; readonly maxPages?: number } = {}
 ): Layer.Layer<Ledger | Outbox, StoreError | EngineRefused> =>
-  Layer.unwrap(Effect.map(openSandboxDirectory(directory), (paths) =>
-    // Fresh, because the adapters' layers are constants: shared by reference, a second sandbox of the program would get
-    // the ledger of the first.
-    Layer.fresh(Layer.provide(
+  ownMemory(Layer.unwrap(Effect.map(openSandboxDirectory(directory), (paths) =>
+    Layer.provide(
       Layer.merge(SqliteLedger.layer, SqliteOutbox.layer),
       Sqlite.layer({ ...options, file: paths.ledger, migrations: sandboxMigrations })
     ))))
