@@ -56,7 +56,7 @@ export const runOf = (
     session: SessionId.make(randomUUID()),
     mode: "fresh",
     runDir,
-    prompt: `From Ada:\n${prompt}`,
+    prompt: `[km] Message from Ada.\n\n${prompt}`,
     messageUuid: randomUUID(),
     env: {},
     ...more

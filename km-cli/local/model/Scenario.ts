@@ -112,11 +112,14 @@ export const positionOf = (request: MessagesRequest): Position => {
   }
 }
 
-/** What the person wrote, without the frame line that the runtime puts before it and without the directive. */
+/** Begins every line that the runtime puts into a prompt; no line of a person's can (`runtime/kernel/Prompt.ts`). */
+const framePrefix = "[km]"
+
+/** What the person wrote, without the runtime's own lines and without the directive; at most 400 characters. */
 export const quoteOf = (said: string): string => {
-  const lines = said.split("\n")
-  const body = (lines.length > 1 ? lines.slice(1).join("\n") : said).replace(directivePattern, "").trim()
-  return body.length > 400 ? `${body.slice(0, 400)}…` : body
+  const own = said.split("\n").filter((line) => !line.startsWith(framePrefix)).join("\n")
+  const body = own.replace(directivePattern, "").trim()
+  return body.length > 400 ? `${Array.from(body).slice(0, 400).join("")}…` : body
 }
 
 const quoted = (said: string): string => quoteOf(said).split("\n").map((line) => `> ${line}`).join("\n")

@@ -48,7 +48,8 @@ describe("position", () => {
   })
 })
 
-const at = (step: number) => planOf({ said: "From Ada:\nship *it*\nnow", step, toolOutput: "", cwd: "/w" }, 0)
+const at = (step: number) =>
+  planOf({ said: "[km] Message from Ada.\n\nship *it*\nnow", step, toolOutput: "", cwd: "/w" }, 0)
 
 describe("the demo's script", () => {
   it("runs a command, writes a file in the working directory, and answers", () => {
@@ -60,7 +61,7 @@ describe("the demo's script", () => {
     const answer = textsOf(at(2))
     assert.include(answer, "> ship *it*\n> now")
     assert.include(answer, scriptedNotice)
-    assert.notInclude(answer, "From Ada")
+    assert.notInclude(answer, "from Ada")
   })
 })
 
@@ -96,7 +97,7 @@ describe("directives", () => {
   })
 
   it("the quote has no frame line and no directive", () => {
-    assert.strictEqual(quoteOf("From Ada (10:00):\nhello script:slow:10"), "hello")
+    assert.strictEqual(quoteOf("[km] Message from Ada.\n[km] Answer.\n\nhello script:slow:10"), "hello")
     assert.strictEqual(quoteOf("one line"), "one line")
   })
 })
