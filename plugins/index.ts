@@ -5,8 +5,9 @@
 import type { AnyPlugin } from "../runtime/ports/Plugin.ts"
 import { LifecyclePlugin, type LifecyclePorts } from "./lifecycle/LifecyclePlugin.ts"
 import { SlackInboundPlugin, type SlackInboundPorts } from "./slack-inbound/SlackInboundPlugin.ts"
+import { TranscriptPlugin, type TranscriptPorts } from "./transcript/TranscriptPlugin.ts"
 
 /** Every port that some plugin needs; the composition root does not compile until each is provided. */
-export type PluginPorts = LifecyclePorts | SlackInboundPorts
+export type PluginPorts = LifecyclePorts | SlackInboundPorts | TranscriptPorts
 
-export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [LifecyclePlugin, SlackInboundPlugin]
+export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [LifecyclePlugin, TranscriptPlugin, SlackInboundPlugin]

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, Schedule } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
@@ -14,7 +15,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { ok, type Reply, scriptedBridge } from "../support/ScriptedBridge.ts"
-import { claudeCommand, temporaryDirectory } from "../support/ScriptedModel.ts"
+import { bashScript, claudeCommand, temporaryDirectory } from "../support/ScriptedModel.ts"
 import { channel, queueEntry, sandbox, slackProfile, slackRequest } from "../support/turnRows.ts"
 
 const program = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url))
@@ -72,68 +73,208 @@ const runtime = (args: ReadonlyArray<string>, env: Record<string, string>) =>
       return exit
     }))
 
-/** An install with one sandbox, a bridge that answers, a scripted model: everything but the runtime. */
-const world = Effect.fnUntraced(
-  function*(script: (action: Record<string, unknown>) => Reply | undefined = () => undefined) {
-    const state = Path.join(yield* temporaryDirectory, "state")
-    const model = yield* ScriptedModel.start()
-    let posted = 0
-    const bridge = yield* scriptedBridge(({ action }) => {
-      const given = script(action)
-      if (given !== undefined) return given
-      posted += 1
-      return action["action"] === "post"
-        ? { status: 200, body: { ok: true, parts: [{ ts: `1800000000.${String(posted).padStart(6, "0")}` }] } }
-        : ok
-    })
-    const engine = yield* Layer.build(
-      Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
-    )
-    const seed = Redacted.make(Buffer.from(generateSeed()).toString("base64"))
-    yield* Effect.gen(function*() {
-      yield* writeInstall(state, {
-        version: 1,
-        install: InstallName.make("km"),
-        certifierPublicKey: Buffer.alloc(32).toString("base64"),
-        bridgeUrl: bridge.url,
-        bridgeHost: bridge.host,
-        slackApiUrl: "http://127.0.0.1:1/",
-        local: true
-      })
-      yield* (yield* Secrets).put(`sandbox/${sandbox}/signing-key`, seed)
-      yield* (yield* TurnQueue).create(sandbox)
-      yield* (yield* Sandboxes).insert(row)
-    }).pipe(Effect.provide(engine))
-    const sandboxes = yield* Effect.provide(Sandboxes, engine)
-    const queue = yield* Effect.provide(TurnQueue, engine)
-    const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
-    const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
-    const actions = (name: string) =>
-      bridge.arrived.map(({ action }) => action).filter((action) => action["action"] === name)
-    return { actions, bridge, env, queue, ready, sandboxes, state }
+/** A bridge's answer to what a runtime asks: new messages get a `ts`, live ones keep theirs. */
+const plainAnswers = () => {
+  let made = 0
+  const lives = new Map<unknown, string>()
+  return (action: Record<string, unknown>): Reply => {
+    made += 1
+    const ts = `1800000000.${String(made).padStart(6, "0")}`
+    switch (action["action"]) {
+      case "post":
+        return { status: 200, body: { ok: true, parts: [{ ts }] } }
+      case "live.set": {
+        const first = lives.get(action["live"]) ?? ts
+        lives.set(action["live"], first)
+        return { status: 200, body: { ok: true, parts: [{ ts: first }] } }
+      }
+      case "upload":
+        return { status: 200, body: { ok: true, file: { id: `F${made}` } } }
+      default:
+        return ok
+    }
   }
-)
+}
+
+interface WorldOptions {
+  readonly transcript?: boolean
+  readonly script?: (action: Record<string, unknown>) => Reply | undefined
+}
+
+/** An install with one sandbox, a bridge that answers, a scripted model: everything but the runtime. */
+const world = Effect.fnUntraced(function*({ script, transcript = false }: WorldOptions = {}) {
+  const state = Path.join(yield* temporaryDirectory, "state")
+  const model = yield* ScriptedModel.start()
+  const answer = plainAnswers()
+  const bridge = yield* scriptedBridge(({ action }) => script?.(action) ?? answer(action))
+  const engine = yield* Layer.build(
+    Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
+  )
+  const seed = Redacted.make(Buffer.from(generateSeed()).toString("base64"))
+  const { spec } = slackProfile
+  const profile = {
+    ...slackProfile,
+    spec: { ...spec, cli: { ...spec.cli, notifySlackTranscriptEnabled: transcript } }
+  }
+  yield* Effect.gen(function*() {
+    yield* writeInstall(state, {
+      version: 1,
+      install: InstallName.make("km"),
+      certifierPublicKey: Buffer.alloc(32).toString("base64"),
+      bridgeUrl: bridge.url,
+      bridgeHost: bridge.host,
+      slackApiUrl: "http://127.0.0.1:1/",
+      local: true
+    })
+    yield* (yield* Secrets).put(`sandbox/${sandbox}/signing-key`, seed)
+    yield* (yield* TurnQueue).create(sandbox)
+    yield* (yield* Sandboxes).insert({ ...row, profile })
+  }).pipe(Effect.provide(engine))
+  const sandboxes = yield* Effect.provide(Sandboxes, engine)
+  const queue = yield* Effect.provide(TurnQueue, engine)
+  const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
+  const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
+  const actions = (name: string) =>
+    bridge.arrived.map(({ action }) => action).filter((action) => action["action"] === name)
+  /** What is said in a thread, in order. */
+  const said = (threadTs: string) =>
+    actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
+  return { actions, bridge, env, queue, ready, said, sandboxes, state }
+})
+
+/** The command lines of this machine's processes that belong to a state directory's agents. */
+const processesWith = (state: string): ReadonlyArray<string> =>
+  Fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const environment = Fs.readFileSync(`/proc/${pid}/environ`, "utf8")
+      return environment.includes(state) ? [Fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")] : []
+    } catch {
+      // Gone meanwhile.
+      return []
+    }
+  })
+
+const marked = (actions: (name: string) => ReadonlyArray<Record<string, unknown>>, count = 1) =>
+  until(`${count} final marks`, Effect.sync(() => actions("unreact").length >= count))
 
 describe("km-runtime", () => {
   it.live("answers a message in its thread, marks it, and ends well on SIGTERM", () =>
     Effect.gen(function*() {
-      const { actions, env, queue, ready } = yield* world()
+      const { actions, env, queue, ready, said } = yield* world()
       const process = yield* runtime(["--sandbox", sandbox], env)
-      yield* until("readiness", ready).pipe(Effect.onError(() => Effect.logError(process.log.join(""))))
+      yield* until("readiness", ready)
       const request = { ...slackRequest(1), text: "greet the team script:text" }
       yield* queue.send(sandbox, queueEntry(request))
-      yield* until(
-        "the final mark",
-        Effect.sync(() => actions("unreact").length > 0)
-      ).pipe(Effect.onError(() => Effect.logError(process.log.join(""))))
-      const answers = actions("post").filter((action) => action["threadTs"] === request.origin.threadTs)
+      yield* marked(actions)
+      const answers = said(request.origin.threadTs)
       assert.strictEqual(answers.length, 1)
-      assert.include(String(answers[0]?.["markdown"]), "greet the team")
+      assert.include(answers[0], "greet the team")
       assert.deepStrictEqual(actions("react").map(({ emoji }) => emoji), ["hourglass_flowing_sand", "white_check_mark"])
       assert.deepStrictEqual(actions("thread.put").map(({ threadTs }) => threadTs), [request.origin.threadTs])
       yield* until("the delete", Effect.map(queue.depth(sandbox), ({ inFlight }) => inFlight === 0))
       process.child.kill("SIGTERM")
       assert.strictEqual(yield* process.exit, 0, process.log.join(""))
       assert.isFalse(yield* ready)
+    }))
+
+  it.live("with the transcript on, the live message is the answer and the session is attached", () =>
+    Effect.gen(function*() {
+      const { actions, env, queue, ready, said } = yield* world({ transcript: true })
+      yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const request = { ...slackRequest(1), text: "please greet the team" }
+      yield* queue.send(sandbox, queueEntry(request))
+      yield* marked(actions)
+      assert.deepStrictEqual(said(request.origin.threadTs), [])
+      const live = actions("live.set")
+      assert.isAbove(live.length, 1, "it grows")
+      assert.include(String(live.at(-1)?.["markdown"]), "please greet the team")
+      assert.include(JSON.stringify(live), "Bash")
+      yield* until("the upload", Effect.sync(() => actions("upload").length === 1))
+      assert.match(String(actions("upload")[0]?.["filename"]), /^claude-transcript-[0-9a-f-]{36}\.jsonl\.gz$/)
+    }))
+
+  it.live("killed while the agent runs: the agent does not live on, and the turn has one outcome after the restart", () =>
+    Effect.gen(function*() {
+      const { actions, env, queue, ready, said, state } = yield* world()
+      const first = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const pidFile = Path.join(statePaths(state).sandbox(sandbox).workspace, "pid")
+      const command = `readlink /proc/self > ${pidFile}; sleep 300`
+      const request = { ...slackRequest(1), text: bashScript(command) }
+      yield* queue.send(sandbox, queueEntry(request))
+      yield* until("the tool", Effect.sync(() => Fs.existsSync(pidFile)))
+      first.child.kill("SIGKILL")
+      yield* first.exit
+      yield* until(
+        "the tool's end",
+        Effect.sync(() => !processesWith(state).some((line) => line.includes("sleep 300")))
+      )
+      const second = yield* runtime(["--sandbox", sandbox], env)
+      yield* marked(actions)
+      assert.strictEqual(said(request.origin.threadTs).length, 1, second.log.join(""))
+      yield* until("the delete", Effect.map(queue.depth(sandbox), ({ inFlight, waiting }) => inFlight + waiting === 0))
+    }))
+
+  it.live("of two runtimes for one sandbox exactly one works, and the other one takes over", () =>
+    Effect.gen(function*() {
+      const { actions, bridge, env, queue, ready, said } = yield* world()
+      const first = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const second = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("the second one's wait", Effect.sync(() => second.log.join("").includes("another runtime serves")))
+      const [one, two] = [1, 2].map((n) => ({ ...slackRequest(n), text: `message ${n} script:text` }))
+      if (one === undefined || two === undefined) return assert.fail("two requests")
+      yield* queue.send(sandbox, queueEntry(one))
+      yield* marked(actions)
+      first.child.kill("SIGTERM")
+      assert.strictEqual(yield* first.exit, 0)
+      yield* queue.send(sandbox, queueEntry(two))
+      yield* marked(actions, 2)
+      assert.strictEqual(said(one.origin.threadTs).length, 1)
+      assert.strictEqual(said(two.origin.threadTs).length, 1)
+      assert.deepStrictEqual([...new Set(bridge.arrived.map(({ headers }) => headers["km-epoch"]))], ["1", "2"])
+    }))
+
+  it.live("--all follows the rows: stops what should stop, starts what should run, exits when told to", () =>
+    Effect.gen(function*() {
+      const { env, ready, sandboxes } = yield* world()
+      const process = yield* runtime(["--all"], env)
+      yield* until("readiness", ready)
+      yield* sandboxes.update(sandbox, { desired: "stopped" })
+      yield* until(
+        "the stop",
+        Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.status === "stopped")
+      )
+      assert.isFalse(yield* ready)
+      yield* sandboxes.update(sandbox, { desired: "running" })
+      yield* until("readiness again", ready)
+      process.child.kill("SIGTERM")
+      assert.strictEqual(yield* process.exit, 0)
+    }))
+
+  it.live("a sandbox without its key is not served, and its row says why", () =>
+    Effect.gen(function*() {
+      const { env, sandboxes, state } = yield* world()
+      Fs.rmSync(Path.join(statePaths(state).secrets, "sandbox"), { recursive: true })
+      yield* runtime(["--all"], env)
+      yield* until(
+        "the reason",
+        Effect.map(
+          sandboxes.get(sandbox),
+          (found) => Option.isSome(found) && (found.value.failureReason ?? "").includes("KM-SLK-201")
+        )
+      )
+    }))
+
+  it.live("refuses to start without an install, and with flags that contradict each other", () =>
+    Effect.gen(function*() {
+      const state = Path.join(yield* temporaryDirectory, "empty")
+      const none = yield* runtime(["--all"], { KM_STATE: state })
+      assert.strictEqual(yield* none.exit, 1)
+      assert.include(none.log.join(""), "KM-ENG-006")
+      const both = yield* runtime(["--all", "--sandbox", sandbox], { KM_STATE: state })
+      assert.notStrictEqual(yield* both.exit, 0)
+      assert.include(both.log.join(""), "either --sandbox ID or --all")
     }))
 })
