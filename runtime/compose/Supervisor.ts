@@ -5,8 +5,10 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
 import * as path from "node:path"
-import { makeDirectory } from "../adapters/embedded/PrivateFiles.ts"
+import { fileError, makeDirectory, writeFileAtomically } from "../adapters/embedded/PrivateFiles.ts"
 import * as ProcessLock from "../adapters/embedded/ProcessLock.ts"
 import { statePaths } from "../adapters/embedded/StateDirectory.ts"
 import { type HeldLease, whileHeld } from "../adapters/host/LeaseKeeper.ts"
@@ -38,6 +40,15 @@ export interface SupervisorOptions {
   readonly onReady: (id: SandboxId) => Effect.Effect<void>
 }
 
+/** What is in the file, or a new word that is written into it. */
+const nameOf = (file: string): string => {
+  const found = fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim() : ""
+  if (/^[0-9a-f-]{36}$/.test(found)) return found
+  const name = randomUUID()
+  writeFileAtomically(file, name)
+  return name
+}
+
 /**
  * Runs until `stopping` completes, then drains every sandbox and returns. Interrupting it ends them at once; their open
  * turns are taken up by the next start.
@@ -54,11 +65,13 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
       Effect.catch((error) => Effect.logWarning("the sandbox's row was not updated", error.message))
     )
 
+  /** Names the lock by a random word beside it, so that no other disk's lock is taken for the same. */
   const lockOf = (id: SandboxId) =>
-    Effect.suspend(() => {
+    Effect.gen(function*() {
       const { run } = statePaths(state).sandbox(id)
-      makeDirectory(run)
-      return ProcessLock.holdLock(path.join(run, "runtime.lock"), `serves the sandbox ${id}`)
+      yield* Effect.try({ try: () => makeDirectory(run), catch: fileError("Supervisor", "lock") })
+      yield* ProcessLock.holdLock(path.join(run, "runtime.lock"), `serves the sandbox ${id}`)
+      return yield* Effect.try({ try: () => nameOf(path.join(run, "lock.id")), catch: fileError("Supervisor", "lock") })
     })
 
   const body = (row: SandboxRow, stop: Deferred.Deferred<void>) => (lease: HeldLease) =>

@@ -40,8 +40,12 @@ export interface LeaseKeeperOptions<E> {
   readonly sandbox: SandboxId
   /** Unique for each start of a process. */
   readonly holder: string
-  /** A lock between processes of this machine, held as long as the keeper works; it fails while another one has it. */
-  readonly lock: Effect.Effect<void, E, Scope.Scope>
+  /**
+   * A lock between processes of this machine, held as long as the keeper works; it fails while another one has it.
+   * Returns what names this very lock, and none of another machine or disk. Whoever held the lease under the same lock
+   * is dead, so that its lease need not be waited for.
+   */
+  readonly lock: Effect.Effect<string, E, Scope.Scope>
   readonly onState: (state: LeaseState) => Effect.Effect<void>
 }
 
@@ -101,18 +105,29 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
     return yield* Effect.raceFirst(Effect.as(Effect.scoped(body(held)), "done" as const), lost)
   })
 
+  /** The lease of a process that was killed while it held our lock. */
+  const endStale = Effect.fnUntraced(function*(lock: string) {
+    const found = yield* leases.current(sandbox)
+    if (Option.isNone(found) || !found.value.holder.startsWith(`${lock}/`)) return
+    if (found.value.expiresAt <= (yield* Clock.currentTimeMillis)) return
+    yield* Effect.logInfo("ends the lease of a runtime that was killed")
+    yield* leases.release(found.value)
+  })
+
   /** Gives the lease back when the scope closes. */
-  const acquire = Effect.acquireRelease(
-    leases.acquire(sandbox, holder, leaseTtlMillis),
-    (lease) =>
-      Option.isNone(lease)
-        ? Effect.void
-        : Effect.andThen(Effect.ignore(leases.release(lease.value)), onState("waiting"))
-  )
+  const acquire = (lock: string) =>
+    Effect.acquireRelease(
+      leases.acquire(sandbox, `${lock}/${holder}`, leaseTtlMillis),
+      (lease) =>
+        Option.isNone(lease)
+          ? Effect.void
+          : Effect.andThen(Effect.ignore(leases.release(lease.value)), onState("waiting"))
+    )
 
   const once = Effect.scoped(Effect.gen(function*() {
     const locked = yield* Effect.exit(options.lock)
-    const acquired = Exit.isFailure(locked) ? Option.none<Lease>() : yield* acquire
+    if (Exit.isSuccess(locked)) yield* endStale(locked.value)
+    const acquired = Exit.isFailure(locked) ? Option.none<Lease>() : yield* acquire(locked.value)
     if (Option.isSome(acquired)) {
       waitingTold = false
       return yield* underLease(acquired.value)

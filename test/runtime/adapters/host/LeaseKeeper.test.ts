@@ -31,7 +31,7 @@ const world = () => {
       )
       return yield* Effect.never
     })
-  const keeper = (name: string, lock: Effect.Effect<void, StoreError> = Effect.void) =>
+  const keeper = (name: string, lock: Effect.Effect<string, StoreError> = Effect.succeed(`disk-${name}`)) =>
     whileHeld({ sandbox, holder: name, lock, onState: () => Effect.void }, body(name))
   return { body, epochs, keeper, leases, log, running }
 }
@@ -69,6 +69,17 @@ describe("LeaseKeeper", () => {
       yield* TestClock.adjust("1 millis")
       yield* TestClock.adjust("5 seconds")
       yield* eventually("b", () => log.length === 1)
+    }).pipe(Effect.provide(Leases.memory(state)))
+  })
+
+  it.effect("a runtime that was killed under the same lock is followed at once", () => {
+    const state = makeMemoryLeasesState()
+    return Effect.gen(function*() {
+      const { epochs, keeper, log } = world()
+      yield* (yield* Leases).acquire(sandbox, "disk-b/dead", leaseTtlMillis)
+      yield* Effect.forkChild(keeper("b"))
+      yield* eventually("b", () => log.length === 1)
+      assert.deepStrictEqual(epochs, [2])
     }).pipe(Effect.provide(Leases.memory(state)))
   })
 
@@ -130,7 +141,7 @@ describe("LeaseKeeper", () => {
     return Effect.gen(function*() {
       let runs = 0
       const keeper = yield* Effect.forkChild(whileHeld(
-        { sandbox, holder: "a", lock: Effect.void, onState: () => Effect.void },
+        { sandbox, holder: "a", lock: Effect.succeed("disk-a"), onState: () => Effect.void },
         () =>
           Effect.suspend((): Effect.Effect<void, string> => {
             runs += 1
@@ -153,7 +164,7 @@ describe("LeaseKeeper", () => {
     return Effect.gen(function*() {
       const drained = yield* Deferred.make<void>()
       const keeper = yield* Effect.forkChild(whileHeld(
-        { sandbox, holder: "a", lock: Effect.void, onState: () => Effect.void },
+        { sandbox, holder: "a", lock: Effect.succeed("disk-a"), onState: () => Effect.void },
         () => Effect.andThen(Effect.addFinalizer(() => Deferred.await(drained)), Effect.never)
       ))
       yield* eventually("the lease", () => state.leases.has(sandbox))
