@@ -184,9 +184,11 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     Layer.provideMerge(status),
     Layer.provideMerge(ports)
   )
+  // A memo map of its own: layers are shared by reference, and no two sandboxes may share a pipeline or a redactor.
+  const context = yield* Layer.buildWithMemoMap(all, yield* Layer.makeMemoMap, yield* Effect.scope)
   return yield* Effect.gen(function*() {
     yield* writeDown(row, options.onReady)
     const board = yield* StatusBoard.StatusBoard
     return yield* board.follow(yield* PluginHost)
-  }).pipe(Effect.provide(yield* Layer.build(all)))
+  }).pipe(Effect.provide(context))
 }, (effect, { row }) => Effect.annotateLogs(effect, { sandbox: row.id }))

@@ -9,7 +9,7 @@ import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
-import { InstallName } from "../../runtime/domain/Ids.ts"
+import { ChannelId, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
@@ -97,12 +97,14 @@ const plainAnswers = () => {
 }
 
 interface WorldOptions {
+  /** Sandboxes beside the first. */
+  readonly others?: ReadonlyArray<SandboxRow>
   readonly transcript?: boolean
   readonly script?: (action: Record<string, unknown>) => Reply | undefined
 }
 
 /** An install with one sandbox, a bridge that answers, a scripted model: everything but the runtime. */
-const world = Effect.fnUntraced(function*({ script, transcript = false }: WorldOptions = {}) {
+const world = Effect.fnUntraced(function*({ others = [], script, transcript = false }: WorldOptions = {}) {
   const state = Path.join(yield* temporaryDirectory, "state")
   const model = yield* ScriptedModel.start()
   const answer = plainAnswers()
@@ -126,9 +128,11 @@ const world = Effect.fnUntraced(function*({ script, transcript = false }: WorldO
       slackApiUrl: "http://127.0.0.1:1/",
       local: true
     })
-    yield* (yield* Secrets).put(`sandbox/${sandbox}/signing-key`, seed)
-    yield* (yield* TurnQueue).create(sandbox)
-    yield* (yield* Sandboxes).insert({ ...row, profile })
+    for (const one of [row, ...others]) {
+      yield* (yield* Secrets).put(`sandbox/${one.id}/signing-key`, seed)
+      yield* (yield* TurnQueue).create(one.id)
+      yield* (yield* Sandboxes).insert({ ...one, profile })
+    }
   }).pipe(Effect.provide(engine))
   const sandboxes = yield* Effect.provide(Sandboxes, engine)
   const queue = yield* Effect.provide(TurnQueue, engine)
@@ -251,6 +255,28 @@ describe("km-runtime", () => {
       yield* until("readiness again", ready)
       process.child.kill("SIGTERM")
       assert.strictEqual(yield* process.exit, 0)
+    }))
+
+  it.live("--all keeps sandboxes apart: each answers its own messages, in its own name, from its own ledger", () =>
+    Effect.gen(function*() {
+      const other = { ...row, id: SandboxId.make("sb-00000002"), channel: ChannelId.make("C0OTHER") }
+      const { actions, bridge, env, queue, sandboxes } = yield* world({ others: [other] })
+      yield* runtime(["--all"], env)
+      yield* until(
+        "readiness of both",
+        Effect.map(sandboxes.list, (rows) => rows.length === 2 && rows.every(({ ready }) => ready))
+      )
+      const first = { ...slackRequest(1), text: "one script:text" }
+      // The same turn key in both queues: a ledger in common would take the second for a repetition.
+      const second = { ...first, origin: { ...first.origin, channel: other.channel }, text: "two script:text" }
+      yield* queue.send(sandbox, queueEntry(first))
+      yield* queue.send(other.id, queueEntry(second))
+      yield* marked(actions, 2)
+      const answers = bridge.arrived.filter(({ action }) => action["action"] === "post" && "threadTs" in action)
+      assert.deepStrictEqual(
+        answers.map(({ action, headers }) => [headers["km-sender"], action["channel"]]).toSorted(),
+        [[sandbox, channel], [other.id, other.channel]]
+      )
     }))
 
   it.live("a sandbox without its key is not served, and its row says why", () =>
