@@ -1,7 +1,7 @@
 /** A bridge over in-memory ports and a real local workspace, with one sandbox in a channel, for the tests here. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type { WebClient } from "@slack/web-api"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Logger, Redacted } from "effect"
 import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as http from "node:http"
 import { BridgeApp, layer as bridgeLayer } from "../../bridge/BridgeApp.ts"
@@ -24,7 +24,7 @@ import {
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
-import { Idempotency } from "../../runtime/ports/Idempotency.ts"
+import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
@@ -60,17 +60,25 @@ export const portsMemory = Layer.mergeAll(
 )
 
 /** The bridge against this workspace. Rate limits are off: the workspace of a test has none. */
-export const bridgeOver = (workspace: WorkspaceHandle) =>
+export const bridgeOver = (
+  workspace: WorkspaceHandle,
+  options: { readonly pinned?: boolean; readonly idempotency?: MemoryIdempotencyState } = {}
+) =>
   bridgeLayer.pipe(
-    Layer.provideMerge(portsMemory),
+    Layer.provideMerge(
+      options.idempotency === undefined
+        ? portsMemory
+        : Layer.merge(portsMemory, Idempotency.memory(options.idempotency))
+    ),
+    // Refusals are what many tests here are about: their log lines would hide a failure.
+    Layer.provideMerge(Logger.layer([])),
     Layer.provideMerge(BridgeSettings.layer({
       install,
       host,
       publicUrl: "http://bridge.test",
       certifierPublicKey: certifier.publicKey,
       slackApiUrl: workspace.apiUrl,
-      team: TeamId.make(workspace.teamId),
-      appId: workspace.appId,
+      ...(options.pinned === false ? {} : { team: TeamId.make(workspace.teamId), appId: workspace.appId }),
       operators: new Set(),
       rateScale: 1_000
     }))
@@ -160,6 +168,17 @@ export const send = Effect.fnUntraced(function*(
     json: json !== null && typeof json === "object" ? { ...json } : {}
   }
   return answer
+})
+
+/** What `GET path` serves, as bytes. */
+export const download = Effect.fnUntraced(function*(path: string) {
+  const { app } = yield* BridgeApp
+  const request = HttpServerRequest.fromWeb(new Request(`http://${host}${path}`))
+  const response = HttpServerResponse.toWeb(
+    yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
+  )
+  const bytes = Buffer.from(yield* Effect.promise(() => response.arrayBuffer()))
+  return { status: response.status, headers: response.headers, bytes }
 })
 
 /** A signed Slack event; `options` break one thing at a time. */
