@@ -180,6 +180,8 @@ const remove = (queue: MemoryQueue, message: MemoryMessage): void =>
 const bury = (queue: MemoryQueue, message: MemoryMessage, now: number): void => {
   remove(queue, message)
   const { body, entry, receiveCount } = message
+  // Again at the end, when the same key died before.
+  queue.dead.delete(entry.key)
   queue.dead.set(entry.key, { ...entry, body, receiveCount, deadAt: now, noticed: false })
 }
 

@@ -14,8 +14,10 @@ export const makeDirectory = (directory: string): void => {
   makeDirectory(path.dirname(directory))
   try {
     fs.mkdirSync(directory, { mode: privateDirectoryMode })
+    syncDirectory(path.dirname(directory))
   } catch (cause) {
-    if (errorCode(cause) !== "EEXIST") throw cause
+    // Somebody else made it meanwhile, or the parent is one that we may enter but not read: then nobody can sync it.
+    if (!["EEXIST", "EACCES", "EPERM"].includes(errorCode(cause)) || !fs.existsSync(directory)) throw cause
   }
 }
 

@@ -9,11 +9,12 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as fs from "node:fs"
+import * as path from "node:path"
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite"
 import { makeBell } from "../../ports/Bell.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { EngineRefused } from "./EngineErrors.ts"
-import { errorCode, fileError, privateFileMode } from "./PrivateFiles.ts"
+import { errorCode, fileError, privateFileMode, syncDirectory } from "./PrivateFiles.ts"
 import { isBusy, isDamage, storeError } from "./SqliteErrors.ts"
 
 export type Row = Readonly<Record<string, SQLOutputValue>>
@@ -133,7 +134,10 @@ const checkFile = (file: string): void => {
 }
 
 const openFile = (options: SqliteOptions): DatabaseSync => {
-  if (!fs.existsSync(options.file)) fs.closeSync(fs.openSync(options.file, "a", privateFileMode))
+  if (!fs.existsSync(options.file)) {
+    fs.closeSync(fs.openSync(options.file, "a", privateFileMode))
+    syncDirectory(path.dirname(options.file))
+  }
   const database = new DatabaseSync(options.file, { timeout: busyTimeoutMillis })
   try {
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")

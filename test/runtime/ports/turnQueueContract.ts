@@ -266,6 +266,17 @@ export const turnQueueContract = <LE>(layer: Layer.Layer<TurnQueue, LE>): void =
       assert.isUndefined(yield* Fiber.join(empty))
     }))
 
+  test("a receive that waits ends when its queue is destroyed", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([])
+      const waiting = yield* Effect.forkChild(
+        Effect.flip(turns.receive(queue, { ...now, wait: Duration.seconds(20) })),
+        { startImmediately: true }
+      )
+      yield* turns.destroy(queue)
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "QueueMissing")
+    }))
+
   test("creation and destruction are idempotent; a queue that is gone is missing", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a")])
