@@ -1,0 +1,342 @@
+/**
+ * The whole system for an end-to-end test, in real processes: the local workspace, the scripted model, a bridge, a
+ * runtime, the real Claude Code CLI, and sandboxes made by the real provisioning. Everything is on loopback and goes
+ * with the scope.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { Duration, Effect, Layer, Option, Redacted, Schema, type Scope } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
+import type { MessageView } from "../../km-cli/local/workspace/Snapshot.ts"
+import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
+import type { WorkspaceInput } from "../../km-cli/local/workspace/WorkspaceOptions.ts"
+import * as BridgeClient from "../../runtime/adapters/bridge/BridgeClient.ts"
+import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
+import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import * as EmbeddedHost from "../../runtime/adapters/host/EmbeddedHost.ts"
+import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/Ed25519.ts"
+import { type ChannelId, InstallName, SandboxId, TeamId } from "../../runtime/domain/Ids.ts"
+import type { Profile } from "../../runtime/domain/Profile.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { bridgeCertificate, certifierKeyPath, Provisioning, signingKeyPath } from "../../runtime/kernel/Provisioning.ts"
+import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import { Identities } from "../../runtime/ports/Identities.ts"
+import { Outbox } from "../../runtime/ports/Outbox.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { slackProfile } from "./profiles.ts"
+import { claudeCommand, temporaryDirectory } from "./ScriptedModel.ts"
+import { slackClient, testWorkspace, tokenOf } from "./Workspace.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const install = InstallName.make("km")
+
+/** A free port of loopback; taken by nobody else in the moment between, as far as a test can know. */
+const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
+  const server = net.createServer()
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
+  })
+})
+
+/** A program of ours as a process of its own. */
+export interface Program {
+  readonly pid: number
+  readonly running: () => boolean
+  /** Everything written to standard error so far. */
+  readonly log: () => string
+  /** SIGKILL, and the wait until it is gone. */
+  readonly kill9: Effect.Effect<void>
+  /** The signal, and the exit code. */
+  readonly end: (signal: "SIGTERM" | "SIGINT") => Effect.Effect<number | null>
+  /** When it has ended, however. */
+  readonly ended: Effect.Effect<number | null>
+}
+
+export interface ProgramOptions {
+  readonly command?: string
+  readonly args: ReadonlyArray<string>
+  readonly env: Readonly<Record<string, string>>
+  /** Ready once standard output or error holds this. */
+  readonly readyWhen: RegExp
+}
+
+const exitOf = (child: ChildProcess): Effect.Effect<number | null> =>
+  Effect.callback<number | null>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.succeed(child.exitCode))
+    const onExit = (code: number | null) => resume(Effect.succeed(code))
+    child.once("exit", onExit)
+    return Effect.sync(() => child.off("exit", onExit))
+  })
+
+/** Starts a program with nothing of this process's environment but what a program needs, and waits until it is ready. */
+export const startProgram = Effect.fnUntraced(function*(options: ProgramOptions) {
+  const output = { out: "", log: "" }
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(options.command ?? process.execPath, options.args, {
+        cwd: root,
+        env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...options.env },
+        stdio: ["ignore", "pipe", "pipe"]
+      })
+    ),
+    (started) =>
+      Effect.suspend(() => {
+        if (started.exitCode !== null || started.signalCode !== null) return Effect.void
+        started.kill("SIGTERM")
+        return exitOf(started).pipe(
+          Effect.timeoutOrElse({
+            duration: "20 seconds",
+            orElse: () => Effect.sync(() => void started.kill("SIGKILL"))
+          }),
+          Effect.asVoid
+        )
+      })
+  )
+  yield* Effect.callback<void>((resume) => {
+    const look = () => {
+      if (options.readyWhen.test(output.out) || options.readyWhen.test(output.log)) resume(Effect.void)
+    }
+    child.stdout?.on("data", (chunk) => {
+      output.out += String(chunk)
+      look()
+    })
+    child.stderr?.on("data", (chunk) => {
+      output.log += String(chunk)
+      look()
+    })
+    child.once(
+      "exit",
+      (code, signal) =>
+        resume(
+          Effect.die(new Error(`${options.args[0]} ended (${signal ?? code}) before it was ready:\n${output.log}`))
+        )
+    )
+  })
+  const program: Program = {
+    pid: child.pid ?? -1,
+    running: () => child.exitCode === null && child.signalCode === null,
+    log: () => output.log,
+    kill9: Effect.andThen(Effect.sync(() => void child.kill("SIGKILL")), Effect.asVoid(exitOf(child))),
+    end: (signal) => Effect.andThen(Effect.sync(() => void child.kill(signal)), exitOf(child)),
+    ended: exitOf(child)
+  }
+  return program
+})
+
+export interface StackOptions {
+  readonly workspace?: Partial<WorkspaceInput>
+  /** Replaces `bridge/main.ts`, such as by a root that dies at a chosen point. */
+  readonly bridgeRoot?: string
+  readonly runtimeRoot?: string
+  /** More variables for both programs. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A sandbox of the stack, and a person who writes in its channel. */
+export interface StackSandbox {
+  readonly row: SandboxRow
+  readonly channel: ChannelId
+  /** A person writes; the message's `ts`. */
+  readonly say: (text: string, threadTs?: string) => Effect.Effect<string>
+  /** The message and its thread as the workspace has them now. */
+  readonly thread: (ts: string) => Effect.Effect<MessageView>
+  /** Waits until the message has the reaction. */
+  readonly untilReaction: (ts: string, emoji: string) => Effect.Effect<MessageView>
+}
+
+const Reactions = Schema.Array(Schema.Struct({ name: Schema.String }))
+const decodeReactions = Schema.decodeUnknownOption(Reactions)
+
+/** Names of the reactions of a message. */
+export const reactionsOf = (view: MessageView): ReadonlyArray<string> =>
+  Option.getOrElse(decodeReactions(view.message["reactions"]), () => []).map(({ name }) => name)
+
+/** What the bot wrote into the thread, in order. */
+export const botTexts = (view: MessageView, botUserId: string): ReadonlyArray<string> =>
+  view.replies.flatMap(({ message }) => message["user"] === botUserId ? [String(message["text"])] : [])
+
+/** Names of the files in the thread. */
+export const filesOf = (view: MessageView): ReadonlyArray<string> =>
+  [view, ...view.replies].flatMap(({ message }) => {
+    const files = message["files"]
+    return Array.isArray(files) ? files.map((file: { readonly name?: unknown }) => String(file.name)) : []
+  })
+
+/** No requests are kept: the operator's calls of a test are made again by the test itself. */
+const forgetfulOutbox = Layer.succeed(
+  Outbox,
+  Outbox.of({
+    put: () => Effect.void,
+    tried: () => Effect.void,
+    remove: () => Effect.void,
+    pending: Effect.succeed([])
+  })
+)
+
+export interface Stack {
+  readonly state: string
+  readonly workspace: WorkspaceHandle
+  readonly model: ScriptedModel.ScriptedModel
+  readonly startBridge: Effect.Effect<Program, never, Scope.Scope>
+  readonly startRuntime: Effect.Effect<Program, never, Scope.Scope>
+  readonly sandbox: (profile?: Profile) => Effect.Effect<StackSandbox>
+  readonly destroy: (id: SandboxId) => Effect.Effect<void>
+}
+
+const make = Effect.fnUntraced(function*(options: StackOptions) {
+  const workspace = yield* testWorkspace(options.workspace)
+  const model = yield* ScriptedModel.start()
+  const state = path.join(yield* temporaryDirectory, "state")
+  yield* openStateDirectory(state)
+  const port = yield* freePort
+  const bridgeUrl = `http://127.0.0.1:${port}`
+  const certifier = signingKeyFromSeed(generateSeed())
+  yield* writeInstall(state, {
+    version: 1,
+    install,
+    certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64"),
+    bridgeUrl,
+    bridgeHost: `127.0.0.1:${port}`,
+    slackApiUrl: workspace.apiUrl,
+    teamId: TeamId.make(workspace.teamId),
+    appId: workspace.appId,
+    botUserId: workspace.botUserId,
+    botId: workspace.botId,
+    local: true
+  })
+  const engine = Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
+  const seedOf = (key: { readonly export: (options: { format: "jwk" }) => { d?: string } }) =>
+    Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url").toString("base64")
+  const operator = signingKeyFromSeed(generateSeed())
+  const ports = yield* Layer.build(engine)
+  yield* Effect.gen(function*() {
+    const secrets = yield* Secrets
+    const identities = yield* Identities
+    yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
+    yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
+    yield* secrets.put(certifierKeyPath, Redacted.make(seedOf(certifier.privateKey)))
+    yield* secrets.put(signingKeyPath("operator"), Redacted.make(seedOf(operator.privateKey)))
+    yield* identities.put(
+      "operator",
+      "operator",
+      operator.keyId,
+      bridgeCertificate(certifier, install, "operator", operator, Date.now())
+    )
+  }).pipe(Effect.provide(ports))
+
+  const client = BridgeClient.layer({
+    url: bridgeUrl,
+    install,
+    sender: "operator",
+    epoch: Effect.succeed(0)
+  }).pipe(Layer.provide([forgetfulOutbox, NodeHttpClient.layerNodeHttp]))
+  const control = Provisioning.layer.pipe(
+    Layer.provideMerge(Teardown.layer),
+    Layer.provideMerge(Layer.merge(client, EmbeddedHost.layer(state))),
+    Layer.provideMerge(Layer.succeedContext(ports))
+  )
+
+  const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
+  const more = options.env ?? {}
+  const startBridge = Effect.gen(function*() {
+    const program = yield* startProgram({
+      args: [options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
+      env: { ...env, ...more },
+      readyWhen: /"ready":\s*true/
+    })
+    yield* Effect.orDie(workspace.setEventsUrl(`${bridgeUrl}/events`))
+    return program
+  })
+  const startRuntime = startProgram({
+    args: [options.runtimeRoot ?? path.join(root, "runtime/main.ts"), "--all"],
+    env: { ...env, ...more },
+    readyWhen: /runtime starts/
+  })
+
+  const view = (row: SandboxRow, channel: ChannelId): StackSandbox => {
+    const person = slackClient(workspace, tokenOf(workspace, "ada"))
+    const thread = (ts: string) =>
+      Effect.flatMap(
+        Effect.orDie(workspace.thread(channel, ts)),
+        (found) => found === undefined ? Effect.die(new Error(`no message ${ts}`)) : Effect.succeed(found)
+      )
+    return {
+      row,
+      channel,
+      say: (text, threadTs) =>
+        Effect.promise(async () => {
+          const posted = await person.chat.postMessage({
+            channel,
+            text,
+            ...(threadTs === undefined ? {} : { thread_ts: threadTs })
+          })
+          return String(posted.ts)
+        }),
+      thread,
+      // From the first change on: the reaction may be there already.
+      untilReaction: (ts, emoji) =>
+        workspace.waitFor(
+          (change) => change.kind === "reaction_added" && change.ts === ts && change.data["name"] === emoji,
+          0
+        ).pipe(Effect.andThen(thread(ts)))
+    }
+  }
+
+  const stack: Stack = {
+    state,
+    workspace,
+    model,
+    startBridge: Effect.orDie(startBridge),
+    startRuntime,
+    sandbox: (profile = slackProfile) =>
+      Effect.gen(function*() {
+        const provisioning = yield* Provisioning
+        const id = SandboxId.make(`sb-${randomUUID().slice(0, 8)}`)
+        const row = yield* provisioning.create({
+          id,
+          install,
+          alias: undefined,
+          profile,
+          unconfined: true,
+          readyWithin: Duration.seconds(30)
+        })
+        if (row.channel === undefined) return yield* Effect.die(new Error("the sandbox has no channel"))
+        const person = slackClient(workspace, tokenOf(workspace, "ada"))
+        yield* Effect.promise(() => person.conversations.join({ channel: String(row.channel) }))
+        return view(row, row.channel)
+      }).pipe(Effect.provide(control), Effect.orDie),
+    destroy: (id) =>
+      Effect.flatMap(Teardown, (teardown) => teardown.run(id, "destroyed")).pipe(
+        Effect.provide(control),
+        Effect.orDie,
+        Effect.asVoid
+      )
+  }
+  return stack
+})
+
+/** Workspace, model, state directory and keys. Start bridge and runtime when the test wants them. */
+export const makeStack = (options: StackOptions = {}) => Effect.orDie(make(options))
+
+/** The stack with bridge and runtime running. */
+export const startStack = Effect.fnUntraced(function*(options?: StackOptions) {
+  const stack = yield* makeStack(options)
+  const bridge = yield* stack.startBridge
+  const runtime = yield* stack.startRuntime
+  return { ...stack, bridge, runtime }
+})
+
+/** Files below a directory, relative. */
+export const filesBelow = (directory: string): ReadonlyArray<string> =>
+  fs.existsSync(directory)
+    ? fs.readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((
+      entry
+    ) => path.relative(directory, path.join(entry.parentPath, entry.name)))
+    : []
