@@ -16,7 +16,7 @@ import { kindOfSlackError, SlackFailure } from "./SlackErrors.ts"
 import { SlackSecrets } from "./SlackSecrets.ts"
 
 /** Milliseconds that one call may take, connection and body included. */
-export const slackTimeoutMillis = 8_000
+export const slackTimeoutMillis = 6_000
 
 export interface SlackCallOptions {
   /** Longest wait for a place under Slack's rate limits; 5 s unless told. */

@@ -9,9 +9,9 @@ import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 
 /** Milliseconds a request may hold its id. After a crash nobody acts on the id before this has passed. */
-export const leaseMillis = 30_000
+export const leaseMillis = 20_000
 /** Milliseconds after which a request gives up and leaves its record pending: safely inside the lease. */
-const budgetMillis = 26_000
+const budgetMillis = 18_000
 /** Uploads move up to 100 MiB. */
 export const uploadLeaseMillis = 180_000
 /** Results are kept 15 days (DESIGN §6): longer than any outbox retries. */
