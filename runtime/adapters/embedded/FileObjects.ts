@@ -14,12 +14,19 @@ import {
   fileError,
   makeDirectory,
   privateFileMode,
+  pruneEmpty,
   syncDirectory,
   temporaryBeside
 } from "./PrivateFiles.ts"
 
 /** A stored name never begins with a dot, so temporary files cannot collide with it. */
 const encodeSegment = (segment: string): string => encodeURIComponent(segment).replace(/^\./, "%2E")
+
+/** Ends a directory's name, so that `a` and `a/b` can both be objects; encoded, no segment holds it. */
+const directoryMark = "="
+
+const relativePath = (segments: ReadonlyArray<string>): string =>
+  path.join(...segments.map((segment, n) => encodeSegment(segment) + (n < segments.length - 1 ? directoryMark : "")))
 
 const chunkBytes = 64 * 1024
 
@@ -37,20 +44,8 @@ const fileNames = (directory: string, prefix: ReadonlyArray<string>): ReadonlyAr
   return entries.filter(({ name }) => !name.startsWith(".")).flatMap((entry) =>
     entry.isDirectory()
       ? fileNames(directory, [...prefix, entry.name])
-      : [[...prefix, entry.name].map(decodeURIComponent).join("/")]
+      : [[...prefix.map((name) => name.slice(0, -directoryMark.length)), entry.name].map(decodeURIComponent).join("/")]
   )
-}
-
-/** Removes directories that have become empty, up to the owner's own. */
-const prune = (directory: string, root: string): void => {
-  if (directory === root || !directory.startsWith(root + path.sep)) return
-  try {
-    fs.rmdirSync(directory)
-  } catch {
-    // Not empty, or gone already.
-    return
-  }
-  prune(path.dirname(directory), root)
 }
 
 /** A link in the place of an object is refused, whoever put it there. */
@@ -114,7 +109,7 @@ const make = (root: string): Objects["Service"] => {
   const located = (operation: string, owner: SandboxId, name: string) =>
     Effect.map(
       objectSegments(operation, name),
-      (segments) => path.join(directoryOf(owner), ...segments.map(encodeSegment))
+      (segments) => path.join(directoryOf(owner), relativePath(segments))
     )
 
   return Objects.of({
@@ -127,7 +122,7 @@ const make = (root: string): Objects["Service"] => {
       const file = yield* located("delete", owner, name)
       yield* fileEffect("Objects", "delete", () => {
         fs.rmSync(file, { force: true })
-        prune(path.dirname(file), directoryOf(owner))
+        pruneEmpty(path.dirname(file), directoryOf(owner))
       })
     }),
     deleteAll: (owner) =>

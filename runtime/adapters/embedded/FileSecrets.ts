@@ -9,8 +9,10 @@ import { scopedSecrets, secretPath, Secrets } from "../../ports/Secrets.ts"
 import {
   errorCode,
   fileEffect,
+  isTemporary,
   makeDirectory,
   privateFileMode,
+  pruneEmpty,
   syncDirectory,
   temporaryBeside
 } from "./PrivateFiles.ts"
@@ -20,20 +22,23 @@ const keptVersions = 9
 
 const versionPattern = /^v([1-9]\d{0,9})$/
 
-/** Ascending; empty for a secret that is not there. */
-const versionsOf = (directory: string): ReadonlyArray<number> => {
+const namesOf = (directory: string): ReadonlyArray<string> => {
   try {
     return fs.readdirSync(directory)
-      .flatMap((name) => {
-        const version = versionPattern.exec(name)?.[1]
-        return version === undefined ? [] : [Number(version)]
-      })
-      .toSorted((a, b) => a - b)
   } catch (cause) {
     if (errorCode(cause) === "ENOENT" || errorCode(cause) === "ENOTDIR") return []
     throw cause
   }
 }
+
+/** Ascending; empty for a secret that is not there. */
+const versionsOf = (directory: string): ReadonlyArray<number> =>
+  namesOf(directory)
+    .flatMap((name) => {
+      const version = versionPattern.exec(name)?.[1]
+      return version === undefined ? [] : [Number(version)]
+    })
+    .toSorted((a, b) => a - b)
 
 const versionFile = (directory: string, version: number): string => path.join(directory, `v${version}`)
 
@@ -119,12 +124,10 @@ const make = (root: string): Secrets["Service"] => {
     delete: Effect.fnUntraced(function*(secret) {
       const directory = yield* located("delete", secret)
       yield* fileEffect("Secrets", "delete", () => {
-        for (const version of versionsOf(directory)) fs.rmSync(versionFile(directory, version), { force: true })
-        try {
-          fs.rmdirSync(directory)
-        } catch {
-          // Another secret lies below it, or it was never there.
+        for (const name of namesOf(directory)) {
+          if (versionPattern.test(name) || isTemporary(name)) fs.rmSync(path.join(directory, name), { force: true })
         }
+        pruneEmpty(directory, root)
       })
     }),
     list: (prefix) =>

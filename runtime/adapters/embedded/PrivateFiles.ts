@@ -31,6 +31,23 @@ export const syncDirectory = (directory: string): void => {
   }
 }
 
+/** Removes directories that have become empty, from `directory` up to but not including `root`. */
+export const pruneEmpty = (directory: string, root: string): void => {
+  if (!directory.startsWith(root + path.sep)) return
+  try {
+    fs.rmdirSync(directory)
+  } catch {
+    // Not empty, or gone already: so are those above it.
+    return
+  }
+  pruneEmpty(path.dirname(directory), root)
+}
+
+const temporaryPattern = /^\..*\.tmp$/
+
+/** True for the name of a file that a killed process may have left half written. */
+export const isTemporary = (name: string): boolean => temporaryPattern.test(name)
+
 /** A name beside `file` that no reader looks at. */
 export const temporaryBeside = (file: string): string => path.join(path.dirname(file), `.${randomUUID()}.tmp`)
 

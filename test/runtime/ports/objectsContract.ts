@@ -88,6 +88,18 @@ export const objectsContract = <LE>(layer: Layer.Layer<Objects, LE>): void => {
       assert.deepStrictEqual([yield* objects.list(one), yield* objects.list(two)], [[], ["c"]])
     }))
 
+  test("a name may be the beginning of another one", (objects) =>
+    Effect.gen(function*() {
+      for (const name of ["a", "a/b", "a/b/c", "a=", "a=/b"]) yield* objects.put(one, name, bytes(name))
+      assert.deepStrictEqual(yield* objects.list(one), ["a", "a/b", "a/b/c", "a=", "a=/b"])
+      assert.strictEqual(yield* read(objects, one, "a/b"), "a/b")
+      yield* objects.delete(one, "a/b")
+      yield* objects.delete(one, "nothing")
+      assert.deepStrictEqual(yield* objects.list(one), ["a", "a/b/c", "a=", "a=/b"])
+      yield* objects.delete(one, "a")
+      assert.strictEqual(yield* read(objects, one, "a/b/c"), "a/b/c")
+    }))
+
   test("refuses every name that is not a plain path below its owner", (objects) =>
     Effect.gen(function*() {
       for (const name of hostile) {
