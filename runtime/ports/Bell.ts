@@ -29,7 +29,9 @@ export const makeBell = (): Bell => {
         waiters.add(wake)
         return Effect.sync(() => void waiters.delete(wake))
       })
-      return Duration.isFinite(longest) ? Effect.raceFirst(ring, Effect.sleep(longest)) : ring
+      return Duration.isFinite(longest)
+        ? Effect.timeoutOrElse(ring, { duration: longest, orElse: () => Effect.void })
+        : ring
     }
   }
 }
