@@ -1,4 +1,5 @@
 /** Everything that runs for one sandbox while its lease is held: stores, bridge, hooks, agent, pipeline, plugins. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -19,7 +20,7 @@ import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
-import { PluginHost } from "../kernel/PluginHost.ts"
+import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
 import { TurnPipeline } from "../kernel/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
@@ -179,7 +180,8 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
     return StatusBoard.layer({ hasQueue, confined, confinement: detail })
   }))
-  const all = PluginHost.layer(builtInPlugins).pipe(
+  const drainFor = Effect.sync(() => lease.held() ? drainLimit : Duration.zero)
+  const all = PluginHost.layer(builtInPlugins, drainFor).pipe(
     Layer.provideMerge(TurnPipeline.layer),
     Layer.provideMerge(status),
     Layer.provideMerge(ports)

@@ -63,7 +63,8 @@ const make = Effect.fnUntraced(function*(options: StatusBoardOptions) {
     follow: (started) =>
       Effect.suspend(() => {
         host = started
-        return refresh.pipe(Effect.andThen(Effect.sleep(lookEvery)), Effect.forever)
+        const looks = refresh.pipe(Effect.andThen(Effect.sleep(lookEvery)), Effect.forever)
+        return Effect.raceFirst(looks, Effect.andThen(started.untilReady, Effect.andThen(refresh, Effect.never)))
       })
   })
   return Context.make(RuntimeStatus, status).pipe(Context.add(StatusBoard, board))

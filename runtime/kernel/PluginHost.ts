@@ -118,10 +118,12 @@ export class PluginHost extends Context.Service<PluginHost, {
   /**
    * Starts the enabled plugins of the list, then lets the pipeline take up its open turns, then runs what plugins have
    * to `run`. Built when every plugin has been tried once, however that went; the rest follows. Closing it drains the pipeline, then stops
-   * the plugins in reverse. Call it once and keep the layer: calling it twice starts everything twice.
+   * the plugins in reverse. Call it once and keep the layer: calling it twice starts everything twice. `drainFor` is
+   * asked when it closes: a runtime that has lost its lease has nothing to drain.
    */
   static readonly layer = <R>(
-    plugins: ReadonlyArray<AnyPlugin<R>>
+    plugins: ReadonlyArray<AnyPlugin<R>>,
+    drainFor: Effect.Effect<Duration.Duration> = Effect.succeed(drainLimit)
   ): Layer.Layer<PluginHost, PluginCircle, Exclude<R, Scope.Scope> | SandboxInfo | TurnParties | TurnPipeline> =>
     Layer.effect(
       PluginHost,
@@ -223,7 +225,7 @@ export class PluginHost extends Context.Service<PluginHost, {
 
         yield* Effect.addFinalizer(() =>
           Effect.andThen(
-            Effect.interruptible(pipeline.drain(drainLimit)),
+            Effect.interruptible(Effect.flatMap(drainFor, pipeline.drain)),
             Effect.forEach(running.toReversed(), stop, { discard: true })
           )
         )

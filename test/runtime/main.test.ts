@@ -11,6 +11,7 @@ import { statePaths, writeInstall } from "../../runtime/adapters/embedded/StateD
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import { ChannelId, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Leases } from "../../runtime/ports/Leases.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -136,6 +137,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   }).pipe(Effect.provide(engine))
   const sandboxes = yield* Effect.provide(Sandboxes, engine)
   const queue = yield* Effect.provide(TurnQueue, engine)
+  const leases = yield* Effect.provide(Leases, engine)
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
   const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
   const actions = (name: string) =>
@@ -143,7 +145,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
-  return { actions, bridge, env, queue, ready, said, sandboxes, state }
+  return { actions, bridge, env, leases, queue, ready, said, sandboxes, state }
 })
 
 /** The command lines of this machine's processes that belong to a state directory's agents. */
@@ -212,7 +214,7 @@ describe("km-runtime", () => {
       yield* first.exit
       yield* until(
         "the tool's end",
-        Effect.sync(() => !processesWith(state).some((line) => line.includes("sleep 300")))
+        Effect.sync(() => !processesWith(state).some((line) => line.startsWith("sleep 300")))
       )
       const second = yield* runtime(["--sandbox", sandbox], env)
       yield* marked(actions)
@@ -238,6 +240,28 @@ describe("km-runtime", () => {
       assert.strictEqual(said(one.origin.threadTs).length, 1)
       assert.strictEqual(said(two.origin.threadTs).length, 1)
       assert.deepStrictEqual([...new Set(bridge.arrived.map(({ headers }) => headers["km-epoch"]))], ["1", "2"])
+    }))
+
+  it.live("a runtime that has lost its lease ends its agent without draining and says nothing more", () =>
+    Effect.gen(function*() {
+      const { bridge, env, leases, queue, ready, said, state } = yield* world()
+      const process = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const request = { ...slackRequest(1), text: bashScript("sleep 300") }
+      yield* queue.send(sandbox, queueEntry(request))
+      const toolRuns = () => processesWith(state).some((line) => line.startsWith("sleep 300"))
+      yield* until("the tool", Effect.sync(toolRuns))
+      const held = yield* leases.current(sandbox)
+      if (Option.isNone(held)) return assert.fail("no lease")
+      yield* leases.release(held.value)
+      yield* leases.acquire(sandbox, "another machine", 600_000)
+      yield* until("the loss", Effect.sync(() => process.log.join("").includes("lease lost")))
+      const before = bridge.arrived.length
+      yield* until("the tool's end", Effect.sync(() => !toolRuns()))
+      yield* until("the end", Effect.map(ready, (still) => !still))
+      assert.strictEqual(bridge.arrived.length, before)
+      assert.deepStrictEqual(said(request.origin.threadTs), [])
+      assert.strictEqual((yield* queue.depth(sandbox)).inFlight, 1)
     }))
 
   it.live("--all follows the rows: stops what should stop, starts what should run, exits when told to", () =>

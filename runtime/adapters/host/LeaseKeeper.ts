@@ -29,6 +29,8 @@ const tryEvery = "5 seconds"
 /** What a body knows of its lease. */
 export interface HeldLease {
   readonly epoch: number
+  /** False from the moment it is lost: what still runs ends without draining. */
+  readonly held: () => boolean
   /** Looks at once whether the lease is still ours, for whoever heard otherwise. */
   readonly doubt: Effect.Effect<void>
 }
@@ -93,13 +95,18 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
     yield* Effect.logInfo("lease acquired").pipe(Effect.annotateLogs({ epoch: lease.epoch }))
     const bell = { ring: Deferred.makeUnsafe<void>() }
     const keeper = yield* Effect.forkScoped(keep(lease, bell))
+    let isHeld = true
     const held: HeldLease = {
       epoch: lease.epoch,
+      held: () => isHeld,
       doubt: Effect.suspend(() => Effect.asVoid(Deferred.succeed(bell.ring, undefined)))
     }
     const lost = Effect.flatMap(
       Fiber.join(keeper),
-      (why) => Effect.as(Effect.logError("lease lost", why), "lost" as const)
+      (why) => {
+        isHeld = false
+        return Effect.as(Effect.logError("lease lost", why), "lost" as const)
+      }
     )
     // The keeper belongs to the outer scope: draining happens under the lease.
     return yield* Effect.raceFirst(Effect.as(Effect.scoped(body(held)), "done" as const), lost)

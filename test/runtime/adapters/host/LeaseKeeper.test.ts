@@ -94,8 +94,10 @@ describe("LeaseKeeper", () => {
       yield* TestClock.adjust("9 seconds")
       yield* atRest
       assert.deepStrictEqual(log, ["a starts"])
+      assert.isTrue(leases.get("a")?.held())
       yield* leases.get("a")?.doubt ?? Effect.void
       yield* eventually("the end", () => log.length === 2)
+      assert.isFalse(leases.get("a")?.held())
       // What is not ours is not given back.
       assert.deepStrictEqual(state.leases.get(sandbox), theirs)
     }).pipe(Effect.provide(Leases.memory(state)))
