@@ -243,3 +243,10 @@ export const start = Effect.fn("ScriptedModel.start")(function*(
   const port = typeof address === "object" && address !== null ? address.port : 0
   return { url: `http://127.0.0.1:${port}`, requests: Effect.sync(() => [...log]) }
 })
+
+/** As `start`, until interrupted: for a process of its own. `onReady` gets the URL once it listens. */
+export const serve = (
+  options: ScriptedModelOptions,
+  onReady: (url: string) => Effect.Effect<void>
+): Effect.Effect<never, ScriptedModelError> =>
+  Effect.scoped(Effect.flatMap(start(options), ({ url }) => Effect.andThen(onReady(url), Effect.never)))

@@ -151,6 +151,8 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   const budget = yield* Budget.file(options.spendFile, options.budgetUsd)
   const limits = options.limits ?? defaultLimits
   const isRoot = process.getuid?.() === 0
+  /** The jail has an empty /tmp of its own. */
+  const temporary = Option.isSome(jail.program) ? Option.none() : Option.some(Path.join(options.home, ".tmp"))
 
   const locateCli = Effect.try({
     try: () => {
@@ -165,6 +167,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   const checkDirectories = Effect.try({
     try: () => {
       for (const path of [options.home, options.workspace]) Fs.accessSync(path, Fs.constants.W_OK | Fs.constants.X_OK)
+      if (Option.isSome(temporary)) Fs.mkdirSync(temporary.value, { recursive: true, mode: 0o700 })
     },
     catch: (error) => notStarted(agentErrors.homeNotWritable, error instanceof Error ? error.message : "")
   })
@@ -265,6 +268,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           path: options.path,
           marker,
           extra: options.env,
+          temporary,
           isRoot
         }),
         fds
@@ -323,7 +327,22 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       })
       yield* Effect.annotateCurrentSpan({ "km.outcome": result._tag })
       yield* Deferred.succeed(outcome, result)
-    }).pipe(Effect.withSpan("Agent.run"), Effect.forkScoped)
+    }).pipe(
+      // Whoever waits must not wait for ever because of a mistake of ours.
+      Effect.catchDefect((defect) =>
+        Effect.logError("reading a run failed", defect).pipe(
+          Effect.andThen(Queue.end(events)),
+          Effect.andThen(
+            Deferred.succeed(
+              outcome,
+              AgentOutcome.cases.Crashed.make({ detail: `the run could not be read: ${String(defect)}` })
+            )
+          )
+        )
+      ),
+      Effect.withSpan("Agent.run"),
+      Effect.forkScoped
+    )
 
     const process: AgentProcess = {
       mark: spawned.mark,

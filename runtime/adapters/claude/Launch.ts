@@ -2,6 +2,7 @@
  * How the CLI is called: its arguments and its whole environment, built from nothing so that no variable of the
  * runtime (a token, `NOTIFY_SOCKET`, a proxy's password) can reach the agent. Pure.
  */
+import * as Option from "effect/Option"
 import type { AgentRun } from "../../ports/Agent.ts"
 import { markerVariable } from "./ProcessTree.ts"
 
@@ -85,6 +86,8 @@ export const environmentOf = (input: {
   readonly marker: string
   /** From the composition root, such as a proxy's address. */
   readonly extra: Readonly<Record<string, string>>
+  /** Without a jail: a temporary directory of the sandbox's own, which goes with the sandbox. */
+  readonly temporary: Option.Option<string>
   readonly isRoot: boolean
 }): Readonly<Record<string, string>> => ({
   ...input.extra,
@@ -98,6 +101,7 @@ export const environmentOf = (input: {
   SHELL: "/bin/bash",
   LANG: "C.UTF-8",
   TERM: "dumb",
+  ...Option.match(input.temporary, { onNone: () => ({}), onSome: (path) => ({ TMPDIR: path }) }),
   ...input.pinned,
   [markerVariable]: input.marker,
   // The CLI refuses to skip permissions as root otherwise.

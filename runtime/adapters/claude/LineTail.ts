@@ -4,6 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { LineSplitter } from "./StreamJson.ts"
@@ -26,6 +27,17 @@ const readAt = (fd: number, buffer: Buffer, offset: number): number => {
     return Fs.readSync(fd, buffer, 0, buffer.length, offset)
   } catch {
     return 0
+  }
+}
+
+/** None where the system has no watch left to give (inotify's limits): the looks go on without it. */
+const watch = (path: string, changed: () => void): Option.Option<Fs.FSWatcher> => {
+  try {
+    const watcher = Fs.watch(path, { persistent: false }, changed)
+    watcher.on("error", () => watcher.close())
+    return Option.some(watcher)
+  } catch {
+    return Option.none()
   }
 }
 
@@ -59,9 +71,7 @@ export const tail = Effect.fn("LineTail.tail")(function*(
   }
   yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const watcher = Fs.watch(path, { persistent: false }, drain)
-      // The looks below go on without it.
-      watcher.on("error", () => watcher.close())
+      const watcher = watch(path, drain)
       const timer = setInterval(drain, lookEveryMillis)
       return { watcher, timer }
     }),
@@ -69,7 +79,7 @@ export const tail = Effect.fn("LineTail.tail")(function*(
       Effect.sync(() => {
         state.closed = true
         clearInterval(timer)
-        watcher.close()
+        Option.map(watcher, (open) => open.close())
       })
   )
   yield* Effect.sync(drain)

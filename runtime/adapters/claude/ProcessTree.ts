@@ -75,8 +75,13 @@ export const hasMarker = (pid: number, marker: string): boolean => {
 export const marked = (marker: string): ReadonlyArray<number> =>
   pids().filter((pid) => pid !== process.pid && hasMarker(pid, marker))
 
-/** The process's children, oldest first. */
-export const childrenOf = (pid: number): ReadonlyArray<number> => pids().filter((child) => statOf(child).parent === pid)
+/** The process's children, the one that was started first in front. */
+export const childrenOf = (pid: number): ReadonlyArray<number> =>
+  pids()
+    .map((child) => ({ child, ...statOf(child) }))
+    .filter(({ parent }) => parent === pid)
+    .toSorted((a, b) => Number(a.startTime) - Number(b.startTime))
+    .map(({ child }) => child)
 
 /** Long enough for the kernel to take down a pid namespace on a busy machine; nothing waits this long normally. */
 const goneWithinMillis = 10_000

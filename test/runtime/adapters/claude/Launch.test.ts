@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Option } from "effect"
 import {
   argumentsOf,
   defaultLimits,
@@ -49,6 +50,7 @@ const build = (env: Record<string, string>, isRoot = false) =>
     path: ["/opt/node/bin"],
     marker: "m",
     extra: { HTTPS_PROXY: "http://127.0.0.1:9" },
+    temporary: Option.none(),
     isRoot
   })
 
