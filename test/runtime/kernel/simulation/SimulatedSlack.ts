@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -100,9 +101,13 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
     frame: (row) => Effect.succeed({ sender: "Ada (U1)", place: row.request.group }),
     session: (row) => Effect.andThen(dying("session"), Effect.sync(() => world.threads.get(row.request.group))),
     starting: (row) =>
-      Effect.andThen(
-        dying("starting"),
-        Effect.andThen(Effect.sleep(world.waitMillis), slack.react(`${row.key}/wait`, true))
+      // Not withdrawn when the wait for it ends: it is on its way.
+      dying("starting").pipe(
+        Effect.andThen(Effect.forkDetach(Effect.andThen(
+          Effect.sleep(world.waitMillis),
+          slack.react(`${row.key}/wait`, true)
+        ))),
+        Effect.flatMap(Fiber.join)
       ),
     notice: (row, step, text) => Effect.asVoid(slack.post(row, `${row.key}/${step}/0`, text)),
     replaying: (parked, row) => slack.edit(`${parked.key}/answer/0`, `runs again as ${row.key}`),
