@@ -180,12 +180,14 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
       yield* Effect.forEach(job.errands, Fiber.await)
       yield* askOr(parties, row, "mark", (origin) => origin.mark(row), undefined)
     }
-    // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires.
-    for (let given: string | undefined | null = null; given !== job.row.receipt;) {
+    // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires. Once
+    // the row is settled no other receipt is written into it.
+    for (let given: string | undefined | null = null, step: Step = "Close"; given !== job.row.receipt;) {
       given = job.row.receipt
       yield* askOr(parties, job.row, "finish", (origin) => origin.finish(job.row), undefined)
+      if (step === "Close") step = yield* advance(job, Happening.Finished())
     }
-    return yield* advance(job, Happening.Finished())
+    return "Done" as const
   })
 
   return (job: Job): Effect.Effect<void, TurnAbandoned> =>

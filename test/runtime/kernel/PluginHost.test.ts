@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/testing/TestClock"
 import { PluginHost } from "../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
 import { type AnyPlugin, type Plugin, PluginError, PluginId } from "../../../runtime/ports/Plugin.ts"
@@ -18,7 +17,7 @@ import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "./simulation/SimulatedAgent.ts"
 import { origin } from "./simulation/SimulatedSlack.ts"
-import { info, ledger, message } from "./simulation/Simulation.ts"
+import { elapse, info, ledger, message } from "./simulation/Simulation.ts"
 import { type Incarnation, makeWorld, type World } from "./simulation/World.ts"
 
 const quietly = Effect.provide(Logger.layer([]))
@@ -118,7 +117,7 @@ describe("PluginHost", () => {
         configure: () => ({ port: "x" })
       }
       const { host: running } = yield* host([typed, bad])
-      yield* TestClock.adjust("10 minutes")
+      yield* elapse("10 minutes")
       const [first, second] = yield* running.status
       assert.deepInclude(first, { state: "running", detail: "port 80", restarts: 2 })
       assert.deepInclude(second, { state: "failed", restarts: 0 })
@@ -157,7 +156,7 @@ describe("PluginHost", () => {
           [60, 9]
         ] as const
       ) {
-        yield* TestClock.adjust(`${seconds * 1_000} millis`)
+        yield* elapse(`${seconds * 1_000} millis`)
         assert.strictEqual(at.length, starts)
         assert.strictEqual(held, 0)
       }
@@ -176,7 +175,7 @@ describe("PluginHost", () => {
       yield* running.untilReady
       assert.isTrue(yield* running.ready)
       yield* Deferred.fail(fall, unavailable("inbound"))
-      yield* TestClock.adjust(0)
+      yield* elapse(0)
       assert.isFalse(yield* running.ready)
       assert.include((yield* running.status)[0]?.detail ?? "", "no network (KM-HST-103)")
     }).pipe(quietly))
@@ -188,7 +187,7 @@ describe("PluginHost", () => {
         plugin("a", { run: () => Effect.andThen(Effect.sync(() => void said.push("run a")), Effect.never) }),
         plugin("b", { start: () => Effect.as(Effect.sync(() => void said.push("start b")), {}) })
       ])
-      yield* TestClock.adjust(0)
+      yield* elapse(0)
       assert.deepStrictEqual(said, ["start b", "run a"])
       yield* Scope.close(running.scope, Exit.void)
     }).pipe(quietly))
@@ -211,10 +210,10 @@ describe("PluginHost", () => {
       })
       const { turns } = yield* host([inbound], world)
       yield* turns.submit(one.request, undefined)
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "answered")
       yield* Deferred.fail(fall, unavailable("inbound"))
-      yield* TestClock.adjust("10 seconds")
+      yield* elapse("10 seconds")
       assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
       assert.strictEqual(lives, 2)
     }).pipe(quietly))
@@ -233,11 +232,11 @@ describe("PluginHost", () => {
       })
       const running = yield* host([inbound], world)
       yield* running.turns.submit(one.request, undefined)
-      yield* TestClock.adjust("1 second")
+      yield* elapse("1 second")
       const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
-      yield* TestClock.adjust("10 seconds")
+      yield* elapse("10 seconds")
       assert.isFalse(stopped)
-      yield* TestClock.adjust("15 seconds")
+      yield* elapse("15 seconds")
       yield* Fiber.join(closing)
       assert.isTrue(stopped)
       assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
@@ -254,7 +253,7 @@ describe("PluginHost", () => {
         plugin("dying", { start: () => Effect.as(Effect.addFinalizer(() => Effect.die("bug")), {}) })
       ])
       const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
-      yield* TestClock.adjust("11 seconds")
+      yield* elapse("11 seconds")
       yield* Fiber.join(closing)
       assert.isTrue(stopped)
     }).pipe(quietly))

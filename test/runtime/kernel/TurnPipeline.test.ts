@@ -13,7 +13,6 @@ import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as TestClock from "effect/testing/TestClock"
 import type { TurnRow } from "../../../runtime/domain/Turn.ts"
 import { sessionLostNotice } from "../../../runtime/kernel/Prompt.ts"
 import { receivedRow, replayRequest } from "../../../runtime/kernel/TurnMachine.ts"
@@ -26,7 +25,7 @@ import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "./simulation/SimulatedAgent.ts"
 import { origin } from "./simulation/SimulatedSlack.ts"
-import { info, ledger, message } from "./simulation/Simulation.ts"
+import { elapse, info, ledger, message } from "./simulation/Simulation.ts"
 import { type Incarnation, makeWorld, type Message, type World } from "./simulation/World.ts"
 
 const plugin = PluginId.make("slack-inbound")
@@ -91,7 +90,7 @@ describe("TurnPipeline", () => {
       assert.strictEqual(yield* turns.submit(one.request, "r2"), "open")
       assert.strictEqual(row(world, one)?.receipt, "r2")
       const waiting = yield* Effect.forkChild(turns.settled(one.request.key), { startImmediately: true })
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       yield* Fiber.join(waiting)
       assert.strictEqual(state(world, one), "settled")
       assert.strictEqual(yield* turns.submit(one.request, "r3"), "settled")
@@ -107,10 +106,10 @@ describe("TurnPipeline", () => {
       const world = makeWorld(messages)
       const { turns } = yield* pipeline(world)
       for (const { request } of messages) yield* turns.submit(request, undefined)
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.deepStrictEqual(messages.map((one) => state(world, one)), ["running", "received", "running", "received"])
       assert.deepInclude(yield* turns.health, { state: "ok", open: 4, running: 2 })
-      yield* TestClock.adjust("30 minutes")
+      yield* elapse("30 minutes")
       assert.deepStrictEqual(
         [...world.runs.values()].map((run) => run.turn).toSorted(),
         messages.map((one) => one.request.key).toSorted()
@@ -127,15 +126,15 @@ describe("TurnPipeline", () => {
       const world = makeWorld(messages)
       const { turns } = yield* pipeline(world)
       for (const { request } of messages) yield* turns.submit(request, undefined)
-      yield* TestClock.adjust("1 second")
+      yield* elapse("1 second")
       assert.isTrue(yield* turns.stop({ turn: b.request.key }, "Ada"))
-      yield* TestClock.adjust("1 second")
+      yield* elapse("1 second")
       assert.strictEqual(state(world, a), "running")
       assert.strictEqual(state(world, b), "settled")
       assert.strictEqual(row(world, b)?.result, "cancelled")
       assert.strictEqual(state(world, c), "received")
       assert.isFalse(yield* turns.stop({ turn: b.request.key }, "Ada"))
-      yield* TestClock.adjust("11 minutes")
+      yield* elapse("11 minutes")
       assert.strictEqual(row(world, c)?.result, "answered")
     }).pipe(quietly))
 
@@ -147,12 +146,12 @@ describe("TurnPipeline", () => {
       const world = makeWorld(messages)
       const { turns } = yield* pipeline(world)
       for (const { request } of messages) yield* turns.submit(request, undefined)
-      yield* TestClock.adjust("1 second")
+      yield* elapse("1 second")
       assert.isTrue(yield* turns.stop({ group: a.request.group }, "Ada"))
-      yield* TestClock.adjust("5 seconds")
+      yield* elapse("5 seconds")
       assert.deepStrictEqual(messages.map((one) => row(world, one)?.result), ["cancelled", "cancelled", undefined])
       assert.isTrue(yield* turns.stop({}, "operator"))
-      yield* TestClock.adjust("5 seconds")
+      yield* elapse("5 seconds")
       assert.strictEqual(row(world, c)?.result, "cancelled")
       assert.isFalse(yield* turns.stop({}, "operator"))
     }).pipe(quietly))
@@ -164,7 +163,7 @@ describe("TurnPipeline", () => {
       yield* Scope.provide(turns.slot, first)
       yield* turns.slot
       const third = yield* Effect.forkChild(turns.slot, { startImmediately: true })
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.isUndefined(third.pollUnsafe())
       yield* Scope.close(first, Exit.void)
       yield* Fiber.join(third)
@@ -177,9 +176,9 @@ describe("TurnPipeline", () => {
       for (const { request } of messages) world.ledger.rows.set(request.key, receivedRow(request, undefined, 0))
       const { turns } = yield* pipeline(world)
       const slot = yield* Effect.forkChild(turns.slot, { startImmediately: true })
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.isUndefined(slot.pollUnsafe())
-      yield* TestClock.adjust("10 minutes")
+      yield* elapse("10 minutes")
       yield* Fiber.join(slot)
     }).pipe(Effect.scoped, quietly))
 
@@ -195,10 +194,10 @@ describe("TurnPipeline", () => {
       assert.strictEqual(health.state, "full")
       assert.include(health.detail, "KM-TRN-007")
       const slot = yield* Effect.forkChild(turns.slot, { startImmediately: true })
-      yield* TestClock.adjust("50 seconds")
+      yield* elapse("50 seconds")
       assert.isUndefined(slot.pollUnsafe())
       assert.strictEqual((yield* turns.health).since, health.since)
-      yield* TestClock.adjust("16 seconds")
+      yield* elapse("16 seconds")
       yield* Fiber.join(slot)
       assert.strictEqual((yield* turns.health).state, "ok")
       assert.strictEqual(yield* turns.submit(one.request, "r1"), "accepted")
@@ -221,7 +220,7 @@ describe("TurnPipeline", () => {
       assert.include((yield* turns.health).detail, "KM-TRN-008")
       assert.strictEqual((yield* Effect.flip(turns.submit(message(1, 1).request, "r1"))).reason, "Corrupt")
       const slot = yield* Effect.forkChild(turns.slot, { startImmediately: true })
-      yield* TestClock.adjust("1 hour")
+      yield* elapse("1 hour")
       assert.isUndefined(slot.pollUnsafe())
       assert.strictEqual(world.ledger.rows.size, 0)
     }).pipe(Effect.scoped, quietly))
@@ -242,7 +241,7 @@ describe("TurnPipeline", () => {
         })
       })
       yield* turns.submit(one.request, "r1")
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(state(world, one), "running")
       assert.strictEqual(world.posts.size, 0)
       assert.strictEqual((yield* turns.health).state, "corrupt")
@@ -266,11 +265,11 @@ describe("TurnPipeline", () => {
           Stream.filter((changed) => changed.state === "posted"),
           Stream.take(1),
           Stream.runDrain,
-          Effect.andThen(Effect.sleep(110)),
+          Effect.andThen(Effect.sleep(50)),
           Effect.andThen(turns.submit(one.request, "r2"))
         )
       )
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(yield* Fiber.join(posted), "open")
       assert.deepStrictEqual(given, ["r1", "r2"])
     }).pipe(Effect.scoped, quietly))
@@ -281,7 +280,7 @@ describe("TurnPipeline", () => {
       const { turns } = yield* pipeline(makeWorld([one]))
       const watching = yield* turns.changes
       yield* turns.submit(one.request, "r1")
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       const states = (yield* PubSub.takeAll(watching)).map((changed) => changed.state)
       assert.deepStrictEqual(states, ["received", "starting", "running", "answered", "posted", "settled"])
     }).pipe(Effect.scoped, quietly))
@@ -293,7 +292,7 @@ describe("TurnPipeline", () => {
       const { redaction, turns } = yield* pipeline(world)
       yield* redaction.add(Redacted.make(one.request.key))
       yield* turns.submit(one.request, "r1")
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       const outcome = row(world, one)?.outcome
       assert.strictEqual(outcome?._tag, "Answered")
       assert.notInclude(JSON.stringify(outcome), one.request.key)
@@ -306,14 +305,14 @@ describe("TurnPipeline", () => {
       const world = makeWorld([one])
       const { turns } = yield* pipeline(world)
       yield* turns.submit(one.request, "r1")
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       const parked = row(world, one)
       assert.strictEqual(parked?.result, "parked")
       assert.include(world.posts.get(`${one.request.key}/answer/0`)?.text ?? "", "km replay")
       if (parked === undefined) return
       const again = replayRequest(parked, 2)
       yield* turns.submit(again, "r2")
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(world.ledger.rows.get(again.key)?.state, "settled")
       assert.strictEqual(world.posts.get(`${one.request.key}/answer/0`)?.text, `runs again as ${again.key}`)
     }).pipe(quietly))
@@ -324,9 +323,9 @@ describe("TurnPipeline", () => {
       const world = makeWorld([message(1, 0), one])
       const { turns } = yield* pipeline(world)
       yield* turns.submit(message(1, 0).request, undefined)
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       yield* turns.submit(one.request, undefined)
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(row(world, one)?.result, "answered")
       assert.strictEqual(world.posts.get(`${one.request.key}/session-lost/0`)?.text, sessionLostNotice)
     }).pipe(quietly))
@@ -342,7 +341,7 @@ describe("TurnPipeline", () => {
         })
       })
       yield* turns.submit(one.request, undefined)
-      yield* TestClock.adjust("1 minute")
+      yield* elapse("1 minute")
       assert.strictEqual(row(world, one)?.result, "undeliverable")
       assert.strictEqual(state(world, one), "settled")
       assert.isFalse(world.reactions.has(`${one.request.key}/done`))
@@ -371,7 +370,7 @@ describe("TurnPipeline", () => {
         ]
       })
       yield* turns.submit(one.request, undefined)
-      yield* TestClock.adjust("2 minutes")
+      yield* elapse("2 minutes")
       assert.deepStrictEqual(seen.toSorted(), ["aText", "bText"])
       assert.strictEqual(state(world, one), "settled")
     }).pipe(quietly))
@@ -384,11 +383,11 @@ describe("TurnPipeline", () => {
       const world = makeWorld(messages)
       const running = yield* pipeline(world)
       for (const { request } of messages) yield* running.turns.submit(request, undefined)
-      yield* TestClock.adjust("5 seconds")
+      yield* elapse("5 seconds")
       const drained = yield* Effect.forkChild(running.pipeline.drain(Duration.seconds(60)), { startImmediately: true })
       assert.strictEqual((yield* running.turns.health).state, "stopping")
       assert.strictEqual((yield* Effect.flip(running.turns.submit(message(2, 1).request, "r"))).reason, "Unavailable")
-      yield* TestClock.adjust("16 seconds")
+      yield* elapse("16 seconds")
       yield* Fiber.join(drained)
       assert.strictEqual(row(world, a)?.result, "answered")
       assert.strictEqual(state(world, a), "settled")
@@ -401,17 +400,17 @@ describe("TurnPipeline", () => {
       const world = makeWorld([one])
       const running = yield* pipeline(world)
       yield* running.turns.submit(one.request, undefined)
-      yield* TestClock.adjust("5 seconds")
+      yield* elapse("5 seconds")
       const drained = yield* Effect.forkChild(running.pipeline.drain(Duration.seconds(60)), { startImmediately: true })
-      yield* TestClock.adjust("59 seconds")
+      yield* elapse("59 seconds")
       assert.isUndefined(drained.pollUnsafe())
-      yield* TestClock.adjust("1 second")
+      yield* elapse("1 second")
       yield* Fiber.join(drained)
       yield* Scope.close(running.scope, Exit.void)
       assert.strictEqual(state(world, one), "running")
       assert.isTrue([...world.runs.values()].every((run) => !run.alive))
       yield* pipeline(world)
-      yield* TestClock.adjust("11 minutes")
+      yield* elapse("11 minutes")
       assert.strictEqual(row(world, one)?.result, "answered")
       assert.strictEqual(row(world, one)?.attempt, 2)
     }).pipe(quietly))

@@ -140,7 +140,7 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
     finish: (row) =>
       Effect.gen(function*() {
         const queue = yield* TurnQueue
-        expectState(world, incarnation, row, "finish", ["posted"])
+        expectState(world, incarnation, row, "finish", ["posted", "settled"])
         if (row.receipt === undefined) return
         yield* through(`queue.delete ${row.key}`, Effect.ignore(queue.delete(sandbox, row.receipt)))
         yield* dying("finish")

@@ -5,6 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -79,6 +80,20 @@ export const message = (
     copies: options.copies ?? 1
   }
 }
+
+/**
+ * Lets virtual time pass in small steps, so that what one step wakes has gone to sleep again before the next: a single
+ * adjustment passes by whoever has not yet begun to wait.
+ */
+export const elapse = Effect.fnUntraced(function*(duration: Duration.Input) {
+  const millis = Duration.toMillis(duration)
+  const step = Math.max(1, Math.floor(millis / 100))
+  for (let left = millis; left > 0; left -= step) {
+    for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
+    yield* TestClock.adjust(Math.min(step, left))
+  }
+  for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
+})
 
 /** The ledger over the world's disk, each write through the gate. */
 export const ledger = (world: World, incarnation: Incarnation) =>
