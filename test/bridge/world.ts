@@ -45,31 +45,31 @@ export const operatorKey = signingKeyFromSeed(new Uint8Array(32).fill(3))
 export const sandbox = SandboxId.make("sb-00000001")
 export const otherSandbox = SandboxId.make("sb-00000002")
 
-export const portsMemory = Layer.mergeAll(
+const portsMemory = Layer.mergeAll(
   Controls.layerMemory,
-  Idempotency.layerMemory,
   Identities.layerMemory,
   Leases.layerMemory,
   Objects.layerMemory,
   Posts.layerMemory,
   Sandboxes.layerMemory,
   Secrets.layerMemory,
-  Seen.layerMemory,
-  Threads.layerMemory,
-  TurnQueue.layerMemory
+  Threads.layerMemory
 )
 
 /** The bridge against this workspace. Rate limits are off: the workspace of a test has none. */
-export const bridgeOver = (
-  workspace: WorkspaceHandle,
-  options: { readonly pinned?: boolean; readonly idempotency?: MemoryIdempotencyState } = {}
-) =>
+export const bridgeOver = (workspace: WorkspaceHandle, options: {
+  readonly pinned?: boolean
+  readonly idempotency?: MemoryIdempotencyState
+  readonly queue?: Layer.Layer<TurnQueue>
+  readonly seen?: Layer.Layer<Seen>
+} = {}) =>
   bridgeLayer.pipe(
-    Layer.provideMerge(
-      options.idempotency === undefined
-        ? portsMemory
-        : Layer.merge(portsMemory, Idempotency.memory(options.idempotency))
-    ),
+    Layer.provideMerge(Layer.mergeAll(
+      portsMemory,
+      options.queue ?? TurnQueue.layerMemory,
+      options.seen ?? Seen.layerMemory,
+      options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency)
+    )),
     // Refusals are what many tests here are about: their log lines would hide a failure.
     Layer.provideMerge(Logger.layer([])),
     Layer.provideMerge(BridgeSettings.layer({
@@ -207,7 +207,7 @@ export interface V2Options {
 }
 
 /** A signed request of `/v2`; `effectKey` is hashed into the id as the client does. */
-export const callV2 = (effectKey: string, action: BridgeAction | object, options: V2Options = {}) => {
+export const signedV2 = (effectKey: string, action: BridgeAction | object, options: V2Options = {}) => {
   const sender = options.sender ?? sandbox
   const key = options.key ?? (sender === "operator" ? operatorKey : sandboxKey)
   const body = options.body ?? JSON.stringify(action)
@@ -229,7 +229,7 @@ export const callV2 = (effectKey: string, action: BridgeAction | object, options
       bodySha256: sha256Hex(body)
     })
   )
-  return send("POST", "/v2", {
+  const headers: Record<string, string> = {
     "content-type": "application/json",
     [bridgeHeaders.install]: install,
     [bridgeHeaders.sender]: sender,
@@ -239,7 +239,14 @@ export const callV2 = (effectKey: string, action: BridgeAction | object, options
     [bridgeHeaders.timestamp]: timestamp,
     [bridgeHeaders.signature]: signature,
     ...options.headers
-  }, body)
+  }
+  return { headers, body: typeof body === "string" ? body : new Uint8Array(body) }
+}
+
+/** Sends it. */
+export const callV2 = (effectKey: string, action: BridgeAction | object, options: V2Options = {}) => {
+  const { body, headers } = signedV2(effectKey, action, options)
+  return send("POST", "/v2", headers, body)
 }
 
 /** The error code of an answer, or undefined. */

@@ -1,0 +1,134 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { CatchUp } from "../../bridge/events/CatchUp.ts"
+import { Marks } from "../../bridge/events/Marks.ts"
+import { Progress } from "../../bridge/events/Progress.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
+import { StoreError } from "../../runtime/ports/StoreError.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { bridgeOver, callsOf, furnish, listen, room, sandbox, say, waiting } from "./world.ts"
+
+const tsOf = (key: string): string => key.split(":")[2] ?? ""
+
+const full = (port: string) =>
+  new StoreError({ port, operation: "write", reason: "Full", detail: "no space left", cause: undefined })
+
+/** A queue that takes nothing while `broken` is set. */
+const failing = (what: { broken: boolean }) =>
+  Layer.effect(
+    TurnQueue,
+    Effect.map(TurnQueue, (inner) =>
+      TurnQueue.of({
+        ...inner,
+        send: (to, entry) => what.broken ? Effect.fail(full("TurnQueue")) : inner.send(to, entry)
+      }))
+  ).pipe(Layer.provide(TurnQueue.layerMemory))
+
+describe("while things are broken", () => {
+  it.live("Slack's API hanging or failing delays no event: it is stored, answered, and marked when Slack is back", () =>
+    Effect.gen(function*() {
+      const { ada, bot, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        yield* workspace.faults.add({ method: "auth.test", fault: { kind: "hang-after" } })
+        yield* workspace.faults.add({ method: "users.info", fault: { kind: "hang-after" } })
+        yield* workspace.faults.add({ method: "reactions.add", fault: { kind: "rate-limit", retryAfterSeconds: 1 } })
+        yield* workspace.faults.add({ method: "reactions.add", fault: { kind: "server-error" } })
+        const ts = yield* say(ada, channel, "hello")
+        yield* workspace.eventsDelivered
+        assert.lengthOf(yield* waiting, 1)
+        yield* (yield* Marks).drain
+        const marked = yield* Effect.promise(() => bot.reactions.get({ channel, timestamp: ts }))
+        assert.deepStrictEqual(marked.message?.reactions?.map(({ name }) => name), ["eyes"])
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("a message that cannot be stored gets no 200 and no 👀, and is fetched once the store is back", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      const store = { broken: true }
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        const lost = yield* say(ada, channel, "while the disk is full")
+        yield* workspace.eventsDelivered
+        assert.lengthOf(yield* waiting, 0)
+        assert.strictEqual(yield* callsOf(workspace, "reactions.add"), 0)
+        store.broken = false
+        const later = yield* say(ada, channel, "when it is back")
+        yield* workspace.eventsDelivered
+        const progress = yield* Progress
+        yield* progress.flush
+        assert.isTrue(progress.takeMissed())
+        // The newest accepted message is younger than the lost one, which is fetched nevertheless.
+        assert.isTrue(yield* (yield* CatchUp).once)
+        assert.deepStrictEqual((yield* waiting).map(({ key }) => tsOf(key)), [later, lost])
+      }).pipe(Effect.provide(bridgeOver(workspace, { queue: failing(store) })))
+    }))
+
+  it.live("a stored message that cannot be marked as seen is still answered 200, and is not doubled", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      const broken = Layer.mock(Seen, {
+        find: () => Effect.succeedNone,
+        mark: () =>
+          Effect.fail(
+            new StoreError({ port: "Seen", operation: "mark", reason: "Unavailable", detail: "", cause: undefined })
+          )
+      })
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        yield* workspace.faults.add({ event: "message", fault: { kind: "duplicate", copies: 4 } })
+        yield* say(ada, channel, "hello")
+        yield* workspace.eventsDelivered
+        yield* (yield* Marks).drain
+        assert.lengthOf(yield* waiting, 1)
+        assert.strictEqual(yield* callsOf(workspace, "reactions.add"), 1)
+      }).pipe(Effect.provide(bridgeOver(workspace, { seen: broken })))
+    }))
+
+  it.live("events that come late or never are in the queue once, threads and all", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        yield* workspace.faults.add({ event: "message", fault: { kind: "hold-back", behind: 2 } })
+        const late = yield* say(ada, channel, "late")
+        yield* say(ada, channel, "second")
+        yield* say(ada, channel, "third")
+        yield* workspace.eventsDelivered
+        assert.lengthOf(yield* waiting, 3)
+        yield* workspace.faults.add({ event: "message", times: 3, fault: { kind: "drop" } })
+        const never = yield* say(ada, channel, "never delivered")
+        const reply = yield* say(ada, channel, "nor this", late)
+        yield* say(ada, channel, "!stop", late)
+        yield* workspace.eventsDelivered
+        assert.lengthOf(yield* waiting, 3)
+        yield* (yield* Progress).flush
+        const row = yield* (yield* Sandboxes).get(sandbox)
+        assert.isTrue(row._tag === "Some" && row.value.lastAcceptedTs !== undefined)
+        const catchUp = yield* CatchUp
+        assert.isTrue(yield* catchUp.once)
+        assert.isTrue(yield* catchUp.once)
+        assert.deepStrictEqual((yield* waiting).slice(3).map(({ key }) => tsOf(key)), [never, reply])
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("a catch-up that Slack cuts short says so and is done again", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* say(ada, channel, "before the bridge was up")
+        yield* workspace.faults.add({ method: "conversations.history", fault: { kind: "server-error" } })
+        const catchUp = yield* CatchUp
+        assert.isFalse(yield* catchUp.once)
+        assert.isTrue(yield* catchUp.once)
+        assert.lengthOf(yield* waiting, 1)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+})
