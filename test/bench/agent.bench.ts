@@ -1,7 +1,6 @@
 /** What starting an agent costs before the CLI itself begins to work, and what the model door adds to a request. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Http from "node:http"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
@@ -37,7 +36,7 @@ const turns = (jail: Layer.Layer<Jail>) =>
       const run = runOf(directories, "script:text")
       const begun = performance.now()
       const outcome = yield* Effect.scoped(Effect.flatMap(agent.start(run), (process) => process.outcome))
-      if (outcome._tag !== "Answered") return yield* Effect.die(new Error(`no answer: ${JSON.stringify(outcome)}`))
+      if (outcome._tag !== "Answered") return yield* Effect.die(`no answer: ${JSON.stringify(outcome)}`)
       samples.push(performance.now() - begun)
     }
     return samples
@@ -76,7 +75,7 @@ const request = (agent: Http.Agent, url: string, key: string) =>
 const door = Effect.scoped(Effect.gen(function*() {
   const model = yield* ScriptedModel.start()
   const context = yield* Layer.build(
-    ModelDoor.layer({ upstream: model.url, scripted: true, key: Effect.succeed(Option.none()) })
+    ModelDoor.layer({ upstream: model.url, scripted: true, key: Effect.succeedNone })
   )
   const opened = yield* Effect.provide(ModelDoor, context)
   const session = SessionId.make("0b0e6a40-1111-4222-8333-444444444444")

@@ -1,7 +1,6 @@
 /** The real agent with a scripted model, in temporary directories: what the tests of several rooms start from. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -75,7 +74,7 @@ export const scriptedAgent = Effect.fnUntraced(function*(
   const { jail = Jail.layerUnconfined("this test does not need a jail"), ...given } = options
   const doorLayer = ModelDoor.layer({
     upstream: model.url,
-    key: Effect.succeed(Option.none()),
+    key: Effect.succeedNone,
     scripted: true
   })
   const layer = ClaudeAgent.layer({

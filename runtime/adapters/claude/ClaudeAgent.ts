@@ -255,7 +255,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       settings,
       marker,
       confined: Option.isSome(jail.program)
-    }).pipe(Effect.mapError((error) => notStarted(agentErrors.runDirectory, error.message)))
+    }).pipe(Effect.mapError(({ detail }) => notStarted(agentErrors.runDirectory, detail)))
 
     // From the spawn on the scope owns the processes, whatever interrupts us.
     const spawned = yield* Effect.acquireRelease(

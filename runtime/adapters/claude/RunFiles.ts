@@ -5,6 +5,15 @@ import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
+/** A file of the run could not be made: no space, no right, or a directory that was used before. */
+export class RunDirectoryUnusable extends Schema.TaggedError<RunDirectoryUnusable>()("RunDirectoryUnusable", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the run directory cannot be used: ${this.detail}; give each attempt a new empty directory on a disk with space`
+  }
+}
+
 /** Names within the run directory. */
 export const runFiles = (runDir: string) => ({
   stdin: Path.join(runDir, "stdin.jsonl"),
@@ -58,7 +67,7 @@ export const prepare = (
     readonly marker: string
     readonly confined: boolean
   }
-): Effect.Effect<Descriptors, Error> =>
+): Effect.Effect<Descriptors, RunDirectoryUnusable> =>
   Effect.try({
     try: () => {
       const fresh = { mode: 0o600, flag: "wx" } as const
@@ -73,7 +82,7 @@ export const prepare = (
         jail: Fs.openSync(files.jail, "wx", 0o600)
       }
     },
-    catch: (error) => error instanceof Error ? error : new Error(String(error))
+    catch: (error) => new RunDirectoryUnusable({ detail: error instanceof Error ? error.message : String(error) })
   })
 
 /** The child has its own copies. */
