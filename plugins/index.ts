@@ -10,4 +10,8 @@ import { TranscriptPlugin, type TranscriptPorts } from "./transcript/TranscriptP
 /** Every port that some plugin needs; the composition root does not compile until each is provided. */
 export type PluginPorts = LifecyclePorts | SlackInboundPorts | TranscriptPorts
 
-export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [LifecyclePlugin, TranscriptPlugin, SlackInboundPlugin]
+export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [
+  LifecyclePlugin,
+  TranscriptPlugin,
+  SlackInboundPlugin
+]

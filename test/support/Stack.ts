@@ -135,8 +135,8 @@ export interface StackOptions {
   /** Replaces `bridge/main.ts`, such as by a root that dies at a chosen point. */
   readonly bridgeRoot?: string
   readonly runtimeRoot?: string
-  /** More variables for both programs. */
-  readonly env?: Readonly<Record<string, string>>
+  /** More variables for both programs, given the state directory. */
+  readonly env?: (state: string) => Readonly<Record<string, string>>
 }
 
 /** A sandbox of the stack, and a person who writes in its channel. */
@@ -244,7 +244,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   )
 
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
-  const more = options.env ?? {}
+  const more = options.env?.(state) ?? {}
   const startBridge = Effect.gen(function*() {
     const program = yield* startProgram({
       args: [options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
