@@ -63,12 +63,21 @@ const alive = (pid: number): boolean => {
   }
 }
 
-const runningPid = (stack: Stack, sandbox: StackSandbox) =>
+/** A file of the sandbox's workspace, by its name: the agent's commands see it there, and so do we. */
+const inWorkspace = (stack: Stack, sandbox: StackSandbox, name: string): string =>
+  path.join(stack.state, "sandboxes", sandbox.row.id, "workspace", name)
+
+/** Says that it runs, waits for `gate`, then answers. */
+const gated = (answer: string): string =>
+  bashScript(`touch begun; while [ ! -e gate ]; do sleep 0.1; done; echo ${answer}`)
+
+/** The agent's process, once its command has begun: by then it has acted. */
+const begunPid = (stack: Stack, sandbox: StackSandbox, attempt = 1) =>
   untilReal(
-    "the agent runs",
+    "the agent's command has begun",
     Effect.map(ledgerOf(stack.state, sandbox.row.id), (rows) => {
-      const row = rows.find(({ state }) => state === "running")
-      return row?.process?.pid
+      const row = rows.find((found) => found.state === "running" && found.attempt === attempt)
+      return fs.existsSync(inWorkspace(stack, sandbox, "begun")) ? row?.process?.pid : undefined
     })
   )
 
@@ -133,9 +142,9 @@ describe("kill -9 of the runtime", () => {
       Effect.gen(function*() {
         const stack = yield* startStack()
         const sandbox = yield* stack.sandbox(slackProfile)
-        const gate = path.join(stack.state, "sandboxes", sandbox.row.id, "workspace", "gate")
-        const ts = yield* sandbox.say(bashScript(`while [ ! -e ${gate} ]; do sleep 0.1; done; echo went-on`))
-        const pid = yield* runningPid(stack, sandbox)
+        const gate = inWorkspace(stack, sandbox, "gate")
+        const ts = yield* sandbox.say(gated("went-on"))
+        const pid = yield* begunPid(stack, sandbox)
         yield* stack.runtime.kill9
         yield* stack.startRuntime
         yield* untilReal("the first agent is gone", Effect.sync(() => !alive(pid)))
@@ -152,9 +161,9 @@ describe("kill -9 of the runtime", () => {
     Effect.gen(function*() {
       const stack = yield* startStack()
       const sandbox = yield* stack.sandbox(quietProfile)
-      const gate = path.join(stack.state, "sandboxes", sandbox.row.id, "workspace", "gate")
-      const ts = yield* sandbox.say(bashScript(`while [ ! -e ${gate} ]; do sleep 0.1; done; echo the-answer`))
-      yield* runningPid(stack, sandbox)
+      const gate = inWorkspace(stack, sandbox, "gate")
+      const ts = yield* sandbox.say(gated("the-answer"))
+      yield* begunPid(stack, sandbox)
       yield* stack.bridge.kill9
       fs.writeFileSync(gate, "")
       yield* untilReal(
@@ -171,8 +180,8 @@ describe("kill -9 of the runtime", () => {
     Effect.gen(function*() {
       const stack = yield* startStack()
       const sandbox = yield* stack.sandbox(quietProfile)
-      const ts = yield* sandbox.say(bashScript("sleep 600"))
-      const first = yield* runningPid(stack, sandbox)
+      const ts = yield* sandbox.say(gated("never"))
+      const first = yield* begunPid(stack, sandbox)
       const second = yield* restart(stack.runtime, stack)
       yield* untilReal(
         "the second attempt runs",
@@ -198,9 +207,9 @@ describe("kill -9 of the agent", () => {
     Effect.gen(function*() {
       const stack = yield* startStack()
       const sandbox = yield* stack.sandbox(quietProfile)
-      const gate = path.join(stack.state, "sandboxes", sandbox.row.id, "workspace", "gate")
-      const ts = yield* sandbox.say(bashScript(`while [ ! -e ${gate} ]; do sleep 0.1; done; echo finished`))
-      const pid = yield* runningPid(stack, sandbox)
+      const gate = inWorkspace(stack, sandbox, "gate")
+      const ts = yield* sandbox.say(gated("finished"))
+      const pid = yield* begunPid(stack, sandbox)
       process.kill(pid, "SIGKILL")
       fs.writeFileSync(gate, "")
       const done = yield* sandbox.untilReaction(ts, "white_check_mark")
