@@ -23,9 +23,10 @@ const quietProfile = profileWith({
   notifySlackInboundEnabled: true
 })
 
+const markerOf = (state: string): string => path.join(state, "..", "died")
+
 /** A bridge that dies at `place` once it is armed, and comes back like any supervisor would bring it back. */
 const stackWithDyingBridge = Effect.fnUntraced(function*(place: DyingPlace) {
-  const markerOf = (state: string) => path.join(state, "..", "died")
   const stack = yield* startStack({
     bridgeRoot: dyingBridge,
     env: (state) => ({ KM_TEST_DIE: place, KM_TEST_DIED: markerOf(state) })

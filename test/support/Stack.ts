@@ -197,7 +197,9 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   yield* openStateDirectory(state)
   const port = yield* freePort
   const bridgeUrl = `http://127.0.0.1:${port}`
-  const certifier = signingKeyFromSeed(generateSeed())
+  const certifierSeed = generateSeed()
+  const operatorSeed = generateSeed()
+  const certifier = signingKeyFromSeed(certifierSeed)
   yield* writeInstall(state, {
     version: 1,
     install,
@@ -212,17 +214,15 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     local: true
   })
   const engine = Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
-  const seedOf = (key: { readonly export: (options: { format: "jwk" }) => { d?: string } }) =>
-    Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url").toString("base64")
-  const operator = signingKeyFromSeed(generateSeed())
+  const operator = signingKeyFromSeed(operatorSeed)
   const ports = yield* Layer.build(engine)
   yield* Effect.gen(function*() {
     const secrets = yield* Secrets
     const identities = yield* Identities
     yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
     yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
-    yield* secrets.put(certifierKeyPath, Redacted.make(seedOf(certifier.privateKey)))
-    yield* secrets.put(signingKeyPath("operator"), Redacted.make(seedOf(operator.privateKey)))
+    yield* secrets.put(certifierKeyPath, Redacted.make(Buffer.from(certifierSeed).toString("base64")))
+    yield* secrets.put(signingKeyPath("operator"), Redacted.make(Buffer.from(operatorSeed).toString("base64")))
     yield* identities.put(
       "operator",
       "operator",
