@@ -1,0 +1,80 @@
+/**
+ * The install that a command works on, as the composition root makes it: commands never name an engine. Opening it
+ * touches the disk, so that only commands which need it do.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { SandboxId } from "../runtime/domain/Ids.ts"
+import type { Install } from "../runtime/domain/Install.ts"
+import type { Bridge } from "../runtime/ports/Bridge.ts"
+import type { Controls } from "../runtime/ports/Controls.ts"
+import type { Idempotency } from "../runtime/ports/Idempotency.ts"
+import type { Identities } from "../runtime/ports/Identities.ts"
+import type { Leases } from "../runtime/ports/Leases.ts"
+import type { Ledger } from "../runtime/ports/Ledger.ts"
+import type { Objects } from "../runtime/ports/Objects.ts"
+import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
+import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
+import type { Secrets } from "../runtime/ports/Secrets.ts"
+import type { Threads } from "../runtime/ports/Threads.ts"
+import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
+import type { KmError } from "./KmError.ts"
+
+/** Shared tables, objects, secrets (all of them) and the host of this machine. */
+export type InstallPorts =
+  | Controls
+  | Idempotency
+  | Identities
+  | Leases
+  | Objects
+  | SandboxHost
+  | Sandboxes
+  | Secrets
+  | Threads
+  | TurnQueue
+
+/** How to start a part of the stack: an executable with its arguments. */
+export interface ChildCommand {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+}
+
+/** Where an install keeps what commands look at; all absolute. */
+export interface BackendPaths {
+  readonly root: string
+  /** `up.json`, locks, logs of the children, credentials of the local workspace. */
+  readonly run: string
+  readonly sandboxes: string
+  readonly secrets: string
+  /** Directory of the profiles that are shipped. */
+  readonly profiles: string
+}
+
+/** One install that may or may not be there yet. */
+export interface Backend {
+  readonly paths: BackendPaths
+  /** KM-ENG-006 (exit 3) where nothing was installed. */
+  readonly install: Effect.Effect<Install, KmError>
+  readonly writeInstall: (install: Install) => Effect.Effect<void, KmError>
+  /** Creates the state directory when it is missing. `long`: for a process that lives long, which checks the file first. */
+  readonly ports: (life: "short" | "long") => Layer.Layer<InstallPorts, KmError>
+  /** The operator's own requests to the bridge. */
+  readonly bridge: (install: Install) => Layer.Layer<Bridge, KmError, Secrets>
+  /** The sandbox's own record of its turns, read beside a running runtime; only where the sandbox lives on this machine. */
+  readonly ledger: (id: SandboxId) => Layer.Layer<Ledger, KmError>
+  /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
+  readonly lock: Effect.Effect<void, KmError, Scope.Scope>
+  readonly children: {
+    readonly bridge: ChildCommand
+    readonly runtime: ChildCommand
+    readonly workspace: (credentialsFile: string) => ChildCommand
+    readonly model: ChildCommand
+  }
+}
+
+export class Backends extends Context.Service<Backends, {
+  /** Makes nothing yet; the directory is absolute. */
+  readonly open: (stateRoot: string) => Effect.Effect<Backend, KmError>
+}>()("km/km-cli/Backends") {}

@@ -1,0 +1,193 @@
+/** Settings of `km`: flags over environment over `km.config.yaml` over defaults, each with where it came from. */
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { InstallName } from "../runtime/domain/Ids.ts"
+import { durationMillis, DurationText } from "../runtime/domain/Profile.ts"
+import { type KmError, kmError } from "./KmError.ts"
+
+/** On every command: which install to work on. */
+export const StateFlag = GlobalFlag.Setting("state")({
+  flag: Flag.String("state").pipe(
+    Flag.optional,
+    Flag.withMetavar("DIR"),
+    Flag.withDescription("State directory (KM_STATE)")
+  )
+})
+
+/** On every command: the configuration file instead of `./km.config.yaml`. */
+export const ConfigFlag = GlobalFlag.Setting("config")({
+  flag: Flag.String("config").pipe(
+    Flag.optional,
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Configuration file (KM_CONFIG)")
+  )
+})
+
+export type Source = "flag" | "environment" | "file" | "default"
+
+/** One setting with its provenance, as `km config explain` shows it. */
+export interface Explained {
+  readonly key: string
+  readonly value: string
+  readonly source: Source
+  /** The flag, variable, file or rule that set it. */
+  readonly from: string
+}
+
+export interface KmSettings {
+  /** Absolute. */
+  readonly state: string
+  readonly install: InstallName
+  /** How long `km create` waits for readiness, milliseconds. */
+  readonly readyWithinMillis: number
+  /** The operator accepts an agent without a jail. */
+  readonly unconfined: boolean
+  readonly explained: ReadonlyArray<Explained>
+}
+
+/** What the file may say; everything else in it is an error. */
+const ConfigFile = Schema.Struct({
+  state: Schema.optionalKey(Schema.NonEmptyString),
+  install: Schema.optionalKey(InstallName),
+  readyWithin: Schema.optionalKey(DurationText),
+  unconfined: Schema.optionalKey(Schema.Boolean)
+})
+type ConfigFile = typeof ConfigFile.Type
+const decodeFile = Schema.decodeUnknownResult(ConfigFile, { errors: "all", onExcessProperty: "error" })
+
+const settingKeys = Object.keys(ConfigFile.fields)
+
+const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  const wrong = (why: string) => kmError("KM-CLI-010", `the configuration file ${file} cannot be used`, why)
+  if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) {
+    if (required) return yield* wrong("there is no such file")
+    return undefined
+  }
+  const text = yield* Effect.mapError(fs.readFileString(file), (error) => wrong(error.message))
+  const { parse } = yield* Effect.promise(() => import("yaml"))
+  const raw: unknown = yield* Effect.try({
+    try: (): unknown => parse(text) ?? {},
+    catch: (cause) => wrong(cause instanceof Error ? cause.message : String(cause))
+  })
+  const decoded = decodeFile(raw)
+  if (Result.isSuccess(decoded)) return decoded.success
+  const unknown = typeof raw === "object" && raw !== null
+    ? Object.keys(raw).find((key) => !settingKeys.includes(key))
+    : undefined
+  if (unknown === undefined) return yield* wrong(decoded.failure.message)
+  const { nearest } = yield* Effect.promise(() => import("../runtime/domain/ProfileDecode.ts"))
+  return yield* wrong(`unknown key ${unknown}; did you mean ${nearest(unknown, settingKeys) ?? "state"}?`)
+})
+
+const variable = (name: string) =>
+  Config.String(name).pipe(
+    Config.option,
+    Effect.map(Option.filter((value) => value !== "")),
+    Effect.orElseSucceed(() => Option.none<string>())
+  )
+
+const defaultState = Effect.fnUntraced(function*() {
+  const path = yield* Path.Path
+  const xdg = yield* variable("XDG_STATE_HOME")
+  if (Option.isSome(xdg)) return { value: path.join(xdg.value, "km"), from: "$XDG_STATE_HOME/km" }
+  const home = yield* variable("HOME")
+  return { value: path.join(Option.getOrElse(home, () => "."), ".local", "state", "km"), from: "~/.local/state/km" }
+})
+
+interface Flags {
+  readonly state: Option.Option<string>
+  readonly config: Option.Option<string>
+}
+
+/** Reads everything once. Fails with KM-CLI-010 for what cannot be used, naming where it came from. */
+export const readSettings = Effect.fn("Configuration.read")(function*(flags: Flags): Effect.fn.Return<
+  KmSettings,
+  KmError,
+  FileSystem.FileSystem | Path.Path
+> {
+  const path = yield* Path.Path
+  const named = Option.orElse(flags.config, () => Option.none<string>())
+  const fromEnv = yield* variable("KM_CONFIG")
+  const wanted = Option.orElse(named, () => fromEnv)
+  const file = path.resolve(Option.getOrElse(wanted, () => "km.config.yaml"))
+  const config: ConfigFile = (yield* readFile(file, Option.isSome(wanted))) ?? {}
+
+  const pick = Effect.fnUntraced(function*<A>(
+    key: keyof ConfigFile,
+    name: string,
+    decode: (text: string) => A | undefined,
+    inFile: A | undefined,
+    fallback: { readonly value: A; readonly from: string },
+    flag: Option.Option<string> = Option.none()
+  ) {
+    const env = yield* variable(name)
+    const text = Option.isSome(flag) ? flag : env
+    const source = Option.isSome(flag) ? "flag" as const : "environment" as const
+    const from = Option.isSome(flag) ? `--${key}` : name
+    if (Option.isSome(text)) {
+      const value = decode(text.value)
+      if (value === undefined) {
+        return yield* kmError("KM-CLI-010", `${from} cannot be used`, `${JSON.stringify(text.value)} is no ${key}`)
+      }
+      return { value, source, from }
+    }
+    if (inFile !== undefined) return { value: inFile, source: "file" as const, from: file }
+    return { ...fallback, source: "default" as const }
+  })
+
+  const state = yield* pick(
+    "state",
+    "KM_STATE",
+    (text) => path.resolve(text),
+    config.state === undefined ? undefined : path.resolve(path.dirname(file), config.state),
+    yield* defaultState(),
+    flags.state
+  )
+  const install = yield* pick(
+    "install",
+    "KM_INSTALL",
+    (text) => Option.getOrUndefined(Schema.decodeUnknownOption(InstallName)(text)),
+    config.install,
+    { value: InstallName.make("km"), from: "built in" }
+  )
+  const readyWithin = yield* pick(
+    "readyWithin",
+    "KM_READY_WITHIN",
+    (text) => Option.getOrUndefined(Schema.decodeUnknownOption(DurationText)(text)),
+    config.readyWithin,
+    { value: "60s", from: "built in" }
+  )
+  const unconfined = yield* pick(
+    "unconfined",
+    "KM_UNCONFINED",
+    (text) => ({ true: true, "1": true, false: false, "0": false })[text],
+    config.unconfined,
+    { value: false, from: "built in" }
+  )
+  const all = { state, install, readyWithin, unconfined }
+  return {
+    state: path.resolve(state.value),
+    install: install.value,
+    readyWithinMillis: durationMillis(readyWithin.value),
+    unconfined: unconfined.value,
+    explained: Object.entries(all).map(([key, { from, source, value }]) => ({
+      key,
+      value: String(value),
+      source,
+      from
+    }))
+  }
+})
+
+/** The settings under the flags of the running command. */
+export const settings = Effect.gen(function*() {
+  return yield* readSettings({ state: yield* StateFlag, config: yield* ConfigFlag })
+})

@@ -1,0 +1,363 @@
+/** The command tree of `km`: names, flags and help. What a command does is imported when it runs. */
+import * as Cause from "effect/Cause"
+import * as Argument from "effect/cli/Argument"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
+import * as Config from "effect/Config"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import { ConfigFlag, StateFlag } from "./Configuration.ts"
+import { type ExitCode, type KmError, kmError } from "./KmError.ts"
+import { errorJson, errorLines, JsonFlag } from "./Output.ts"
+import { isTrouble, troubleOf } from "./trouble.ts"
+
+export const version = "0.1.0"
+
+/** Loads a handler when its command runs, so that `km --help` reads none of them. */
+const lazy = <Input, A, E, R>(load: () => Promise<(input: Input) => Effect.Effect<A, E, R>>) => (input: Input) =>
+  Effect.flatMap(Effect.promise(load), (run) => run(input))
+
+const reference = Argument.String("sandbox").pipe(
+  Argument.withDescription("Id, alias, or a prefix that fits only one")
+)
+const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Say what would be done and change nothing")
+)
+const yes = Flag.Boolean("yes").pipe(
+  Flag.withAlias("y"),
+  Flag.withDefault(false),
+  Flag.withDescription("Do not ask")
+)
+
+const up = Command.make(
+  "up",
+  {
+    scripted: Flag.Boolean("scripted").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Use the scripted model even where a key is at hand")
+    )
+  },
+  lazy(() => import("./commands/Up.ts").then((module) => module.up))
+).pipe(
+  Command.withShortDescription("Run the install on this machine until Ctrl-C"),
+  Command.withDescription(
+    "Starts the local workspace, the bridge and the runtimes, and keeps them running until Ctrl-C or `km down`. " +
+      "The first start makes the state directory and the keys of the install. ANTHROPIC_API_KEY, if set, goes into " +
+      "the secrets and never to an agent; without it the model is scripted. All of it is one trust domain."
+  )
+)
+
+const down = Command.make("down", {}, lazy(() => import("./commands/Up.ts").then((module) => module.down))).pipe(
+  Command.withShortDescription("End a running `km up`"),
+  Command.withDescription("Ends the `km up` of this state directory; turns in hand are finished first.")
+)
+
+const demo = Command.make(
+  "demo",
+  {
+    once: Flag.Boolean("once").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Without a terminal: exit 0 only if every stage was observed, and leave nothing")
+    )
+  },
+  lazy(() => import("./commands/Demo.ts").then((module) => module.demo))
+).pipe(
+  Command.withShortDescription("One sandbox, one message, one answer, shown live"),
+  Command.withDescription(
+    "Starts a stack of its own, creates a sandbox from profiles/demo.yaml, posts a first message as a person of the " +
+      "workspace, shows the thread as it grows and prints a timeline; then stays up for more."
+  )
+)
+
+const profileFile = Argument.String("profile").pipe(Argument.withDescription("A profile's YAML file"))
+
+const validate = Command.make(
+  "validate",
+  { file: profileFile },
+  lazy(() => import("./commands/Validate.ts").then((module) => module.validate))
+).pipe(
+  Command.withShortDescription("Check a profile"),
+  Command.withDescription("Says everything that is wrong with a profile at once. Warnings do not fail.")
+)
+
+const create = Command.make(
+  "create",
+  {
+    file: profileFile,
+    alias: Flag.String("alias").pipe(Flag.optional, Flag.withDescription("A name for people; unique in the install")),
+    id: Flag.String("id").pipe(
+      Flag.optional,
+      Flag.withDescription("The sandbox's id; that of an interrupted create continues it")
+    ),
+    unconfined: Flag.Boolean("unconfined").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Accept an agent without a jail where there is none")
+    ),
+    dryRun
+  },
+  lazy(() => import("./commands/Create.ts").then((module) => module.create))
+).pipe(
+  Command.withShortDescription("Create a sandbox from a profile"),
+  Command.withDescription(
+    "Creates a sandbox and waits until it is ready. A step that fails undoes what was made; after an interruption the " +
+      "same command with --id continues."
+  ),
+  Command.withExamples([{ command: "km create profiles/demo.yaml --alias demo", description: "A sandbox called demo" }])
+)
+
+const list = Command.make("list", {}, lazy(() => import("./commands/List.ts").then((module) => module.list))).pipe(
+  Command.withAlias("ls"),
+  Command.withShortDescription("List the sandboxes"),
+  Command.withDescription("Every sandbox of the install, oldest first.")
+)
+
+const status = Command.make(
+  "status",
+  { reference: Argument.optional(reference) },
+  lazy(() => import("./commands/Status.ts").then((module) => module.status))
+).pipe(
+  Command.withShortDescription("Show the install, or one sandbox with its turns"),
+  Command.withDescription("Without an argument the parts of the install; with one the sandbox, its queue and turns.")
+)
+
+const destroy = Command.make(
+  "destroy",
+  { reference, yes, dryRun },
+  lazy(() => import("./commands/Destroy.ts").then((module) => module.destroy))
+).pipe(
+  Command.withShortDescription("Destroy a sandbox and everything of it"),
+  Command.withDescription(
+    "Ends the runtime, answers what waits, archives the channel and removes files, queue, keys and rows. Run again, it " +
+      "continues where it stopped."
+  )
+)
+
+const stop = Command.make(
+  "stop",
+  {
+    reference,
+    turn: Flag.String("turn").pipe(Flag.optional, Flag.withDescription("Only this turn")),
+    dryRun
+  },
+  lazy(() => import("./commands/Stop.ts").then((module) => module.stop))
+).pipe(
+  Command.withShortDescription("Interrupt what the agent does now"),
+  Command.withDescription("Interrupts the running turns of a sandbox, or one turn. The sandbox lives on.")
+)
+
+const chat = Command.make(
+  "chat",
+  {
+    reference,
+    text: Argument.String("message").pipe(Argument.withDescription("What to write")),
+    thread: Flag.String("thread").pipe(Flag.optional, Flag.withDescription("Continue this thread (its ts)")),
+    noWait: Flag.Boolean("no-wait").pipe(Flag.withDefault(false), Flag.withDescription("Post and return"))
+  },
+  lazy(() => import("./commands/Chat.ts").then((module) => module.chat))
+).pipe(
+  Command.withShortDescription("Write to a sandbox in the local workspace and show the answer"),
+  Command.withDescription(
+    "Posts as a person of the local workspace; the thread goes to standard error as it grows, " +
+      "the answer to standard output."
+  )
+)
+
+const logs = Command.make(
+  "logs",
+  {
+    reference: Argument.optional(reference),
+    part: Flag.Literals("part", ["bridge", "runtime", "workspace", "model"]).pipe(
+      Flag.optional,
+      Flag.withDescription("Only this part of the stack")
+    ),
+    lines: Flag.Int("lines").pipe(Flag.withAlias("n"), Flag.withDefault(50), Flag.withDescription("How many")),
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withAlias("f"),
+      Flag.withDefault(false),
+      Flag.withDescription("Go on until Ctrl-C")
+    )
+  },
+  lazy(() => import("./commands/Logs.ts").then((module) => module.logs))
+).pipe(
+  Command.withShortDescription("Show the logs of the install, or of one sandbox"),
+  Command.withDescription("The logs of the parts that `km up` runs, oldest first; with a sandbox only its lines.")
+)
+
+const replay = Command.make(
+  "replay",
+  { turn: Argument.String("turn").pipe(Argument.withDescription("The turn's key, as in the notice")), dryRun },
+  lazy(() => import("./commands/Replay.ts").then((module) => module.replay))
+).pipe(
+  Command.withShortDescription("Run a parked turn again"),
+  Command.withDescription("Runs a parked turn again as a new attempt of the same message.")
+)
+
+const slackStatus = Command.make(
+  "status",
+  {},
+  lazy(() => import("./commands/Slack.ts").then((module) => module.slackStatus))
+).pipe(
+  Command.withShortDescription("Where Slack is and whether the bridge answers"),
+  Command.withDescription("Shows the install's Slack and asks the bridge for its health; changes nothing.")
+)
+const slackTest = Command.make(
+  "test",
+  { channel: Flag.String("channel").pipe(Flag.optional, Flag.withDescription("Try it in this channel (C…)")) },
+  lazy(() => import("./commands/Slack.ts").then((module) => module.slackTest))
+).pipe(
+  Command.withShortDescription("Prove token, scopes and metadata with a real call"),
+  Command.withDescription("Posts one message through the bridge, reads it back and deletes it.")
+)
+const slack = Command.make("slack").pipe(
+  Command.withShortDescription("Slack: status, test"),
+  Command.withDescription("Slack: status, test"),
+  Command.withSubcommands([slackStatus, slackTest])
+)
+
+const doctor = Command.make(
+  "doctor",
+  {},
+  lazy(() => import("./commands/Doctor.ts").then((module) => module.doctor))
+).pipe(
+  Command.withShortDescription("Check this machine and this install"),
+  Command.withDescription("Runs every check and names the remedy of each that fails. Exits 1 when one is an error.")
+)
+
+const explain = Command.make(
+  "explain",
+  {},
+  lazy(() => import("./commands/ConfigExplain.ts").then((module) => module.configExplain))
+).pipe(
+  Command.withShortDescription("Where each setting comes from"),
+  Command.withDescription("Flags win over KM_* variables, these over km.config.yaml, that over defaults.")
+)
+const config = Command.make("config").pipe(
+  Command.withShortDescription("Configuration: explain"),
+  Command.withDescription("Configuration: explain"),
+  Command.withSubcommands([explain])
+)
+
+const completions = Command.make(
+  "completions",
+  { shell: Argument.Literals("shell", ["bash", "zsh", "fish", "names"]) },
+  lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
+).pipe(
+  Command.withShortDescription("Print completions for bash, zsh or fish"),
+  Command.withDescription("Completes commands, flags and the live names of sandboxes. `names` prints just these.")
+)
+
+const workspace = Command.make(
+  "workspace",
+  { credentials: Flag.String("credentials") },
+  lazy(() => import("./commands/Parts.ts").then((module) => module.workspace))
+).pipe(Command.unlisted)
+
+const model = Command.make("model", {}, lazy(() => import("./commands/Parts.ts").then((module) => module.model))).pipe(
+  Command.unlisted
+)
+
+/** Everything. Its handlers need `Backends`, which the composition root provides. */
+export const km = Command.make("km").pipe(
+  Command.withDescription("Sandboxes with a coding agent each, worked from Slack."),
+  Command.withSubcommands([
+    up,
+    down,
+    demo,
+    validate,
+    create,
+    list,
+    status,
+    destroy,
+    stop,
+    chat,
+    logs,
+    replay,
+    slack,
+    doctor,
+    config,
+    completions,
+    workspace,
+    model
+  ]),
+  Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag])
+)
+
+/** Help that was asked for is data; a wrong command line is talk, and says where its help is. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) => {
+    switch (event._tag) {
+      case "InvalidInvocation":
+        return Effect.void
+      case "Version":
+        return Console.log(event.version)
+      case "Help":
+        return CliOutput.defaultPresenter.present(event)
+    }
+  }
+})
+
+const cliConfig = Layer.succeed(CliConfig.CliConfig, {
+  ...CliConfig.make({}),
+  builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.LogLevel]
+})
+
+/** `NO_COLOR` and `TERM=dumb` are Effect's to respect; under `CI` nobody can be asked and nothing moves. */
+const quietInCi = Layer.unwrap(
+  Config.String("CI").pipe(
+    Config.withDefault(""),
+    Effect.map((ci) =>
+      ci === "" || ci === "false"
+        ? Layer.empty
+        : Layer.succeed(TerminalCapabilities.TerminalCapabilities, {
+          canColor: false,
+          canAnimate: false,
+          canPrompt: false
+        })
+    )
+  )
+)
+
+const usage = (error: { readonly commandPath?: ReadonlyArray<string>; readonly errors?: ReadonlyArray<Error> }) => {
+  const path = (error.commandPath ?? ["km"]).join(" ")
+  const [first] = error.errors ?? []
+  return first === undefined
+    ? undefined
+    : kmError("KM-CLI-001", `${path}: ${first.message.split("\n")[0]}`, "", `${path} --help`)
+}
+
+const told = Effect.fnUntraced(function*(error: KmError, json: boolean) {
+  if (json) yield* Console.log(JSON.stringify(errorJson(error), null, 2))
+  for (const line of errorLines(error)) yield* Console.error(line)
+  return error.exit
+})
+
+/** Runs one command line and says how the process should end; every failure has been told by then. */
+export const runKm = Effect.fn("km")(function*(args: ReadonlyArray<string>) {
+  const json = args.includes("--json")
+  const exit = yield* Effect.exit(Command.runWith(km, { version, renderErrors: true })(args))
+  if (Exit.isSuccess(exit)) return 0 as ExitCode
+  if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+  const failure = Cause.findErrorOption(exit.cause)
+  if (failure._tag === "None") {
+    const defect = Cause.squash(exit.cause)
+    yield* Effect.logDebug("defect", exit.cause)
+    return yield* told(
+      kmError("KM-CLI-099", "km has a defect", defect instanceof Error ? defect.message : String(defect)),
+      json
+    )
+  }
+  const error = failure.value
+  if (error._tag === "ShowHelp") {
+    const wrong = usage(error)
+    // A group without a subcommand shows its help; that is an answer, not a mistake.
+    return wrong === undefined ? 0 as ExitCode : yield* told(wrong, json)
+  }
+  return yield* told(isTrouble(error) ? troubleOf(error) : kmError("KM-CLI-001", error.message, ""), json)
+}, Effect.provide(Layer.mergeAll(presenter, cliConfig, Layer.orDie(quietInCi))))

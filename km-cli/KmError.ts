@@ -1,0 +1,71 @@
+/** Every way in which a command of `km` can end badly, with its code, its exit status and the next thing to do. */
+import * as Schema from "effect/Schema"
+
+/** 0 done, 1 failed, 2 usage, 3 not found, 4 not authenticated, 5 conflict, 6 refused by policy, 7 timed out. */
+export const ExitCode = Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7])
+export type ExitCode = typeof ExitCode.Type
+
+const table = {
+  "KM-CLI-001": [2, "The command line is not right.", "See `km COMMAND --help`."],
+  "KM-CLI-002": [3, "No sandbox has this id, alias or prefix.", "`km list` shows them all."],
+  "KM-CLI-003": [5, "The prefix fits several sandboxes.", "Give more of the id, or the alias."],
+  "KM-CLI-004": [3, "There is no install in the state directory.", "Run `km up`, or set KM_STATE."],
+  "KM-CLI-005": [2, "A destructive command needs a yes and there is no terminal to ask.", "Add --yes."],
+  "KM-CLI-006": [1, "The profile has errors.", "Correct the lines that are named; `km validate FILE` checks again."],
+  "KM-CLI-007": [1, "`km up` is not running.", "Run `km up` in another terminal."],
+  "KM-CLI-008": [5, "`km up` is running already for this state directory.", "Use it, or end it with `km down`."],
+  "KM-CLI-009": [7, "A part of the stack did not become healthy in time.", "See `km logs` and `km doctor`."],
+  "KM-CLI-010": [2, "The configuration is not right.", "`km config explain` says where each value comes from."],
+  "KM-CLI-011": [3, "No turn has this key.", "`km status SANDBOX` lists its turns."],
+  "KM-CLI-012": [
+    1,
+    "A stage of the demo was not observed.",
+    "See the log that is named; `km doctor` checks the parts."
+  ],
+  "KM-CLI-013": [1, "Slack did not pass the test.", "Follow the failed check."],
+  "KM-CLI-014": [1, "The doctor found an error.", "Follow the remedy of each failed check."],
+  "KM-CLI-015": [1, "The engine's store refused.", "Follow the reason."],
+  "KM-CLI-016": [7, "The agent did not answer in time.", "`km status` shows its turn; the thread shows the rest."],
+  "KM-CLI-017": [
+    6,
+    "The agent may not run without a jail.",
+    "Install bubblewrap, or accept the risk with --unconfined."
+  ],
+  "KM-CLI-018": [1, "The sandbox has no channel to write in.", "Use a profile with notifySlackEnabled."],
+  "KM-CLI-019": [5, "The turn is not parked, so it is not run again.", "Only parked turns are replayed."],
+  "KM-CLI-020": [5, "The sandbox is in a state that does not allow this.", "`km status SANDBOX` shows it."],
+  "KM-CLI-021": [1, "The local workspace refused.", "Follow the reason; `km up` starts it."],
+  "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
+} as const satisfies Record<string, readonly [ExitCode, string, string]>
+
+export type KmErrorCode = keyof typeof table
+
+/** For `docs/errors.md`. */
+export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: string; readonly remedy: string }> =
+  Object.entries(table).map(([code, [, what, remedy]]) => ({ code, what, remedy }))
+
+/** What failed, why, and the next command. `code` may be another room's; `exit` then says how the process ends. */
+export class KmError extends Schema.TaggedError<KmError>()("KmError", {
+  code: Schema.String,
+  exit: ExitCode,
+  what: Schema.String,
+  why: Schema.String,
+  next: Schema.String
+}) {
+  override get message(): string {
+    return `${this.code}: ${this.what}: ${this.why}; ${this.next}`
+  }
+}
+
+const known = (code: string): code is KmErrorCode => Object.hasOwn(table, code)
+
+/** With the exit status of the table; `next` defaults to the table's remedy. */
+export const kmError = (code: KmErrorCode, what: string, why: string, next?: string): KmError =>
+  new KmError({ code, exit: table[code][0], what, why, next: next ?? table[code][2] })
+
+/** Exit statuses of the kernel's codes (`SandboxErrors.ts`) and ours; 1 for every other. */
+export const exitOf = (code: string): ExitCode => {
+  if (known(code)) return table[code][0]
+  const kernel: Record<string, ExitCode> = { "KM-CLI-101": 5, "KM-CLI-102": 5, "KM-CLI-104": 7, "KM-ENG-006": 3 }
+  return kernel[code] ?? 1
+}

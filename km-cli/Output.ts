@@ -1,0 +1,58 @@
+/** Standard output is data, standard error is talk: the two doors every command prints through. */
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type { KmError } from "./KmError.ts"
+
+/** On every command: one JSON document on standard output, of the shape that the command's help names. */
+export const JsonFlag = GlobalFlag.Setting("json")({
+  flag: Flag.Boolean("json").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Print one JSON document on standard output")
+  )
+})
+
+/** The requirement of everything that prints data. */
+export type PrintsData = GlobalFlag.Setting.Identifier<"json">
+
+/** The command's result: lines for people, or the same as one JSON document. */
+export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, json: unknown) {
+  if (yield* JsonFlag) return yield* Console.log(JSON.stringify(json, null, 2))
+  for (const line of lines) yield* Console.log(line)
+})
+
+/** Progress, notes and questions: standard error, never parsed. */
+export const talk = (line: string): Effect.Effect<void> => Console.error(line)
+
+/** Four lines at most: code and what, why, what next. */
+export const errorLines = (error: KmError): ReadonlyArray<string> => [
+  `error ${error.code}: ${error.what}`,
+  ...(error.why === "" ? [] : [`  why:  ${error.why}`]),
+  ...(error.next === "" ? [] : [`  next: ${error.next}`])
+]
+
+/** The stable shape of a failure under `--json`. */
+export const errorJson = (error: KmError) => ({
+  ok: false,
+  error: { code: error.code, what: error.what, why: error.why, next: error.next }
+})
+
+/** Columns padded to their widest cell, two spaces apart; nothing trails. */
+export const columns = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const widths: Array<number> = []
+  for (const row of rows) row.forEach((cell, at) => widths[at] = Math.max(widths[at] ?? 0, cell.length))
+  return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd())
+}
+
+/** `3m`, `2h 5m`, `4d 1h`: two units at most, for people. */
+export const span = (millis: number): string => {
+  const seconds = Math.max(0, Math.round(millis / 1_000))
+  const units = [[86_400, "d"], [3_600, "h"], [60, "m"], [1, "s"]] as const
+  const at = units.findIndex(([size]) => seconds >= size)
+  if (at === -1) return "0s"
+  const [size, name] = units[at] ?? [1, "s"]
+  const [smaller, smallerName] = units[at + 1] ?? [0, ""]
+  const rest = smaller === 0 ? 0 : Math.floor((seconds % size) / smaller)
+  return `${Math.floor(seconds / size)}${name}${rest === 0 || size === 60 ? "" : ` ${rest}${smallerName}`}`
+}

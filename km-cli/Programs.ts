@@ -1,0 +1,30 @@
+/** Where the programs and profiles of this distribution are: in the source tree, or bundled in `dist/`. */
+import * as fs from "node:fs"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import type { ChildCommand } from "./Backend.ts"
+
+const here = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
+
+/** True in `dist/`, false in the source tree. */
+const bundled = !import.meta.url.endsWith(".ts")
+
+/** A bundle lies in `dist/`; this module may be a chunk in a directory below it. */
+const bundle = (name: string): string => fs.existsSync(here(`./${name}`)) ? here(`./${name}`) : here(`../${name}`)
+
+const program = (name: string, source: string, ...args: ReadonlyArray<string>): ChildCommand => ({
+  command: process.execPath,
+  args: [bundled ? bundle(name) : here(source), ...args]
+})
+
+/** The processes that `km up` starts. */
+export const children = {
+  bridge: program("bridge.mjs", "../bridge/main.ts"),
+  runtime: program("km-runtime.mjs", "../runtime/main.ts", "--all"),
+  workspace: (credentials: string) => program("km.mjs", "./main.ts", "workspace", "--credentials", credentials),
+  model: program("km.mjs", "./main.ts", "model")
+}
+
+/** Directory of the profiles that are shipped. */
+export const profiles = (): string =>
+  ["../profiles", "../../profiles"].map(here).find((directory) => fs.existsSync(directory)) ?? here("../profiles")

@@ -1,0 +1,77 @@
+/** A sandbox as `km list` and `km status` show it, for people and as stable JSON. */
+import * as Schema from "effect/Schema"
+import type { SandboxRow } from "../runtime/domain/Sandbox.ts"
+import { span } from "./Output.ts"
+
+const iso = (millis: number | undefined): string | undefined =>
+  millis === undefined ? undefined : new Date(millis).toISOString()
+
+/** The JSON of one sandbox; keys are only ever added. Times are ISO 8601 in UTC. */
+export const SandboxView = Schema.Struct({
+  id: Schema.String,
+  alias: Schema.optionalKey(Schema.String),
+  status: Schema.String,
+  ready: Schema.Boolean,
+  /** False where the operator accepted an agent without a jail. */
+  confined: Schema.Boolean,
+  profile: Schema.String,
+  channel: Schema.optionalKey(Schema.Struct({
+    id: Schema.String,
+    name: Schema.optionalKey(Schema.String),
+    mode: Schema.optionalKey(Schema.String)
+  })),
+  createdAt: Schema.String,
+  expiresAt: Schema.optionalKey(Schema.String),
+  lastActiveAt: Schema.optionalKey(Schema.String),
+  lastSeenAt: Schema.optionalKey(Schema.String),
+  failureReason: Schema.optionalKey(Schema.String),
+  plugins: Schema.Array(Schema.Struct({ id: Schema.String, state: Schema.String, detail: Schema.String }))
+})
+export type SandboxView = typeof SandboxView.Type
+
+const given = <K extends string, A>(key: K, value: A | undefined): { readonly [P in K]?: A } =>
+  value === undefined ? {} : { [key]: value } as { readonly [P in K]?: A }
+
+export const viewOf = (row: SandboxRow): SandboxView => ({
+  id: row.id,
+  ...given("alias", row.alias),
+  status: row.status,
+  ready: row.ready,
+  confined: !row.unconfined,
+  profile: row.profile.metadata.name,
+  ...(row.channel === undefined
+    ? {}
+    : { channel: { id: row.channel, ...given("name", row.channelName), ...given("mode", row.channelMode) } }),
+  createdAt: new Date(row.createdAt).toISOString(),
+  ...given("expiresAt", iso(row.expiresAt)),
+  ...given("lastActiveAt", iso(row.lastActiveAt)),
+  ...given("lastSeenAt", iso(row.lastSeenAt)),
+  ...given("failureReason", row.failureReason),
+  plugins: row.plugins
+})
+
+/** `running`, `running, not ready`, with `unconfined` where there is no jail. */
+export const statusText = (row: SandboxRow): string =>
+  [
+    row.status,
+    ...(row.status === "running" && !row.ready ? ["not ready"] : []),
+    ...(row.unconfined ? ["unconfined"] : [])
+  ].join(", ")
+
+/** `#sb-demo`, or the id, or `-`. */
+export const channelText = (row: SandboxRow): string =>
+  row.channelName === undefined ? row.channel ?? "-" : `#${row.channelName}`
+
+/** The cells of one row of `km list`. */
+export const listCells = (row: SandboxRow, now: number): ReadonlyArray<string> => [
+  row.alias ?? "-",
+  row.id,
+  statusText(row),
+  channelText(row),
+  row.profile.metadata.name,
+  span(now - row.createdAt),
+  row.expiresAt === undefined ? "-" : row.expiresAt <= now ? "over" : span(row.expiresAt - now),
+  row.lastActiveAt === undefined || row.lastActiveAt === 0 ? "-" : span(now - row.lastActiveAt)
+]
+
+export const listHead = ["ALIAS", "ID", "STATUS", "CHANNEL", "PROFILE", "AGE", "TTL", "IDLE"]

@@ -1,0 +1,102 @@
+/** `km create`: a sandbox from a profile, step by step; the same command again continues what was interrupted. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { randomBytes } from "node:crypto"
+import { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
+import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
+import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import { kmError } from "../KmError.ts"
+import { needBridge, opened } from "../Opened.ts"
+import { data, talk } from "../Output.ts"
+import { findingLine, readProfile } from "../profile/ProfileFile.ts"
+import { channelText, viewOf } from "../SandboxView.ts"
+import { channelOwners, verdict } from "./Validate.ts"
+
+export interface CreateInput {
+  readonly file: string
+  readonly alias: Option.Option<string>
+  readonly id: Option.Option<string>
+  readonly unconfined: boolean
+  readonly dryRun: boolean
+}
+
+const decoded = <A>(schema: Schema.Codec<A, string>, text: Option.Option<string>, flag: string) =>
+  Option.match(text, {
+    onNone: () => Effect.succeed<A | undefined>(undefined),
+    onSome: (value) =>
+      Option.match(Schema.decodeUnknownOption(schema)(value), {
+        onSome: (good) => Effect.succeed<A | undefined>(good),
+        onNone: () =>
+          Effect.fail(kmError(
+            "KM-CLI-001",
+            `${JSON.stringify(value)} is no ${flag}`,
+            flag === "alias"
+              ? "an alias is a-z, 0-9 and -, starts with a letter, at most 40 characters"
+              : "an id is a prefix, a - and a-z 0-9, such as sb-1a2b3c4d"
+          ))
+      })
+  })
+
+export const create = Effect.fn("km.create")(function*(input: CreateInput) {
+  const { backend, config } = yield* opened
+  const alias = yield* decoded(Alias, input.alias, "alias")
+  const givenId = yield* decoded(SandboxId, input.id, "id")
+  const install = yield* backend.install
+  const report = yield* readProfile(input.file, yield* channelOwners(backend, givenId))
+  for (const finding of report.findings) yield* talk(findingLine(finding))
+  const { profile } = report
+  if (profile === undefined) {
+    return yield* kmError("KM-CLI-006", verdict(report), "", `km validate ${input.file}`)
+  }
+  const id = givenId ?? SandboxId.make(`${profile.metadata.prefix}-${randomBytes(4).toString("hex")}`)
+  const unconfined = input.unconfined || config.unconfined
+  if (input.dryRun) {
+    const plan = channelPlanOf({
+      id,
+      ...(alias === undefined ? {} : { alias }),
+      install: install.install,
+      profile,
+      createdAt: 0
+    })
+    const channel = plan === undefined ? undefined : plan.mode === "override" ? plan.channel : `#${plan.name}`
+    return yield* data(
+      [
+        `would create ${id}${alias === undefined ? "" : ` (${alias})`} from ${input.file}`,
+        `  channel  ${channel ?? "none"}`,
+        `  ttl      ${profile.spec.lifecycle.ttl}`,
+        `  inbound  ${profile.spec.cli.notifySlackInboundEnabled ? "a queue" : "off"}`,
+        `  jail     ${unconfined ? "unconfined, as asked" : "required"}`
+      ],
+      { ok: true, dryRun: true, id, ...(alias === undefined ? {} : { alias }), channel: channel ?? null, unconfined }
+    )
+  }
+  if (profile.spec.cli.notifySlackEnabled) yield* needBridge(install)
+  const services = Provisioning.layer.pipe(
+    Layer.provide(Teardown.layer),
+    Layer.provide(backend.bridge(install)),
+    Layer.provide(backend.ports("short"))
+  )
+  const begun = performance.now()
+  yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
+  const row = yield* Effect.flatMap(Provisioning, (provisioning) =>
+    provisioning.create(
+      {
+        id,
+        install: install.install,
+        alias,
+        profile,
+        unconfined,
+        readyWithin: Duration.millis(config.readyWithinMillis)
+      },
+      (step, detail) =>
+        talk(`  ${step.padEnd(8)} ${detail === "" ? "done" : detail}  ${Math.round(performance.now() - begun)} ms`)
+    )).pipe(Effect.provide(services))
+  return yield* data(
+    [`${row.alias ?? row.id} is ready in ${channelText(row)}`],
+    { ok: true, sandbox: viewOf(row) }
+  )
+})

@@ -1,0 +1,184 @@
+/**
+ * `km demo`: a stack of its own in a directory of its own, a sandbox, a first message, the thread as it grows, and a
+ * timeline of what was really observed. With `--once` it then takes everything down again and leaves nothing.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import { randomBytes } from "node:crypto"
+import process from "node:process"
+import { Alias, SandboxId, slackTurnKey } from "../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, TeamId } from "../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { type Backend, Backends } from "../Backend.ts"
+import { settings } from "../Configuration.ts"
+import { say } from "../demo/Conversation.ts"
+import { agentStartedAt, storedAt } from "../demo/Evidence.ts"
+import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
+import { kmError } from "../KmError.ts"
+import { data, talk } from "../Output.ts"
+import { findingLine, readProfile } from "../profile/ProfileFile.ts"
+import { channelText } from "../SandboxView.ts"
+import { logFile } from "../up/Child.ts"
+import { type Running, up } from "../up/Up.ts"
+
+const firstMessage = "Hello! Please look around in your workspace, leave a short note there, and tell me what you did."
+
+/** A scripted turn takes seconds, a real one may think; a stack that needs longer is broken. */
+const turnWithin = "5 minutes"
+
+const createDemo = Effect.fnUntraced(function*(backend: Backend, running: Running) {
+  const path = yield* Path.Path
+  const file = path.join(backend.paths.profiles, "demo.yaml")
+  const report = yield* readProfile(file, () => undefined)
+  const { profile } = report
+  if (profile === undefined) {
+    return yield* kmError("KM-CLI-006", `${file} has errors`, report.findings.map(findingLine).join("; "))
+  }
+  const id = SandboxId.make(`${profile.metadata.prefix}-${randomBytes(4).toString("hex")}`)
+  yield* talk(`creating the sandbox ${id} (demo) from ${path.relative(process.cwd(), file)}`)
+  return yield* running.within(Effect.flatMap(Provisioning, (provisioning) =>
+    provisioning.create({
+      id,
+      install: running.install.install,
+      alias: Alias.make("demo"),
+      profile,
+      // The scripted model does what its script says; a real one is confined or refused.
+      unconfined: false,
+      readyWithin: Duration.seconds(60)
+    }, (step, detail) => talk(`  ${step}${detail === "" ? "" : ` ${detail}`}`))))
+})
+
+/** What the workspace cannot see: when the bridge had stored the message, and when the agent's process began. */
+const withEvidence = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, team: string, said: {
+  readonly ts: string
+  readonly observed: Observed
+}) {
+  const path = yield* Path.Path
+  const channel = row.channel ?? ChannelId.make("C000")
+  const key = slackTurnKey(TeamId.make(team), channel, MessageTs.make(said.ts))
+  const log = logFile(path.join(backend.paths.run, "logs"), "bridge")
+  const turn = yield* Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
+    Effect.provide(backend.ledger(row.id)),
+    Effect.orElseSucceed(() => Option.none())
+  )
+  const stored = yield* storedAt(log, key)
+  const started = Option.flatMap(turn, agentStartedAt)
+  return {
+    ...said.observed,
+    at: {
+      ...said.observed.at,
+      ...(Option.isNone(stored) ? {} : { stored: stored.value }),
+      ...(Option.isNone(started) ? {} : { "agent started": started.value })
+    }
+  }
+})
+
+/** The command as the person would type it here. */
+const self = (): string => {
+  const [, script = "km"] = process.argv
+  const relative = script.startsWith(process.cwd()) ? script.slice(process.cwd().length + 1) : script
+  return relative.endsWith(".ts") ? `node ${relative}` : relative.endsWith("km.mjs") ? `node ${relative}` : "km"
+}
+
+const show = Effect.fnUntraced(function*(backend: Backend, running: Running, once: boolean) {
+  const { credentials } = running
+  yield* talk(`workspace ${credentials.url}`)
+  if (running.modelScripted) {
+    yield* talk("the model is SCRIPTED: the agent and its tools are real, what it says was written beforehand.")
+    yield* talk("set ANTHROPIC_API_KEY to talk to a real model; the key stays with the model door.")
+  }
+  const row = yield* createDemo(backend, running)
+  const { channel } = row
+  if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
+  const [name = "somebody"] = Object.keys(credentials.people)
+  yield* talk(`${name} writes in ${channelText(row)}: ${firstMessage}`)
+  const said = yield* say(
+    credentials,
+    { channel, text: firstMessage, threadTs: undefined, transcript: true, watch: true },
+    talk
+  ).pipe(
+    Effect.provide(FetchHttpClient.layer),
+    Effect.timeoutOrElse({
+      duration: turnWithin,
+      orElse: () => Effect.fail(kmError("KM-CLI-012", "the turn has no outcome", `${turnWithin} have passed`))
+    })
+  )
+  const observed = yield* withEvidence(backend, row, credentials.teamId, said)
+  const unseen = missing(observed)
+  yield* data(
+    ["timeline, in ms since the message was posted:", ...timelineLines(observed, said.postedAt)],
+    {
+      ok: unseen.length === 0,
+      sandbox: row.id,
+      channel: row.channelName,
+      modelScripted: running.modelScripted,
+      outcome: observed.end ?? null,
+      timeline: stages.map((stage) => ({
+        stage,
+        millis: observed.at[stage] === undefined ? null : observed.at[stage] - said.postedAt
+      })),
+      files: observed.files
+    }
+  )
+  if (unseen.length > 0) {
+    return yield* kmError(
+      "KM-CLI-012",
+      `not observed: ${unseen.join(", ")}`,
+      observed.end === "✅" ? "" : `the turn ended with ${observed.end ?? "nothing"}`,
+      `see ${backend.paths.run}/logs`
+    )
+  }
+  if (once) {
+    yield* talk("taking the sandbox down again")
+    return yield* running.within(Effect.flatMap(Teardown, (teardown) => teardown.run(row.id, "destroyed")))
+  }
+  yield* talk("")
+  yield* talk("it stays up; in another terminal:")
+  yield* talk(`  ${self()} chat demo "…" --state ${backend.paths.root}`)
+  yield* talk(`  ${self()} status demo --state ${backend.paths.root}`)
+  yield* talk(`or look at the workspace: ${credentials.url}`)
+  yield* talk("Ctrl-C ends it and removes everything.")
+  return yield* Effect.never
+})
+
+/** The last lines of each part's log, for whoever has to find out what went wrong after the directory is gone. */
+const lastWords = Effect.fnUntraced(function*(backend: Backend) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  for (const part of ["workspace", "model", "bridge", "runtime"]) {
+    const text = yield* Effect.orElseSucceed(
+      fs.readFileString(logFile(path.join(backend.paths.run, "logs"), part)),
+      () => ""
+    )
+    for (const line of text.split("\n").filter((each) => /"level":"(WARN|ERROR|FATAL)"/i.test(each)).slice(-5)) {
+      yield* talk(`  ${part}: ${line.slice(0, 600)}`)
+    }
+  }
+})
+
+export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: boolean }) {
+  const config = yield* settings
+  const fs = yield* FileSystem.FileSystem
+  const directory = yield* fs.makeTempDirectoryScoped({ prefix: "km-demo-" }).pipe(
+    Effect.mapError((error) => kmError("KM-CLI-015", "no temporary directory", error.message))
+  )
+  const backend = yield* (yield* Backends).open(directory)
+  yield* talk(`starting a stack of its own in ${directory}`)
+  const ready = yield* Deferred.make<Running>()
+  const stack = up(
+    { backend, install: config.install, forceScripted: false, environment: process.env },
+    (running) => Effect.asVoid(Deferred.succeed(ready, running))
+  )
+  return yield* Effect.raceFirst(
+    stack,
+    Effect.flatMap(Deferred.await(ready), (running) => show(backend, running, once))
+  ).pipe(Effect.tapError(() => lastWords(backend)))
+}, Effect.scoped)

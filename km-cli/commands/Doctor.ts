@@ -1,0 +1,236 @@
+/** `km doctor`: every check of this machine and this install, each with its remedy. It changes nothing. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import process from "node:process"
+import type { Install } from "../../runtime/domain/Install.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { Backend } from "../Backend.ts"
+import { kmError } from "../KmError.ts"
+import { opened } from "../Opened.ts"
+import { columns, data, talk } from "../Output.ts"
+import { labelOf } from "../Reference.ts"
+import * as UpFile from "../up/UpFile.ts"
+
+export interface Check {
+  readonly name: string
+  readonly status: "ok" | "warn" | "error" | "skip"
+  readonly detail: string
+  /** What to do; empty when nothing. */
+  readonly remedy: string
+}
+
+const check = (name: string, status: Check["status"], detail: string, remedy = ""): Check => ({
+  name,
+  status,
+  detail,
+  remedy
+})
+
+/** The first line that a program says, or undefined when it cannot be run within 10 s. */
+const versionOf = (command: string, args: ReadonlyArray<string>) =>
+  Effect.callback<string | undefined>((resume) => {
+    execFile(command, [...args], { timeout: 10_000 }, (error, stdout) =>
+      resume(Effect.succeed(error === null ? stdout.trim().split("\n")[0] ?? "" : undefined)))
+  })
+
+const node = (): Check => {
+  const major = Number(process.versions.node.split(".")[0])
+  return major >= 24
+    ? check("node", "ok", process.versions.node)
+    : check("node", "error", process.versions.node, "use Node 24; `make setup` brings it")
+}
+
+const claude = Effect.gen(function*() {
+  const beside = path.resolve("node_modules/.bin/claude")
+  const wanted = process.env["KM_CLAUDE"] ?? (fs.existsSync(beside) ? beside : "claude")
+  const version = yield* versionOf(wanted, ["--version"])
+  return version === undefined
+    ? check("agent CLI", "error", `${wanted} does not run`, "install @anthropic-ai/claude-code, or set KM_CLAUDE")
+    : check("agent CLI", "ok", `${version} (${wanted})`)
+})
+
+const jail = Effect.gen(function*() {
+  const version = yield* versionOf("bwrap", ["--version"])
+  if (version === undefined) {
+    return check("jail", "warn", "bubblewrap is missing: agents would run unconfined", "install bubblewrap")
+  }
+  const works = yield* versionOf("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "/bin/echo", "ok"])
+  return works === undefined
+    ? check("jail", "warn", `${version} is there but may not make namespaces`, "allow unprivileged user namespaces")
+    : check("jail", "ok", version)
+})
+
+/** Below this, new messages are soon refused. */
+const lowBytes = 1024 ** 3
+
+const disk = (root: string): Check => {
+  const place = fs.existsSync(root) ? root : path.dirname(root)
+  try {
+    const { bavail, bsize } = fs.statfsSync(place)
+    const free = bavail * bsize
+    const text = `${(free / 1024 ** 3).toFixed(1)} GiB free`
+    return free < lowBytes
+      ? check("disk", "warn", text, "free some space; a full disk stops new receives")
+      : check("disk", "ok", text)
+  } catch (cause) {
+    return check("disk", "error", cause instanceof Error ? cause.message : "unknown", `check ${place}`)
+  }
+}
+
+const clock = (install: Install) =>
+  HttpClient.HttpClient.pipe(
+    Effect.flatMap((http) => http.get(`${install.bridgeUrl}/healthz`)),
+    Effect.flatMap((response) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const theirs = Date.parse(response.headers["date"] ?? "")
+        if (!Number.isFinite(theirs)) return check("clock", "skip", "the bridge names no time")
+        const skew = Math.round(Math.abs(now - theirs) / 1_000)
+        return skew > 120
+          ? check("clock", "error", `${skew} s apart from the bridge`, "set the clock; requests are refused at 300 s")
+          : check("clock", "ok", `${skew} s apart from the bridge`)
+      })
+    ),
+    Effect.timeoutOrElse({
+      duration: "3 seconds",
+      orElse: () => Effect.succeed(check("clock", "skip", "the bridge does not answer"))
+    }),
+    Effect.orElseSucceed(() => check("clock", "skip", "the bridge does not answer")),
+    Effect.provide(FetchHttpClient.layer)
+  )
+
+const bridgeHealth = (install: Install) =>
+  HttpClient.HttpClient.pipe(
+    Effect.flatMap((http) => http.get(`${install.bridgeUrl}/healthz`)),
+    Effect.map((response) =>
+      response.status === 200
+        ? check("bridge", "ok", install.bridgeUrl)
+        : check("bridge", "error", `${install.bridgeUrl} answers ${response.status}`, "km logs --part bridge")
+    ),
+    Effect.timeoutOrElse({
+      duration: "3 seconds",
+      orElse: () => Effect.succeed(check("bridge", "error", `${install.bridgeUrl} does not answer`, "km up"))
+    }),
+    Effect.orElseSucceed(() => check("bridge", "error", `${install.bridgeUrl} does not answer`, "km up")),
+    Effect.provide(FetchHttpClient.layer)
+  )
+
+const slackChecks = Effect.fnUntraced(function*(backend: Backend, install: Install) {
+  const now = yield* Clock.currentTimeMillis
+  const result = yield* Effect.flatMap(
+    Bridge,
+    (bridge) => bridge.call({ key: `doctor/${now}`, patience: "besteffort", action: { action: "test" } })
+  ).pipe(
+    Effect.provide(backend.bridge(install).pipe(Layer.provide(backend.ports("short")))),
+    Effect.result
+  )
+  if (Result.isFailure(result)) {
+    return [check("slack", "error", result.failure.message, "km slack test")]
+  }
+  return (result.success.checks ?? []).map(({ detail, name, ok }) =>
+    // Without any sandbox there is no channel to try metadata in.
+    ok
+      ? check(`slack ${name}`, "ok", detail)
+      : check(`slack ${name}`, /no channel to try/.test(detail) ? "skip" : "error", detail, "km slack test")
+  )
+})
+
+const sandboxChecks = Effect.gen(function*() {
+  const sandboxes = yield* Sandboxes
+  const queue = yield* TurnQueue
+  const checks: Array<Check> = []
+  for (const row of yield* sandboxes.list) {
+    const name = `sandbox ${row.alias ?? row.id}`
+    if (row.unconfined) {
+      checks.push(check(name, "warn", `${labelOf(row)} is unconfined`, "create it again without --unconfined"))
+    }
+    if (row.status !== "running") {
+      checks.push(check(name, "warn", `${labelOf(row)} is ${row.status}`, `km status ${row.id}`))
+    } else if (!row.ready) {
+      checks.push(check(name, "error", `${labelOf(row)} is not ready`, `km logs ${row.id}`))
+    }
+    for (const plugin of row.plugins) {
+      if (/hooks? (are )?off/i.test(plugin.detail)) {
+        checks.push(check(name, "warn", `hooks are off: ${plugin.detail}`, "see spec.agent.trustRepoSettings"))
+      } else if (plugin.state !== "running") {
+        checks.push(
+          check(name, "warn", `plugin ${plugin.id} is ${plugin.state}: ${plugin.detail}`, `km logs ${row.id}`)
+        )
+      }
+    }
+    if (row.inventory.some(({ kind }) => kind === "queue")) {
+      const depth = yield* queue.depth(row.id)
+      checks.push(
+        depth.dead > 0
+          ? check(name, "warn", `${depth.dead} dead letters`, `km status ${row.id} names them; km replay TURN`)
+          : check(name, "ok", `queue: ${depth.waiting} waiting, ${depth.inFlight} in flight`)
+      )
+    }
+  }
+  return checks
+})
+
+/** The state directory as the engine wants it: everything private; the engine's own refusal names the exception. */
+const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
+  const install = yield* Effect.result(backend.install)
+  if (Result.isFailure(install)) {
+    const { code, next, why } = install.failure
+    return { checks: [check("state", "error", `${why} (${code})`, next)], install: undefined }
+  }
+  const inside = yield* sandboxChecks.pipe(Effect.provide(backend.ports("short")), Effect.result)
+  if (Result.isFailure(inside)) {
+    return { checks: [check("state", "error", inside.failure.message, "follow the reason")], install: undefined }
+  }
+  const up = yield* UpFile.running(backend.paths.run)
+  return {
+    install: install.success,
+    checks: [
+      check("state", "ok", `${backend.paths.root}, readable by its owner only`),
+      Option.isSome(up)
+        ? check("km up", "ok", `process ${up.value.supervisor.pid}`)
+        : check("km up", "warn", "not running", "km up"),
+      ...(Option.isSome(up) && up.value.modelScripted
+        ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
+        : []),
+      ...inside.success
+    ]
+  }
+})
+
+const marks = { ok: "ok", warn: "warn", error: "ERROR", skip: "-" } as const
+
+export const doctor = Effect.fn("km.doctor")(function*() {
+  const { backend } = yield* opened
+  const state = yield* stateChecks(backend)
+  const machine = yield* Effect.all([claude, jail], { concurrency: 2 })
+  const online = state.install === undefined
+    ? []
+    : yield* Effect.all([bridgeHealth(state.install), clock(state.install)], { concurrency: 2 })
+  const slack = state.install === undefined || online[0]?.status !== "ok"
+    ? []
+    : yield* slackChecks(backend, state.install)
+  const checks = [node(), ...machine, disk(backend.paths.root), ...state.checks, ...online, ...slack]
+  const errors = checks.filter(({ status }) => status === "error").length
+  const warnings = checks.filter(({ status }) => status === "warn").length
+  yield* data(
+    columns(checks.map(({ detail, name, remedy, status }) => [
+      marks[status],
+      name,
+      remedy === "" || status === "ok" ? detail : `${detail}; ${remedy}`
+    ])),
+    { ok: errors === 0, checks }
+  )
+  if (errors > 0) {
+    return yield* kmError("KM-CLI-014", `${errors} of ${checks.length} checks failed`, "", "follow the remedies above")
+  }
+  yield* talk(warnings === 0 ? "everything is fine" : `${warnings} warnings`)
+})

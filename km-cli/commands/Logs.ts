@@ -1,0 +1,92 @@
+/** `km logs`: what the parts of the stack wrote, merged by time; with a sandbox only the lines that are about it. */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { opened } from "../Opened.ts"
+import { data, JsonFlag } from "../Output.ts"
+import { resolve } from "../Reference.ts"
+import { logFile } from "../up/Child.ts"
+
+export interface LogsInput {
+  readonly reference: Option.Option<string>
+  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model">
+  readonly lines: number
+  readonly follow: boolean
+}
+
+const parts = ["workspace", "model", "bridge", "runtime"] as const
+
+const Entry = Schema.fromJsonString(Schema.Struct({
+  timestamp: Schema.String,
+  level: Schema.String,
+  message: Schema.Unknown,
+  annotations: Schema.optionalKey(Schema.Record(Schema.String, Schema.Unknown))
+}))
+const decodeEntry = Schema.decodeUnknownOption(Entry)
+
+interface Line {
+  readonly part: string
+  /** "" for a line that is none of our logger's. */
+  readonly at: string
+  readonly text: string
+  readonly json: unknown
+}
+
+const shown = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
+
+const lineOf = (part: string, raw: string): Line => {
+  const decoded = decodeEntry(raw)
+  if (Option.isNone(decoded)) return { part, at: "", text: `${part}: ${raw}`, json: { part, line: raw } }
+  const { annotations = {}, level, message, timestamp } = decoded.value
+  const notes = Object.entries(annotations).map(([key, value]) => `${key}=${shown(value)}`).join(" ")
+  return {
+    part,
+    at: timestamp,
+    text: `${timestamp} ${level.padEnd(5)} ${part}: ${[message].flat().map(shown).join(" ")}${
+      notes === "" ? "" : `  ${notes}`
+    }`,
+    json: { part, ...decoded.value }
+  }
+}
+
+/** Milliseconds between two looks at files that are followed. */
+const lookEvery = 500
+
+export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
+  const { backend } = yield* opened
+  yield* backend.install
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const wanted = Option.match(input.part, { onNone: () => [...parts], onSome: (part) => [part] })
+  const about = Option.isNone(input.reference)
+    ? undefined
+    : (yield* Effect.provide(resolve(input.reference.value), backend.ports("short"))).id
+  const read = Effect.fnUntraced(function*() {
+    const all: Array<Line> = []
+    for (const part of wanted) {
+      const file = logFile(path.join(backend.paths.run, "logs"), part)
+      const text = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
+      for (const raw of text.split("\n")) {
+        if (raw !== "" && (about === undefined || raw.includes(about))) all.push(lineOf(part, raw))
+      }
+    }
+    return all.toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
+  })
+  const first = yield* read()
+  const last = first.slice(-Math.max(0, input.lines))
+  yield* data(last.map(({ text }) => text), { ok: true, lines: last.map(({ json }) => json) })
+  if (!input.follow) return
+  const json = yield* JsonFlag
+  const seen = new Set(first.map(({ text }) => text))
+  while (true) {
+    yield* Effect.sleep(lookEvery)
+    for (const line of yield* read()) {
+      if (seen.has(line.text)) continue
+      seen.add(line.text)
+      yield* Console.log(json ? JSON.stringify(line.json) : line.text)
+    }
+  }
+})

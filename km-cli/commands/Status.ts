@@ -1,0 +1,147 @@
+/** `km status`: the parts of the install, or one sandbox with its queue and its turns. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Threads } from "../../runtime/ports/Threads.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { Backend } from "../Backend.ts"
+import { bridgeAnswers, opened } from "../Opened.ts"
+import { columns, data, span } from "../Output.ts"
+import { labelOf, resolve } from "../Reference.ts"
+import { channelText, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
+import * as UpFile from "../up/UpFile.ts"
+
+/** Turns shown. */
+const recentTurns = 10
+
+const turnView = (row: TurnRow) => ({
+  key: row.key,
+  state: row.state,
+  result: row.result ?? null,
+  attempt: row.attempt,
+  session: row.session ?? null,
+  receivedAt: new Date(row.receivedAt).toISOString(),
+  finishedAt: row.finishedAt === undefined ? null : new Date(row.finishedAt).toISOString()
+})
+
+const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
+  const install = yield* backend.install
+  const rows = yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list).pipe(
+    Effect.provide(backend.ports("short"))
+  )
+  const up = yield* UpFile.running(backend.paths.run)
+  const healthy = yield* bridgeAnswers(install)
+  const now = yield* Clock.currentTimeMillis
+  const upText = Option.match(up, {
+    onNone: () => "not running",
+    onSome: (file) =>
+      `${file.ready ? "running" : "starting"} (process ${file.supervisor.pid}, ${span(now - file.startedAt)})`
+  })
+  const model = Option.match(up, {
+    onNone: () => "-",
+    onSome: ({ modelScripted }) => modelScripted ? "scripted" : "real"
+  })
+  yield* data(
+    [
+      `install  ${install.install} in ${backend.paths.root}`,
+      `km up    ${upText}`,
+      `bridge   ${install.bridgeUrl} ${healthy ? "healthy" : "does not answer"}`,
+      `model    ${model}`,
+      ...(rows.length === 0 ? [] : ["", ...columns([listHead, ...rows.map((row) => listCells(row, now))])])
+    ],
+    {
+      ok: true,
+      install: install.install,
+      state: backend.paths.root,
+      up: Option.match(up, {
+        onNone: () => ({ running: false }),
+        onSome: (file) => ({
+          running: true,
+          ready: file.ready,
+          pid: file.supervisor.pid,
+          modelScripted: file.modelScripted,
+          workspaceUrl: file.workspaceUrl ?? null,
+          parts: file.children.map(({ name, process }) => ({ name, pid: process.pid, alive: UpFile.isAlive(process) }))
+        })
+      }),
+      bridge: { url: install.bridgeUrl, healthy },
+      sandboxes: rows.map(viewOf)
+    }
+  )
+})
+
+const numbersOf = Effect.fnUntraced(function*(row: SandboxRow) {
+  const queue = yield* TurnQueue
+  const threads = yield* Threads
+  const hasQueue = row.inventory.some(({ kind }) => kind === "queue")
+  const depth = hasQueue ? yield* queue.depth(row.id) : { waiting: 0, inFlight: 0, dead: 0 }
+  const dead = hasQueue ? yield* queue.deadLetters(row.id) : []
+  return { depth, dead, threads: yield* threads.count(row.id) }
+})
+
+const turnLine = (row: TurnRow, now: number): ReadonlyArray<string> => [
+  `  ${row.key}`,
+  row.result ?? row.state,
+  row.attempt > 1 ? `attempt ${row.attempt}` : "",
+  `${span(now - row.receivedAt)} ago`
+]
+
+const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: string) {
+  yield* backend.install
+  const found = yield* Effect.gen(function*() {
+    const row = yield* resolve(reference)
+    return { row, ...(yield* numbersOf(row)) }
+  }).pipe(Effect.provide(backend.ports("short")))
+  const { dead, depth, row, threads } = found
+  const turns = yield* Effect.flatMap(Ledger, (ledger) => ledger.recent(recentTurns)).pipe(
+    Effect.provide(backend.ledger(row.id)),
+    Effect.orElseSucceed((): ReadonlyArray<TurnRow> => [])
+  )
+  const now = yield* Clock.currentTimeMillis
+  const cli = row.profile.spec.cli
+  yield* data(
+    [
+      `sandbox   ${labelOf(row)}`,
+      `status    ${statusText(row)}${row.failureReason === undefined ? "" : `: ${row.failureReason}`}`,
+      `jail      ${row.unconfined ? "UNCONFINED, as the operator accepted" : "confined"}`,
+      `profile   ${row.profile.metadata.name}`,
+      `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,
+      `created   ${span(now - row.createdAt)} ago`,
+      `ends      ${row.expiresAt === undefined ? "never" : `in ${span(row.expiresAt - now)}`}`,
+      `heard of  ${row.lastSeenAt === undefined ? "never" : `${span(now - row.lastSeenAt)} ago`}`,
+      `queue     ${depth.waiting} waiting, ${depth.inFlight} in flight, ${depth.dead} dead`,
+      `threads   ${threads}`,
+      `slack     inbound ${cli.notifySlackInboundEnabled ? "on" : "off"}, transcript ${
+        cli.notifySlackTranscriptEnabled ? "on" : "off"
+      }`,
+      ...(row.plugins.length === 0
+        ? []
+        : [
+          "plugins",
+          ...columns(row.plugins.map(({ detail, id, state }) => [`  ${id}`, state, detail]))
+        ]),
+      ...(turns.length === 0 ? [] : ["turns", ...columns(turns.map((turn) => turnLine(turn, now)))]),
+      ...dead.map((entry) => `dead      ${entry.key}; km replay ${entry.key}`)
+    ],
+    {
+      ok: true,
+      sandbox: viewOf(row),
+      queue: depth,
+      dead: dead.map(({ deadAt, key, noticed, receiveCount }) => ({ key, receiveCount, deadAt, noticed })),
+      threads,
+      turns: turns.map(turnView)
+    }
+  )
+})
+
+export const status = Effect.fn("km.status")(function*({ reference }: { readonly reference: Option.Option<string> }) {
+  const { backend } = yield* opened
+  return yield* Option.match(reference, {
+    onNone: () => ofInstall(backend),
+    onSome: (name) => ofSandbox(backend, name)
+  })
+})

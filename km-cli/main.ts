@@ -1,0 +1,141 @@
+#!/usr/bin/env node
+/** `km`: the composition root that gives the commands their engine, host and bridge, and ends with their exit code. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeStdio from "@effect/platform-node/NodeStdio"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import * as References from "effect/References"
+import type * as Scope from "effect/Scope"
+import process from "node:process"
+import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts"
+import type { StoreError } from "../runtime/ports/StoreError.ts"
+import { type Backend, Backends } from "./Backend.ts"
+import { runKm } from "./Km.ts"
+import { exitOf, KmError, kmError } from "./KmError.ts"
+import { troubleOf } from "./trouble.ts"
+
+const engineTrouble = (error: EngineRefused | StoreError): KmError =>
+  error._tag === "StoreError"
+    ? troubleOf(error)
+    : new KmError({
+      code: error.code,
+      exit: exitOf(error.code),
+      what: "the state directory was refused",
+      why: error.detail,
+      next: error.remedy
+    })
+
+/** A layer whose failure is told as ours. */
+const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E2) =>
+  Layer.effectContext(
+    Effect.mapError(Layer.build(layer), tell) as Effect.Effect<Context.Context<A>, E2, R | Scope.Scope>
+  )
+
+/** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */
+const open = async (root: string): Promise<Backend> => {
+  const [FetchHttpClient, BridgeClient, EmbeddedEngine, FileSecrets, ProcessLock, SandboxStore, State, Host, Outboxes] =
+    await Promise.all([
+      import("effect/http/FetchHttpClient"),
+      import("../runtime/adapters/bridge/BridgeClient.ts"),
+      import("../runtime/adapters/embedded/EmbeddedEngine.ts"),
+      import("../runtime/adapters/embedded/FileSecrets.ts"),
+      import("../runtime/adapters/embedded/ProcessLock.ts"),
+      import("../runtime/adapters/embedded/SandboxStore.ts"),
+      import("../runtime/adapters/embedded/StateDirectory.ts"),
+      import("../runtime/adapters/host/EmbeddedHost.ts"),
+      import("../runtime/ports/Outbox.ts")
+    ])
+  const { existsSync } = await import("node:fs")
+  const { children, profiles } = await import("./Programs.ts")
+  const paths = State.statePaths(root)
+  const { run, sandboxes, secrets } = paths
+  return {
+    paths: { root, run, sandboxes, secrets, profiles: profiles() },
+    install: Effect.mapError(State.readInstall(root), engineTrouble),
+    writeInstall: (install) => Effect.mapError(State.writeInstall(root, install), engineTrouble),
+    ports: (life) =>
+      telling(
+        Host.layer(root).pipe(
+          Layer.provideMerge(EmbeddedEngine.layer(root, { check: life === "long" })),
+          Layer.merge(FileSecrets.layer(secrets))
+        ),
+        engineTrouble
+      ),
+    bridge: (install) =>
+      telling(
+        BridgeClient.layer({
+          url: install.bridgeUrl,
+          host: install.bridgeHost,
+          install: install.install,
+          sender: "operator",
+          epoch: Effect.succeed(0)
+          // An operator's request that is given up is asked again by the next command; nothing of it stays on disk.
+        }).pipe(Layer.provide(Layer.merge(Outboxes.Outbox.layerMemory, FetchHttpClient.layer))),
+        (error) =>
+          error._tag === "SigningKeyMissing"
+            ? kmError("KM-CLI-004", "the operator has no key", error.message)
+            : troubleOf(error)
+      ),
+    ledger: (id) => {
+      const { directory, ledger } = paths.sandbox(id)
+      // Opening makes what is missing; a reader must not.
+      const there = Effect.suspend(() =>
+        existsSync(ledger)
+          ? Effect.void
+          : Effect.fail(kmError("KM-CLI-011", `${id} has no ledger here`, "it has not run on this machine"))
+      )
+      return Layer.unwrap(
+        Effect.map(there, () => telling(SandboxStore.layer(directory, { check: false }), engineTrouble))
+      )
+    },
+    lock: Effect.mapError(
+      ProcessLock.holdLock(`${run}/up.lock`, "runs this install"),
+      (error) =>
+        error.code === "KM-ENG-008"
+          ? kmError("KM-CLI-008", "km up is running already", error.detail)
+          : engineTrouble(error)
+    ),
+    children
+  }
+}
+
+/** Commands start processes through `km-cli/up`, which needs their pids and groups; the command tree itself starts none. */
+const NoSpawner = Layer.succeed(
+  ChildProcessSpawner.ChildProcessSpawner,
+  ChildProcessSpawner.make(() => Effect.die("km starts processes through km-cli/up"))
+)
+
+/** Notes of what commands do are talk; standard output is data. */
+const StderrLogger = Layer.merge(
+  Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]),
+  Layer.succeed(References.MinimumLogLevel, "Warn")
+)
+
+const main = runKm(process.argv.slice(2)).pipe(
+  Effect.flatMap((code) =>
+    Effect.sync(() => {
+      process.exitCode = code
+    })
+  ),
+  Effect.provide(Layer.mergeAll(
+    Layer.succeed(Backends, Backends.of({ open: (root) => Effect.promise(() => open(root)) })),
+    NodeFileSystem.layer,
+    NodePath.layer,
+    NodeStdio.layer,
+    NodeTerminal.layer,
+    NoSpawner,
+    StderrLogger
+  ))
+)
+
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  // 130: ended by Ctrl-C, as shells have it.
+  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : 130)
+})

@@ -1,0 +1,55 @@
+/** Failures of ports, kernel and parts as a person sees them: code, what, why, next. */
+import type { SandboxRefused } from "../runtime/kernel/SandboxErrors.ts"
+import type { BridgeRefused } from "../runtime/ports/Bridge.ts"
+import type { LedgerConflict } from "../runtime/ports/Ledger.ts"
+import type { HostFailed } from "../runtime/ports/SandboxHost.ts"
+import type { StoreError } from "../runtime/ports/StoreError.ts"
+import type { QueueMissing } from "../runtime/ports/TurnQueue.ts"
+import { exitOf, KmError, kmError } from "./KmError.ts"
+import type { WorkspaceError } from "./local/workspace/WorkspaceError.ts"
+import type { SlackRefusal } from "./local/workspace/WorkspaceError.ts"
+
+/** Everything that a command may fail with. */
+export type Trouble =
+  | KmError
+  | StoreError
+  | SandboxRefused
+  | BridgeRefused
+  | HostFailed
+  | QueueMissing
+  | LedgerConflict
+  | WorkspaceError
+  | SlackRefusal
+
+/** One line per kind: a new kind of trouble does not compile until it has one. */
+const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { readonly _tag: Tag }>) => KmError } = {
+  KmError: (error) => error,
+  StoreError: (error) =>
+    kmError("KM-CLI-015", `${error.port} could not ${error.operation} (${error.reason})`, error.message),
+  SandboxRefused: (error) =>
+    new KmError({
+      code: error.code,
+      exit: exitOf(error.code),
+      what: error.step === "" ? error.sandbox : `${error.sandbox}: the step "${error.step}" failed`,
+      why: error.reason,
+      next: error.remedy
+    }),
+  BridgeRefused: (error) =>
+    error.code === "unavailable"
+      ? kmError("KM-CLI-007", `the bridge did not answer ${error.action}`, error.detail)
+      : kmError("KM-CLI-013", `the bridge refused ${error.action}`, `${error.detail} (${error.code})`, "km slack test"),
+  HostFailed: (error) => kmError("KM-CLI-015", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
+  QueueMissing: (error) => kmError("KM-CLI-018", `${error.queue} takes no messages`, error.message),
+  LedgerConflict: (error) => kmError("KM-CLI-015", `turn ${error.key} has changed meanwhile`, error.message),
+  WorkspaceError: (error) => kmError("KM-CLI-021", "the local workspace failed", error.detail, error.remedy),
+  SlackRefusal: (error) => kmError("KM-CLI-021", "the local workspace refused", error.message)
+}
+
+/** What a person is told. */
+export const troubleOf = (error: Trouble): KmError => {
+  const tell = table[error._tag] as (error: Trouble) => KmError
+  return tell(error)
+}
+
+/** True for what the table knows; everything else comes from the command line's own parser. */
+export const isTrouble = (error: { readonly _tag: string }): error is Trouble => Object.hasOwn(table, error._tag)

@@ -1,0 +1,93 @@
+/** What an install has from its first start on: its name, its two operator keys, and a port for its bridge. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { createServer } from "node:net"
+import { generateSeed } from "../../runtime/domain/Ed25519.ts"
+import type { InstallName } from "../../runtime/domain/Ids.ts"
+import type { Install } from "../../runtime/domain/Install.ts"
+import {
+  bridgeCertificate,
+  certifierKeyPath,
+  signingKeyFromText,
+  signingKeyPath
+} from "../../runtime/kernel/Provisioning.ts"
+import { Identities } from "../../runtime/ports/Identities.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import type { Backend } from "../Backend.ts"
+import { kmError } from "../KmError.ts"
+
+/** The port if it is free on 127.0.0.1, else a free one. */
+export const freePort = (wanted: number): Effect.Effect<number> =>
+  Effect.callback<number>((resume) => {
+    const server = createServer()
+    server.once("error", () => resume(wanted === 0 ? Effect.die("no free port on 127.0.0.1") : freePort(0)))
+    server.listen({ port: wanted, host: "127.0.0.1", exclusive: true }, () => {
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      server.close(() => resume(Effect.succeed(port)))
+    })
+  })
+
+/** The key at a path, made when it is missing; refuses one that cannot be used rather than replacing it. */
+const keyAt = Effect.fnUntraced(function*(path: string) {
+  const secrets = yield* Secrets
+  const found = yield* secrets.get(path)
+  if (Option.isSome(found)) {
+    const key = signingKeyFromText(Redacted.value(found.value))
+    if (key !== undefined) return key
+    return yield* kmError("KM-CLI-015", `the secret ${path} is no key`, "", "restore it from a backup")
+  }
+  const text = Buffer.from(generateSeed()).toString("base64")
+  yield* secrets.put(path, Redacted.make(text))
+  const made = signingKeyFromText(text)
+  return made ?? (yield* Effect.die("a fresh seed is a key"))
+})
+
+/** Makes what is missing and certifies the operator anew; the rest of `install.json` stays as it was. */
+export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: Backend, name: InstallName) {
+  const found = yield* Effect.result(backend.install)
+  if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
+  const certifier = yield* keyAt(certifierKeyPath)
+  const operator = yield* keyAt(signingKeyPath("operator"))
+  const before = Result.isSuccess(found) ? found.success : undefined
+  const certifierPublicKey = Buffer.from(certifier.publicKey).toString("base64")
+  if (before !== undefined && before.certifierPublicKey !== certifierPublicKey) {
+    return yield* kmError(
+      "KM-CLI-015",
+      "the certifier's key is not the one of this install",
+      "install.json names another public key",
+      "restore secrets/certifier from a backup"
+    )
+  }
+  const identities = yield* Identities
+  const install = before?.install ?? name
+  const now = yield* Clock.currentTimeMillis
+  const certificate = bridgeCertificate(certifier, install, "operator", operator, now)
+  yield* identities.put("operator", "operator", operator.keyId, certificate)
+  const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
+  const prepared: Install = {
+    ...(before ?? { version: 1, install, certifierPublicKey, slackApiUrl: "https://slack.com/api/", local: true }),
+    bridgeUrl: `http://127.0.0.1:${port}`,
+    bridgeHost: `127.0.0.1:${port}`
+  }
+  yield* backend.writeInstall(prepared)
+  return prepared
+})
+
+/**
+ * The model's key goes from our environment into the secrets; true when there is one, now or from an earlier start.
+ */
+export const adoptModelKey = Effect.fn("FirstRun.adoptModelKey")(function*(key: Option.Option<string>) {
+  const secrets = yield* Secrets
+  const path = "model/anthropic-api-key"
+  const found = yield* secrets.get(path)
+  if (Option.isSome(key)) {
+    if (Option.isSome(found) && Redacted.value(found.value) === key.value) return true
+    yield* secrets.put(path, Redacted.make(key.value))
+    return true
+  }
+  return Option.isSome(found)
+})

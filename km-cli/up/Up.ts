@@ -1,0 +1,200 @@
+/**
+ * `km up` as an effect: takes the install's lock, makes what a first start needs, starts the parts, repairs channels, and
+ * then keeps everything running until interrupted. Supervisor, bridge and runtimes are one trust domain.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type { InstallName } from "../../runtime/domain/Ids.ts"
+import type { Install } from "../../runtime/domain/Install.ts"
+import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
+import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import type { Backend, InstallPorts } from "../Backend.ts"
+import { kmError } from "../KmError.ts"
+import type { Credentials } from "../local/workspace/Credentials.ts"
+import { talk } from "../Output.ts"
+import { labelOf } from "../Reference.ts"
+import type { Child } from "./Child.ts"
+import { adoptModelKey, prepareInstall } from "./FirstRun.ts"
+import {
+  childEnvironment,
+  credentialsFile,
+  deliverEvents,
+  keepRunning,
+  modelKey,
+  type StackOptions,
+  startBridge,
+  startModel,
+  startRuntime,
+  startWorkspace
+} from "./Stack.ts"
+import * as UpFile from "./UpFile.ts"
+
+export interface UpOptions {
+  readonly backend: Backend
+  readonly install: InstallName
+  /** The scripted model even where a key is at hand. */
+  readonly forceScripted: boolean
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** What is known once everything is healthy. */
+export interface Running {
+  readonly install: Install
+  readonly credentials: Credentials
+  readonly modelScripted: boolean
+  /** Runs something on the engine and with the services that `up` itself uses. */
+  readonly within: <A, E, R>(
+    effect: Effect.Effect<A, E, R | InstallPorts | Provisioning | Teardown>
+  ) => Effect.Effect<A, E, Exclude<R, InstallPorts | Provisioning | Teardown>>
+}
+
+/** Ends parts that a killed `km up` left behind, newest first. */
+const endLeftovers = Effect.fnUntraced(function*(run: string) {
+  const left = yield* UpFile.read(run)
+  if (Option.isNone(left)) return
+  for (const { name, process } of left.value.children.toReversed()) {
+    if (!UpFile.isAlive(process)) continue
+    yield* talk(`ending ${name}, which an earlier km up left behind`)
+    yield* UpFile.signal(process, "SIGTERM")
+    const gone = Effect.suspend(() => UpFile.isAlive(process) ? Effect.fail("alive" as const) : Effect.void)
+    yield* gone.pipe(
+      Effect.retry(Schedule.spaced("100 millis")),
+      Effect.timeoutOrElse({
+        duration: "10 seconds",
+        orElse: () => Effect.asVoid(UpFile.signal(process, "SIGKILL"))
+      }),
+      Effect.ignore
+    )
+  }
+  yield* UpFile.remove(run)
+})
+
+/** Keeps `up.json` as the parts come and go. */
+const bookOf = Effect.fnUntraced(function*(run: string, bridgeUrl: string, scripted: boolean) {
+  const startedAt = yield* Clock.currentTimeMillis
+  let book: UpFile.UpFile = {
+    version: 1,
+    supervisor: UpFile.nameOf(process.pid),
+    children: [],
+    bridgeUrl,
+    modelScripted: scripted,
+    ready: false,
+    startedAt
+  }
+  const change = (changes: Partial<UpFile.UpFile>) =>
+    Effect.suspend(() => {
+      book = { ...book, ...changes }
+      return UpFile.write(run, book)
+    })
+  yield* change({})
+  yield* Effect.addFinalizer(() => UpFile.remove(run))
+  return {
+    change,
+    onChild: (child: Child) =>
+      Effect.suspend(() =>
+        change({
+          children: [
+            ...book.children.filter(({ name }) => name !== child.name),
+            { name: child.name, process: child.process }
+          ]
+        })
+      )
+  }
+})
+
+/** One life of the workspace and of everything that knows it; ends when the workspace or the model does. */
+const life = Effect.fnUntraced(function*(
+  options: StackOptions,
+  prepared: Install,
+  book: { readonly change: (changes: Partial<UpFile.UpFile>) => Effect.Effect<void> },
+  onReady: (running: Running) => Effect.Effect<void>
+) {
+  const { backend } = options
+  const { credentials, install, workspace } = yield* startWorkspace(options, prepared)
+  const model = yield* startModel(options)
+  const bridge = yield* startBridge(options, install)
+  yield* deliverEvents(credentials, install)
+  const services = ControlPlane.layer.pipe(
+    Layer.provideMerge(Provisioning.layer),
+    Layer.provideMerge(Teardown.layer),
+    Layer.provide(backend.bridge(install))
+  )
+  return yield* Effect.gen(function*() {
+    const control = yield* ControlPlane
+    const generation = `${credentials.botId}-${yield* Clock.currentTimeMillis}`
+    for (const row of yield* control.repairChannels(generation)) {
+      yield* talk(`${labelOf(row)} has a new channel: the local workspace keeps nothing over a restart`)
+    }
+    const runtime = yield* startRuntime(options, model)
+    yield* book.change({
+      ready: true,
+      workspaceUrl: credentials.url,
+      credentialsFile: credentialsFile(backend)
+    })
+    const context = yield* Effect.context<InstallPorts | Provisioning | Teardown>()
+    yield* onReady({
+      install,
+      credentials,
+      modelScripted: model.scripted,
+      within: (effect) => Effect.provideContext(effect, context)
+    })
+    return yield* Effect.raceFirst(
+      Effect.raceFirst(
+        Effect.map(workspace.ended, (how) => `workspace: ${how}`),
+        Effect.map(model.ended, (how) => `model: ${how}`)
+      ),
+      Effect.all([
+        keepRunning("bridge", bridge, startBridge(options, install)),
+        keepRunning("runtime", runtime, startRuntime(options, model)),
+        control.run
+      ], { concurrency: "unbounded", discard: true })
+    )
+  }).pipe(Effect.provide(services))
+})
+
+/**
+ * Runs until interrupted, then ends the parts in order: the runtime drains its turns while the bridge still answers.
+ * `onReady` is told when everything is healthy, again after every restart of the workspace.
+ */
+export const up = Effect.fn("km.up")(function*(
+  options: UpOptions,
+  onReady: (running: Running) => Effect.Effect<void>
+) {
+  const { backend } = options
+  return yield* Effect.scoped(Effect.gen(function*() {
+    // Opening the engine makes the state directory that the lock lies in.
+    const ports = yield* Layer.build(backend.ports("long"))
+    yield* backend.lock
+    yield* endLeftovers(backend.paths.run)
+    return yield* Effect.gen(function*() {
+      const prepared = yield* prepareInstall(backend, options.install)
+      if (!prepared.local) {
+        return yield* kmError(
+          "KM-CLI-020",
+          "this install is not a local one",
+          "its Slack is not the local workspace",
+          "start its bridge and runtimes under systemd"
+        )
+      }
+      const real = yield* adoptModelKey(yield* modelKey)
+      const scripted = options.forceScripted || !real
+      const book = yield* bookOf(backend.paths.run, prepared.bridgeUrl, scripted)
+      const stack: StackOptions = {
+        backend,
+        env: childEnvironment(options.environment, backend.paths.root),
+        scripted,
+        onChild: book.onChild
+      }
+      while (true) {
+        const how = yield* Effect.scoped(life(stack, yield* backend.install, book, onReady))
+        yield* talk(`a part ended by itself (${how}); everything that knows it is started again`)
+        yield* book.change({ ready: false })
+        yield* Effect.sleep("1 second")
+      }
+    }).pipe(Effect.provide(ports))
+  }))
+})
