@@ -188,6 +188,7 @@ export class Acceptance extends Context.Service<Acceptance, {
           })
         )
         // The message is stored: from here on nothing may turn the answer into an error.
+        yield* Effect.logInfo("message stored").pipe(Effect.annotateLogs({ turn: key, sandbox: row.id }))
         yield* seen.mark(keys, key).pipe(
           Effect.catch((error) =>
             Effect.logWarning("a stored message could not be marked as seen").pipe(
