@@ -1,6 +1,7 @@
 /** The real agent with a scripted model, in temporary directories: what the tests of several rooms start from. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -67,15 +68,19 @@ export const testLimits = { maxRetries: 1, apiTimeoutMillis: 3_000, streamIdleMi
 
 /** The agent of one sandbox behind a door to the scripted model. `jail` decides whether it is confined. */
 export const scriptedAgent = Effect.fnUntraced(function*(
-  options: Partial<ClaudeAgent.ClaudeAgentOptions> & { readonly jail?: Layer.Layer<Jail> } = {}
+  options: Partial<ClaudeAgent.ClaudeAgentOptions> & {
+    readonly jail?: Layer.Layer<Jail>
+    /** False: the door takes the scripted model for a real one, with a key. Default true. */
+    readonly scripted?: boolean
+  } = {}
 ) {
   const directories = yield* sandboxDirectories
   const model = yield* ScriptedModel.start()
-  const { jail = Jail.layerUnconfined("this test does not need a jail"), ...given } = options
+  const { jail = Jail.layerUnconfined("this test does not need a jail"), scripted = true, ...given } = options
   const doorLayer = ModelDoor.layer({
     upstream: model.url,
-    key: Effect.succeedNone,
-    scripted: true
+    key: Effect.succeedSome(Redacted.make("sk-ant-real-key-of-a-test")),
+    scripted
   })
   const layer = ClaudeAgent.layer({
     command: claudeCommand,

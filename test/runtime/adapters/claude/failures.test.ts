@@ -150,6 +150,32 @@ describe.concurrent("failures of a run", () => {
 })
 
 describe("policy", () => {
+  it.live("a real model does not run unconfined with permissions: bypass unless that was accepted", () =>
+    Effect.gen(function*() {
+      const { agent, directories, model } = yield* scriptedAgent({ scripted: false })
+      const refused = yield* Effect.flip(agent.start(runOf(directories, "script:text")))
+      assert.strictEqual(refused.code, agentErrors.unconfinedRefused.code)
+      assert.include(refused.message, "--unconfined")
+      assert.deepStrictEqual(Fs.readdirSync(directories.workspace), [])
+      assert.deepStrictEqual(yield* model.requests, [])
+    }))
+
+  for (
+    const [name, more] of [
+      ["accepted", { unconfinedAccepted: true }],
+      ["asking for permissions", { policy: { permissions: "default", model: "default", trustRepoSettings: false } }]
+    ] as const
+  ) {
+    it.live(`a real model runs unconfined when ${name}, and says so`, () =>
+      Effect.gen(function*() {
+        const { agent, directories, model } = yield* scriptedAgent({ scripted: false, ...more })
+        const outcome = yield* Effect.flatMap(agent.start(runOf(directories, "script:text")), (run) => run.outcome)
+        assert.strictEqual(outcome._tag, "Answered")
+        assert.match((yield* agent.confinement).detail, /^unconfined: /)
+        assert.deepStrictEqual((yield* model.requests).map(({ key }) => key), ["sk-ant-real-key-of-a-test"])
+      }))
+  }
+
   it.live("nothing of the runtime's environment reaches the agent", () =>
     Effect.gen(function*() {
       process.env["NOTIFY_SOCKET"] = "/run/canary"
