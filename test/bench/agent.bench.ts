@@ -64,10 +64,10 @@ const request = (agent: Http.Agent, url: string, key: string) =>
         resume(
           text.includes("message_stop")
             ? Effect.succeed(performance.now() - begun)
-            : Effect.fail(new Error(`no answer: ${response.statusCode} ${text.slice(0, 200)}`))
+            : Effect.die(new Error(`no answer: ${response.statusCode} ${text.slice(0, 200)}`))
         ))
     })
-    sent.on("error", (error) => resume(Effect.fail(error)))
+    sent.on("error", (error) => resume(Effect.die(error)))
     sent.end(body)
   })
 

@@ -135,8 +135,8 @@ export interface StackOptions {
   /** Replaces `bridge/main.ts`, such as by a root that dies at a chosen point. */
   readonly bridgeRoot?: string
   readonly runtimeRoot?: string
-  /** More variables for both programs. */
-  readonly env?: Readonly<Record<string, string>>
+  /** More variables for both programs, given the state directory. */
+  readonly env?: (state: string) => Readonly<Record<string, string>>
 }
 
 /** A sandbox of the stack, and a person who writes in its channel. */
@@ -197,7 +197,9 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   yield* openStateDirectory(state)
   const port = yield* freePort
   const bridgeUrl = `http://127.0.0.1:${port}`
-  const certifier = signingKeyFromSeed(generateSeed())
+  const certifierSeed = generateSeed()
+  const operatorSeed = generateSeed()
+  const certifier = signingKeyFromSeed(certifierSeed)
   yield* writeInstall(state, {
     version: 1,
     install,
@@ -212,17 +214,15 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     local: true
   })
   const engine = Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
-  const seedOf = (key: { readonly export: (options: { format: "jwk" }) => { d?: string } }) =>
-    Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url").toString("base64")
-  const operator = signingKeyFromSeed(generateSeed())
+  const operator = signingKeyFromSeed(operatorSeed)
   const ports = yield* Layer.build(engine)
   yield* Effect.gen(function*() {
     const secrets = yield* Secrets
     const identities = yield* Identities
     yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
     yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
-    yield* secrets.put(certifierKeyPath, Redacted.make(seedOf(certifier.privateKey)))
-    yield* secrets.put(signingKeyPath("operator"), Redacted.make(seedOf(operator.privateKey)))
+    yield* secrets.put(certifierKeyPath, Redacted.make(Buffer.from(certifierSeed).toString("base64")))
+    yield* secrets.put(signingKeyPath("operator"), Redacted.make(Buffer.from(operatorSeed).toString("base64")))
     yield* identities.put(
       "operator",
       "operator",
@@ -244,7 +244,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   )
 
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
-  const more = options.env ?? {}
+  const more = options.env?.(state) ?? {}
   const startBridge = Effect.gen(function*() {
     const program = yield* startProgram({
       args: [options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
