@@ -53,12 +53,15 @@ export class BridgeApp extends Context.Service<BridgeApp, {
         return Effect.succeed(nothing)
       }
 
-      const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-        const parent = HttpTraceContext.fromHeaders(request.headers)
+      const app = Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        // A server that traces has taken the header up already; without one the trace must not break off here.
+        const current = yield* Effect.option(Effect.currentSpan)
+        const parent = Option.isSome(current) ? Option.none() : HttpTraceContext.fromHeaders(request.headers)
         const answered = routed(request).pipe(
           Effect.catchDefect((defect) => Effect.as(Effect.logError("a request ended in a defect", defect), broken))
         )
-        return Option.isSome(parent) ? Effect.withParentSpan(answered, parent.value) : answered
+        return yield* (Option.isSome(parent) ? Effect.withParentSpan(answered, parent.value) : answered)
       })
       return BridgeApp.of({ app })
     })

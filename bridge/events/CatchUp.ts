@@ -2,6 +2,7 @@
  * Fetches what the bridge missed: reads each chatting channel's history, and its threads with news, since the newest
  * message it accepted, and takes what it finds like events, under the same keys. Reading too much is harmless.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +25,7 @@ const overlapSeconds = 600
 const threadAgeSeconds = 7 * 24 * 3600
 const maxPages = 20
 /** Between two looks while something is known to be missed. */
-const retryInterval = "30 seconds"
+const retryMillis = 30_000
 const historyWait = { maxWaitMillis: 600_000 }
 
 const HistoryMessage = Schema.Struct({
@@ -157,7 +158,10 @@ export class CatchUp extends Context.Service<CatchUp, {
           if (!whole || progress.takeMissed()) {
             whole = yield* once()
           }
-          yield* Effect.sleep(retryInterval)
+          const before = yield* Clock.currentTimeMillis
+          yield* Effect.sleep(retryMillis)
+          // A machine that slept missed events without knowing.
+          if ((yield* Clock.currentTimeMillis) - before > retryMillis * 3) progress.missed()
         }
       })
 

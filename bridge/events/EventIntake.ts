@@ -19,12 +19,16 @@ import { Acceptance } from "./Acceptance.ts"
 import { classifyEvent } from "./classifyEvent.ts"
 import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
+import { Progress } from "./Progress.ts"
 
 /** Bytes; Slack's largest events are some 100 KiB. */
 export const maxEventBytes = 1024 * 1024
 
 const decodeEnvelope = Schema.decodeUnknownOption(SlackEnvelope)
 const decodeTeam = Schema.decodeUnknownOption(TeamId)
+
+/** The 200 waits at most this long for who our bot is; without it, bots are still told by their `bot_id`. */
+const identityMillis = 250
 
 const refuse = (reason: EventError, detail = "") => Effect.fail(new EventRefused({ reason, detail }))
 
@@ -42,6 +46,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const acceptance = yield* Acceptance
       const corrections = yield* Corrections
       const installation = yield* Installation
+      const progress = yield* Progress
 
       const verified = Effect.fnUntraced(function*(request: HttpServerRequest) {
         const body = yield* Effect.mapError(readBody(request, maxEventBytes), (fault) =>
@@ -79,7 +84,7 @@ export class EventIntake extends Context.Service<EventIntake, {
         if (team === undefined) return yield* refuse("bad_event", "no workspace")
         yield* installation.check(team, envelope.api_app_id)
         if (identity.known() === undefined) {
-          yield* Effect.ignore(identity.bot).pipe(Effect.timeoutOption("250 millis"))
+          yield* identity.learnBot(identityMillis)
         }
         const incoming = classifyEvent(envelope, team, identity.known()?.user)
         if (incoming === undefined) return yield* refuse("bad_event", "an event of an unknown shape")
@@ -101,6 +106,10 @@ export class EventIntake extends Context.Service<EventIntake, {
         const envelope = yield* parsed(yield* verified(request))
         if (envelope.type === "url_verification") {
           return HttpServerResponse.jsonUnsafe({ challenge: envelope.challenge ?? "" })
+        }
+        // Slack had to repeat this one, or drops events: there may be others that it has given up.
+        if (envelope.type === "app_rate_limited" || request.headers["x-slack-retry-num"] !== undefined) {
+          progress.missed()
         }
         if (envelope.type !== "event_callback") {
           yield* Effect.logInfo("an envelope that asks for nothing").pipe(Effect.annotateLogs({ type: envelope.type }))

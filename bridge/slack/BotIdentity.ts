@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { UserId } from "../../runtime/domain/Ids.ts"
 import { stripHidden } from "../render/neutralise.ts"
@@ -45,9 +46,16 @@ const UserInfo = Schema.Struct({
 
 const decodeUser = Schema.decodeUnknownOption(UserId)
 
+const awaited = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>, withinMillis: number) =>
+  Effect.asVoid(
+    Effect.forEach(fibers, Fiber.await, { discard: true }).pipe(Effect.timeoutOption(withinMillis))
+  )
+
 export class BotIdentity extends Context.Service<BotIdentity, {
   /** From `auth.test`. */
   readonly bot: Effect.Effect<Bot, SlackFailure>
+  /** Asks who the bot is, unless that is known or failed lately, and waits at most `withinMillis`. */
+  readonly learnBot: (withinMillis: number) => Effect.Effect<void>
   /** What is known of the bot without asking. */
   readonly known: () => Bot | undefined
   readonly person: (user: UserId) => Effect.Effect<Person, SlackFailure>
@@ -106,27 +114,38 @@ export class BotIdentity extends Context.Service<BotIdentity, {
 
       const scope = yield* Effect.scope
       const asking = new Map<string, Fiber.Fiber<unknown, unknown>>()
+      /** The question of this name, asked once at a time; it goes on when nobody waits for it any more. */
+      const ask = Effect.fnUntraced(function*(name: string, question: Effect.Effect<unknown, SlackFailure>) {
+        const running = asking.get(name)
+        if (running !== undefined) return running
+        const fiber = yield* question.pipe(
+          Effect.ignore,
+          Effect.ensuring(Effect.sync(() => asking.delete(name))),
+          Effect.forkIn(scope)
+        )
+        asking.set(name, fiber)
+        return fiber
+      })
       const learn = Effect.fnUntraced(function*(users: ReadonlyArray<string>, withinMillis: number) {
-        const unknown = users.filter((user) => !people.has(user))
-        if (unknown.length === 0) return
+        const now = yield* Clock.currentTimeMillis
         const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
-        for (const user of unknown) {
-          const id = decodeUser(user)
-          if (id._tag === "None") continue
-          const running = asking.get(user)
-          const fiber = running ?? (yield* askPerson(id.value).pipe(
-            Effect.ignore,
-            Effect.ensuring(Effect.sync(() => asking.delete(user))),
-            Effect.forkIn(scope)
-          ))
-          if (running === undefined) asking.set(user, fiber)
-          fibers.push(fiber)
+        for (const user of users) {
+          const found = people.get(user)
+          const id = Option.getOrUndefined(decodeUser(user))
+          if (id === undefined || (found !== undefined && now - found.at < maxAgeMillis)) continue
+          const fiber = yield* ask(user, askPerson(id))
+          // An old name is good enough to go on with.
+          if (found === undefined) fibers.push(fiber)
         }
-        yield* Effect.forEach(fibers, Fiber.await, { discard: true }).pipe(Effect.timeoutOption(withinMillis))
+        if (fibers.length > 0) yield* awaited(fibers, withinMillis)
+      })
+      const learnBot = Effect.fnUntraced(function*(withinMillis: number) {
+        yield* awaited([yield* ask("bot", Effect.suspend(askBot))], withinMillis)
       })
 
       return BotIdentity.of({
         learn,
+        learnBot,
         bot: Effect.suspend(askBot),
         known: () => bot?.value,
         person: askPerson,

@@ -62,13 +62,15 @@ export class Authenticator extends Context.Service<Authenticator, {
 
       const unauthenticated = new BridgeRefusal({ code: "unauthenticated", detail: "" })
 
-      const keysOf = Effect.fnUntraced(function*(sender: SenderId, now: number) {
+      const keysOf = Effect.fnUntraced(function*(sender: SenderId, key: KeyId, now: number) {
         const found = directory.get(sender)
-        if (found !== undefined && now - found.at < directoryMaxAgeMillis) return found.keys
+        // A key made a moment ago is not in what we hold: its first request must not wait out the cache.
+        const holdsIt = found?.keys.some(({ certificate }) => certificate.keyId === key)
+        if (found !== undefined && holdsIt === true && now - found.at < directoryMaxAgeMillis) return found.keys
         const purpose = sender === "operator" ? "operator" : "bridge"
         const certified = yield* Effect.mapError(identities.keys(sender, purpose), refusalOfStore)
-        const keys = certified.flatMap((key): ReadonlyArray<KnownKey> => {
-          const certificate = verifyCertificate(settings.certifierPublicKey, key, Math.floor(now / 1000))
+        const keys = certified.flatMap((entry): ReadonlyArray<KnownKey> => {
+          const certificate = verifyCertificate(settings.certifierPublicKey, entry, Math.floor(now / 1000))
           const ours = certificate !== undefined && certificate.install === settings.install
             && certificate.subject === sender && certificate.purpose === purpose
           return ours ? [{ certificate, verify: verifierOf(Buffer.from(certificate.publicKey, "base64")) }] : []
@@ -115,7 +117,7 @@ export class Authenticator extends Context.Service<Authenticator, {
         if (Math.abs(Math.floor(now / 1000) - Number(timestamp)) > maxClockSkewSeconds) {
           return yield* new BridgeRefusal({ code: "stale_timestamp", detail: "" })
         }
-        const known = (yield* keysOf(sender, now)).find((candidate) =>
+        const known = (yield* keysOf(sender, key, now)).find((candidate) =>
           candidate.certificate.keyId === key && candidate.certificate.notAfter > now / 1000
         )
         const text = signedText({

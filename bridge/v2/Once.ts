@@ -10,8 +10,8 @@ import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 
 /** Milliseconds a request may hold its id. After a crash nobody acts on the id before this has passed. */
 export const leaseMillis = 20_000
-/** Milliseconds after which a request gives up and leaves its record pending: safely inside the lease. */
-const budgetMillis = 18_000
+/** A request gives up and leaves its record pending this long before its lease ends. */
+const marginMillis = 2_000
 /** Uploads move up to 100 MiB. */
 export const uploadLeaseMillis = 180_000
 /** Results are kept 15 days (DESIGN §6): longer than any outbox retries. */
@@ -64,7 +64,7 @@ export class Once extends Context.Service<Once, {
         const since = begun._tag === "Uncertain" ? begun.startedAt : undefined
         const result = yield* act(since).pipe(
           Effect.timeoutOrElse({
-            duration: request.leaseMillis === undefined ? budgetMillis : lease - 4_000,
+            duration: lease - marginMillis,
             orElse: () =>
               Effect.fail(
                 new BridgeRefusal({

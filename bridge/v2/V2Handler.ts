@@ -18,9 +18,10 @@ import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { bridgeErrors, BridgeRefusal, failureOf } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { jsonOf, readBody, textFault, textOf } from "../RawBody.ts"
+import { maxMessageCharacters } from "../render/splitMarkdown.ts"
 import { Actions } from "./Actions.ts"
 import { Authenticator } from "./Authenticator.ts"
-import { Once, uploadLeaseMillis } from "./Once.ts"
+import { leaseMillis, Once, uploadLeaseMillis } from "./Once.ts"
 
 const decodeAction = Schema.decodeUnknownEffect(BridgeAction)
 const decodeName = Schema.decodeUnknownOption(Schema.Struct({ action: Schema.String }))
@@ -91,9 +92,7 @@ export class V2Handler extends Context.Service<V2Handler, {
             scope: `${settings.install}/${caller.sender}`,
             key: caller.id,
             bodyHash: sha256Hex(body),
-            ...(action.action === "upload" || action.action === "channel.ensure"
-              ? { leaseMillis: uploadLeaseMillis }
-              : {})
+            leaseMillis: leaseOf(action)
           },
           act
         )
@@ -126,5 +125,13 @@ export class V2Handler extends Context.Service<V2Handler, {
     })
   )
 }
+
+/** A long text becomes messages at one a second. */
+const leaseOf = (action: BridgeAction): number =>
+  action.action === "upload" || action.action === "channel.ensure"
+    ? uploadLeaseMillis
+    : action.action === "post"
+    ? leaseMillis + Math.floor(action.markdown.length / maxMessageCharacters) * 2_000
+    : leaseMillis
 
 const pathOf = (url: string): string => url.split("?")[0] ?? url

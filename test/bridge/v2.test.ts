@@ -158,6 +158,20 @@ describe("POST /v2 refuses", () => {
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
+  it.live("no key that was certified a moment ago, though the sender's others are remembered", () =>
+    Effect.gen(function*() {
+      const { channel, ts, workspace } = yield* scene
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const react = { action: "react", channel, ts, emoji: "eyes" }
+        assert.strictEqual((yield* callV2("a", react)).status, 200)
+        const fresh = signingKeyFromSeed(new Uint8Array(32).fill(6))
+        yield* (yield* Identities).put(sandbox, "bridge", fresh.keyId, certified(sandbox, fresh))
+        assert.strictEqual((yield* callV2("b", react, { key: fresh })).status, 200)
+        assert.strictEqual((yield* callV2("c", react)).status, 200)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
   it.live("in a shared channel, threads and messages that the sandbox did not start", () =>
     Effect.gen(function*() {
       const { channel, ts, workspace } = yield* scene
