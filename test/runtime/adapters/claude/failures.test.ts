@@ -25,7 +25,8 @@ describe.concurrent("failures of the model", () => {
         limits: { maxRetries: 10, apiTimeoutMillis: 60_000, streamIdleMillis: 60_000 }
       })
       assert.deepInclude(outcome, { _tag: "Failed", code: agentErrors.authentication.code })
-      assert.isAtMost(requests.length, 2)
+      // The first, and what a busy machine lets through before the signal; ten retries would be eleven.
+      assert.isAtMost(requests.length, 3)
     }))
 
   for (
