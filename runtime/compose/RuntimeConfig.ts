@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { stateRoot } from "../adapters/embedded/StateDirectory.ts"
 
@@ -19,6 +20,10 @@ export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   readonly claude: string
   /** `KM_HOOK`: the `km-hook` program, a JavaScript or TypeScript file. Default the one beside this program. */
   readonly hook: string
+  /** The command that runs `hook`, with this process's own engine: Node, or Deno with what the hook needs. */
+  readonly hookCommand: ReadonlyArray<string>
+  /** What of the file system `hookCommand` needs. */
+  readonly hookFiles: ReadonlyArray<string>
 }>()("km/runtime/compose/RuntimeConfig") {}
 
 const below = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
@@ -41,6 +46,24 @@ const defaultClaude = (searched: string): string =>
     "/usr/local/bin/claude"
   ])
 
+const commandOf = (hook: string) => {
+  const engine = fs.realpathSync(process.execPath)
+  return process.versions["deno"] === undefined
+    ? { hookCommand: [engine, hook], hookFiles: [engine, hook] }
+    : {
+      hookCommand: [
+        engine,
+        "run",
+        "--no-prompt",
+        "--allow-net=127.0.0.1",
+        "--allow-env=KM_HOOK_URL,KM_HOOK_TOKEN",
+        hook
+      ],
+      // Its directory: Deno 2.9 writes `run -A …` behind its own path in the arguments of every program it starts.
+      hookFiles: [path.dirname(engine), hook]
+    }
+}
+
 export const layer = Layer.effect(
   RuntimeConfig,
   Effect.map(
@@ -52,13 +75,16 @@ export const layer = Layer.effect(
       hook: Config.String("KM_HOOK").pipe(Config.withDefault("")),
       searched: Config.String("PATH").pipe(Config.withDefault(""))
     }),
-    ({ claude, hook, modelScripted, modelUrl, searched, state }) =>
-      RuntimeConfig.of({
+    ({ claude, hook: given, modelScripted, modelUrl, searched, state }) => {
+      const hook = given === "" ? defaultHook() : path.resolve(given)
+      return RuntimeConfig.of({
         state,
         modelUrl,
         modelScripted,
         claude: claude === "" ? defaultClaude(searched) : path.resolve(claude),
-        hook: hook === "" ? defaultHook() : path.resolve(hook)
+        hook,
+        ...commandOf(hook)
       })
+    }
   )
 )

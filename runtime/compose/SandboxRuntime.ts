@@ -5,9 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as fs from "node:fs"
 import * as path from "node:path"
-import process from "node:process"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
@@ -74,7 +72,6 @@ const agentLayer = (row: SandboxRow) =>
     const hooks = yield* HookEvents
     const endpoint = yield* HookListener.HookEndpoint
     const { agent } = row.profile.spec
-    const node = fs.realpathSync(process.execPath)
     return ClaudeAgent.layer({
       command: config.claude,
       home: directories.home,
@@ -88,7 +85,7 @@ const agentLayer = (row: SandboxRow) =>
       },
       budgetUsd: agent.budgetUsd,
       unconfinedAccepted: row.unconfined,
-      readOnly: [node, config.hook],
+      readOnly: config.hookFiles,
       path: [],
       env: {},
       settings: (run) =>
@@ -96,7 +93,7 @@ const agentLayer = (row: SandboxRow) =>
           ...agentSettings({
             listener: endpoint.origin,
             token,
-            hookCommand: [node, config.hook],
+            hookCommand: config.hookCommand,
             unreadable: unreadable(config.state, directories.state)
           })
         }))
