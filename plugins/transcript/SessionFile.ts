@@ -61,9 +61,18 @@ export const skipped = (session: SessionId) => (cause: unknown): SessionFileSkip
   return new SessionFileSkipped({ session, reason, cause })
 }
 
+/** Deno answers for /proc only to a process that may do everything. */
+const hasDescriptorPaths = (): boolean => {
+  try {
+    return existsSync("/proc/self/fd")
+  } catch {
+    return false
+  }
+}
+
 /** `openat` for Node: a name below an open directory, however the path to that directory changes meanwhile. */
 const below = (directory: FileSystem.FileHandle, path: string, name: string): string =>
-  existsSync("/proc/self/fd") ? `/proc/self/fd/${directory.fd}/${name}` : Path.join(path, name)
+  hasDescriptorPaths() ? `/proc/self/fd/${directory.fd}/${name}` : Path.join(path, name)
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 /** `O_NONBLOCK`, because opening a FIFO would otherwise wait for a writer for ever. */
