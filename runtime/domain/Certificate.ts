@@ -14,7 +14,8 @@ const revocationContext = "km-revocation-v1"
 /** Longest life of a certificate: 30 days (DESIGN §9). */
 export const maxCertificateSeconds = 30 * 24 * 3600
 
-export const KeyPurpose = Schema.Literals(["bridge", "mail", "operator"])
+/** `mail` signs (Ed25519); `mail-box` opens what is encrypted (X25519, with key ids made alike). */
+export const KeyPurpose = Schema.Literals(["bridge", "mail", "mail-box", "operator"])
 export type KeyPurpose = typeof KeyPurpose.Type
 
 export const Certificate = Schema.Struct({

@@ -1,0 +1,187 @@
+/**
+ * Bytes to parts, by postal-mime under limits of ours. What comes in is anybody's, so every limit is checked while
+ * parsing, and everything in which two mail programs may differ is reported as a fault rather than resolved.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import PostalMime, { addressParser, decodeWords } from "postal-mime"
+import { MalformedMail, type MalformedReason } from "./MailErrors.ts"
+import type { ReadLimits } from "./wire.ts"
+import { defaultReadLimits } from "./wire.ts"
+
+/** One header of the message, unfolded, otherwise as it came. */
+export interface ParsedHeader {
+  /** Lower case. */
+  readonly name: string
+  readonly value: string
+}
+
+export interface ParsedPart {
+  /** Empty when the part has none. */
+  readonly name: string
+  /** Lower case, without parameters. */
+  readonly type: string
+  /** Decoded. */
+  readonly bytes: Uint8Array
+}
+
+export interface ParsedMail {
+  readonly headers: ReadonlyArray<ParsedHeader>
+  /** The first text/plain part that is no attachment; `undefined` when there is none. */
+  readonly text: string | undefined
+  /** For people, when `text` is missing: HTML reduced to text. Empty when there is neither. */
+  readonly shownText: string
+  /** Every other leaf, in order. */
+  readonly attachments: ReadonlyArray<ParsedPart>
+  /**
+   * Whether it has the one shape that this protocol writes (one text/plain part, or multipart/mixed of one and
+   * attachments) and no part has a header twice.
+   */
+  readonly plainShape: boolean
+}
+
+/** What we use of a part of postal-mime's tree; its typings leave it out, so its presence is checked. */
+interface PartNode {
+  readonly childNodes: ReadonlyArray<PartNode>
+  readonly headers: ReadonlyArray<{ readonly key: string }>
+  readonly contentType: {
+    readonly parsed: { readonly value: string; readonly params: Readonly<Record<string, string>> }
+    readonly multipart: string | false
+  }
+  readonly contentDisposition: {
+    readonly parsed: { readonly value: string; readonly params: Readonly<Record<string, string>> }
+  }
+  readonly content: ArrayBuffer | null
+  readonly getTextContent: () => string
+}
+
+interface ParserTree {
+  readonly root: PartNode
+  readonly currentNode: PartNode
+  processLine: (line: Uint8Array, isFinal: boolean) => Promise<void>
+  collectNode: (node: PartNode, alternative: PartNode | false, related: boolean) => Promise<void>
+}
+
+const exposesTree = (parser: PostalMime): parser is PostalMime & ParserTree =>
+  "root" in parser && "currentNode" in parser && typeof Reflect.get(parser, "processLine") === "function"
+  && typeof Reflect.get(parser, "collectNode") === "function"
+
+const malformed = (reason: MalformedReason, detail: string): MalformedMail => new MalformedMail({ reason, detail })
+
+const isLeaf = (node: PartNode): boolean => node.contentType.multipart === false && node.childNodes.length === 0
+
+const leavesOf = (node: PartNode): ReadonlyArray<PartNode> => isLeaf(node) ? [node] : node.childNodes.flatMap(leavesOf)
+
+const bytesOf = (node: PartNode): Uint8Array => new Uint8Array(node.content ?? new ArrayBuffer(0))
+
+const typeOf = (node: PartNode): string => node.contentType.parsed.value.trim().toLowerCase()
+
+const isAttachment = (node: PartNode): boolean =>
+  node.contentDisposition.parsed.value.trim().toLowerCase() === "attachment"
+
+const nameOf = (node: PartNode): string =>
+  decodeWords(node.contentDisposition.parsed.params["filename"] ?? node.contentType.parsed.params["name"] ?? "")
+
+/** UTF-8 keeps a leading byte order mark, which the library would drop and the sender has signed. */
+const textOf = (node: PartNode): string => {
+  const charset = (node.contentType.parsed.params["charset"] ?? "utf-8").trim().toLowerCase()
+  const flowed = node.contentType.parsed.params["format"] !== undefined
+  return !flowed && /^(utf-?8|us-ascii)$/.test(charset)
+    ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(node))
+    : node.getTextContent()
+}
+
+const hasDoubleHeader = (node: PartNode): boolean => {
+  const names = node.headers.map(({ key }) => key).filter((key) => key.startsWith("content-") || key === "mime-version")
+  return new Set(names).size !== names.length
+}
+
+const isPlainShape = (root: PartNode): boolean => {
+  if (hasDoubleHeader(root)) return false
+  const leaves = isLeaf(root) ? [root] : root.childNodes
+  const [first, ...rest] = leaves
+  return (isLeaf(root) || root.contentType.multipart === "mixed") && leaves.every(isLeaf)
+    && !leaves.some(hasDoubleHeader) && first !== undefined && typeOf(first) === "text/plain" && !isAttachment(first)
+    && rest.every(isAttachment)
+}
+
+const watch = (parser: PostalMime & ParserTree, limits: ReadLimits, expired: () => boolean): void => {
+  const processLine = parser.processLine.bind(parser)
+  const seen = new Set<PartNode>([parser.root])
+  let lines = 0
+  parser.processLine = (line, isFinal) => {
+    if ((++lines & 0xff) === 0 && expired()) throw malformed("too-slow", `parsing took over ${limits.maxMillis} ms`)
+    if (!seen.has(parser.currentNode)) {
+      seen.add(parser.currentNode)
+      if (seen.size > limits.maxParts) throw malformed("too-many-parts", `it has over ${limits.maxParts} parts`)
+    }
+    return processLine(line, isFinal)
+  }
+  const collectNode = parser.collectNode.bind(parser)
+  parser.collectNode = (node, alternative, related) => {
+    if (node === parser.root) {
+      const html = leavesOf(node).filter((leaf) => typeOf(leaf) === "text/html" && !isAttachment(leaf))
+      const bytes = html.reduce((sum, leaf) => sum + (leaf.content?.byteLength ?? 0), 0)
+      if (bytes > limits.maxHtmlBytes) throw malformed("too-large", `its HTML is over ${limits.maxHtmlBytes} bytes`)
+      if (expired()) throw malformed("too-slow", `parsing took over ${limits.maxMillis} ms`)
+    }
+    return collectNode(node, alternative, related)
+  }
+}
+
+const translate = (cause: unknown): MalformedMail => {
+  if (cause instanceof MalformedMail) return cause
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (text.includes("nesting depth")) return malformed("too-deep", text)
+  if (text.includes("header size")) return malformed("too-large", text)
+  return malformed("broken", text)
+}
+
+/** Parses one message. Fails only when the bytes are no message within the limits. */
+export const parseMail = Effect.fn("parseMail")(function*(raw: Uint8Array, limits: ReadLimits = defaultReadLimits) {
+  if (raw.length === 0) return yield* malformed("empty", "it has no bytes")
+  if (raw.length > limits.maxBytes) return yield* malformed("too-large", `it has over ${limits.maxBytes} bytes`)
+  const parser = new PostalMime({
+    forceRfc822Attachments: true,
+    maxNestingDepth: limits.maxDepth,
+    maxHeadersSize: limits.maxHeaderBytes,
+    maxRfc822NestingDepth: 0
+  })
+  if (!exposesTree(parser)) return yield* Effect.die(new Error("postal-mime changed its parser; pin the version"))
+  // Parsing holds the thread, so a fiber's timeout could not end it: the parser itself looks at the clock.
+  const clock = yield* Clock.Clock
+  const deadline = clock.currentTimeMillisUnsafe() + limits.maxMillis
+  watch(parser, limits, () => clock.currentTimeMillisUnsafe() > deadline)
+  const email = yield* Effect.tryPromise({ try: () => parser.parse(raw), catch: translate })
+  const leaves = leavesOf(parser.root)
+  const body = leaves.find((leaf) => typeOf(leaf) === "text/plain" && !isAttachment(leaf))
+  const text = body === undefined ? undefined : textOf(body)
+  return {
+    headers: email.headers.map(({ key, value }) => ({ name: key, value })),
+    text,
+    shownText: text ?? email.text ?? "",
+    attachments: leaves.filter((leaf) => leaf !== body).map((leaf) => ({
+      name: nameOf(leaf),
+      type: typeOf(leaf),
+      bytes: bytesOf(leaf)
+    })),
+    plainShape: isPlainShape(parser.root)
+  } satisfies ParsedMail
+})
+
+/** The values of one header, in order; `name` in lower case. */
+export const headerValues = (mail: ParsedMail, name: string): ReadonlyArray<string> =>
+  mail.headers.filter((header) => header.name === name).map(({ value }) => value)
+
+/** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */
+export const mailboxesOf = (
+  value: string
+): ReadonlyArray<{ readonly name: string; readonly address: string } | undefined> =>
+  addressParser(value).map((entry) =>
+    entry.address === undefined || entry.address === ""
+      ? undefined
+      : { name: entry.name, address: entry.address.toLowerCase() }
+  )
+
+/** RFC 2047 decoded, runs of white space as one space: folding may change those. */
+export const comparableText = (value: string): string => decodeWords(value).replaceAll(/\s+/g, " ").trim()

@@ -1,0 +1,98 @@
+/**
+ * Parts to bytes, by nodemailer's composer. Headers, encodings of headers, folding and boundaries are the library's;
+ * this module only decides that the text travels as it was signed, so that v1 readers, which decode nothing, verify it.
+ */
+import * as Effect from "effect/Effect"
+import { wrap } from "nodemailer/lib/base64"
+import MimeNode from "nodemailer/lib/mime-node"
+import type { MailAddress } from "./MailAddress.ts"
+import { toBase64 } from "./strictBase64.ts"
+
+export interface OutgoingPart {
+  readonly name: string
+  readonly type: string
+  readonly bytes: Uint8Array
+}
+
+/** A message as the composer gets it. Every value has been checked: none has a line break or control character. */
+export interface OutgoingMime {
+  readonly from: { readonly address: MailAddress; readonly name: string }
+  readonly to: ReadonlyArray<MailAddress>
+  readonly cc: ReadonlyArray<MailAddress>
+  readonly replyTo: MailAddress | null
+  readonly subject: string
+  readonly inReplyTo: string | null
+  readonly references: ReadonlyArray<string>
+  readonly id: string
+  readonly dateSeconds: number
+  /** Further headers, ASCII only, written as they are and folded at their spaces. */
+  readonly extra: ReadonlyArray<readonly [name: string, value: string]>
+  /** Canonical: LF line ends, none at the end. */
+  readonly text: string
+  readonly attachments: ReadonlyArray<OutgoingPart>
+  /** 8 bytes for the boundary. */
+  readonly boundary: Uint8Array
+}
+
+/** Octets of a line without its end (RFC 5322 §2.1.1). */
+const maxLineOctets = 998
+
+/** What must not travel as it is: control characters but tab and line feed, or a line longer than mail allows. */
+const needsEncoding = (text: string): boolean =>
+  // oxlint-disable-next-line no-control-regex
+  /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ||
+  text.split("\n").some((line) => Buffer.byteLength(line) > maxLineOctets)
+
+const appendText = (root: MimeNode, text: string): void => {
+  const crlf = text.replaceAll("\n", "\r\n")
+  const node = root.createChild("text/plain; charset=utf-8")
+  if (needsEncoding(text)) {
+    node.setHeader("Content-Transfer-Encoding", "base64")
+    const headers = node.buildHeaders()
+    node.setRaw(`${headers}\r\n\r\n${wrap(toBase64(Buffer.from(crlf)))}`)
+    return
+  }
+  const ascii = Buffer.byteLength(crlf) === crlf.length
+  node.setHeader("Content-Transfer-Encoding", ascii ? "7bit" : "8bit")
+  const headers = node.buildHeaders()
+  node.setRaw(Buffer.from(`${headers}\r\n\r\n${crlf}`))
+}
+
+const appendAttachment = (root: MimeNode, part: OutgoingPart): void => {
+  const node = root.createChild(part.type, { filename: part.name })
+  node.setHeader("Content-Disposition", "attachment")
+  node.setHeader("Content-Transfer-Encoding", "base64")
+  const headers = node.buildHeaders()
+  node.setRaw(`${headers}\r\n\r\n${wrap(toBase64(part.bytes))}`)
+}
+
+/**
+ * The message with CRLF line ends: always multipart/mixed with one text/plain part first, which is the shape that most
+ * readers of the reference take.
+ */
+export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
+  const root = new MimeNode("multipart/mixed", {
+    baseBoundary: Buffer.from(mail.boundary).toString("hex"),
+    boundaryPrefix: "=_km",
+    disableFileAccess: true,
+    disableUrlAccess: true
+  })
+  root.setHeader("From", { name: mail.from.name, address: mail.from.address })
+  root.setHeader("To", mail.to.map((address) => ({ name: "", address })))
+  if (mail.cc.length > 0) root.setHeader("Cc", mail.cc.map((address) => ({ name: "", address })))
+  if (mail.replyTo !== null) root.setHeader("Reply-To", { name: "", address: mail.replyTo })
+  root.setHeader("Subject", mail.subject)
+  root.setHeader("Date", new Date(mail.dateSeconds * 1000))
+  root.setHeader("Message-ID", mail.id)
+  if (mail.inReplyTo !== null) root.setHeader("In-Reply-To", mail.inReplyTo)
+  if (mail.references.length > 0) root.setHeader("References", mail.references.join(" "))
+  for (const [name, value] of mail.extra) root.addHeader(name, { prepared: true, foldLines: true, value })
+  appendText(root, mail.text)
+  for (const part of mail.attachments) appendAttachment(root, part)
+  // The composer reads no file and no address here, so that it cannot fail but by a bug.
+  const raw = yield* Effect.promise(() => root.build())
+  return new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength)
+})
+
+/** `value` in pieces of 64 characters with spaces between, which is where the composer folds. Readers drop the spaces. */
+export const foldable = (value: string): string => value.match(/.{1,64}/g)?.join(" ") ?? ""

@@ -1,0 +1,184 @@
+/**
+ * What the identity directory says about a sender, after checking that the certifier said it. The directory's store is
+ * not trusted: whoever can write its rows can at worst make a sender unknown.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../../../runtime/domain/Certificate.ts"
+import { Certificate, verifyCertificate, verifyRevocation } from "../../../runtime/domain/Certificate.ts"
+import { keyIdOf, verifierOf } from "../../../runtime/domain/Ed25519.ts"
+import type { InstallName, KeyId, SenderId } from "../../../runtime/domain/Ids.ts"
+import { type MailAddress, mailAddress } from "./MailAddress.ts"
+import { DirectoryTampered } from "./MailErrors.ts"
+import { fromBase64 } from "./strictBase64.ts"
+
+/** The signed, numbered revocations of an install, checked for completeness. */
+export interface Revocations {
+  /** The highest number; whoever reads mail remembers it and never accepts less. */
+  readonly highest: number
+  readonly isRevoked: (subject: SenderId, keyId: KeyId) => boolean
+}
+
+/**
+ * Checks every signature and that the numbers run from 1 without a gap up to at least `atLeast`, the highest number
+ * seen before: one that was removed, also at the end, is noticed.
+ */
+export const readRevocations = Effect.fn("readRevocations")(function*(
+  certifierPublicKey: Uint8Array,
+  install: InstallName,
+  signed: ReadonlyArray<SignedRevocation>,
+  atLeast: number
+) {
+  const revoked = new Set<string>()
+  let highest = 0
+  for (const row of signed) {
+    const revocation = verifyRevocation(certifierPublicKey, row)
+    if (revocation === undefined || revocation.install !== install) {
+      return yield* new DirectoryTampered({
+        reason: "bad-signature",
+        detail: `the revocation after number ${highest} is not the certifier's`
+      })
+    }
+    if (revocation.number !== highest + 1) {
+      return yield* new DirectoryTampered({
+        reason: "missing-revocation",
+        detail: `revocation ${highest + 1} is missing`
+      })
+    }
+    highest = revocation.number
+    revoked.add(`${revocation.subject} ${revocation.keyId}`)
+  }
+  if (highest < atLeast) {
+    return yield* new DirectoryTampered({
+      reason: "rolled-back",
+      detail: `revocation ${atLeast} was there before, now the last is ${highest}`
+    })
+  }
+  return {
+    highest,
+    isRevoked: (subject, keyId) => revoked.has(`${subject} ${keyId}`)
+  } satisfies Revocations
+})
+
+/** Unix seconds, `notAfter` exclusive. */
+export interface Window {
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+export interface SenderKey {
+  readonly keyId: KeyId
+  /** The addresses that the certificate lets this key write from. */
+  readonly addresses: ReadonlyArray<MailAddress>
+  readonly window: Window
+  readonly revoked: boolean
+  readonly verify: (text: string, signatureBase64: string) => boolean
+}
+
+export interface SenderBox {
+  readonly keyId: KeyId
+  readonly publicKey: Uint8Array
+  readonly window: Window
+  readonly revoked: boolean
+}
+
+/**
+ * A sender as readers know it. `promises` is the form in which everything it writes is signed: a message in a weaker
+ * form that claims to be this sender's is not. Keep the value while the directory is unchanged: building the key
+ * objects costs more than verifying.
+ */
+export interface KnownSender {
+  readonly sender: SenderId
+  readonly promises: "v2" | "v1" | "unsigned"
+  /** Oldest first, also those that are no longer valid. */
+  readonly keys: ReadonlyArray<SenderKey>
+  readonly boxes: ReadonlyArray<SenderBox>
+}
+
+const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certificate))
+
+const certificatesOf = (
+  certifierPublicKey: Uint8Array,
+  install: InstallName,
+  sender: SenderId,
+  purpose: KeyPurpose,
+  keys: ReadonlyArray<CertifiedKey>
+): ReadonlyArray<Certificate> =>
+  keys.flatMap((key) => {
+    // When it is valid is the message's question, so the check is made at the certificate's own start.
+    const claimed = decodeCertificate(key.certificate)
+    if (Option.isNone(claimed)) return []
+    const certificate = verifyCertificate(certifierPublicKey, key, claimed.value.notBefore)
+    return certificate !== undefined && certificate.install === install && certificate.subject === sender
+        && certificate.purpose === purpose
+      ? [certificate]
+      : []
+  })
+
+/**
+ * From the rows of the directory. Rows that the certifier did not sign for this install, sender and purpose count for
+ * nothing; with none left, the sender is unknown (`undefined`). Certified senders always write v2.
+ */
+export const certifiedSender = (input: {
+  readonly certifierPublicKey: Uint8Array
+  readonly install: InstallName
+  readonly sender: SenderId
+  readonly mail: ReadonlyArray<CertifiedKey>
+  readonly boxes: ReadonlyArray<CertifiedKey>
+  readonly revocations: Revocations
+}): KnownSender | undefined => {
+  const { certifierPublicKey, install, revocations, sender } = input
+  const mail = certificatesOf(certifierPublicKey, install, sender, "mail", input.mail)
+  if (mail.length === 0) return undefined
+  return {
+    sender,
+    promises: "v2",
+    keys: mail.map((certificate) => ({
+      keyId: certificate.keyId,
+      addresses: certificate.addresses.flatMap((text) => mailAddress(text) ?? []),
+      window: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
+      revoked: revocations.isRevoked(sender, certificate.keyId),
+      verify: verifierOf(Buffer.from(certificate.publicKey, "base64"))
+    })),
+    boxes: certificatesOf(certifierPublicKey, install, sender, "mail-box", input.boxes).map((certificate) => ({
+      keyId: certificate.keyId,
+      publicKey: Buffer.from(certificate.publicKey, "base64"),
+      window: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
+      revoked: revocations.isRevoked(sender, certificate.keyId)
+    }))
+  }
+}
+
+/**
+ * A sender of the reference, which has no certificates: the operator vouches for its key by naming it. `undefined` for
+ * a key that is not 32 bytes in base64.
+ */
+export const v1Sender = (
+  sender: SenderId,
+  publicKeyBase64: string,
+  addresses: ReadonlyArray<string>
+): KnownSender | undefined => {
+  const publicKey = fromBase64(publicKeyBase64)
+  if (publicKey === undefined || publicKey.length !== 32) return undefined
+  return {
+    sender,
+    promises: "v1",
+    keys: [{
+      keyId: keyIdOf(publicKey),
+      addresses: addresses.flatMap((text) => mailAddress(text) ?? []),
+      window: { notBefore: 0, notAfter: Number.MAX_SAFE_INTEGER },
+      revoked: false,
+      verify: verifierOf(publicKey)
+    }],
+    boxes: []
+  }
+}
+
+const isIn = (window: Window, seconds: number): boolean => window.notBefore <= seconds && seconds < window.notAfter
+
+export const keyValidAt = (key: { readonly window: Window }, seconds: number): boolean => isIn(key.window, seconds)
+
+/** The newest X25519 key that is valid now and not revoked: what mail to this sender is encrypted for. */
+export const currentBox = (sender: KnownSender, nowSeconds: number): SenderBox | undefined =>
+  sender.boxes.findLast((box) => !box.revoked && isIn(box.window, nowSeconds))

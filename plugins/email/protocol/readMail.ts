@@ -1,0 +1,139 @@
+/** Bytes to a verdict: the one place in which a message's status is decided. */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { SenderId } from "../../../runtime/domain/Ids.ts"
+import { claimed } from "./claimedMail.ts"
+import { headerValues, mailboxesOf, type ParsedMail, parseMail } from "./MimeReader.ts"
+import type { MailDirectory, Reader } from "./Reader.ts"
+import { readV1 } from "./readV1.ts"
+import { manifestOf, readV2 } from "./readV2.ts"
+import { seenGraceSeconds, type SeenMail } from "./SeenMail.ts"
+import type { Verdict } from "./Verdict.ts"
+import { defaultReadLimits, headerNames, type MailReason, type MailStatus } from "./wire.ts"
+
+const isSenderId = Schema.is(SenderId)
+
+const verdict = (
+  status: MailStatus,
+  reason: MailReason,
+  form: Verdict["form"],
+  mail: ParsedMail | undefined,
+  promised?: Verdict["promised"]
+): Verdict => ({
+  status,
+  reason,
+  form,
+  sender: undefined,
+  promised,
+  encrypted: false,
+  duplicate: false,
+  mail: mail === undefined ? undefined : claimed(mail)
+})
+
+const names = {
+  sender: headerNames.sender.toLowerCase(),
+  signature: headerNames.signature.toLowerCase(),
+  encrypted: headerNames.encrypted.toLowerCase(),
+  manifest: headerNames.manifest.toLowerCase(),
+  manifestSignature: headerNames.manifestSignature.toLowerCase()
+}
+
+const known: ReadonlySet<string> = new Set(Object.values(names))
+
+/** What is wrong with our own headers before any of them is believed. */
+const headerFault = (mail: ParsedMail): MailReason | undefined => {
+  const ours = mail.headers.filter(({ name }) => name.startsWith("x-km-")).map(({ name }) => name)
+  if (ours.some((name) => !known.has(name))) return "header-unknown"
+  return new Set(ours).size === ours.length ? undefined : "header-duplicated"
+}
+
+/** The strongest promise of anybody who may write from the addresses that the message shows as its author's. */
+const promiseOfFrom = Effect.fnUntraced(function*<E>(mail: ParsedMail, directory: MailDirectory<E>) {
+  let promised: Verdict["promised"]
+  for (const value of [...headerValues(mail, "from"), ...headerValues(mail, "sender")]) {
+    for (const box of mailboxesOf(value)) {
+      const entry = box === undefined ? undefined : yield* directory.byAddress(box.address)
+      if (entry !== undefined && (promised === undefined || promised === "unsigned")) promised = entry.promises
+    }
+  }
+  return promised
+})
+
+/**
+ * Mail that proves nothing. Who always signs did not write it: taking a signature off, or naming another signer, must
+ * not make a forgery look like a stranger's mail.
+ */
+const readStrangers = Effect.fnUntraced(function*<E>(
+  mail: ParsedMail,
+  directory: MailDirectory<E>,
+  status: MailStatus,
+  reason: MailReason,
+  form: Verdict["form"]
+) {
+  const promised = yield* promiseOfFrom(mail, directory)
+  return promised === undefined || promised === "unsigned"
+    ? verdict(status, reason, form, mail, promised)
+    : verdict("invalid", "downgraded", form, mail, promised)
+})
+
+const readSignedV2 = Effect.fnUntraced(function*<E, S>(
+  mail: ParsedMail,
+  reader: Reader,
+  directory: MailDirectory<E>,
+  seen: SeenMail<S>,
+  delivery: string
+) {
+  const read = manifestOf(mail)
+  if (typeof read === "string") return verdict("invalid", read, "v2", mail)
+  const { manifest, sha256 } = read
+  if (manifest.install !== reader.install) {
+    return yield* readStrangers(mail, directory, "unknown-sender", "other-install", "v2")
+  }
+  const entry = yield* directory.bySender(manifest.sender)
+  if (entry === undefined) return yield* readStrangers(mail, directory, "unknown-sender", "sender-unknown", "v2")
+  const checked = yield* readV2(mail, read, entry, reader)
+  if (checked.status !== "verified") return checked
+  const answer = yield* seen.record({
+    sender: manifest.sender,
+    nonce: manifest.nonce,
+    manifestSha256: sha256,
+    delivery,
+    keepUntilSeconds: manifest.expires + seenGraceSeconds
+  })
+  if (answer === "replayed") {
+    return { ...checked, status: "replayed", reason: "seen-with-other-content" } satisfies Verdict
+  }
+  return { ...checked, duplicate: answer === "duplicate" } satisfies Verdict
+})
+
+/**
+ * Reads one delivery. Fails only when directory or seen-set fail; whatever is wrong with the message itself is its
+ * verdict. `delivery` is the transport's name of this delivery, the same after a crash.
+ */
+export const readMail = Effect.fn("readMail")(function*<E, S>(
+  raw: Uint8Array,
+  reader: Reader,
+  directory: MailDirectory<E>,
+  seen: SeenMail<S>,
+  delivery: string
+) {
+  const parsed = yield* Effect.result(parseMail(raw, reader.limits ?? defaultReadLimits))
+  if (Result.isFailure(parsed)) return verdict("invalid", "malformed", "none", undefined)
+  const mail = parsed.success
+  const has = (name: string) => mail.headers.some((header) => header.name === name)
+  const isV2 = has(names.manifest) || has(names.manifestSignature)
+  const isV1 = has(names.signature) || has(names.sender) || has(names.encrypted)
+  const form = isV2 ? "v2" : isV1 ? "v1" : "none"
+  const fault = headerFault(mail)
+  if (fault !== undefined) return verdict("invalid", fault, form, mail)
+  if (isV2) return yield* readSignedV2(mail, reader, directory, seen, delivery)
+  if (!isV1) return yield* readStrangers(mail, directory, "unsigned", "no-signature", "none")
+  const sender = headerValues(mail, names.sender)[0]
+  const signature = headerValues(mail, names.signature)[0]
+  // One header of the pair without the other: somebody took it off.
+  if (sender === undefined || signature === undefined) return verdict("invalid", "header-missing", "v1", mail)
+  const entry = isSenderId(sender) ? yield* directory.bySender(sender) : undefined
+  if (entry === undefined) return yield* readStrangers(mail, directory, "unknown-sender", "sender-unknown", "v1")
+  return readV1(mail, signature, entry, reader)
+})

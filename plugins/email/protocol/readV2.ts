@@ -1,0 +1,203 @@
+/** v2: the manifest is the authority. Each thing that it names is compared with what came; nothing else is shown. */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { sha256Hex } from "../../../runtime/domain/Digest.ts"
+import { canonicalBody } from "./bodyText.ts"
+import { claimed, described } from "./claimedMail.ts"
+import {
+  decodeManifest,
+  type Manifest,
+  manifestSha256,
+  manifestSignedText,
+  maxLifeSeconds,
+  maxSkewSeconds
+} from "./Manifest.ts"
+import { comparableText, headerValues, mailboxesOf, type ParsedMail, parseMail } from "./MimeReader.ts"
+import { boxNonceBytes, openSecretBox, sharedKey } from "./naclBox.ts"
+import type { Reader } from "./Reader.ts"
+import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
+import { fromBase64, fromBase64Url } from "./strictBase64.ts"
+import type { ReadMail, Verdict } from "./Verdict.ts"
+import { defaultReadLimits, headerNames, type MailReason, type MailStatus, placeholder } from "./wire.ts"
+
+/** A manifest as it came, readable but not yet believed. */
+export interface ReadManifest {
+  readonly manifest: Manifest
+  readonly json: string
+  readonly sha256: string
+  readonly signature: string
+}
+
+/** The manifest of a message whose own headers are each there at most once. */
+export const manifestOf = (mail: ParsedMail): ReadManifest | MailReason => {
+  const [value] = headerValues(mail, headerNames.manifest.toLowerCase())
+  const [signature] = headerValues(mail, headerNames.manifestSignature.toLowerCase())
+  if (value === undefined || signature === undefined) return "header-missing"
+  const decoded = decodeManifest(value.replaceAll(/[ \t]+/g, ""))
+  return decoded === undefined
+    ? "manifest-unreadable"
+    : { ...decoded, sha256: manifestSha256(decoded.json), signature: signature.trim() }
+}
+
+const sameAddresses = (mail: ParsedMail, name: string, signed: ReadonlyArray<string>): boolean => {
+  const values = headerValues(mail, name)
+  if (signed.length === 0) return values.length === 0
+  const [value] = values
+  if (values.length !== 1 || value === undefined) return false
+  const boxes = mailboxesOf(value)
+  return boxes.length === signed.length && boxes.every((box, n) => box?.address === signed[n] && box?.name === "")
+}
+
+const sameText = (mail: ParsedMail, name: string, signed: string): boolean => {
+  const values = headerValues(mail, name)
+  return values.length <= 1 && comparableText(values[0] ?? "") === signed.replaceAll(/\s+/g, " ").trim()
+}
+
+/** The headers that mail programs show, as far as they name what is signed. */
+const addressedAsSigned = (mail: ParsedMail, manifest: Manifest): boolean => {
+  const from = headerValues(mail, "from")
+  const authors = from.flatMap((value) => mailboxesOf(value))
+  const [author] = authors
+  return from.length === 1 && authors.length === 1 && author?.address === manifest.from.address
+    && author.name === manifest.from.name
+    && headerValues(mail, "sender").length === 0 && headerValues(mail, "bcc").length === 0
+    && sameAddresses(mail, "to", manifest.to) && sameAddresses(mail, "cc", manifest.cc)
+    && sameAddresses(mail, "reply-to", manifest.replyTo === null ? [] : [manifest.replyTo])
+    && sameText(mail, "in-reply-to", manifest.inReplyTo ?? "")
+    && sameText(mail, "references", manifest.references.join(" "))
+}
+
+const sameAttachments = (mail: ParsedMail, manifest: Manifest): boolean =>
+  mail.attachments.length === manifest.attachments.length
+  && mail.attachments.every((part, n) => {
+    const signed = manifest.attachments[n]
+    return signed !== undefined && part.name === signed.name && part.type === signed.type
+      && part.bytes.length === signed.size && sha256Hex(part.bytes) === signed.sha256
+  })
+
+const shown = (mail: ParsedMail, manifest: Manifest, subject: string): ReadMail => ({
+  id: manifest.id,
+  from: manifest.from,
+  to: manifest.to,
+  cc: manifest.cc,
+  replyTo: manifest.replyTo,
+  subject,
+  inReplyTo: manifest.inReplyTo,
+  references: manifest.references,
+  created: manifest.created,
+  hop: manifest.hop,
+  text: canonicalBody(mail.text ?? ""),
+  attachments: mail.attachments.map(described)
+})
+
+/** Everything that does not need decryption, in the order of the document. `undefined`: nothing is wrong. */
+const faultOf = (
+  mail: ParsedMail,
+  { json, manifest, signature }: ReadManifest,
+  entry: KnownSender,
+  reader: Reader
+): readonly [MailStatus, MailReason] | undefined => {
+  const key = entry.keys.find(({ keyId }) => keyId === manifest.key)
+  if (key === undefined) return ["unknown-sender", "key-unknown"]
+  if (fromBase64(signature)?.length !== 64 || !key.verify(manifestSignedText(json), signature)) {
+    return ["invalid", "signature-wrong"]
+  }
+  if (key.revoked) return ["revoked", "key-revoked"]
+  if (!keyValidAt(key, manifest.created)) return ["expired", "key-not-valid-then"]
+  if (manifest.expires <= manifest.created || manifest.expires > manifest.created + maxLifeSeconds) {
+    return ["invalid", "manifest-unreadable"]
+  }
+  if (manifest.created > reader.nowSeconds + maxSkewSeconds) return ["invalid", "created-in-future"]
+  if (manifest.expires <= reader.nowSeconds) return ["expired", "expired"]
+  if (!key.addresses.includes(manifest.from.address)) return ["invalid", "from-not-senders"]
+  const signed = [...manifest.to, ...manifest.cc, ...manifest.bcc]
+  if (!reader.addresses.some((own) => signed.includes(own))) return ["invalid", "not-a-recipient"]
+  if (!mail.plainShape) return ["invalid", "structure"]
+  const [sender] = headerValues(mail, headerNames.sender.toLowerCase())
+  if (
+    sender?.trim() !== manifest.sender || headerValues(mail, headerNames.encrypted.toLowerCase()).length > 0
+    || !addressedAsSigned(mail, manifest) || !sameText(mail, "subject", manifest.subject)
+  ) return ["invalid", "header-changed"]
+  const v1 = headerValues(mail, headerNames.signature.toLowerCase())[0]?.trim() ?? null
+  if (v1 !== manifest.v1Signature) return ["invalid", "v1-signature-changed"]
+  if (sha256Hex(canonicalBody(mail.text ?? "")) !== manifest.bodySha256) return ["invalid", "body-changed"]
+  return sameAttachments(mail, manifest) ? undefined : ["invalid", "attachments-changed"]
+}
+
+/** The content key, opened by whichever of the reader's keys it was boxed to. */
+const contentKey = (
+  encryption: NonNullable<Manifest["encryption"]>,
+  entry: KnownSender,
+  created: number,
+  reader: Reader
+): Uint8Array | MailReason => {
+  const senderBox = entry.boxes.find(({ keyId }) => keyId === encryption.key)
+  if (senderBox === undefined) return "key-unknown"
+  if (senderBox.revoked) return "key-revoked"
+  if (!keyValidAt(senderBox, created)) return "key-not-valid-then"
+  let mine = false
+  for (const { box, key, nonce } of encryption.recipients) {
+    const own = reader.boxes.find(({ keyId }) => keyId === key)
+    const shared = own === undefined ? undefined : sharedKey(own.privateKey, senderBox.publicKey)
+    mine = mine || own !== undefined
+    const nonceBytes = fromBase64Url(nonce)
+    const boxBytes = fromBase64Url(box)
+    if (shared === undefined || nonceBytes === undefined || boxBytes === undefined) continue
+    const found = openSecretBox(boxBytes, nonceBytes, shared)
+    if (found !== undefined) return found
+  }
+  return mine ? "cannot-decrypt" : "no-key-for-reader"
+}
+
+const decrypt = Effect.fnUntraced(function*(mail: ParsedMail, manifest: Manifest, entry: KnownSender, reader: Reader) {
+  const { encryption } = manifest
+  const [sealed, ...others] = mail.attachments
+  if (encryption === null || sealed === undefined || others.length > 0 || sealed.name !== placeholder.attachmentName) {
+    return "cannot-decrypt" as const
+  }
+  const key = contentKey(encryption, entry, manifest.created, reader)
+  if (typeof key === "string") return key
+  const nonce = sealed.bytes.subarray(0, boxNonceBytes)
+  if (nonce.length < boxNonceBytes) return "cannot-decrypt" as const
+  const inner = openSecretBox(sealed.bytes.subarray(boxNonceBytes), nonce, key)
+  if (inner === undefined) return "cannot-decrypt" as const
+  const parsed = yield* Effect.result(parseMail(inner, reader.limits ?? defaultReadLimits))
+  if (Result.isFailure(parsed)) return "inner-differs" as const
+  // Who wrote to whom is signed outside and said again inside: a recipient cannot pass the inside on as another's.
+  const [id] = headerValues(parsed.success, "message-id")
+  const subjects = headerValues(parsed.success, "subject")
+  return parsed.success.plainShape && addressedAsSigned(parsed.success, manifest) && id?.trim() === manifest.id
+      && subjects.length <= 1
+    ? { mail: parsed.success, subject: comparableText(subjects[0] ?? "") }
+    : "inner-differs" as const
+})
+
+/** All but the replay check, which is the caller's. */
+export const readV2 = Effect.fnUntraced(function*(
+  mail: ParsedMail,
+  read: ReadManifest,
+  entry: KnownSender,
+  reader: Reader
+) {
+  const { manifest } = read
+  const end = (status: MailStatus, reason: MailReason, content: ReadMail): Verdict => ({
+    status,
+    reason,
+    form: "v2",
+    sender: status === "verified" || status === "encrypted-unreadable" ? entry.sender : undefined,
+    promised: entry.promises,
+    encrypted: manifest.encryption !== null,
+    duplicate: false,
+    mail: content
+  })
+  const fault = faultOf(mail, read, entry, reader)
+  if (fault !== undefined) return end(...fault, claimed(mail))
+  if (manifest.encryption === null) return end("verified", "", shown(mail, manifest, manifest.subject))
+  const inner = yield* decrypt(mail, manifest, entry, reader)
+  if (typeof inner !== "string") return end("verified", "", shown(inner.mail, manifest, inner.subject))
+  if (inner === "key-revoked") return end("revoked", inner, claimed(mail))
+  if (inner === "key-not-valid-then") return end("expired", inner, claimed(mail))
+  if (inner === "key-unknown") return end("unknown-sender", inner, claimed(mail))
+  if (inner === "inner-differs") return end("invalid", inner, claimed(mail))
+  return end("encrypted-unreadable", inner, shown(mail, manifest, manifest.subject))
+})
