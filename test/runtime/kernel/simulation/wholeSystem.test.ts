@@ -1,0 +1,71 @@
+/** The real bridge and the real runtime together: whichever dies, and wherever, each message has one outcome. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { message } from "./Simulation.ts"
+import { play } from "./WholeSystem.ts"
+import type { CrashPoint, Message } from "./World.ts"
+
+const holds = Effect.fnUntraced(function*(
+  messages: ReadonlyArray<Message>,
+  crashes: ReadonlyArray<CrashPoint>,
+  options?: Parameters<typeof play>[2]
+) {
+  const { ops, problems, system } = yield* play(messages, crashes, options)
+  assert.deepStrictEqual(problems, [], `crashes ${JSON.stringify(crashes)}\n${system.world.log.join("\n")}`)
+  return { ops, system }
+})
+
+describe("bridge and runtime", () => {
+  it.effect("answer messages in order without a crash", () =>
+    Effect.gen(function*() {
+      const { ops } = yield* holds([message(1, 1), message(1, 2), message(2, 1)], [])
+      assert.isAbove(ops, 80)
+    }))
+
+  it.effect("a crash of either side at any point of one message", () =>
+    Effect.gen(function*() {
+      const messages = [message(1, 1)]
+      const { ops } = yield* holds(messages, [])
+      assert.isAbove(ops, 30)
+      for (let op = 1; op <= ops; op++) {
+        yield* holds(messages, [{ op, when: "before" }])
+        yield* holds(messages, [{ op, when: "after" }])
+      }
+    }))
+
+  it.effect("a message that Slack tells four times at once, as `message` and as `app_mention`", () =>
+    Effect.gen(function*() {
+      const messages = [message(1, 1, { copies: 4 }), message(1, 2, { copies: 2, at: 500 })]
+      const { ops } = yield* holds(messages, [])
+      for (let op = 1; op <= ops; op += 3) yield* holds(messages, [{ op, when: "after" }])
+    }))
+
+  it.effect("an answer of Slack's that is lost after it has posted", () =>
+    Effect.gen(function*() {
+      const messages = [message(1, 1), message(1, 2)]
+      for (const lostAnswers of [[1], [2], [1, 2]]) {
+        yield* holds(messages, [], { lostAnswers })
+        for (let op = 10; op <= 60; op += 5) yield* holds(messages, [{ op, when: "before" }], { lostAnswers })
+      }
+    }))
+
+  const point = Schema.Struct({
+    op: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 110 })),
+    when: Schema.Literals(["before", "after"])
+  })
+  it.effect.prop(
+    "random crashes of both sides",
+    [
+      Schema.Array(point).check(Schema.isMinLength(1), Schema.isMaxLength(4)),
+      Schema.Literals([0, 500, 20_000, 200_000]),
+      Schema.Array(Schema.Literals([1, 2, 3])).check(Schema.isMaxLength(2))
+    ],
+    ([crashes, downMillis, lostAnswers]) =>
+      holds([message(1, 1), message(1, 2, { at: 300 }), message(2, 1, { copies: 2 })], crashes, {
+        downMillis,
+        lostAnswers
+      }),
+    { arbitrary: { runs: 40 } }
+  )
+})
