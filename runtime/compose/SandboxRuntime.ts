@@ -174,6 +174,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   const status = Layer.unwrap(Effect.gen(function*() {
     const { confined, detail } = yield* (yield* Agent).confinement
     const { cli } = row.profile.spec
+    yield* Effect.logInfo("agent's confinement").pipe(Effect.annotateLogs({ confined, confinement: detail }))
     const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
     return StatusBoard.layer({ hasQueue, confined, confinement: detail })
   }))

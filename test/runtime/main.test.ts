@@ -53,10 +53,27 @@ interface Running {
   readonly exit: Effect.Effect<number | string>
 }
 
-const startRuntime = (args: ReadonlyArray<string>, env: Record<string, string>): Effect.Effect<Running, never, never> =>
+const deno = fileURLToPath(new URL("../../node_modules/deno/deno", import.meta.url))
+
+/** As `runtime/README.md` lists them. */
+const denoPermissions = (state: string): ReadonlyArray<string> => [
+  "--no-prompt",
+  "--allow-read",
+  `--allow-write=${state}`,
+  "--allow-net=127.0.0.1",
+  "--allow-env",
+  "--allow-sys",
+  `--allow-run=/usr/bin/bwrap,${Fs.realpathSync(claudeCommand)}`
+]
+
+const startRuntime = (
+  args: ReadonlyArray<string>,
+  env: Record<string, string>,
+  [engine = process.execPath, ...flags]: ReadonlyArray<string> = []
+): Effect.Effect<Running> =>
   Effect.sync(() => {
     const log: Array<string> = []
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(engine, [...flags, program, ...args], {
       env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -67,8 +84,8 @@ const startRuntime = (args: ReadonlyArray<string>, env: Record<string, string>):
     return { child, log, exit: Effect.promise(() => ended) }
   })
 
-const runtime = (args: ReadonlyArray<string>, env: Record<string, string>) =>
-  Effect.acquireRelease(startRuntime(args, env), ({ child, exit }) =>
+const runtime = (args: ReadonlyArray<string>, env: Record<string, string>, command: ReadonlyArray<string> = []) =>
+  Effect.acquireRelease(startRuntime(args, env, command), ({ child, exit }) =>
     Effect.suspend(() => {
       child.kill("SIGKILL")
       return exit
@@ -212,14 +229,47 @@ describe("km-runtime", () => {
       yield* until("the tool", Effect.sync(() => Fs.existsSync(pidFile)))
       first.child.kill("SIGKILL")
       yield* first.exit
-      yield* until(
+      const toolGone = until(
         "the tool's end",
         Effect.sync(() => !processesWith(state).some((line) => line.startsWith("sleep 300")))
       )
+      // The jail dies with its runtime; without one, the next start sees to it before it goes on.
+      if (first.log.join("").includes("jailed")) yield* toolGone
       const second = yield* runtime(["--sandbox", sandbox], env)
+      yield* toolGone
       yield* marked(actions)
       assert.strictEqual(said(request.origin.threadTs).length, 1, second.log.join(""))
       yield* until("the delete", Effect.map(queue.depth(sandbox), ({ inFlight, waiting }) => inFlight + waiting === 0))
+    }))
+
+  it.live("SIGTERM lets the turn in hand come to its answer", () =>
+    Effect.gen(function*() {
+      const { actions, env, queue, ready, said, state } = yield* world()
+      const process = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const started = Path.join(statePaths(state).sandbox(sandbox).workspace, "started")
+      const request = { ...slackRequest(1), text: bashScript(`touch ${started}; sleep 2; echo it is done`) }
+      yield* queue.send(sandbox, queueEntry(request))
+      yield* until("the tool", Effect.sync(() => Fs.existsSync(started)))
+      process.child.kill("SIGTERM")
+      assert.strictEqual(yield* process.exit, 0, process.log.join(""))
+      assert.include(said(request.origin.threadTs).join(), "it is done")
+      assert.deepInclude(actions("react").at(-1), { emoji: "white_check_mark" })
+      assert.deepStrictEqual(yield* queue.depth(sandbox), { waiting: 0, inFlight: 0, dead: 0 })
+    }))
+
+  it.live("runs on Deno with explicit permissions, the jail and the transcript included", () =>
+    Effect.gen(function*() {
+      const { actions, env, queue, ready, state } = yield* world({ transcript: true })
+      const process = yield* runtime(["--sandbox", sandbox], env, [deno, "run", ...denoPermissions(state)])
+      yield* until("readiness", ready)
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(1), text: "please greet the team" }))
+      yield* marked(actions)
+      assert.include(String(actions("live.set").at(-1)?.["markdown"]), "please greet the team")
+      assert.deepInclude(actions("react").at(-1), { emoji: "white_check_mark" })
+      yield* until("the upload", Effect.sync(() => actions("upload").length === 1))
+      process.child.kill("SIGTERM")
+      assert.strictEqual(yield* process.exit, 0, process.log.join(""))
     }))
 
   it.live("of two runtimes for one sandbox exactly one works, and the other one takes over", () =>
