@@ -1,6 +1,4 @@
 /** Settings of `km`: flags over environment over `km.config.yaml` over defaults, each with where it came from. */
-import * as Flag from "effect/cli/Flag"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,25 +8,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InstallName } from "../runtime/domain/Ids.ts"
 import { durationMillis, DurationText } from "../runtime/domain/Profile.ts"
+import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type KmError, kmError } from "./KmError.ts"
-
-/** On every command: which install to work on. */
-export const StateFlag = GlobalFlag.Setting("state")({
-  flag: Flag.String("state").pipe(
-    Flag.optional,
-    Flag.withMetavar("DIR"),
-    Flag.withDescription("State directory (KM_STATE)")
-  )
-})
-
-/** On every command: the configuration file instead of `./km.config.yaml`. */
-export const ConfigFlag = GlobalFlag.Setting("config")({
-  flag: Flag.String("config").pipe(
-    Flag.optional,
-    Flag.withMetavar("FILE"),
-    Flag.withDescription("Configuration file (KM_CONFIG)")
-  )
-})
 
 export type Source = "flag" | "environment" | "file" | "default"
 

@@ -2,10 +2,13 @@
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type { Install } from "../runtime/domain/Install.ts"
-import { Backends } from "./Backend.ts"
+import { type Backend, Backends } from "./Backend.ts"
 import { settings } from "./Configuration.ts"
 import { kmError } from "./KmError.ts"
+import * as UpFile from "./up/UpFile.ts"
 
 /** Touches nothing on disk but the configuration file. */
 export const opened = Effect.gen(function*() {
@@ -24,8 +27,21 @@ export const bridgeAnswers = (install: Install) =>
     Effect.provide(FetchHttpClient.layer)
   )
 
-/** Fails with KM-CLI-007 when the bridge does not answer. */
-export const needBridge = Effect.fnUntraced(function*(install: Install) {
-  if (yield* bridgeAnswers(install)) return
+/** A `km up` that is still starting is waited for. */
+const startsWithin = "45 seconds"
+
+/** Fails with KM-CLI-007 when the bridge does not answer; while `km up` starts, not before it has had its time. */
+export const needBridge = Effect.fnUntraced(function*(backend: Backend, install: Install) {
+  const answering = Effect.gen(function*() {
+    if (yield* bridgeAnswers(install)) return true
+    const up = yield* UpFile.running(backend.paths.run)
+    return Option.isSome(up) && !up.value.ready ? yield* Effect.fail("starting" as const) : false
+  })
+  const answers = yield* answering.pipe(
+    Effect.retry(Schedule.spaced("200 millis")),
+    Effect.timeoutOrElse({ duration: startsWithin, orElse: () => Effect.succeed(false) }),
+    Effect.orElseSucceed(() => false)
+  )
+  if (answers) return
   return yield* kmError("KM-CLI-007", "the bridge does not answer", `nothing healthy at ${install.bridgeUrl}`)
 })

@@ -46,7 +46,7 @@ export const viewOf = (row: SandboxRow): SandboxView => ({
   ...given("expiresAt", iso(row.expiresAt)),
   ...given("lastActiveAt", iso(row.lastActiveAt)),
   ...given("lastSeenAt", iso(row.lastSeenAt)),
-  ...given("failureReason", row.failureReason),
+  ...given("failureReason", row.failureReason === "" ? undefined : row.failureReason),
   plugins: row.plugins
 })
 

@@ -4,6 +4,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
 import { durationMillis } from "../../runtime/domain/Profile.ts"
 import { say } from "../demo/Conversation.ts"
+import { unescaped } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
 import { readCredentials } from "../local/workspace/Credentials.ts"
 import { opened } from "../Opened.ts"
@@ -49,7 +50,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
     })
   )
   const { observed, threadTs, ts } = said
-  const answer = [...observed.texts.values()].join("\n\n")
+  const answer = unescaped([...observed.texts.values()].join("\n\n"))
   yield* data(answer === "" ? [] : [answer], {
     ok: true,
     sandbox: row.id,

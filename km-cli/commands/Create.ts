@@ -74,7 +74,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       { ok: true, dryRun: true, id, ...(alias === undefined ? {} : { alias }), channel: channel ?? null, unconfined }
     )
   }
-  if (profile.spec.cli.notifySlackEnabled) yield* needBridge(install)
+  if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = Provisioning.layer.pipe(
     Layer.provide(Teardown.layer),
     Layer.provide(backend.bridge(install)),

@@ -232,5 +232,5 @@ export const doctor = Effect.fn("km.doctor")(function*() {
   if (errors > 0) {
     return yield* kmError("KM-CLI-014", `${errors} of ${checks.length} checks failed`, "", "follow the remedies above")
   }
-  yield* talk(warnings === 0 ? "everything is fine" : `${warnings} warnings`)
+  yield* talk(warnings === 0 ? "everything is fine" : warnings === 1 ? "1 warning" : `${warnings} warnings`)
 })

@@ -49,7 +49,7 @@ export const slackTest = Effect.fn("km.slack.test")(function*(input: { readonly 
   if (Option.isSome(channel) && Option.isNone(channel.value)) {
     return yield* kmError("KM-CLI-001", "--channel takes a channel id (C…)", "")
   }
-  yield* needBridge(install)
+  yield* needBridge(backend, install)
   const now = yield* Clock.currentTimeMillis
   const result = yield* Effect.flatMap(Bridge, (bridge) =>
     bridge.call({

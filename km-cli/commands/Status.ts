@@ -106,7 +106,7 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
   yield* data(
     [
       `sandbox   ${labelOf(row)}`,
-      `status    ${statusText(row)}${row.failureReason === undefined ? "" : `: ${row.failureReason}`}`,
+      `status    ${statusText(row)}${(row.failureReason ?? "") === "" ? "" : `: ${row.failureReason}`}`,
       `jail      ${row.unconfined ? "UNCONFINED, as the operator accepted" : "confined"}`,
       `profile   ${row.profile.metadata.name}`,
       `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,

@@ -126,7 +126,7 @@ export const timelineLines = (observed: Observed, postedAt: number): ReadonlyArr
 }
 
 /** Slack escapes these three in text; a terminal shows what was meant. Source: docs.slack.dev, formatting text. */
-const unescaped = (line: string): string =>
+export const unescaped = (line: string): string =>
   line.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")
 
 /** What is new in the thread between two views of it, as lines for a terminal. */

@@ -1,0 +1,81 @@
+/**
+ * Bundles the executables into `dist/`. ESM with code splitting: `km --help` reads the command tree and nothing else, and
+ * what the programs share is on disk once. `emulate` stays outside: the local workspace is for trying and testing.
+ */
+import { build } from "esbuild"
+import { execFileSync } from "node:child_process"
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const dist = path.join(root, "dist")
+
+/** Output name → source. `km` itself is the few lines of `kmEntry`. */
+const programs = {
+  "chunks/km-main": "km-cli/main.ts",
+  "km-runtime": "runtime/main.ts",
+  "km-hook": "hooks/main.ts",
+  bridge: "bridge/main.ts"
+}
+
+rmSync(dist, { recursive: true, force: true })
+await build({
+  entryPoints: Object.fromEntries(Object.entries(programs).map(([name, file]) => [name, path.join(root, file)])),
+  outdir: dist,
+  outExtension: { ".js": ".mjs" },
+  chunkNames: "chunks/[name]-[hash]",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  minify: true,
+  keepNames: false,
+  legalComments: "none",
+  external: ["emulate"],
+  logLevel: "warning",
+  absWorkingDir: root
+})
+
+/**
+ * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.
+ * Only the file that holds the helper gets it: in every chunk it would cost each start a few milliseconds.
+ */
+const requireLine =
+  "import{createRequire as __kmRequire}from\"node:module\";const require=__kmRequire(import.meta.url);"
+
+/** Anything that lets a test reach into a running program; none may be in what people run. */
+const forbidden = [/KM_FAILPOINT/, /KM_TEST_/, /failpoint/i, /test\/support/]
+
+const files = readdirSync(dist, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+for (const entry of files) {
+  const file = path.join(entry.parentPath, entry.name)
+  const text = readFileSync(file, "utf8")
+  if (text.includes("Dynamic require of")) writeFileSync(file, `${requireLine}${text}`)
+  const found = forbidden.find((pattern) => pattern.test(text))
+  if (found !== undefined) {
+    process.stderr.write(`${path.relative(root, file)} holds ${String(found)}: a test hook must not be bundled\n`)
+    process.exitCode = 1
+  }
+}
+
+/**
+ * `km` is started by hand and by shells that complete, so its start counts: V8's compiled code is kept beside the bundle
+ * (and silently not, where that directory may not be written).
+ */
+const kmEntry = `#!/usr/bin/env node
+import{enableCompileCache}from"node:module";import{fileURLToPath}from"node:url";
+enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));await import("./chunks/km-main.mjs");
+`
+writeFileSync(path.join(dist, "km.mjs"), kmEntry)
+// The first run fills the cache.
+execFileSync(process.execPath, [path.join(dist, "km.mjs"), "--help"], { stdio: "ignore" })
+
+for (const name of ["km", "km-runtime", "km-hook", "bridge"]) {
+  const file = path.join(dist, `${name}.mjs`)
+  chmodSync(file, 0o755)
+  process.stdout.write(`dist/${name}.mjs  ${(statSync(file).size / 1024).toFixed(0)} KiB\n`)
+}
+const total = files.reduce((sum, entry) => sum + statSync(path.join(entry.parentPath, entry.name)).size, 0)
+process.stdout.write(`${files.length} files, ${(total / 1024).toFixed(0)} KiB in all\n`)
