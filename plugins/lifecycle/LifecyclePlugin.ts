@@ -9,6 +9,7 @@ import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { HookEvents } from "../../runtime/ports/HookEvents.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginId } from "../../runtime/ports/Plugin.ts"
@@ -21,7 +22,7 @@ import { Turns } from "../../runtime/ports/Turns.ts"
 export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
 export type LifecycleConfig = typeof LifecycleConfig.Type
 
-export type LifecyclePorts = Bridge | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
+export type LifecyclePorts = Bridge | HookEvents | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
 
 /** Without a change, a report goes out this often (DESIGN §7: every 30–60 s). */
 const reportEvery = "45 seconds"
@@ -87,12 +88,11 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
     }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))
 
     const changes = yield* turns.changes
-    yield* PubSub.take(changes).pipe(
-      Effect.andThen(Clock.currentTimeMillis),
-      Effect.flatMap(status.active),
-      Effect.forever,
-      Effect.forkScoped
-    )
+    const hooks = yield* (yield* HookEvents).subscribe
+    const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
+    // A turn changes its state, or a session that a person started does something.
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(changes), active)))
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(hooks), active)))
 
     yield* status.changes.pipe(
       Stream.filter((report) => report.ready),
@@ -109,6 +109,9 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       Stream.runDrain
     )
     return yield* Effect.gen(function*() {
+      // A turn that works for hours without a change of state is no idle sandbox.
+      const { open } = yield* turns.health
+      if (open > 0) yield* active
       const report = yield* status.report
       const through = yield* send(report)
       if (!through) return yield* Effect.sleep(retryAfter)

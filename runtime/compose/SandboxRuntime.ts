@@ -11,7 +11,7 @@ import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
 import * as BridgeUsers from "../adapters/bridge/BridgeUsers.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
-import { fileError, makeDirectory } from "../adapters/embedded/PrivateFiles.ts"
+import { fileError, makeDirectory, writeFileAtomically } from "../adapters/embedded/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/embedded/SandboxStore.ts"
 import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
@@ -100,6 +100,29 @@ const agentLayer = (row: SandboxRow) =>
     })
   }))
 
+/**
+ * For whoever starts the agent by hand in the sandbox's workspace: `claude --settings run/claude-settings.json` shows
+ * that session in the channel too. Port and token live as long as the sandbox, so the file stays good over restarts.
+ */
+const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
+  const config = yield* RuntimeConfig
+  const { directories } = yield* SandboxInfo
+  const endpoint = yield* HookListener.HookEndpoint
+  const settings = agentSettings({
+    listener: endpoint.origin,
+    token: Redacted.value(endpoint.sandboxToken),
+    hookCommand: config.hookCommand
+  })
+  yield* Effect.try({
+    try: () =>
+      writeFileAtomically(
+        path.join(sandboxPaths(directories.state).run, "claude-settings.json"),
+        `${JSON.stringify(settings, undefined, 2)}\n`
+      ),
+    catch: fileError("SandboxRuntime", "settings")
+  })
+}))
+
 /** Every value that must not appear in a post or an upload, as far as this sandbox's runtime knows it. */
 const learnSecrets = (row: SandboxRow) =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -170,7 +193,10 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     BridgeUsers.layer.pipe(Layer.provideMerge(bridge)),
     agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
-  const ports = learnSecrets(row).pipe(Layer.provideMerge(outside), Layer.provideMerge(base))
+  const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+    Layer.provideMerge(outside),
+    Layer.provideMerge(base)
+  )
   const status = Layer.unwrap(Effect.gen(function*() {
     const { confined, detail } = yield* (yield* Agent).confinement
     const { cli } = row.profile.spec

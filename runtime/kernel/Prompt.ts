@@ -72,7 +72,7 @@ export const messagePrompt = (frame: PromptFrame, text: string): string =>
     ),
     ...instructions.map(line),
     ...frame.files.length === 0 ? [] : [line(
-      `Attached to it: ${
+      `Attached to it, by name only (you cannot open them; ask for what you need from them as text): ${
         frame.files.map((file) =>
           `${inline(file.name, "a file")} (${inline(file.mimeType, "unknown type")}, ${bytes(file.size)})`
         ).join("; ")

@@ -11,6 +11,7 @@ import { statePaths, writeInstall } from "../../runtime/adapters/embedded/StateD
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import { ChannelId, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Controls } from "../../runtime/ports/Controls.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
@@ -155,6 +156,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   const sandboxes = yield* Effect.provide(Sandboxes, engine)
   const queue = yield* Effect.provide(TurnQueue, engine)
   const leases = yield* Effect.provide(Leases, engine)
+  const controls = yield* Effect.provide(Controls, engine)
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
   const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
   const actions = (name: string) =>
@@ -162,7 +164,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
-  return { actions, bridge, env, leases, queue, ready, said, sandboxes, state }
+  return { actions, bridge, controls, env, leases, queue, ready, said, sandboxes, state }
 })
 
 /** The command lines of this machine's processes that belong to a state directory's agents. */
@@ -270,6 +272,51 @@ describe("km-runtime", () => {
       yield* until("the upload", Effect.sync(() => actions("upload").length === 1))
       process.child.kill("SIGTERM")
       assert.strictEqual(yield* process.exit, 0, process.log.join(""))
+    }))
+
+  it.live("a stop overtakes the queue: the running turn and the one behind it end as stopped", () =>
+    Effect.gen(function*() {
+      const { actions, controls, env, queue, ready, said, state } = yield* world()
+      yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const started = Path.join(statePaths(state).sandbox(sandbox).workspace, "started")
+      const first = { ...slackRequest(1), text: bashScript(`touch ${started}; sleep 300`) }
+      yield* queue.send(sandbox, queueEntry(first))
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(2, { thread: 1 }), text: "never run script:text" }))
+      yield* until("the tool", Effect.sync(() => Fs.existsSync(started)))
+      yield* controls.send(sandbox, { id: "stop-1", group: first.group, by: "anna" })
+      yield* marked(actions, 2)
+      const told = said(first.origin.threadTs)
+      assert.strictEqual(told.length, 2)
+      for (const text of told) assert.include(text, "**Stopped** by anna")
+      assert.strictEqual(actions("react").filter(({ emoji }) => emoji === "octagonal_sign").length, 2)
+    }))
+
+  it.live("shows a session that a person starts in a thread of its own", () =>
+    Effect.gen(function*() {
+      const { actions, env, ready, state } = yield* world({ transcript: true })
+      yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      const { home, run, workspace } = statePaths(state).sandbox(sandbox)
+      const settings = Path.join(run, "claude-settings.json")
+      assert.strictEqual(Fs.statSync(settings).mode & 0o777, 0o600)
+      const person = spawn(claudeCommand, ["-p", "--settings", settings, "good morning script:text"], {
+        cwd: workspace,
+        env: {
+          PATH: process.env["PATH"] ?? "",
+          HOME: home,
+          ANTHROPIC_API_KEY: "none",
+          ANTHROPIC_BASE_URL: env.KM_MODEL_URL,
+          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1"
+        },
+        stdio: "ignore"
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => void person.kill("SIGKILL")))
+      yield* until(
+        "the session's text",
+        Effect.sync(() => JSON.stringify(actions("live.set")).includes("good morning"))
+      )
+      yield* until("the upload", Effect.sync(() => actions("upload").length > 0))
     }))
 
   it.live("of two runtimes for one sandbox exactly one works, and the other one takes over", () =>

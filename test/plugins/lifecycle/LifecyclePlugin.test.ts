@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, PubSub } from "effect"
 import { TestClock } from "effect/testing"
 import { LifecyclePlugin } from "../../../plugins/lifecycle/LifecyclePlugin.ts"
+import { SessionId } from "../../../runtime/domain/Ids.ts"
 import type { TurnRow } from "../../../runtime/domain/Turn.ts"
+import { HookEvents, type ReceivedHook } from "../../../runtime/ports/HookEvents.ts"
 import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
@@ -15,17 +17,23 @@ import { sandboxInfo, slackRequest, turnRow } from "../../support/turnRows.ts"
 const setUp = (bridge = recordingBridge(), confined = true) => {
   const ledger = makeMemoryLedgerState()
   const changes = Effect.runSync(PubSub.unbounded<TurnRow>())
+  const hooks = Effect.runSync(PubSub.unbounded<ReceivedHook>())
+  const inHand = { turns: 0 }
   const ports = Layer.mergeAll(
     bridge.layer,
     Ledger.memory(ledger),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined, confinement: "no bwrap" }),
-    Layer.mock(Turns, { changes: PubSub.subscribe(changes) })
+    Layer.mock(HookEvents, { subscribe: PubSub.subscribe(hooks) }),
+    Layer.mock(Turns, {
+      changes: PubSub.subscribe(changes),
+      health: Effect.sync(() => ({ state: "ok" as const, since: 0, detail: "", open: inHand.turns, running: 0 }))
+    })
   )
   const reports = () => bridge.effects().flatMap(({ action }) => action.action === "activity" ? [action] : [])
   const posts = () => bridge.effects().flatMap(({ action }) => action.action === "post" ? [action.markdown] : [])
-  return { bridge, changes, ledger, ports, posts, reports }
+  return { bridge, changes, hooks, inHand, ledger, ports, posts, reports }
 }
 
 const running = LifecyclePlugin.run?.({ slack: true }) ?? Effect.never
@@ -60,6 +68,27 @@ describe("lifecycle", () => {
       yield* TestClock.adjust("5 seconds")
       yield* eventually("the next report", () => reports().length === 2)
       assert.strictEqual(reports().at(-1)?.lastActiveAt, 40_000)
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("so is an interactive session, and a turn that works without a change of state", () => {
+    const { hooks, inHand, ports, reports } = setUp()
+    return Effect.gen(function*() {
+      yield* Effect.forkScoped(running)
+      yield* eventually("the first report", () => reports().length === 1)
+      yield* TestClock.adjust("40 seconds")
+      const session_id = SessionId.make("11111111-2222-4333-8444-555555555555")
+      const event = { session_id, hook_event_name: "UserPromptSubmit" as const }
+      yield* PubSub.publish(hooks, { event, at: 40_000, dispatched: false })
+      yield* atRest
+      yield* TestClock.adjust("5 seconds")
+      yield* eventually("the second report", () => reports().length === 2)
+      assert.strictEqual(reports().at(-1)?.lastActiveAt, 40_000)
+      inHand.turns = 1
+      yield* atRest
+      yield* TestClock.adjust("45 seconds")
+      yield* eventually("the third report", () => reports().length === 3)
+      assert.strictEqual(reports().at(-1)?.lastActiveAt, 90_000)
     }).pipe(Effect.provide(ports))
   })
 
