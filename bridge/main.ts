@@ -8,6 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -46,6 +47,11 @@ const settingsOf = (install: Install) =>
     rateScale: 1
   })
 
+/** A link to a file opens it, so its address is not for a tracing backend; health checks would drown the rest. */
+const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>
+  request.url.startsWith("/files/") || request.url === "/healthz"
+)
+
 /** The port that the runtimes know; 0 takes a free one and says which. */
 const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || "0")
 
@@ -76,7 +82,8 @@ const program = Effect.fnUntraced(function*(flags: {
   const everything = bridgeLayer.pipe(
     Layer.provideMerge(ports),
     Layer.provideMerge(settingsOf(install)),
-    Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" }))
+    Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" })),
+    Layer.merge(untraced)
   )
   return yield* Effect.scoped(serve()).pipe(Effect.provide(everything))
 })

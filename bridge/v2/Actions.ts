@@ -86,7 +86,7 @@ export class Actions extends Context.Service<Actions, {
           case "activity":
             return lookups.activity(caller, action)
           case "channel.ensure":
-            return channels.ensure(action)
+            return channels.ensure(action, uncertainSince)
           case "archive":
             return channels.archive(action)
           case "purge":

@@ -17,6 +17,7 @@ import { Threads } from "../../runtime/ports/Threads.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { escapeSlack } from "../render/fallbackText.ts"
 import { stripHidden } from "../render/neutralise.ts"
+import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Poster } from "../slack/Poster.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import { refusalOfSlack, type SlackFailure } from "../slack/SlackErrors.ts"
@@ -28,6 +29,16 @@ const SlackChannel = Schema.Struct({
     is_archived: Schema.optionalKey(Schema.Boolean)
   })
 })
+const ChannelList = Schema.Struct({
+  channels: Schema.Array(Schema.Struct({
+    id: ChannelId,
+    name: Schema.String,
+    creator: Schema.optionalKey(Schema.String),
+    /** Unix seconds. */
+    created: Schema.optionalKey(Schema.Finite)
+  })),
+  response_metadata: Schema.optionalKey(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.String) }))
+})
 const SlackUser = Schema.Struct({ user: Schema.Struct({ id: Schema.String }) })
 const decodeSandbox = Schema.decodeUnknownOption(SandboxId)
 
@@ -35,6 +46,10 @@ const decodeSandbox = Schema.decodeUnknownOption(SandboxId)
 const maxSuffix = 30
 /** Slack's longest channel name. Source: docs.slack.dev/reference/methods/conversations.create. */
 const maxNameLength = 80
+/** Pages of 1,000 channels that are read for a name; workspaces with more are read no further. */
+const maxPages = 20
+/** Clocks of Slack and ours may differ by this much. */
+const skewMillis = 60_000
 const channelsWait = { maxWaitMillis: 60_000 }
 
 interface Found {
@@ -46,7 +61,11 @@ const soft = (what: string, effect: Effect.Effect<unknown, SlackFailure>) =>
   Effect.match(effect, { onSuccess: () => [], onFailure: (failure) => [`${what}: ${failure.error}`] })
 
 export class Channels extends Context.Service<Channels, {
-  readonly ensure: (action: typeof ChannelEnsureAction.Type) => Effect.Effect<BridgeResult, BridgeRefusal>
+  /** `uncertainSince`: an earlier attempt of the same request may have created the channel since then. */
+  readonly ensure: (
+    action: typeof ChannelEnsureAction.Type,
+    uncertainSince: number | undefined
+  ) => Effect.Effect<BridgeResult, BridgeRefusal>
   readonly archive: (action: typeof ArchiveAction.Type) => Effect.Effect<BridgeResult, BridgeRefusal>
   readonly purge: (action: typeof PurgeAction.Type) => Effect.Effect<BridgeResult, BridgeRefusal>
 }>()("km/bridge/v2/Channels") {
@@ -60,6 +79,8 @@ export class Channels extends Context.Service<Channels, {
       const sandboxes = yield* Sandboxes
       const callChannel = callAs(slack, SlackChannel)
       const callUser = callAs(slack, SlackUser)
+      const callList = callAs(slack, ChannelList)
+      const identity = yield* BotIdentity
 
       /** Where the channel is usable again: known, not archived, and we are in it. */
       const reuse = (channel: ChannelId) =>
@@ -73,23 +94,58 @@ export class Channels extends Context.Service<Channels, {
           )
         )
 
+      /** Channels of this name that the bot can see and that are not archived; at most one, names are unique. */
+      const named = Effect.fnUntraced(function*(name: string) {
+        let cursor: string | undefined
+        for (let page = 0; page < maxPages; page++) {
+          const answer = yield* callList("conversations.list", {
+            types: "public_channel,private_channel",
+            exclude_archived: true,
+            limit: 1_000,
+            ...(cursor === undefined ? {} : { cursor })
+          }, channelsWait)
+          const found = answer.channels.find((channel) => channel.name === name)
+          if (found !== undefined) return Option.some(found)
+          cursor = answer.response_metadata?.next_cursor
+          if (cursor === undefined || cursor === "") break
+        }
+        return Option.none()
+      })
+
       /**
-       * A row that names a channel already was given one by an earlier, interrupted attempt: it is that sandbox's.
-       * Without one, a name that is taken is somebody else's (or archived), so the next number is tried.
+       * A taken name is ours in two cases only: the channel is the install's shared one, or an earlier attempt of this
+       * very request made it and did not live to say so. Otherwise it is somebody else's, and the next number is tried.
        */
-      const create = Effect.fnUntraced(function*(name: string, isPrivate: boolean) {
+      const adopted = Effect.fnUntraced(function*(name: string, shared: boolean, uncertainSince: number | undefined) {
+        if (!shared && uncertainSince === undefined) return Option.none<Found>()
+        const found = yield* named(name)
+        if (Option.isNone(found) || shared) return found
+        const bot = yield* identity.bot
+        const createdAt = (found.value.created ?? 0) * 1_000
+        const ours = found.value.creator === bot.user && createdAt >= (uncertainSince ?? 0) - skewMillis
+        return ours ? found : Option.none<Found>()
+      })
+
+      const create = Effect.fnUntraced(function*(
+        action: typeof ChannelEnsureAction.Type,
+        shared: boolean,
+        uncertainSince: number | undefined
+      ) {
         for (let suffix = 1; suffix <= maxSuffix; suffix++) {
           const tail = suffix === 1 ? "" : `-${suffix}`
-          const wanted = `${name.slice(0, maxNameLength - tail.length)}${tail}`
+          const name = `${action.name.slice(0, maxNameLength - tail.length)}${tail}`
           const made = yield* Effect.result(
-            callChannel("conversations.create", { name: wanted, is_private: isPrivate }, channelsWait)
+            callChannel("conversations.create", { name, is_private: action.private }, channelsWait)
           )
-          if (made._tag === "Success") return made.success.channel
+          if (made._tag === "Success") return { ...made.success.channel, created: true }
           if (made.failure.error !== "name_taken") return yield* refusalOfSlack(made.failure)
+          const ours = yield* Effect.mapError(adopted(name, shared, uncertainSince), refusalOfSlack)
+          if (Option.isSome(ours)) return { id: ours.value.id, name: ours.value.name, created: !shared }
         }
         return yield* new BridgeRefusal({
           code: "slack_refused",
-          detail: `the names ${name} to ${name}-${maxSuffix} are taken in this workspace; choose another alias`
+          detail:
+            `the names ${action.name} to ${action.name}-${maxSuffix} are taken in this workspace; choose another alias`
         })
       })
 
@@ -114,14 +170,24 @@ export class Channels extends Context.Service<Channels, {
         )
       })
 
-      const ensure = Effect.fn("Channels.ensure")(function*(action: typeof ChannelEnsureAction.Type) {
+      const ensure = Effect.fn("Channels.ensure")(function*(
+        action: typeof ChannelEnsureAction.Type,
+        uncertainSince: number | undefined
+      ) {
+        const sandbox = decodeSandbox(action.sandbox)
+        const row = Option.isNone(sandbox)
+          ? Option.none()
+          : yield* Effect.mapError(sandboxes.get(sandbox.value), refusalOfStore)
+        const shared = Option.isSome(row) && !row.value.profile.spec.cli.notifySlackPerSandbox
         const previous = action.previous
         const old = previous === undefined
           ? Option.none<Found>()
           : yield* Effect.mapError(reuse(previous), refusalOfSlack)
-        const channel = Option.isSome(old) ? old.value : yield* create(action.name, action.private)
+        const channel = Option.isSome(old)
+          ? { ...old.value, created: false }
+          : yield* create(action, shared, uncertainSince)
         const warnings: Array<string> = []
-        if (Option.isSome(old)) {
+        if (!channel.created) {
           const join = slack.call("conversations.join", { channel: channel.id }, channelsWait).pipe(
             Effect.catchIf(
               (failure) => /method_not_supported_for_channel_type|already_in_channel/.test(failure.error),
@@ -152,7 +218,7 @@ export class Channels extends Context.Service<Channels, {
         }
         return {
           ok: true as const,
-          channel: { id: channel.id, name: channel.name, created: Option.isNone(old), warnings }
+          channel: { id: channel.id, name: channel.name, created: channel.created, warnings }
         }
       })
 

@@ -14,6 +14,8 @@ export const leaseMillis = 20_000
 const marginMillis = 2_000
 /** Uploads move up to 100 MiB. */
 export const uploadLeaseMillis = 180_000
+/** Creating a channel and inviting people takes up to a hundred calls of slow tiers. */
+export const channelLeaseMillis = 60_000
 /** Results are kept 15 days (DESIGN §6): longer than any outbox retries. */
 export const recordMillis = 15 * 24 * 3_600_000
 

@@ -21,7 +21,7 @@ import { jsonOf, readBody, textFault, textOf } from "../RawBody.ts"
 import { maxMessageCharacters } from "../render/splitMarkdown.ts"
 import { Actions } from "./Actions.ts"
 import { Authenticator } from "./Authenticator.ts"
-import { leaseMillis, Once, uploadLeaseMillis } from "./Once.ts"
+import { channelLeaseMillis, leaseMillis, Once, uploadLeaseMillis } from "./Once.ts"
 
 const decodeAction = Schema.decodeUnknownEffect(BridgeAction)
 const decodeName = Schema.decodeUnknownOption(Schema.Struct({ action: Schema.String }))
@@ -128,8 +128,10 @@ export class V2Handler extends Context.Service<V2Handler, {
 
 /** A long text becomes messages at one a second. */
 const leaseOf = (action: BridgeAction): number =>
-  action.action === "upload" || action.action === "channel.ensure"
+  action.action === "upload"
     ? uploadLeaseMillis
+    : action.action === "channel.ensure"
+    ? channelLeaseMillis
     : action.action === "post"
     ? leaseMillis + Math.floor(action.markdown.length / maxMessageCharacters) * 2_000
     : leaseMillis
