@@ -40,11 +40,14 @@ export const signText = (key: SigningKey, text: string): string =>
   sign(null, Buffer.from(text, "utf8"), key.privateKey).toString("base64")
 
 /** Verifier for one public key: building the key object costs more than a verification, so keep it. */
-export const verifierOf = (publicKey: Uint8Array): (text: string, signatureBase64: string) => boolean => {
+export const verifierOf = (
+  publicKey: Uint8Array
+): (text: string | Uint8Array, signatureBase64: string) => boolean => {
   if (publicKey.length !== 32) return () => false
   const key = createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: "der", type: "spki" })
   return (text, signatureBase64) => {
     const signature = Buffer.from(signatureBase64, "base64")
-    return signature.length === 64 && verify(null, Buffer.from(text, "utf8"), key, signature)
+    const bytes = typeof text === "string" ? Buffer.from(text, "utf8") : text
+    return signature.length === 64 && verify(null, bytes, key, signature)
   }
 }

@@ -90,11 +90,11 @@ export const openSecretBox = (box: Uint8Array, nonce: Uint8Array, key: Uint8Arra
 const sealNonce = (ephemeral: Uint8Array, recipient: Uint8Array): Uint8Array =>
   blake2b.create({ dkLen: boxNonceBytes }).update(ephemeral).update(recipient).digest()
 
-/** v1's anonymous sealed box (`crypto_box_seal`). `ephemeral` is fresh per call but in vectors. */
+/** v1's anonymous sealed box (`crypto_box_seal`). `ephemeral` is a fresh key, used for nothing else. */
 export const sealBox = (
   message: Uint8Array,
   recipient: Uint8Array,
-  ephemeral: BoxKey = boxKeyFromPrivate(generateBoxPrivate())
+  ephemeral: BoxKey
 ): Uint8Array | undefined => {
   const key = sharedKey(ephemeral.privateKey, recipient)
   if (key === undefined) return undefined

@@ -42,10 +42,12 @@ const names = {
 const known: ReadonlySet<string> = new Set(Object.values(names))
 
 /** What is wrong with our own headers before any of them is believed. */
-const headerFault = (mail: ParsedMail): MailReason | undefined => {
+const headerFault = (mail: ParsedMail, form: Verdict["form"]): MailReason | undefined => {
   const ours = mail.headers.filter(({ name }) => name.startsWith("x-km-")).map(({ name }) => name)
-  if (ours.some((name) => !known.has(name))) return "header-unknown"
-  return new Set(ours).size === ours.length ? undefined : "header-duplicated"
+  // Agents of the reference add headers of their own making, which nobody reads; v2 signs all that it carries.
+  if (form === "v2" && ours.some((name) => !known.has(name))) return "header-unknown"
+  const checked = ours.filter((name) => known.has(name))
+  return new Set(checked).size === checked.length ? undefined : "header-duplicated"
 }
 
 /** The strongest promise of anybody who may write from the addresses that the message shows as its author's. */
@@ -125,7 +127,7 @@ export const readMail = Effect.fn("readMail")(function*<E, S>(
   const isV2 = has(names.manifest) || has(names.manifestSignature)
   const isV1 = has(names.signature) || has(names.sender) || has(names.encrypted)
   const form = isV2 ? "v2" : isV1 ? "v1" : "none"
-  const fault = headerFault(mail)
+  const fault = headerFault(mail, form)
   if (fault !== undefined) return verdict("invalid", fault, form, mail)
   if (isV2) return yield* readSignedV2(mail, reader, directory, seen, delivery)
   if (!isV1) return yield* readStrangers(mail, directory, "unsigned", "no-signature", "none")

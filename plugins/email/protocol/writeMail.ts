@@ -21,7 +21,7 @@ import {
   signManifest
 } from "./Manifest.ts"
 import { foldable, type OutgoingMime, type OutgoingPart, writeMime } from "./MimeWriter.ts"
-import { type BoxKey, boxNonceBytes, sealBox, secretBox, sharedKey } from "./naclBox.ts"
+import { type BoxKey, boxKeyFromPrivate, boxNonceBytes, sealBox, secretBox, sharedKey } from "./naclBox.ts"
 import { toBase64, toBase64Url } from "./strictBase64.ts"
 import { headerNames, placeholder } from "./wire.ts"
 
@@ -111,7 +111,7 @@ export const writeV1 = Effect.fn("writeV1")(function*(
     if (checked.to.length + checked.cc.length + checked.bcc.length > 1) {
       return yield* new MailRefused({ reason: "no-encryption-key", detail: "v1 encrypts for one recipient only" })
     }
-    const sealed = sealBox(Buffer.from(checked.text, "utf8"), options.sealFor)
+    const sealed = sealBox(Buffer.from(checked.text, "utf8"), options.sealFor, boxKeyFromPrivate(random(32)))
     if (sealed === undefined) {
       return yield* new MailRefused({
         reason: "no-encryption-key",
