@@ -244,6 +244,23 @@ const config = Command.make("config").pipe(
   Command.withSubcommands([explain])
 )
 
+const systemd = Command.make(
+  "systemd",
+  {
+    user: Flag.String("user").pipe(
+      Flag.withDefault("km"),
+      Flag.withDescription("The user the service runs as; owns the state directory. Default km")
+    )
+  },
+  lazy(() => import("./commands/Systemd.ts").then((module) => module.systemd))
+).pipe(
+  Command.withShortDescription("Print the unit that runs each sandbox as a service"),
+  Command.withDescription(
+    "Prints km-runtime@.service for this installation, hardened as far as bubblewrap and V8 allow. One instance a " +
+      "sandbox: km-runtime@sb-1a2b3c4d."
+  )
+)
+
 const completions = Command.make(
   "completions",
   { shell: Argument.Literals("shell", ["bash", "zsh", "fish", "names"]) },
@@ -282,6 +299,7 @@ export const km = Command.make("km").pipe(
     slack,
     doctor,
     config,
+    systemd,
     completions,
     workspace,
     model

@@ -35,6 +35,11 @@ const table = {
   "KM-CLI-019": [5, "The turn is not parked, so it is not run again.", "Only parked turns are replayed."],
   "KM-CLI-020": [5, "The sandbox is in a state that does not allow this.", "`km status SANDBOX` shows it."],
   "KM-CLI-021": [1, "The local workspace refused.", "Follow the reason; `km up` starts it."],
+  "KM-CLI-022": [
+    2,
+    "A path or user cannot stand in a unit file.",
+    "Install km, and keep its state, below plain paths."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -20,10 +20,14 @@ export const runtimeUnitName = "km-runtime@.service"
 const isPlainPath = (path: string): boolean => /^\/[A-Za-z0-9._/@+-]*$/.test(path)
 
 /** The options whose text would not mean itself inside a unit file. */
-export const unusableOptions = (options: RuntimeUnitOptions): ReadonlyArray<string> => [
+export const unusableOptions = (options: RuntimeUnitOptions): ReadonlyArray<keyof RuntimeUnitOptions> => [
   ...(["node", "runtime", "stateDirectory"] as const).filter((key) => !isPlainPath(options[key])),
-  ...(/^[a-z_][a-z0-9_-]{0,31}$/.test(options.user) ? [] : ["user"])
+  ...(/^[a-z_][a-z0-9_-]{0,31}$/.test(options.user) ? [] : ["user" as const])
 ]
+
+/** Something the service needs lies in a home directory, which `ProtectHome=yes` would hide. */
+const livesAtHome = ({ node, runtime, stateDirectory }: RuntimeUnitOptions): boolean =>
+  [node, runtime, stateDirectory].some((file) => /^\/(home|root)\//.test(file))
 
 /**
  * Open on purpose:
@@ -62,7 +66,7 @@ CapabilityBoundingSet=
 AmbientCapabilities=
 ProtectSystem=strict
 ReadWritePaths=${options.stateDirectory}
-ProtectHome=${/^\/(home|root)\//.test(options.stateDirectory + options.runtime) ? "read-only" : "yes"}
+ProtectHome=${livesAtHome(options) ? "read-only" : "yes"}
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
