@@ -9,33 +9,35 @@ import { userIdOf } from "../../support/Workspace.ts"
 import { bridgeOver, callV2, furnish, install, sandbox } from "../world.ts"
 import { channelIn, ensureNamed, operate, partsOf, scene } from "./scene.ts"
 
+/** Asks for a channel with people in it. */
+const ensureWith = (key: string, changes: object) =>
+  operate(key, {
+    action: "channel.ensure",
+    sandbox,
+    name: "sb-demo",
+    private: false,
+    topic: "a topic",
+    inviteEmails: ["grace@lab.test", "nobody@lab.test"],
+    ...changes
+  })
+
 describe("operators", () => {
   it.live("get a channel with people in it, a second name where the first is taken, and the old one linked", () =>
     Effect.gen(function*() {
       const { bot, channel, workspace } = yield* scene
       yield* Effect.gen(function*() {
         yield* furnish(workspace, channel)
-        const ensure = (key: string, changes: object) =>
-          operate(key, {
-            action: "channel.ensure",
-            sandbox,
-            name: "sb-demo",
-            private: false,
-            topic: "a topic",
-            inviteEmails: ["grace@lab.test", "nobody@lab.test"],
-            ...changes
-          })
         const made: { channel?: { id: string; name: string; created: boolean; warnings: Array<string> } } =
-          (yield* ensure("a", {})).json
+          (yield* ensureWith("a", {})).json
         assert.strictEqual(made.channel?.name, "sb-demo-2")
         assert.isTrue(made.channel?.created)
         const members = yield* Effect.promise(() => bot.conversations.members({ channel: made.channel?.id ?? "" }))
         assert.isTrue(members.members?.includes(userIdOf(workspace, "grace")))
-        const again: typeof made = (yield* ensure("b", { previous: made.channel?.id })).json
+        const again: typeof made = (yield* ensureWith("b", { previous: made.channel?.id })).json
         assert.deepStrictEqual([again.channel?.id, again.channel?.created], [made.channel?.id, false])
         assert.strictEqual((yield* operate("c", { action: "archive", channel: made.channel?.id })).status, 200)
         assert.strictEqual((yield* operate("d", { action: "archive", channel: made.channel?.id })).status, 200)
-        const third: typeof made = (yield* ensure("e", { previous: made.channel?.id })).json
+        const third: typeof made = (yield* ensureWith("e", { previous: made.channel?.id })).json
         assert.strictEqual(third.channel?.name, "sb-demo-3")
         const texts = (yield* workspace.messages(third.channel?.id ?? "")).map(({ message }) => String(message["text"]))
         assert.isTrue(texts.some((text) => text.includes(made.channel?.id ?? "none")), texts.join())
