@@ -414,6 +414,33 @@ describe("km-runtime", () => {
       )
     }))
 
+  it.live("a damaged ledger is reported and left as it is; the message waits", () =>
+    Effect.gen(function*() {
+      const { actions, env, queue, ready, sandboxes, state } = yield* world()
+      const first = yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(1), text: "hello script:text" }))
+      yield* marked(actions)
+      first.child.kill("SIGTERM")
+      assert.strictEqual(yield* first.exit, 0)
+      const { ledger } = statePaths(state).sandbox(sandbox)
+      const damaged = Fs.readFileSync(ledger)
+      damaged.fill(0xA5, 4096, damaged.length)
+      Fs.writeFileSync(ledger, damaged)
+      yield* queue.send(sandbox, queueEntry(slackRequest(2)))
+      yield* runtime(["--sandbox", sandbox], env)
+      yield* until(
+        "the reason",
+        Effect.map(
+          sandboxes.get(sandbox),
+          (found) => Option.isSome(found) && /corrupt/.test(found.value.failureReason ?? "")
+        )
+      )
+      assert.isFalse(yield* ready)
+      assert.isTrue(Fs.readFileSync(ledger).equals(damaged))
+      assert.strictEqual((yield* queue.depth(sandbox)).waiting, 1)
+    }))
+
   it.live("refuses to start without an install, and with flags that contradict each other", () =>
     Effect.gen(function*() {
       const state = Path.join(yield* temporaryDirectory, "empty")
