@@ -179,6 +179,7 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
       if (row.session !== undefined) {
         yield* readFile(row, row.session, turn, (yield* beginning(row, row.session)).from)
       }
+      if (row.outcome?._tag === "Failed") turn.view.tell([{ _tag: "Retract", text: row.outcome.reason }])
       const answer = row.outcome?._tag === "Answered" ? row.outcome.text : ""
       if (answer.trim() !== "") turn.view.ensure(answer)
       turn.view.tell([{ _tag: "Status", text: undefined }])
@@ -204,7 +205,11 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
       const turn = bySession.get(event.session_id)
       if (turn === undefined) return
       if (event.hook_event_name === "MessageDisplay" && event.agent_id === undefined) turn.heard.hook = true
-      turn.view.tell(fromHook(event))
+      turn.view.tell(
+        event.hook_event_name === "StopFailure"
+          ? [{ _tag: "Retract", text: event.last_assistant_message ?? "" }]
+          : fromHook(event)
+      )
     },
     live: () => turns.size,
     hooksAreOff: () => hooksOff

@@ -95,6 +95,8 @@ export type LiveInput =
   | { readonly _tag: "SubagentStart"; readonly agent: string; readonly type: string }
   | { readonly _tag: "SubagentEnd"; readonly agent: string }
   | { readonly _tag: "SubagentTool"; readonly agent: string; readonly type: string; readonly id: string }
+  /** A failure that the CLI put in the model's mouth; the outcome tells it. Goes when hooks alone have told of it. */
+  | { readonly _tag: "Retract"; readonly text: string }
   | { readonly _tag: "Note"; readonly id: string; readonly text: string }
   | { readonly _tag: "Status"; readonly text: string | undefined }
 
@@ -376,6 +378,16 @@ export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
       return model.entries.some((entry) => entry.kind === "note" && entry.id === input.id)
         ? model
         : atEnd(alive, { kind: "note", uid: model.nextUid, id: input.id, text: input.text })
+    case "Retract": {
+      const last = model.entries.findLast(isText)
+      const said = squash(last?.text ?? "").slice(0, 200)
+      const isIt = last !== undefined && last.seenBy.size === 1 && has(last.seenBy, "hook")
+        // A word or two could stand in any reason by chance.
+        && said.length >= 8 && squash(input.text).includes(said)
+      if (!isIt) return model
+      const merged = last.message === undefined ? model.merged : plus(model.merged, last.message)
+      return { ...remove(model, last.uid), merged }
+    }
     case "Status":
       return { ...model, status: input.text }
   }

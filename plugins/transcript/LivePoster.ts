@@ -6,7 +6,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import type { BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
@@ -38,7 +37,6 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
   readonly text: () => string
 }): Effect.fn.Return<LivePoster, never, Scope.Scope> {
   const dirty = Latch.makeUnsafe(false)
-  const one = yield* Semaphore.make(1)
   let shown = ""
   let seq = 0
   let refusedForGood = false
@@ -73,19 +71,15 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
     yield* dirty.await
     dirty.closeUnsafe()
     const started = yield* Clock.currentTimeMillis
-    const outcome = yield* one.withPermit(Effect.suspend(() => {
-      const markdown = options.text()
-      return markdown === "" || markdown === shown ? Effect.succeed("same" as const) : Effect.as(
-        set(markdown, "besteffort"),
-        "set" as const
-      )
-    })).pipe(
+    const markdown = options.text()
+    if (markdown === "" || markdown === shown) return failures
+    const outcome = yield* set(markdown, "besteffort").pipe(
+      Effect.as("set" as const),
       Effect.catchTag("BridgeRefused", (error) => {
         if (undeliverableBridgeCodes.has(error.code)) refusedForGood = true
         return Effect.as(Effect.logDebug("a live message was not set", error.message), "failed" as const)
       })
     )
-    if (outcome === "same") return failures
     const next = outcome === "failed" ? failures + 1 : 0
     if (outcome === "failed") dirty.openUnsafe()
     const pause = Math.min(maxPauseMillis, intervalMillis * 2 ** next)
@@ -99,10 +93,11 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
 
   return {
     changed: () => dirty.openUnsafe(),
-    flush: one.withPermit(Effect.suspend(() => {
+    // Does not wait for a call under way: its number is higher, and the bridge shows the newest.
+    flush: Effect.suspend(() => {
       const markdown = options.text()
       dirty.closeUnsafe()
       return markdown === "" ? Effect.succeed([]) : set(markdown, "durable")
-    }))
+    })
   }
 })

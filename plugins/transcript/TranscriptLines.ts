@@ -51,13 +51,13 @@ const inputOf = (block: typeof Block.Type): ReadonlyArray<LiveInput> => {
   }
 }
 
-/** None for lines of other kinds, of subagents, and for what the CLI itself put in the model's mouth when resuming. */
+/** None for lines of other kinds and of subagents; what the CLI itself put in the model's mouth is no text. */
 export const toldBy = (line: string): Option.Option<ToldLine> => {
   // Most bytes of a transcript are lines of other kinds; they are not worth parsing.
   if (!line.includes("\"type\":\"assistant\"") && !line.includes("\"type\":\"user\"")) return Option.none()
   return Option.filter(decodeLine(line), (decoded) => decoded.isSidechain !== true).pipe(
     Option.map(({ type, message, promptId, isApiErrorMessage }) => {
-      const synthetic = message.model === "<synthetic>" && isApiErrorMessage !== true
+      const synthetic = message.model === "<synthetic>" || isApiErrorMessage === true
       const blocks = typeof message.content === "string" || synthetic
         ? []
         : message.content.flatMap((block) => Option.toArray(decodeBlock(block)))

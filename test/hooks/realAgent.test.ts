@@ -184,6 +184,17 @@ describe("the real CLI with our settings", () => {
       assert.include(yield* world.detail, "KM-AGT-093")
     }))
 
+  it.live("shows retries while they last, and leaves the failure itself to the outcome", () =>
+    Effect.gen(function*() {
+      const world = yield* setUp()
+      const { outcome, shown } = yield* world.turn(runOf(world.directories, "script:error:529"))
+      assert.strictEqual(outcome._tag, "Failed")
+      assert.deepStrictEqual(shown, [])
+      assert.include(yield* world.names, "StopFailure")
+      assert.include(world.live().all.join("\n"), "retry 1 of 1")
+      assert.notInclude(world.live().all.join("\n"), "API Error")
+    }))
+
   it.live("adds only its own turn to the thread when it resumes a session", () =>
     Effect.gen(function*() {
       const world = yield* setUp()

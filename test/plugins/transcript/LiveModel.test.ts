@@ -215,6 +215,17 @@ describe("LiveModel", () => {
     }
   })
 
+  it("takes back a failure that hooks alone told as text, and no text of the model", () => {
+    const error: LiveInput = { _tag: "Piece", message: "m", index: 0, final: true, delta: "API Error: 529 Overloaded" }
+    const told: LiveInput = { _tag: "Text", by: "stdout", text: "A text.", ordinal: 0 }
+    const reason = "the model was overloaded: API Error: 529 Overloaded"
+    const model = foldAll([told, error, { _tag: "Retract", text: reason }, error])
+    assert.deepStrictEqual(shown(model).texts, ["A text."])
+    for (const text of ["", "A text.", "something else"]) {
+      assert.deepStrictEqual(shown(foldAll([told, { _tag: "Retract", text }])).texts, ["A text."])
+    }
+  })
+
   it("shows a retry as one status line until the next sign of life", () => {
     const retry = AgentEvent.ApiRetry({ attempt: 1, maxRetries: 4, status: 529, error: "overloaded" })
     const waiting = foldAll([...fromAgent(retry), ...fromAgent({ ...retry, attempt: 2 })])

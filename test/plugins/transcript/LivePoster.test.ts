@@ -130,6 +130,30 @@ describe("LivePoster", () => {
       assert.strictEqual(sets().length, 3)
     }))
 
+  it.effect("ends without waiting for a call that hangs", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const bridge = Bridge.of({
+        call: ({ patience }) =>
+          Effect.suspend(() => {
+            calls += 1
+            return patience === "besteffort" ? Effect.never : Effect.succeed({ ok: true, parts: [{ ts: threadTs }] })
+          })
+      })
+      const poster = yield* makeLivePoster({
+        bridge,
+        channel,
+        thread: Effect.succeed(threadTs),
+        live: requestIdOf("live"),
+        key: "k",
+        text: () => "text"
+      })
+      poster.changed()
+      yield* atRest
+      assert.deepStrictEqual(yield* poster.flush, [{ ts: threadTs }])
+      assert.strictEqual(calls, 2)
+    }))
+
   it.effect("goes on counting where an earlier runtime stopped", () =>
     Effect.gen(function*() {
       const first = yield* setUp()
