@@ -91,10 +91,10 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
       Authenticator.layer,
       Installation.layer,
       Marks.layer,
-      Progress.layer,
       Poster.layer
     )
-  )
+  ),
+  Layer.provideMerge(Progress.layer)
 )
 
 /** The whole bridge over the ports and its settings. */

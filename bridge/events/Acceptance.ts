@@ -27,6 +27,8 @@ import { Progress } from "./Progress.ts"
 
 /** A new row may be invisible in an index this long (DESIGN §5). */
 const invisibleMillis = 60_000
+/** How long one look at all rows is good for. */
+const youngMillis = 500
 /** The 200 waits at most this long for names; the id stands in for a name that comes later. */
 const nameMillis = 250
 /** UTF-8 bytes of a queue entry (the port's limit). */
@@ -62,16 +64,23 @@ export class Acceptance extends Context.Service<Acceptance, {
         return new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
       }
 
+      let young: { readonly rows: ReadonlyArray<SandboxRow>; readonly at: number } | undefined
+      /** Rows that an index may not show yet. A busy channel that is none of ours must not read all rows each time. */
+      const youngRows = Effect.fnUntraced(function*(now: number) {
+        if (young === undefined || now - young.at >= youngMillis) {
+          const all = yield* Effect.mapError(sandboxes.list, notStored)
+          young = { rows: all.filter((row) => now - row.createdAt < invisibleMillis), at: now }
+        }
+        return young.rows
+      })
+
       const sandboxOf = Effect.fn("Acceptance.sandboxOf")(function*(channel: ChannelId) {
         const rows = yield* Effect.mapError(sandboxes.byChannel(channel), notStored)
         const chatting = rows.find(isChatting)
         if (chatting !== undefined) return Option.some(chatting)
         if (rows.length === 0) {
           const now = yield* Clock.currentTimeMillis
-          const all = yield* Effect.mapError(sandboxes.list, notStored)
-          const hidden = all.some((row) =>
-            now - row.createdAt < invisibleMillis && (row.channel === undefined || row.channel === channel)
-          )
+          const hidden = (yield* youngRows(now)).some((row) => row.channel === undefined || row.channel === channel)
           if (hidden) {
             progress.missed()
             return yield* new EventRefused({ reason: "not_visible", detail: channel })

@@ -11,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import type { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
 import { SlackApi } from "../slack/SlackApi.ts"
 import { isMarkMoot } from "../slack/SlackErrors.ts"
+import { Progress } from "./Progress.ts"
 
 export interface Mark {
   readonly channel: ChannelId
@@ -23,8 +24,10 @@ const maxRemembered = 20_000
 /** Calls at the same time; Slack's own limit is per minute and kept by the buckets. */
 const workers = 4
 
-/** Five more tries, 0.5 s apart and doubling: about 16 s in all, besides what Slack's Retry-After asks for. */
-const patience = Schedule.exponential("500 millis").pipe(Schedule.upTo({ times: 5 }))
+/** Eight more tries, 0.5 s apart and doubling up to 10 s: about a minute, besides what Slack's Retry-After asks for. */
+const patience = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")]).pipe(
+  Schedule.upTo({ times: 8 })
+)
 
 export class Marks extends Context.Service<Marks, {
   /** Returns at once. The same mark twice is one call. */
@@ -36,6 +39,7 @@ export class Marks extends Context.Service<Marks, {
     Marks,
     Effect.gen(function*() {
       const slack = yield* SlackApi
+      const progress = yield* Progress
       const queue = yield* Queue.unbounded<Mark>()
       const remembered = new Set<string>()
       let open = 0
@@ -53,6 +57,8 @@ export class Marks extends Context.Service<Marks, {
           Effect.retry({ schedule: patience, while: (failure) => failure.kind !== "Refused" }),
           Effect.catch((failure) => {
             remembered.delete(keyOf(mark))
+            // Slack is away for longer: the catch-up that this asks for comes past this message again.
+            if (failure.kind !== "Refused") progress.missed()
             return Effect.logWarning("a mark could not be set").pipe(
               Effect.annotateLogs({ channel: mark.channel, ts: mark.ts, emoji: mark.emoji, error: failure.error })
             )

@@ -91,7 +91,7 @@ export class BotIdentity extends Context.Service<BotIdentity, {
         const fresh = remembering("bot", call("auth.test", {})).pipe(
           Effect.map((answer) => ({ user: answer.user_id, bot: answer.bot_id ?? "", team: answer.team_id }))
         )
-        const value = yield* (stale === undefined ? fresh : fresh.pipe(Effect.catch(() => Effect.succeed(stale.value))))
+        const value = yield* (stale === undefined ? fresh : fresh.pipe(Effect.orElseSucceed(() => stale.value)))
         bot = { value, at: now }
         return value
       })

@@ -79,10 +79,10 @@ export class ExpiringLinks extends Context.Service<ExpiringLinks, {
       )
 
       const serve = Effect.fn("ExpiringLinks.serve")(function*(token: string) {
-        const named = yield* opened(token).pipe(Effect.catch(() => Effect.succeed(Option.none())))
+        const named = yield* opened(token).pipe(Effect.orElseSucceed(() => Option.none()))
         if (Option.isNone(named)) return missing
         const { filename, object, owner, size } = named.value
-        const listed = yield* objects.list(owner).pipe(Effect.catch(() => Effect.succeed<ReadonlyArray<string>>([])))
+        const listed = yield* objects.list(owner).pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
         if (!listed.includes(object)) return missing
         return HttpServerResponse.stream(Stream.orDie(objects.get(owner, object)), {
           contentType: "application/octet-stream",
