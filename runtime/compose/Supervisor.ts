@@ -15,9 +15,14 @@ import { type HeldLease, whileHeld } from "../adapters/host/LeaseKeeper.ts"
 import type { SandboxId } from "../domain/Ids.ts"
 import type { Install } from "../domain/Install.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
+import { Controls } from "../ports/Controls.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
+import { TurnQueue } from "../ports/TurnQueue.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import { serve, shapeOf } from "./SandboxRuntime.ts"
+
+/** For the turns of a sandbox that is being destroyed to end as stopped; interrupting an agent takes 3 s at most. */
+const stopTurnsLimit = "20 seconds"
 
 interface Served {
   readonly shape: string
@@ -26,6 +31,8 @@ interface Served {
   readonly fiber: Fiber.Fiber<void>
   /** The lease is held, so there may be a turn in hand. */
   readonly holds: () => boolean
+  /** It is on its way out; its row is looked at again afterwards. */
+  ending: boolean
 }
 
 export interface SupervisorOptions {
@@ -56,6 +63,8 @@ const nameOf = (file: string): string => {
 export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions, stopping: Deferred.Deferred<void>) {
   const { holder, install, only } = options
   const sandboxes = yield* Sandboxes
+  const controls = yield* Controls
+  const queue = yield* TurnQueue
   const { state } = yield* RuntimeConfig
   const served = new Map<SandboxId, Served>()
   const again = yield* Queue.unbounded<SandboxId>()
@@ -96,7 +105,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
       body(row, stop)
     )
     const fiber = yield* Effect.forkScoped(Effect.annotateLogs(keeper, { sandbox: row.id }))
-    served.set(row.id, { shape: shapeOf(row), stop, fiber, holds: () => holds })
+    served.set(row.id, { shape: shapeOf(row), stop, fiber, holds: () => holds, ending: false })
   })
 
   const end = (id: SandboxId, one: Served) =>
@@ -108,6 +117,15 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
       if (served.get(id) === one) served.delete(id)
     })
 
+  /** What runs and waits in a sandbox that is being destroyed is answered in its threads before its ledger goes. */
+  const stopTurns = Effect.fnUntraced(function*(id: SandboxId) {
+    yield* controls.send(id, { id: `end-${randomUUID()}`, by: "the end of this sandbox" })
+    const idle = Effect.map(queue.depth(id), ({ inFlight, waiting }) => inFlight + waiting === 0)
+    yield* Effect.repeat(Effect.tap(idle, () => Effect.sleep("200 millis")), { until: (done) => done }).pipe(
+      Effect.timeoutOption(stopTurnsLimit)
+    )
+  }, Effect.catch((error) => Effect.logWarning("turns of a sandbox that ends cannot be stopped", error.message)))
+
   /** Brings one sandbox to what its row says. */
   const look = Effect.fnUntraced(function*(id: SandboxId) {
     if (only !== undefined && id !== only) return
@@ -118,9 +136,11 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
       if (row !== undefined) yield* start(row)
       return
     }
-    if (row !== undefined && shapeOf(row) === now.shape) return
+    if (now.ending || row !== undefined && shapeOf(row) === now.shape) return
+    now.ending = true
     // A sandbox that drains does not keep the others waiting; its row is looked at again when it has ended.
     yield* Effect.forkScoped(Effect.gen(function*() {
+      if (Option.isSome(found) && found.value.desired === "destroyed" && now.holds()) yield* stopTurns(id)
       yield* end(id, now)
       if (Option.isSome(found) && found.value.desired === "stopped") yield* note(id, { status: "stopped" })
       yield* Queue.offer(again, id)

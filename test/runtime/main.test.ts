@@ -378,6 +378,26 @@ describe("km-runtime", () => {
       assert.strictEqual(yield* process.exit, 0)
     }))
 
+  it.live("a sandbox that is destroyed answers what runs and what waits before it goes", () =>
+    Effect.gen(function*() {
+      const { actions, env, leases, queue, ready, said, sandboxes, state } = yield* world()
+      yield* runtime(["--all"], env)
+      yield* until("readiness", ready)
+      const started = Path.join(statePaths(state).sandbox(sandbox).workspace, "started")
+      const first = { ...slackRequest(1), text: bashScript(`touch ${started}; sleep 300`) }
+      yield* queue.send(sandbox, queueEntry(first))
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(2, { thread: 1 }), text: "never run script:text" }))
+      yield* until("the tool", Effect.sync(() => Fs.existsSync(started)))
+      yield* sandboxes.update(sandbox, { desired: "destroyed" })
+      yield* until(
+        "the free lease",
+        Effect.map(leases.current(sandbox), (lease) => Option.isSome(lease) && lease.value.expiresAt <= Date.now())
+      )
+      assert.strictEqual(said(first.origin.threadTs).length, 2)
+      assert.strictEqual(actions("react").filter(({ emoji }) => emoji === "octagonal_sign").length, 2)
+      assert.deepStrictEqual(yield* queue.depth(sandbox), { waiting: 0, inFlight: 0, dead: 0 })
+    }))
+
   it.live("--all keeps sandboxes apart: each answers its own messages, in its own name, from its own ledger", () =>
     Effect.gen(function*() {
       const other = { ...row, id: SandboxId.make("sb-00000002"), channel: ChannelId.make("C0OTHER") }
