@@ -10,6 +10,7 @@ import type { Leases } from "../../ports/Leases.ts"
 import type { Objects } from "../../ports/Objects.ts"
 import type { Posts } from "../../ports/Posts.ts"
 import type { Sandboxes } from "../../ports/Sandboxes.ts"
+import type { Scheduler } from "../../ports/Scheduler.ts"
 import type { Seen } from "../../ports/Seen.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { threadRetentionMillis, type Threads } from "../../ports/Threads.ts"
@@ -26,6 +27,7 @@ import * as SqliteIdentities from "./SqliteIdentities.ts"
 import * as SqliteLeases from "./SqliteLeases.ts"
 import * as SqlitePosts from "./SqlitePosts.ts"
 import * as SqliteSandboxes from "./SqliteSandboxes.ts"
+import * as SqliteScheduler from "./SqliteScheduler.ts"
 import * as SqliteSeen from "./SqliteSeen.ts"
 import * as SqliteThreads from "./SqliteThreads.ts"
 import * as SqliteTurnQueue from "./SqliteTurnQueue.ts"
@@ -40,6 +42,7 @@ export type EnginePorts =
   | Objects
   | Posts
   | Sandboxes
+  | Scheduler
   | Seen
   | Threads
   | TurnQueue
@@ -88,6 +91,7 @@ export const layer = (
       SqliteLeases.layer,
       SqlitePosts.layer,
       SqliteSandboxes.layer,
+      SqliteScheduler.layer,
       SqliteSeen.layer,
       SqliteThreads.layer,
       SqliteTurnQueue.layer,

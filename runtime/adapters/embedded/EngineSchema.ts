@@ -128,7 +128,29 @@ CREATE TABLE leases (
 ) WITHOUT ROWID, STRICT;
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1]
+const engine2 = `
+-- row is the whole schedule as JSON; next_at repeats it for look-ups and is NULL when nothing is to fire.
+CREATE TABLE schedules (name TEXT PRIMARY KEY, next_at INTEGER, row TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE INDEX schedules_next ON schedules (next_at) WHERE next_at IS NOT NULL;
+-- Firings that a person asked for and nobody has claimed yet.
+CREATE TABLE schedule_requests (
+  schedule TEXT NOT NULL,
+  instant INTEGER NOT NULL,
+  PRIMARY KEY (schedule, instant)
+) WITHOUT ROWID, STRICT;
+-- id is the claim; open is 1 until the run has ended.
+CREATE TABLE schedule_runs (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  schedule TEXT NOT NULL,
+  open INTEGER NOT NULL,
+  row TEXT NOT NULL
+) STRICT;
+CREATE INDEX schedule_runs_schedule ON schedule_runs (schedule, seq);
+CREATE INDEX schedule_runs_open ON schedule_runs (seq) WHERE open = 1;
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

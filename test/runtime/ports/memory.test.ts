@@ -10,6 +10,7 @@ import { Objects } from "../../../runtime/ports/Objects.ts"
 import { Outbox } from "../../../runtime/ports/Outbox.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { Scheduler } from "../../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { Threads } from "../../../runtime/ports/Threads.ts"
@@ -22,6 +23,7 @@ import { ledgerContract } from "./ledgerContract.ts"
 import { objectsContract } from "./objectsContract.ts"
 import { outboxContract } from "./outboxContract.ts"
 import { sandboxesContract } from "./sandboxesContract.ts"
+import { schedulerContract } from "./schedulerContract.ts"
 import { secretsContract } from "./secretsContract.ts"
 import { postsContract, seenContract } from "./seenAndPostsContract.ts"
 import { threadsContract } from "./threadsContract.ts"
@@ -39,6 +41,7 @@ describe("in memory: Posts", () => postsContract(Posts.layerMemory))
 describe("in memory: Identities", () => identitiesContract(Identities.layerMemory))
 describe("in memory: Objects", () => objectsContract(Objects.layerMemory))
 describe("in memory: Secrets", () => secretsContract(Secrets.layerMemory))
+describe("in memory: Scheduler", () => schedulerContract(Scheduler.layerMemory))
 describe("in memory: Sandboxes", () => {
   const state = makeMemorySandboxesState()
   const emptied = Layer.unwrap(Effect.sync(() => {

@@ -16,6 +16,7 @@ import { ledgerContract } from "../../ports/ledgerContract.ts"
 import { objectsContract } from "../../ports/objectsContract.ts"
 import { outboxContract } from "../../ports/outboxContract.ts"
 import { sandboxesContract } from "../../ports/sandboxesContract.ts"
+import { schedulerContract } from "../../ports/schedulerContract.ts"
 import { secretsContract } from "../../ports/secretsContract.ts"
 import { postsContract, seenContract } from "../../ports/seenAndPostsContract.ts"
 import { threadsContract } from "../../ports/threadsContract.ts"
@@ -49,6 +50,7 @@ describe("embedded: Posts", () => postsContract(engine))
 describe("embedded: Identities", () => identitiesContract(engine))
 describe("embedded: Objects", () => objectsContract(engine))
 describe("embedded: Secrets", () => secretsContract(secrets))
+describe("embedded: Scheduler", () => schedulerContract(engine))
 describe("embedded: Sandboxes", () =>
   sandboxesContract(engineAndTables, (id) =>
     Effect.gen(function*() {

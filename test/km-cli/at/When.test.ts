@@ -1,0 +1,200 @@
+/** Every form of a time, every wrong reading that the reference made, and the refusals with their codes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Result } from "effect"
+import { parseWhen, timingText } from "../../../km-cli/at/When.ts"
+import { instantText, nextInstants } from "../../../runtime/kernel/ScheduleTimes.ts"
+
+/** Friday; the instant at which the reference's parser was measured. */
+const now = Date.parse("2026-04-10T12:00:00Z")
+const read = (
+  text: string,
+  options: { readonly zone?: string; readonly machineZone?: string; readonly now?: number } = {}
+) => parseWhen(text, { machineZone: "UTC", now, ...options })
+
+const utc = (text: string, options: Parameters<typeof read>[1] = {}): string =>
+  Result.match(read(text, options), {
+    onSuccess: (timing) => {
+      const [first] = nextInstants(timing, options.now ?? now, options.now ?? now, 1)
+      return first === undefined ? "never" : new Date(first).toISOString().replace(":00.000Z", "Z")
+    },
+    onFailure: ({ code }) => code
+  })
+
+const stored = (text: string, zone?: string): string =>
+  Result.match(read(text, zone === undefined ? {} : { zone }), { onSuccess: timingText, onFailure: ({ code }) => code })
+
+const each = (cases: Readonly<Record<string, string>>, of: (text: string) => string) => {
+  for (const [text, expected] of Object.entries(cases)) assert.strictEqual(of(text), expected, text)
+}
+
+describe("When", () => {
+  it("reads the reference's good cases right and refuses what it read wrongly", () => {
+    each({
+      "10pm tomorrow": "2026-04-11T22:00Z",
+      "next tuesday at 2pm": "2026-04-14T14:00Z",
+      "may 3 at 4pm": "2026-05-03T16:00Z",
+      "in 2 weeks": "2026-04-24T12:00Z",
+      "in an hour": "2026-04-10T13:00Z",
+      "noon tomorrow": "2026-04-11T12:00Z",
+      // It is noon at this very moment, so that this one is over.
+      noon: "KM-SCH-002",
+      midnight: "2026-04-11T00:00Z",
+      "5pm": "2026-04-10T17:00Z",
+      "5pm friday": "2026-04-10T17:00Z",
+      // No time of day is made up.
+      tonight: "KM-SCH-003",
+      tomorrow: "KM-SCH-003",
+      "next month": "KM-SCH-001",
+      // Zones are never dropped.
+      "tomorrow at 9am EST": "KM-SCH-001",
+      "tomorrow at 9am +02:00": "KM-SCH-001",
+      "tomorrow at 9am America/New_York": "2026-04-11T13:00Z",
+      "2026-05-01 10:00": "2026-05-01T10:00Z",
+      // Neither day-first nor month-first is guessed.
+      "05/03/2026": "KM-SCH-003",
+      "05/03/2026 at 9am": "KM-SCH-003",
+      "3.5.2026 at 9am": "KM-SCH-003",
+      "3 days from now": "2026-04-13T12:00Z",
+      "yesterday at 5pm": "KM-SCH-001",
+      "in 5 minutes blah blah": "KM-SCH-001",
+      "at 25:00": "KM-SCH-001",
+      "845AM": "2026-04-11T08:45Z",
+      "every 0 minutes": "KM-SCH-006",
+      "rate(0 minutes)": "KM-SCH-006"
+    }, utc)
+  })
+
+  it("reads the whole of a text or nothing", () => {
+    const rest = [
+      "please",
+      "x",
+      "- now",
+      "maybe",
+      "or so",
+      "; rm",
+      "9",
+      "utc?",
+      "2099",
+      "and tuesday",
+      "tomorrow",
+      "\u0000"
+    ]
+    for (
+      const text of ["in 5 minutes", "tomorrow at 9am", "every monday at 9am", "rate(5 minutes)", "2026-05-01T10:00Z"]
+    ) {
+      for (const more of rest) {
+        assert.isTrue(Result.isFailure(read(`${text} ${more}`)), `${text} ${more}`)
+        assert.isTrue(Result.isFailure(read(`${more} ${text}`)) || more === "tomorrow", `${more} ${text}`)
+      }
+    }
+    assert.isTrue(Result.isFailure(read("in 5 minutes".padEnd(500, " x"))))
+    const unread = read("tomorrow at 9am blah")
+    assert.isTrue(Result.isFailure(unread) && unread.failure.reason.includes("\"blah\""))
+  })
+
+  it("refuses the past, and what can mean two things", () => {
+    each({
+      "2026-04-10T12:00:00Z": "KM-SCH-002",
+      "2026-04-10T11:59Z": "KM-SCH-002",
+      "3 may 2025 at 9am": "KM-SCH-002",
+      "last monday at 9am": "KM-SCH-001",
+      "2 hours ago": "KM-SCH-001",
+      now: "KM-SCH-001",
+      "in 0 minutes": "KM-SCH-002",
+      "monday at 9": "KM-SCH-003",
+      "every monday at 9": "KM-SCH-003",
+      friday: "KM-SCH-003",
+      "may 2027 at 9am": "KM-SCH-003",
+      "monday may 5 2026 at 9am": "KM-SCH-003",
+      "tomorrow morning at 9pm": "KM-SCH-003",
+      "tomorrow morning": "KM-SCH-003",
+      "1 may to 3 may": "KM-SCH-001",
+      "2026-05-01": "KM-SCH-003",
+      "2026-02-30T10:00Z": "KM-SCH-001",
+      "2026-05-01T24:00Z": "KM-SCH-001",
+      "feb 31 at 9am": "KM-SCH-001",
+      "cron(0 0 1 1 ? 2020)": "KM-SCH-002",
+      "": "KM-SCH-001"
+    }, utc)
+  })
+
+  it("takes ISO 8601 with an offset as it is, without one in the zone", () => {
+    each({
+      "2026-05-01T10:00+02:00": "2026-05-01T08:00Z",
+      "2026-05-01T10:00:30-0430": "2026-05-01T14:30:30.000Z",
+      "2026-05-01T10:00": "2026-05-01T10:00Z"
+    }, utc)
+    assert.strictEqual(utc("2026-05-01T10:00", { zone: "Asia/Tokyo" }), "2026-05-01T01:00Z")
+  })
+
+  it("stores repeated times as EventBridge has them", () => {
+    each({
+      hourly: "rate(1 hour) UTC",
+      "every minute": "rate(1 minute) UTC",
+      "every 1 hours": "rate(1 hour) UTC",
+      "Every 15 Minutes": "rate(15 minutes) UTC",
+      "every 2 days": "rate(2 days) UTC",
+      "daily at noon": "cron(0 12 * * ? *) UTC",
+      "everyday at 3pm": "cron(0 15 * * ? *) UTC",
+      "every day at midnight": "cron(0 0 * * ? *) UTC",
+      "every Monday at 9am": "cron(0 9 ? * MON *) UTC",
+      "each tues at 15:04": "cron(4 15 ? * TUE *) UTC",
+      "every mon, wed and fri at 8:30 am": "cron(30 8 ? * MON,WED,FRI *) UTC",
+      "every weekday at 9am Europe/Berlin": "cron(0 9 ? * MON-FRI *) Europe/Berlin",
+      "weekly on sunday at 12am": "cron(0 0 ? * SUN *) UTC",
+      "monthly on the 15th at 9am": "cron(0 9 15 * ? *) UTC",
+      "monthly on the last day at 9am": "cron(0 9 L * ? *) UTC",
+      "monthly on the first monday at 9am": "cron(0 9 ? * MON#1 *) UTC",
+      "monthly on the last friday at 12pm": "cron(0 12 ? * FRIL *) UTC",
+      "rate(1 hour)": "rate(1 hour) UTC",
+      "rate(1 hours)": "KM-SCH-006",
+      "rate(5 minute)": "KM-SCH-006",
+      "rate(5 weeks)": "KM-SCH-006",
+      "cron(0  9 ? * mon-fri *)": "cron(0 9 ? * MON-FRI *) UTC",
+      "cron(0 9 * * * *)": "KM-SCH-006",
+      "cron(0 9 ? * MON *": "KM-SCH-006",
+      "every monday": "KM-SCH-003",
+      daily: "KM-SCH-003",
+      "every other day at 9am": "KM-SCH-001",
+      "every 2 weeks": "KM-SCH-001",
+      "mondays at 9am": "KM-SCH-001",
+      "every monday at 9am until june": "KM-SCH-001",
+      "every blursday at 9am": "KM-SCH-001",
+      "every monday at 13pm": "KM-SCH-001",
+      "monthly on the 32nd at 9am": "KM-SCH-001",
+      "yearly at 9am": "KM-SCH-001"
+    }, stored)
+  })
+
+  it("names the zone, from the text, the flag or the machine, and refuses odd ones", () => {
+    assert.strictEqual(stored("every monday at 9am", "Europe/Berlin"), "cron(0 9 ? * MON *) Europe/Berlin")
+    assert.strictEqual(stored("every monday at 9am Asia/Tokyo", "Europe/Berlin"), "KM-SCH-003")
+    for (const zone of ["EST", "CET", "Berlin", "Europe/Atlantis", "", "+02:00"]) {
+      assert.strictEqual(stored("every monday at 9am", zone), "KM-SCH-004", zone)
+    }
+  })
+
+  it("keeps to the zone's clocks: gaps are refused or left out, of two the first is taken", () => {
+    const berlin = { zone: "Europe/Berlin", now: Date.parse("2026-03-28T12:00:00Z") }
+    assert.strictEqual(utc("tomorrow at 2:30am", berlin), "KM-SCH-005")
+    assert.strictEqual(utc("2026-03-29T02:30", berlin), "KM-SCH-005")
+    assert.strictEqual(utc("daily at 2:30am", berlin), "2026-03-30T00:30Z")
+    assert.strictEqual(utc("tomorrow at 3am", berlin), "2026-03-29T01:00Z")
+    assert.strictEqual(utc("2026-10-25T02:30", berlin), "2026-10-25T00:30Z")
+    assert.strictEqual(utc("2026-10-25T02:30+01:00", berlin), "2026-10-25T01:30Z")
+    // A day keeps the time of day, 24 hours are 24 hours.
+    assert.strictEqual(utc("in 1 day", berlin), "2026-03-29T11:00Z")
+    assert.strictEqual(utc("in 24 hours", berlin), "2026-03-29T12:00Z")
+  })
+
+  it("what is said of an instant reads back as that instant", () => {
+    for (let n = 0; n < 400; n++) {
+      const instant = now + (n * 7_919 + 1) * 60_000
+      const [, date = "", time = ""] = instantText(instant, "America/New_York").split(" ")
+      const back = read(`${date} ${time} America/New_York`)
+      const at = Result.isSuccess(back) && back.success.when._tag === "Once" ? back.success.when.at : 0
+      // The second of two equal wall times is said with its offset, and reads back as the first.
+      assert.isTrue(at === instant || at === instant - 3_600_000, `${date} ${time}`)
+    }
+  })
+})
