@@ -62,10 +62,12 @@ for (const entry of files) {
 
 /**
  * `km` is started by hand and by shells that complete, so its start counts: V8's compiled code is kept beside the bundle
- * (and silently not, where that directory may not be written).
+ * (and silently not, where that directory may not be written). It is also what a person starts with the wrong Node: the
+ * check comes before anything that an old one cannot load.
  */
 const kmEntry = `#!/usr/bin/env node
-import{enableCompileCache}from"node:module";import{fileURLToPath}from"node:url";
+if(Number(process.versions.node.split(".")[0])<24){process.stderr.write("km needs Node 24 or newer, this is "+process.version+".\\n  next: run it with the one that make setup brings: node_modules/.bin/node dist/km.mjs\\n");process.exit(1)}
+const{enableCompileCache}=await import("node:module"),{fileURLToPath}=await import("node:url");
 enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));await import("./chunks/km-main.mjs");
 `
 writeFileSync(path.join(dist, "km.mjs"), kmEntry)
