@@ -89,5 +89,5 @@ export const sizeOfFile = (input: {
 }): Effect.Effect<number> =>
   Effect.scoped(openSession(input)).pipe(
     Effect.map((file) => file.size),
-    Effect.catch(() => Effect.succeed(0))
+    Effect.orElseSucceed(() => 0)
   )

@@ -84,9 +84,7 @@ const readKept = (file: string): Effect.Effect<Kept | undefined, HookListenerErr
       "SchemaError",
       () => Effect.as(Effect.logWarning("the kept hook port and token are unreadable, new ones are made"), undefined)
     ),
-    Effect.catch((error) =>
-      error instanceof HookListenerError && isMissing(error.cause) ? Effect.undefined : Effect.fail(error)
-    )
+    Effect.catchIf((error) => isMissing(error.cause), () => Effect.undefined)
   )
 
 const writeKept = (file: string, kept: Kept): Effect.Effect<void, HookListenerError> =>
