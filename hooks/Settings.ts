@@ -3,14 +3,11 @@
  * event that takes no http, and an environment that no repository can change. Pure; the composition root hands the
  * result to the Agent adapter.
  */
-import type { HookEventName } from "../runtime/domain/HookEvent.ts"
+import { type HookEventName, hookPath } from "../runtime/domain/HookEvent.ts"
 
 /** Names of the variables through which hooks find the listener. */
 export const hookUrlVariable = "KM_HOOK_URL"
 export const hookTokenVariable = "KM_HOOK_TOKEN"
-
-/** Path of the listener; the rest of the URL depends on where the agent sees it. */
-export const hookPath = "/hooks"
 
 /**
  * The events sent by http, with the seconds that Claude Code waits for our answer, which comes within milliseconds.

@@ -17,7 +17,8 @@ import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { TurnObserver } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
-import { beginRun, fromAgent, fromHook } from "./LiveModel.ts"
+import { fromAgent, fromHook } from "./LiveInput.ts"
+import { beginRun } from "./LiveModel.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
 
 /** How long the agent's output may lag behind its end. */

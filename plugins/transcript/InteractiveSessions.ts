@@ -11,7 +11,8 @@ import { type ChannelId, type MessageTs, requestIdOf, type SessionId } from "../
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
-import { fromHook, type LiveInput } from "./LiveModel.ts"
+import { fromHook, type LiveInput } from "./LiveInput.ts"
+import { squash } from "./LiveModel.ts"
 import { quoted } from "./LiveText.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
 
@@ -241,8 +242,6 @@ const opening: ReadonlySet<HookEvent["hook_event_name"]> = new Set([
   "Stop",
   "Notification"
 ])
-
-const squash = (text: string): string => text.replace(/\s+/g, "")
 
 /** The file's texts end with this one. */
 const mentions = (inputs: ReadonlyArray<LiveInput>, text: string): boolean =>

@@ -1,7 +1,7 @@
 /** What the transcript file says of a turn, in the live model's terms. Lines are untrusted; what does not fit is left out. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { LiveInput } from "./LiveModel.ts"
+import type { LiveInput } from "./LiveInput.ts"
 
 const optional = Schema.optionalKey
 const Block = Schema.Union([

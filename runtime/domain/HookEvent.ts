@@ -5,6 +5,9 @@
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
 
+/** Path of the listener's one endpoint. */
+export const hookPath = "/hooks"
+
 /** Bytes; a larger hook body is refused before it is parsed. */
 export const maxHookBodyBytes = 1024 * 1024
 

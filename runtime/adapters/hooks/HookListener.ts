@@ -16,15 +16,12 @@ import * as FileSystem from "node:fs/promises"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
-import { maxHookBodyBytes } from "../../domain/HookEvent.ts"
+import { hookPath, maxHookBodyBytes } from "../../domain/HookEvent.ts"
 import type { ReceivedHook } from "../../ports/HookEvents.ts"
 import { HookEvents } from "../../ports/HookEvents.ts"
 import { type HookErrorCode, hookErrors } from "./ErrorCodes.ts"
 import { parseHookBody } from "./HookBody.ts"
 import { HookTokens, newToken } from "./HookTokens.ts"
-
-/** Path of the hook endpoint, on both listeners. */
-export const hookPath = "/hooks"
 
 export interface HookListenerOptions {
   /** The sandbox's own, 0700. Port and token are kept in `hooks.json` there, 0600, for as long as the sandbox lives. */

@@ -1,13 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import { fromAgent, fromHook, type LiveInput } from "../../../plugins/transcript/LiveInput.ts"
 import {
   beginRun,
   emptyModel,
   endsWith,
   fold,
-  fromAgent,
-  fromHook,
-  type LiveInput,
   type LiveModel,
   maxEntries,
   reconcile

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { emptyModel, fold, type LiveInput } from "../../../plugins/transcript/LiveModel.ts"
+import type { LiveInput } from "../../../plugins/transcript/LiveInput.ts"
+import { emptyModel, fold } from "../../../plugins/transcript/LiveModel.ts"
 import { liveText, maxLiveCharacters, maxToolLine, quoted, toolLine } from "../../../plugins/transcript/LiveText.ts"
 import { makeRedactor, redactedMark } from "../../../runtime/domain/Redactor.ts"
 
