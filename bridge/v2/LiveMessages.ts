@@ -113,17 +113,6 @@ export class LiveMessages extends Context.Service<LiveMessages, {
         const texts = splitMarkdown(neutralise(action.markdown), maxLiveCharacters).map((part) => part.text)
         const parts = [...known?.parts ?? []]
         const hashes = [...known?.hashes ?? []]
-        const write = (seq: number) => {
-          const row = {
-            sender,
-            live: action.live,
-            channel: action.channel,
-            seq,
-            parts: [...parts],
-            hashes: [...hashes]
-          }
-          return Effect.as(Effect.mapError(posts.putLive(row), refusalOfStore), row)
-        }
         for (let index = 0; index < texts.length; index++) {
           const text = texts[index] ?? ""
           const sha256 = sha256Hex(text)
@@ -135,8 +124,6 @@ export class LiveMessages extends Context.Service<LiveMessages, {
             parts[index] = fresh.ts
             hashes[index] = fresh.sha256
             if (fresh.sha256 !== sha256 && (yield* editPart(action.channel, fresh.ts, text))) hashes[index] = sha256
-            // Known at once: a crash before the end must find this part.
-            yield* write(known?.seq ?? -1)
           }
         }
         while (parts.length > Math.max(texts.length, 1)) {
@@ -148,7 +135,10 @@ export class LiveMessages extends Context.Service<LiveMessages, {
           parts.pop()
           hashes.length = parts.length
         }
-        return yield* write(action.seq)
+        // Until here a crash loses nothing: the parts' own records know their messages.
+        const row = { sender, live: action.live, channel: action.channel, seq: action.seq, parts, hashes }
+        yield* Effect.mapError(posts.putLive(row), refusalOfStore)
+        return row
       })
 
       const set = Effect.fn("LiveMessages.set")(function*(caller: Caller, action: typeof LiveSetAction.Type) {
