@@ -1,0 +1,440 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Path } from "effect"
+import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import { World } from "../support/ControlWorld.ts"
+import { slackProfile } from "../support/profiles.ts"
+import { TestKm } from "../support/TestKm.ts"
+
+const rowOf = (id: string, changes: Partial<SandboxRow> = {}): SandboxRow => ({
+  id: SandboxId.make(id),
+  install: InstallName.make("km"),
+  profile: slackProfile,
+  desired: "running",
+  status: "running",
+  unconfined: false,
+  createdAt: 0,
+  ready: true,
+  plugins: [],
+  inventory: [{ kind: "threads", ref: id, state: "planned" }],
+  ...changes
+})
+
+const demo = rowOf("sb-1a2b3c4d", {
+  alias: Alias.make("demo"),
+  channel: ChannelId.make("C0DEMO1"),
+  channelName: "sb-demo",
+  channelMode: "perSandbox",
+  expiresAt: 8 * 3_600_000
+})
+const other = rowOf("sb-1affffff", { status: "stopped", unconfined: true })
+
+const worldOf = (...rows: ReadonlyArray<SandboxRow>) => {
+  const world = new World()
+  for (const row of rows) world.rows.set(row.id, row)
+  return world
+}
+
+const inDirectory = <A, E>(
+  files: Record<string, string>,
+  body: (directory: string) => Effect.Effect<A, E>
+) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const directory = yield* fs.makeTempDirectoryScoped()
+    for (const [name, text] of Object.entries(files)) yield* fs.writeFileString(path.join(directory, name), text)
+    return yield* body(directory)
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+
+const mailOnly = "apiVersion: klankermaker.ai/v1\nkind: SandboxProfile\nmetadata: { name: quiet }\n"
+
+describe("km: the command line", () => {
+  it.effect("help is data and opens nothing", () =>
+    Effect.gen(function*() {
+      const { err, exit, out } = yield* new TestKm().run("--help")
+      assert.strictEqual(exit, 0)
+      assert.deepStrictEqual(err, [])
+      const text = out.join("\n")
+      for (const command of ["up", "down", "demo", "validate", "create", "list", "status", "destroy", "stop", "chat"]) {
+        assert.match(text, new RegExp(`^  ${command}[ ,]`, "m"))
+      }
+      for (const command of ["logs", "replay", "slack", "doctor", "config", "completions"]) {
+        assert.match(text, new RegExp(`^  ${command} `, "m"))
+      }
+      assert.notMatch(text, /^ {2}(workspace|model) /m)
+    }))
+
+  it.effect("a wrong command line is exit 2 with the command to look at, and prints no data", () =>
+    Effect.gen(function*() {
+      const km = new TestKm()
+      assert.deepStrictEqual(yield* km.run("frob"), {
+        exit: 2,
+        out: [],
+        err: ["error KM-CLI-001: km: Unknown subcommand \"frob\" for \"km\"", "  next: km --help"]
+      })
+      assert.deepStrictEqual(yield* km.run("create"), {
+        exit: 2,
+        out: [],
+        err: ["error KM-CLI-001: km create: Missing required argument: profile", "  next: km create --help"]
+      })
+      assert.strictEqual((yield* km.run("list", "--frob")).exit, 2)
+    }))
+
+  it.effect("where nothing is installed, exit 3 says what to run, in both forms", () =>
+    Effect.gen(function*() {
+      const km = new TestKm()
+      assert.deepStrictEqual(yield* km.run("list", "--state", "/tmp/none"), {
+        exit: 3,
+        out: [],
+        err: [
+          "error KM-ENG-006: the state directory was refused",
+          "  why:  there is no install in /tmp/none",
+          "  next: run `km up`, or set KM_STATE"
+        ]
+      })
+      const json = yield* km.run("list", "--json", "--state", "/tmp/none")
+      assert.strictEqual(json.exit, 3)
+      assert.deepStrictEqual(JSON.parse(json.out.join("\n")), {
+        ok: false,
+        error: {
+          code: "KM-ENG-006",
+          what: "the state directory was refused",
+          why: "there is no install in /tmp/none",
+          next: "run `km up`, or set KM_STATE"
+        }
+      })
+    }))
+})
+
+describe("km list and status", () => {
+  it.effect("lists in columns, oldest first, and says who is unconfined", () =>
+    Effect.gen(function*() {
+      const km = new TestKm(worldOf(demo, other))
+      assert.deepStrictEqual(yield* km.run("list"), {
+        exit: 0,
+        err: [],
+        out: [
+          "ALIAS  ID           STATUS               CHANNEL   PROFILE  AGE  TTL  IDLE",
+          "demo   sb-1a2b3c4d  running              #sb-demo  demo     0s   8h   -",
+          "-      sb-1affffff  stopped, unconfined  -         demo     0s   -    -"
+        ]
+      })
+    }))
+
+  it.effect("an empty list is empty data; the advice is talk", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* new TestKm(new World()).run("list"), {
+        exit: 0,
+        out: [],
+        err: ["no sandboxes; make one: km create profiles/demo.yaml --alias demo"]
+      })
+    }))
+
+  it.effect("the JSON of a list has a stable shape and nothing else on standard output", () =>
+    Effect.gen(function*() {
+      const { err, out } = yield* new TestKm(worldOf(demo)).run("list", "--json")
+      assert.deepStrictEqual(err, [])
+      assert.deepStrictEqual(JSON.parse(out.join("\n")), {
+        ok: true,
+        sandboxes: [{
+          id: "sb-1a2b3c4d",
+          alias: "demo",
+          status: "running",
+          ready: true,
+          confined: true,
+          profile: "demo",
+          channel: { id: "C0DEMO1", name: "sb-demo", mode: "perSandbox" },
+          createdAt: "1970-01-01T00:00:00.000Z",
+          expiresAt: "1970-01-01T08:00:00.000Z",
+          plugins: []
+        }]
+      })
+    }))
+
+  it.effect("status names a sandbox by id, alias or unique prefix; the resolution is talk", () =>
+    Effect.gen(function*() {
+      const km = new TestKm(worldOf(demo, other))
+      const byId = yield* km.run("status", "sb-1a2b3c4d")
+      assert.deepStrictEqual(byId.err, [])
+      assert.strictEqual(byId.out[0], "sandbox   sb-1a2b3c4d (demo)")
+      for (const reference of ["demo", "de", "sb-1a2"]) {
+        const { err, exit, out } = yield* km.run("status", reference)
+        assert.deepStrictEqual({ exit, err }, { exit: 0, err: [`${reference} is sb-1a2b3c4d (demo)`] })
+        assert.deepStrictEqual(out, byId.out)
+      }
+      assert.deepStrictEqual(yield* km.run("status", "sb-1a"), {
+        exit: 5,
+        out: [],
+        err: [
+          "error KM-CLI-003: \"sb-1a\" fits 2 sandboxes",
+          "  why:  sb-1a2b3c4d (demo), sb-1affffff",
+          "  next: Give more of the id, or the alias."
+        ]
+      })
+      assert.deepStrictEqual(yield* km.run("status", "dmeo"), {
+        exit: 3,
+        out: [],
+        err: ["error KM-CLI-002: no sandbox is called \"dmeo\"", "  why:  the nearest is demo", "  next: km list"]
+      })
+    }))
+
+  it.effect("status shows the turns of the ledger, and UNCONFINED in capitals", () =>
+    Effect.gen(function*() {
+      const km = new TestKm(worldOf(other))
+      const key = TurnKey.make("T0001:C0DEMO1:1700000001.000001")
+      const turn: TurnRow = {
+        key,
+        request: {
+          key,
+          group: GroupId.make("g"),
+          origin: { kind: "operator", label: "test" },
+          text: "hello",
+          files: [],
+          acceptedAt: 0
+        },
+        state: "settled",
+        result: "parked",
+        attempt: 2,
+        resumed: false,
+        shown: [],
+        receivedAt: 0
+      }
+      km.ledger.rows.set(key, turn)
+      const { out } = yield* km.run("status", "sb-1affffff")
+      assert.include(out, "jail      UNCONFINED, as the operator accepted")
+      assert.include(out, "  T0001:C0DEMO1:1700000001.000001  parked  attempt 2  0s ago")
+    }))
+})
+
+describe("km validate and create", () => {
+  it.live("validate: warnings do not fail, errors do, and create gives the same verdict", () =>
+    inDirectory({
+      "ok.yaml": `${mailOnly}spec: { cli: { notifySlackPerSandbox: true } }\n`,
+      "bad.yaml": `${mailOnly}spec: { cli: { notifySlackEnable: true } }\n`
+    }, (directory) =>
+      Effect.gen(function*() {
+        const km = new TestKm(new World())
+        const warned = `${directory}/ok.yaml:4:16 warning KM-PRO-101 spec.cli.notifySlackPerSandbox: ` +
+          "has no effect while Slack is off; set spec.cli.notifySlackEnabled: true or leave it out"
+        assert.deepStrictEqual(yield* km.run("validate", `${directory}/ok.yaml`), {
+          exit: 0,
+          out: [warned],
+          err: [`${directory}/ok.yaml is valid, 1 warning`]
+        })
+        const created = yield* km.run("create", `${directory}/ok.yaml`, "--id", "sb-00000001", "--json")
+        assert.strictEqual(created.exit, 0)
+        assert.strictEqual(created.err[0], warned)
+        assert.strictEqual(JSON.parse(created.out.join("\n")).sandbox.status, "running")
+        const fault = `${directory}/bad.yaml:4:16 error KM-PRO-003 spec.cli.notifySlackEnable: ` +
+          "unknown key; did you mean spec.cli.notifySlackEnabled?"
+        assert.deepStrictEqual(yield* km.run("validate", `${directory}/bad.yaml`), {
+          exit: 1,
+          out: [fault],
+          err: [
+            `error KM-CLI-006: ${directory}/bad.yaml has 1 error`,
+            `  next: correct the lines above, then: km validate ${directory}/bad.yaml`
+          ]
+        })
+        const refused = yield* km.run("create", `${directory}/bad.yaml`)
+        assert.deepStrictEqual({ exit: refused.exit, out: refused.out, first: refused.err[0] }, {
+          exit: 1,
+          out: [],
+          first: fault
+        })
+        assert.strictEqual(km.world?.rows.size, 1)
+      })))
+
+  it.live("a dry run says what would be made and makes nothing", () =>
+    inDirectory({}, () =>
+      Effect.gen(function*() {
+        const world = new World()
+        const { exit, out } = yield* new TestKm(world).run(
+          "create",
+          "profiles/demo.yaml",
+          "--alias",
+          "demo",
+          "--id",
+          "sb-00000001",
+          "--dry-run"
+        )
+        assert.deepStrictEqual({ exit, out }, {
+          exit: 0,
+          out: [
+            "would create sb-00000001 (demo) from profiles/demo.yaml",
+            "  channel  #sb-demo",
+            "  ttl      8h",
+            "  inbound  a queue",
+            "  jail     required"
+          ]
+        })
+        assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+      })))
+
+  it.live("with Slack on and no bridge there is nothing to undo", () =>
+    inDirectory({}, () =>
+      Effect.gen(function*() {
+        const world = new World()
+        const { err, exit } = yield* new TestKm(world).run("create", "profiles/demo.yaml")
+        assert.strictEqual(exit, 1)
+        assert.strictEqual(err[0], "error KM-CLI-007: the bridge does not answer")
+        assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+      })))
+
+  it.live("a taken alias is exit 5, a wrong one exit 2", () =>
+    inDirectory({ "quiet.yaml": mailOnly }, (directory) =>
+      Effect.gen(function*() {
+        const km = new TestKm(worldOf(demo))
+        const taken = yield* km.run("create", `${directory}/quiet.yaml`, "--alias", "demo")
+        assert.strictEqual(taken.exit, 5)
+        assert.match(taken.err.join("\n"), /error KM-CLI-101/)
+        const wrong = yield* km.run("create", `${directory}/quiet.yaml`, "--alias", "De mo")
+        assert.strictEqual(wrong.exit, 2)
+        assert.strictEqual(km.world?.rows.size, 1)
+      })))
+})
+
+describe("km destroy, stop and replay", () => {
+  it.effect("destroy needs a yes where nobody can be asked, and a dry run changes nothing", () =>
+    Effect.gen(function*() {
+      const world = worldOf(demo)
+      const km = new TestKm(world)
+      km.env = { ...km.env, CI: "true" }
+      assert.deepStrictEqual(yield* km.run("destroy", "demo"), {
+        exit: 2,
+        out: [],
+        err: [
+          "demo is sb-1a2b3c4d (demo)",
+          "error KM-CLI-005: nobody can be asked here",
+          "  why:  there is no terminal",
+          "  next: Add --yes."
+        ]
+      })
+      const dry = yield* km.run("destroy", "demo", "--dry-run")
+      assert.deepStrictEqual(dry.out, ["would destroy sb-1a2b3c4d (demo):", "  threads    sb-1a2b3c4d"])
+      assert.isTrue(world.rows.has(demo.id))
+      const done = yield* km.run("destroy", "demo", "--yes")
+      assert.deepStrictEqual({ exit: done.exit, out: done.out }, { exit: 0, out: ["demo is destroyed"] })
+      assert.isFalse(world.rows.has(demo.id))
+    }))
+
+  it.effect("a destroy that cannot go on now says how it continues", () =>
+    Effect.gen(function*() {
+      const world = worldOf({ ...demo, inventory: [{ kind: "channel", ref: "sb-demo", state: "made" }] })
+      world.bridgeDown = true
+      const { err, exit } = yield* new TestKm(world).run("destroy", "sb-1a2b3c4d", "--yes")
+      assert.strictEqual(exit, 1)
+      assert.match(err.join("\n"), /error KM-CLI-107: sb-1a2b3c4d: the step "channel" failed/)
+      assert.strictEqual(err.at(-1), "  next: then run \"km destroy sb-1a2b3c4d --yes\"; it continues where it stopped")
+      assert.isTrue(world.rows.has(demo.id))
+    }))
+
+  it.effect("stop asks the runtime and leaves the sandbox alone", () =>
+    Effect.gen(function*() {
+      const world = worldOf(demo)
+      const km = new TestKm(world)
+      yield* km.run("stop", "demo", "--dry-run")
+      assert.strictEqual(world.controls.requests.size, 0)
+      const { exit, out } = yield* km.run("stop", "demo")
+      assert.deepStrictEqual({ exit, out }, {
+        exit: 0,
+        out: ["asked demo to stop whatever runs; the thread says when it has"]
+      })
+      const [request] = [...world.controls.requests.get(demo.id)?.values() ?? []]
+      assert.strictEqual(request?.by, "operator")
+      assert.strictEqual((yield* km.run("stop", "demo", "--turn", "?")).exit, 2)
+    }))
+
+  it.effect("replay runs a parked turn again under the next key, and nothing else", () =>
+    Effect.gen(function*() {
+      const world = worldOf(demo)
+      world.queue.queues.clear()
+      const km = new TestKm(world)
+      const key = TurnKey.make("T0001:C0DEMO1:1700000001.000001")
+      const unknown = yield* km.run("replay", key)
+      assert.strictEqual(unknown.exit, 3)
+      assert.strictEqual(unknown.err[0], `error KM-CLI-011: no sandbox knows the turn ${key}`)
+      const turn: TurnRow = {
+        key,
+        request: {
+          key,
+          group: GroupId.make("g"),
+          origin: { kind: "operator", label: "test" },
+          text: "hello",
+          files: [],
+          acceptedAt: 0
+        },
+        state: "settled",
+        result: "answered",
+        attempt: 1,
+        resumed: false,
+        shown: [],
+        receivedAt: 0
+      }
+      km.ledger.rows.set(key, turn)
+      assert.deepStrictEqual((yield* km.run("replay", key)).exit, 5)
+      km.ledger.rows.set(key, { ...turn, result: "parked" })
+      const dry = yield* km.run("replay", key, "--dry-run")
+      assert.deepStrictEqual(dry.out, [`would run ${key} again in sb-1a2b3c4d (demo) as ${key}~2`])
+    }))
+})
+
+describe("km config explain", () => {
+  it.live("flags over environment over file over defaults, each with its source", () =>
+    inDirectory({ "km.yaml": "install: team\nreadyWithin: 2m\nstate: here\n" }, (directory) =>
+      Effect.gen(function*() {
+        const km = new TestKm()
+        km.env = { HOME: "/home/ada", KM_READY_WITHIN: "30s" }
+        const file = `${directory}/km.yaml`
+        const { out } = yield* km.run("config", "explain", "--config", file, "--json", "--state", "/srv/km")
+        assert.deepStrictEqual(JSON.parse(out.join("\n")).settings, [
+          { key: "state", value: "/srv/km", source: "flag", from: "--state" },
+          { key: "install", value: "team", source: "file", from: file },
+          { key: "readyWithin", value: "30s", source: "environment", from: "KM_READY_WITHIN" },
+          { key: "unconfined", value: "false", source: "default", from: "built in" }
+        ])
+        const relative = yield* km.run("config", "explain", "--config", file, "--json")
+        assert.strictEqual(JSON.parse(relative.out.join("\n")).settings[0].value, `${directory}/here`)
+        const bare = yield* km.run("config", "explain", "--json")
+        assert.strictEqual(JSON.parse(bare.out.join("\n")).settings[0].value, "/home/ada/.local/state/km")
+      })))
+
+  it.live("an unknown key or an unusable value is exit 2 and names its place", () =>
+    inDirectory({ "km.yaml": "instal: team\n" }, (directory) =>
+      Effect.gen(function*() {
+        const km = new TestKm()
+        assert.deepStrictEqual(yield* km.run("config", "explain", "--config", `${directory}/km.yaml`), {
+          exit: 2,
+          out: [],
+          err: [
+            `error KM-CLI-010: the configuration file ${directory}/km.yaml cannot be used`,
+            "  why:  unknown key instal; did you mean install?",
+            "  next: `km config explain` says where each value comes from."
+          ]
+        })
+        km.env = { ...km.env, KM_INSTALL: "Not Good" }
+        const { err, exit } = yield* km.run("config", "explain")
+        assert.deepStrictEqual({ exit, first: err[0] }, {
+          exit: 2,
+          first: "error KM-CLI-010: KM_INSTALL cannot be used"
+        })
+      })))
+})
+
+describe("km completions", () => {
+  it.effect("scripts for three shells name every command; names are live", () =>
+    Effect.gen(function*() {
+      const km = new TestKm(worldOf(demo, other))
+      for (const shell of ["bash", "zsh", "fish"]) {
+        const { exit, out } = yield* km.run("completions", shell)
+        assert.strictEqual(exit, 0)
+        const script = out.join("\n")
+        for (const word of ["create", "slack", "explain", "km completions names"]) assert.include(script, word)
+        assert.notMatch(script, /-a workspace |[" ]workspace[" ]?\)|down workspace/)
+      }
+      assert.deepStrictEqual((yield* km.run("completions", "names")).out, ["demo", "sb-1a2b3c4d", "sb-1affffff"])
+      assert.deepStrictEqual(yield* new TestKm().run("completions", "names"), { exit: 0, out: [], err: [] })
+    }))
+})

@@ -1,0 +1,102 @@
+/** `km` in process: a command line in, exit code and exact lines out, over an install in memory. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { ConfigProvider, Effect, Layer, Logger } from "effect"
+import { TestConsole } from "effect/testing"
+import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
+import { runKm } from "../../km-cli/Km.ts"
+import { KmError, kmError } from "../../km-cli/KmError.ts"
+import { profiles } from "../../km-cli/Programs.ts"
+import { InstallName } from "../../runtime/domain/Ids.ts"
+import type { Install } from "../../runtime/domain/Install.ts"
+import type { Bridge } from "../../runtime/ports/Bridge.ts"
+import { Idempotency } from "../../runtime/ports/Idempotency.ts"
+import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
+import type { World } from "./ControlWorld.ts"
+
+const install: Install = {
+  version: 1,
+  install: InstallName.make("km"),
+  certifierPublicKey: Buffer.alloc(32).toString("base64"),
+  // Port 9 is discard: nothing of ours ever listens there.
+  bridgeUrl: "http://127.0.0.1:9",
+  bridgeHost: "127.0.0.1:9",
+  slackApiUrl: "http://127.0.0.1:9/api/",
+  local: true
+}
+
+export interface Ran {
+  readonly exit: number
+  /** Standard output. */
+  readonly out: ReadonlyArray<string>
+  /** Standard error. */
+  readonly err: ReadonlyArray<string>
+}
+
+/** An install over a world, or a place where there is none. Each command opens it anew, as a process would. */
+export class TestKm {
+  readonly ledger = makeMemoryLedgerState()
+  readonly world: World | undefined
+  /** What the process would see as its environment. */
+  env: Record<string, string> = { HOME: "/nowhere" }
+
+  constructor(world?: World) {
+    this.world = world
+  }
+
+  private backend(root: string): Backend {
+    const { ledger, world } = this
+    const none = Effect.fail(
+      new KmError({
+        code: "KM-ENG-006",
+        exit: 3,
+        what: "the state directory was refused",
+        why: `there is no install in ${root}`,
+        next: "run `km up`, or set KM_STATE"
+      })
+    )
+    const shared: Layer.Layer<InstallPorts | Bridge, KmError> = world === undefined
+      ? Layer.effectContext<InstallPorts | Bridge, KmError, never>(none)
+      : Layer.merge(world.layer(), Idempotency.layerMemory)
+    return {
+      paths: {
+        root,
+        run: `${root}/run`,
+        sandboxes: `${root}/sandboxes`,
+        secrets: `${root}/secrets`,
+        profiles: profiles()
+      },
+      install: world === undefined ? none : Effect.succeed(install),
+      writeInstall: () => Effect.fail(kmError("KM-CLI-099", "unused", "")),
+      ports: () => shared,
+      bridge: () => shared,
+      ledger: () => Ledger.memory(ledger),
+      lock: Effect.void,
+      children: {
+        bridge: { command: "false", args: [] },
+        runtime: { command: "false", args: [] },
+        workspace: () => ({ command: "false", args: [] }),
+        model: { command: "false", args: [] }
+      }
+    }
+  }
+
+  /** Runs one command line, with a console of its own. */
+  run(...args: ReadonlyArray<string>): Effect.Effect<Ran> {
+    return Effect.gen({ self: this }, function*() {
+      const exit: number = yield* runKm(args)
+      const out = yield* TestConsole.logLines
+      const err = yield* TestConsole.errorLines
+      return { exit, out: out.map(String), err: err.map(String) }
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(
+          Layer.succeed(Backends, Backends.of({ open: (root) => Effect.succeed(this.backend(root)) })),
+          NodeServices.layer,
+          ConfigProvider.layer(ConfigProvider.fromUnknown(this.env)),
+          Logger.layer([]),
+          Layer.fresh(TestConsole.layer)
+        )
+      )
+    )
+  }
+}
