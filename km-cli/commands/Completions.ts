@@ -51,7 +51,7 @@ ${cases(nodes)}
   esac
   case "$path" in
     ${withSandbox.join("|")}) words="$words $(km completions names 2>/dev/null)" ;;
-    validate|create) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    validate|create) [[ $cur != -* ]] && { COMPREPLY=($(compgen -f -- "$cur")); return; } ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
@@ -75,7 +75,7 @@ ${cases(nodes).replaceAll(") words=", ") choice=")}
   esac
   case "$path" in
     ${withSandbox.join("|")}) choice="$choice $(km completions names 2>/dev/null)" ;;
-    validate|create) _files; return ;;
+    validate|create) [[ $PREFIX != -* ]] && { _files; return; } ;;
   esac
   compadd -- \${=choice}
 }

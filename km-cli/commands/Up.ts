@@ -42,9 +42,10 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
 
 export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean }) {
   const { backend, config } = yield* opened
+  const json = yield* JsonFlag
   return yield* runUp(
     { backend, install: config.install, forceScripted: input.scripted, environment: process.env },
-    (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, false)
+    (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
   )
 })
 

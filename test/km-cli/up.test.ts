@@ -1,0 +1,144 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem } from "effect"
+import { readdirSync, readFileSync } from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { childEnvironment } from "../../km-cli/up/Stack.ts"
+import * as UpFile from "../../km-cli/up/UpFile.ts"
+import { km, kmUp } from "../support/KmProcess.ts"
+
+const stateDirectory = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "km-up-" }))
+
+/** What a sandbox may leave: nothing of its own in files or tables. Logs, locks and the engine's own files aside. */
+const leftovers = (state: string, id: string) => {
+  const files = ["sandboxes", "objects", "secrets", "bells"].flatMap((directory) =>
+    readdirSync(path.join(state, directory), { recursive: true }).map((name) => `${directory}/${String(name)}`)
+  ).filter((name) => name.includes(id))
+  const database = new DatabaseSync(path.join(state, "engine.db"), { readOnly: true })
+  const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map(({ name }) =>
+    String(name)
+  )
+  const rows = tables.flatMap((table) =>
+    database.prepare(`SELECT * FROM "${table}"`).all()
+      .filter((row) => Object.values(row).some((value) => String(value).includes(id)))
+      .map((row) => ({ table, row }))
+  )
+  database.close()
+  return { files, rows }
+}
+
+const json = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>
+
+describe("km up", () => {
+  it.live(
+    "up, create, chat, a killed supervisor, up again, destroy, down: nothing lost and nothing left",
+    () =>
+      Effect.gen(function*() {
+        const state = yield* stateDirectory
+        const first = yield* kmUp(state)
+        assert.deepInclude(first.ready, { ok: true, ready: true, install: "km", modelScripted: true, state })
+        assert.strictEqual((yield* km(state, ["up"])).exit, 5, "one km up for each state directory")
+
+        const created = yield* km(state, ["create", "profiles/demo.yaml", "--alias", "demo", "--json"])
+        assert.strictEqual(created.exit, 0, created.err)
+        const { id } = json(created.out)["sandbox"] as { readonly id: string }
+        const chat = yield* km(state, ["chat", "demo", "script:text hello", "--json"])
+        assert.strictEqual(chat.exit, 0, chat.err)
+        const said = json(chat.out)
+        assert.deepInclude(said, { ok: true, outcome: "answered", sandbox: id })
+        assert.lengthOf(said["files"] as ReadonlyArray<string>, 1)
+
+        // Killed, it leaves its parts behind; the next start ends them and gives the sandbox a new channel.
+        const left = yield* UpFile.read(path.join(state, "run"))
+        const children = left._tag === "Some" ? left.value.children : []
+        assert.deepStrictEqual(children.map(({ name }) => name).toSorted(), ["bridge", "model", "runtime", "workspace"])
+        first.child.kill("SIGKILL")
+        yield* Effect.promise(() => first.ended)
+        assert.isTrue(children.some(({ process }) => UpFile.isAlive(process)), "some part outlives a killed supervisor")
+        const second = yield* kmUp(state)
+        assert.include(second.err(), `${id} (demo) has a new channel`)
+        assert.deepStrictEqual(children.filter(({ process }) => UpFile.isAlive(process)), [])
+        const again = yield* km(state, ["chat", "demo", "script:text once more", "--json"])
+        assert.strictEqual(again.exit, 0, again.err)
+        assert.strictEqual(json(again.out)["outcome"], "answered")
+
+        const doctor = yield* km(state, ["doctor", "--json"])
+        assert.strictEqual(doctor.exit, 0, doctor.out)
+        assert.strictEqual((yield* km(state, ["slack", "test"])).exit, 0)
+
+        const destroyed = yield* km(state, ["destroy", "demo", "--yes", "--json"])
+        assert.strictEqual(destroyed.exit, 0, destroyed.err)
+        const { files, rows } = leftovers(state, id)
+        assert.deepStrictEqual(files, [])
+        // The public key stays 30 days as a tombstone, the bridge's records of requests 15 days, the note that tells
+        // watchers of the removal for a while.
+        const kept = new Set(["identities", "idempotency", "sandbox_changes"])
+        assert.deepStrictEqual(rows.filter(({ table }) => !kept.has(table)), [])
+
+        const down = yield* km(state, ["down"])
+        assert.strictEqual(down.exit, 0, down.err)
+        yield* Effect.promise(() => second.ended)
+        assert.isFalse(readdirSync(path.join(state, "run")).includes("up.json"))
+        assert.isFalse(readdirSync(path.join(state, "run")).includes("workspace.json"))
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    120_000
+  )
+
+  it("a part's environment has what a program needs to be found and no secret of the shell", () => {
+    const shell = {
+      PATH: "/bin",
+      HOME: "/home/ada",
+      LC_ALL: "C",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318",
+      ANTHROPIC_API_KEY: "sk-ant-canary",
+      ANTHROPIC_AUTH_TOKEN: "canary",
+      CLAUDE_CODE_OAUTH_TOKEN: "canary",
+      AWS_SECRET_ACCESS_KEY: "canary",
+      GITHUB_TOKEN: "canary",
+      KM_STATE: "/elsewhere",
+      NODE_OPTIONS: "--require canary"
+    }
+    assert.deepStrictEqual(childEnvironment(shell, "/state"), {
+      PATH: "/bin",
+      HOME: "/home/ada",
+      LC_ALL: "C",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318",
+      KM_STATE: "/state"
+    })
+  })
+})
+
+describe("km demo", () => {
+  it.live("--once observes every stage and leaves neither processes nor files", () =>
+    Effect.gen(function*() {
+      const state = yield* stateDirectory
+      const temporary = path.join(state, "tmp")
+      yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(temporary))
+      const ran = yield* km(state, ["demo", "--once", "--json"], { TMPDIR: temporary })
+      assert.strictEqual(ran.exit, 0, ran.err)
+      const timeline = json(ran.out)["timeline"] as ReadonlyArray<{ readonly stage: string; readonly millis: number }>
+      assert.deepStrictEqual(timeline.map(({ stage }) => stage), [
+        "event received",
+        "stored",
+        "200",
+        "👀",
+        "agent started",
+        "first text visible",
+        "answer settled",
+        "transcript uploaded",
+        "✅"
+      ])
+      assert.isTrue(timeline.every(({ millis }) => millis >= 0))
+      assert.include(ran.err, "SCRIPTED")
+      assert.deepStrictEqual(readdirSync(temporary), [])
+      const alive = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
+        try {
+          return readFileSync(`/proc/${pid}/environ`, "utf8").includes(temporary)
+        } catch {
+          return false
+        }
+      })
+      assert.deepStrictEqual(alive, [])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 120_000)
+})
