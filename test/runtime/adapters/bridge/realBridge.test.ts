@@ -35,6 +35,13 @@ const replies = (bot: Effect.Success<ReturnType<typeof room>>["bot"], channel: C
     ({ messages = [] }) => messages.filter((message) => message.ts !== ts).map(({ text }) => text)
   )
 
+const postIn = (channel: ChannelId, threadTs: MessageTs) => (markdown: string) => ({
+  action: "post" as const,
+  channel,
+  threadTs,
+  markdown
+})
+
 const faults: ReadonlyArray<Parameters<WorkspaceHandle["faults"]["add"]>[0]> = [
   { method: "chat.postMessage", fault: { kind: "drop-before" } },
   { method: "chat.postMessage", fault: { kind: "drop-after" } },
@@ -54,7 +61,7 @@ describe("BridgeClient and the real bridge", () => {
           yield* workspace.faults.add(rule)
           yield* Effect.gen(function*() {
             const bridge = yield* Bridge
-            const post = (markdown: string) => ({ action: "post" as const, channel, threadTs, markdown })
+            const post = postIn(channel, threadTs)
             const calls = [
               bridge.call({ key: "turn/answer/0", action: post("first") }),
               bridge.call({ key: "turn/answer/1", action: post("second") })
@@ -78,7 +85,7 @@ describe("BridgeClient and the real bridge", () => {
         const threadTs = yield* say(ada, channel, "hello")
         const [first, second] = yield* Effect.gen(function*() {
           const bridge = yield* Bridge
-          const post = (markdown: string) => ({ action: "post" as const, channel, threadTs, markdown })
+          const post = postIn(channel, threadTs)
           return [
             yield* bridge.call({ key: "turn/answer/0", action: post("as it was") }),
             yield* bridge.call({ key: "turn/answer/0", action: post("as it is rendered now") })
