@@ -120,10 +120,13 @@ export class LiveMessages extends Context.Service<LiveMessages, {
           const shown = parts[index]
           if (shown !== undefined && (yield* editPart(action.channel, shown, text))) hashes[index] = sha256
           else {
-            const fresh = yield* postPart(sender, action, index, text, shown)
-            parts[index] = fresh.ts
-            hashes[index] = fresh.sha256
-            if (fresh.sha256 !== sha256 && (yield* editPart(action.channel, fresh.ts, text))) hashes[index] = sha256
+            let part = yield* postPart(sender, action, index, text, shown)
+            // What is recorded for this place shows an older text, or was deleted since: then it is posted anew.
+            while (part.sha256 !== sha256 && !(yield* editPart(action.channel, part.ts, text))) {
+              part = yield* postPart(sender, action, index, text, part.ts)
+            }
+            parts[index] = part.ts
+            hashes[index] = sha256
           }
         }
         while (parts.length > Math.max(texts.length, 1)) {

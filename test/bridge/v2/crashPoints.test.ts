@@ -79,7 +79,7 @@ const makeDeath = (at: number) => {
       Effect.suspend(() => {
         const here = step
         step += 2
-        return here === at ? die : here + 1 === at ? Effect.andThen(effect, die) : effect
+        return here === at ? die : here + 1 === at ? Effect.andThen(Effect.exit(effect), die) : effect
       })
   }
 }
@@ -312,10 +312,11 @@ const scenarios: Readonly<Record<string, ReadonlyArray<Request>>> = {
   "an answer of several messages": [
     { key: "a", action: { action: "post", channel, threadTs, markdown: paragraphs(1_300) } }
   ],
-  "a live message that grows into two and shrinks again": [
+  "a live message that grows into two, shrinks and grows again": [
     live("a", 1, "one"),
     live("b", 2, paragraphs(200)),
-    live("c", 3, "the end")
+    live("c", 3, "one again"),
+    live("d", 4, paragraphs(210))
   ],
   "a file that replaces the one before": [
     { key: "a", action: upload(channel, threadTs) },

@@ -24,6 +24,10 @@ describe("live messages", () => {
         assert.deepStrictEqual(partsOf(yield* set(3, "short **again**")), first)
         const thread = yield* workspace.thread(channel, ts)
         assert.deepStrictEqual(thread?.replies.map(({ message }) => message["text"]), ["short again"])
+        const grown = yield* set(4, "A sentence. ".repeat(500))
+        const shown = yield* workspace.thread(channel, ts)
+        assert.deepStrictEqual(shown?.replies.map((reply) => reply.ts), [...partsOf(grown)])
+        assert.lengthOf(shown?.replies ?? [], 2)
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
