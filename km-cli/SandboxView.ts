@@ -12,7 +12,7 @@ export const SandboxView = Schema.Struct({
   alias: Schema.optionalKey(Schema.String),
   status: Schema.String,
   ready: Schema.Boolean,
-  /** False where the operator accepted an agent without a jail. */
+  /** As the runtime reports it; before its first report, false where the operator accepted an agent without a jail. */
   confined: Schema.Boolean,
   profile: Schema.String,
   channel: Schema.optionalKey(Schema.Struct({
@@ -37,7 +37,7 @@ export const viewOf = (row: SandboxRow): SandboxView => ({
   ...given("alias", row.alias),
   status: row.status,
   ready: row.ready,
-  confined: !row.unconfined,
+  confined: isConfined(row),
   profile: row.profile.metadata.name,
   ...(row.channel === undefined
     ? {}
@@ -50,12 +50,15 @@ export const viewOf = (row: SandboxRow): SandboxView => ({
   plugins: row.plugins
 })
 
+/** What is so wins over what was accepted. */
+export const isConfined = (row: SandboxRow): boolean => row.confined ?? !row.unconfined
+
 /** `running`, `running, not ready`, with `unconfined` where there is no jail. */
 export const statusText = (row: SandboxRow): string =>
   [
     row.status,
     ...(row.status === "running" && !row.ready ? ["not ready"] : []),
-    ...(row.unconfined ? ["unconfined"] : [])
+    ...(isConfined(row) ? [] : ["unconfined"])
   ].join(", ")
 
 /** `#sb-demo`, or the id, or `-`. */

@@ -119,6 +119,7 @@ export class Lookups extends Context.Service<Lookups, {
             sandboxes.update(sandbox, {
               lastSeenAt: now,
               ready: action.ready,
+              confined: action.confined,
               // A sandbox cannot say that it will be active in the future, and so never be idle.
               ...(action.lastActiveAt > 0 ? { lastActiveAt: Math.min(action.lastActiveAt, now) } : {}),
               plugins: action.plugins.slice(0, 20).map((plugin) => ({

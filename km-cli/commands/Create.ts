@@ -13,7 +13,7 @@ import { kmError } from "../KmError.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
-import { channelText, viewOf } from "../SandboxView.ts"
+import { channelText, isConfined, viewOf } from "../SandboxView.ts"
 import { channelOwners, verdict } from "./Validate.ts"
 
 export interface CreateInput {
@@ -95,6 +95,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       (step, detail) =>
         talk(`  ${step.padEnd(8)} ${detail === "" ? "done" : detail}  ${Math.round(performance.now() - begun)} ms`)
     )).pipe(Effect.provide(services))
+  if (!isConfined(row)) yield* talk("its agent is UNCONFINED: it can read what this machine's user can")
   return yield* data(
     [`${row.alias ?? row.id} is ready in ${channelText(row)}`],
     { ok: true, sandbox: viewOf(row) }

@@ -10,6 +10,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import { randomBytes } from "node:crypto"
+import { existsSync } from "node:fs"
 import process from "node:process"
 import { Alias, SandboxId, slackTurnKey } from "../../runtime/domain/Ids.ts"
 import { ChannelId, MessageTs, TeamId } from "../../runtime/domain/Ids.ts"
@@ -25,7 +26,7 @@ import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.
 import { kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
-import { channelText } from "../SandboxView.ts"
+import { channelText, isConfined } from "../SandboxView.ts"
 import { logFile } from "../up/Child.ts"
 import { type Running, up } from "../up/Up.ts"
 
@@ -81,11 +82,12 @@ const withEvidence = Effect.fnUntraced(function*(backend: Backend, row: SandboxR
   }
 })
 
-/** The command as the person would type it here. */
+/** The command as the person would type it here; in a source tree with the Node that was brought along. */
 const self = (): string => {
   const [, script = "km"] = process.argv
   const relative = script.startsWith(process.cwd()) ? script.slice(process.cwd().length + 1) : script
-  return relative.endsWith(".ts") ? `node ${relative}` : relative.endsWith("km.mjs") ? `node ${relative}` : "km"
+  const node = existsSync("node_modules/.bin/node") ? "node_modules/.bin/node" : "node"
+  return /\.(ts|mjs)$/.test(relative) ? `${node} ${relative}` : "km"
 }
 
 const show = Effect.fnUntraced(function*(backend: Backend, running: Running, once: boolean) {
@@ -98,6 +100,7 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
   const row = yield* createDemo(backend, running)
   const { channel } = row
   if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
+  if (!isConfined(row)) yield* talk("the agent is UNCONFINED: bubblewrap is missing here; km doctor says more")
   const [name = "somebody"] = Object.keys(credentials.people)
   yield* talk(`${name} writes in ${channelText(row)}: ${firstMessage}`)
   const said = yield* say(

@@ -19,6 +19,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
+import { isConfined } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 export interface Check {
@@ -150,8 +151,10 @@ const sandboxChecks = Effect.gen(function*() {
   const checks: Array<Check> = []
   for (const row of yield* sandboxes.list) {
     const name = `sandbox ${row.alias ?? row.id}`
-    if (row.unconfined) {
-      checks.push(check(name, "warn", `${labelOf(row)} is unconfined`, "create it again without --unconfined"))
+    if (!isConfined(row)) {
+      checks.push(
+        check(name, "warn", `${labelOf(row)} is unconfined`, "install bubblewrap; create it again without --unconfined")
+      )
     }
     if (row.status !== "running") {
       checks.push(check(name, "warn", `${labelOf(row)} is ${row.status}`, `km status ${row.id}`))

@@ -12,7 +12,7 @@ import type { Backend } from "../Backend.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
-import { channelText, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
+import { channelText, isConfined, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Turns shown. */
@@ -107,7 +107,9 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
     [
       `sandbox   ${labelOf(row)}`,
       `status    ${statusText(row)}${(row.failureReason ?? "") === "" ? "" : `: ${row.failureReason}`}`,
-      `jail      ${row.unconfined ? "UNCONFINED, as the operator accepted" : "confined"}`,
+      `jail      ${
+        isConfined(row) ? "confined" : `UNCONFINED${row.unconfined ? ", as the operator accepted" : ": see km doctor"}`
+      }`,
       `profile   ${row.profile.metadata.name}`,
       `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,
       `created   ${span(now - row.createdAt)} ago`,

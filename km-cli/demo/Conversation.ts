@@ -1,4 +1,5 @@
 /** Speaking in the local workspace as one of its people, and watching what comes of it. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -56,16 +57,25 @@ export const say = Effect.fn("Conversation.say")(function*(
   const threadTs = said.threadTs ?? ts
   if (!said.watch) return { ts, threadTs, postedAt, observed: nothingObserved }
   const followed: Followed = { channel: said.channel, ts, threadTs, botUserId: credentials.botUserId }
+  // The session is attached before the mark is set; one that is missing then is waited for a little, not for ever.
+  const late = yield* Deferred.make<void>()
+  const givesUp = Effect.andThen(Effect.sleep("10 seconds"), Deferred.succeed(late, undefined))
+  const scope = yield* Effect.scope
   const seen = yield* client.watch({
     kinds: ["message", "message_changed", "reaction_added", "delivery"],
     after: lastChange
   }).pipe(
     Stream.mapAccumEffect(() => nothingObserved, (before: Observed, change) => {
       const after = observe(before, followed, change)
-      return Effect.as(Effect.forEach(newLines(before, after), onLine, { discard: true }), [after, [after]] as const)
+      const ending = before.end === undefined && after.end !== undefined
+      return Effect.forEach(newLines(before, after), onLine, { discard: true }).pipe(
+        Effect.andThen(ending ? Effect.asVoid(Effect.forkIn(givesUp, scope)) : Effect.void),
+        Effect.as([after, [after]] as const)
+      )
     }),
+    Stream.interruptWhen(Deferred.await(late)),
     Stream.takeUntil((observed) => isOver(observed, said.transcript)),
     Stream.runLast
   )
   return { ts, threadTs, postedAt, observed: Option.getOrElse(seen, () => nothingObserved) }
-})
+}, Effect.scoped)

@@ -50,6 +50,8 @@ export const SandboxRow = Schema.Struct({
   endReason: Schema.optionalKey(Schema.Literals(["destroyed", "ttl", "idle", "create-failed"])),
   /** True when the operator accepted an agent without a jail. */
   unconfined: Schema.Boolean,
+  /** What the runtime last reported: whether the agent's runs are jailed. Absent before its first report. */
+  confined: Schema.optionalKey(Schema.Boolean),
   /** Unix milliseconds; absent when the profile's ttl is 0. */
   expiresAt: Schema.optionalKey(Schema.Int),
   createdAt: Schema.Int,
