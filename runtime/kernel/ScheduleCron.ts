@@ -39,12 +39,12 @@ const monthNames = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP
 /** In the order of cron's numbers: Sunday is 1. */
 export const weekdayNames = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 
-const minute: Field = { name: "minute", min: 0, max: 59, names: [] }
-const hour: Field = { name: "hour", min: 0, max: 23, names: [] }
-const monthDay: Field = { name: "day of month", min: 1, max: 31, names: [] }
-const month: Field = { name: "month", min: 1, max: 12, names: monthNames }
-const weekDay: Field = { name: "day of week", min: 1, max: 7, names: weekdayNames }
-const year: Field = { name: "year", min: 1970, max: 2199, names: [] }
+const minuteField: Field = { name: "minute", min: 0, max: 59, names: [] }
+const hourField: Field = { name: "hour", min: 0, max: 23, names: [] }
+const monthDayField: Field = { name: "day of month", min: 1, max: 31, names: [] }
+const monthField: Field = { name: "month", min: 1, max: 12, names: monthNames }
+const weekDayField: Field = { name: "day of week", min: 1, max: 7, names: weekdayNames }
+const yearField: Field = { name: "year", min: 1970, max: 2199, names: [] }
 
 class BadField extends Error {}
 
@@ -91,16 +91,16 @@ const dayRule = (dom: string, dow: string): DayRule => {
     if (dom === "*") return { _tag: "Any" }
     if (/^L$/i.test(dom)) return { _tag: "LastDay" }
     const near = /^(\d{1,2})W$/i.exec(dom)
-    if (near !== null) return { _tag: "NearestWeekday", day: numberOf(monthDay, near[1] ?? "") }
-    return { _tag: "MonthDays", days: valuesOf(monthDay, dom) }
+    if (near !== null) return { _tag: "NearestWeekday", day: numberOf(monthDayField, near[1] ?? "") }
+    return { _tag: "MonthDays", days: valuesOf(monthDayField, dom) }
   }
   if (dow === "*") return { _tag: "Any" }
   if (/^L$/i.test(dow)) return { _tag: "WeekDays", days: new Set([7]) }
   const last = /^(\w+)L$/i.exec(dow)
-  if (last !== null) return { _tag: "LastWeekDay", day: numberOf(weekDay, last[1] ?? "") }
+  if (last !== null) return { _tag: "LastWeekDay", day: numberOf(weekDayField, last[1] ?? "") }
   const nth = /^(\w+)#([1-5])$/.exec(dow)
-  if (nth !== null) return { _tag: "NthWeekDay", day: numberOf(weekDay, nth[1] ?? ""), nth: Number(nth[2]) }
-  return { _tag: "WeekDays", days: valuesOf(weekDay, dow) }
+  if (nth !== null) return { _tag: "NthWeekDay", day: numberOf(weekDayField, nth[1] ?? ""), nth: Number(nth[2]) }
+  return { _tag: "WeekDays", days: valuesOf(weekDayField, dow) }
 }
 
 const sorted = (values: ReadonlySet<number>): ReadonlyArray<number> => [...values].toSorted((a, b) => a - b)
@@ -119,11 +119,11 @@ export const parseCron = (fields: string): Result.Result<Cron, ScheduleRefused> 
   }
   try {
     return Result.succeed({
-      minutes: sorted(valuesOf(minute, m)),
-      hours: sorted(valuesOf(hour, h)),
+      minutes: sorted(valuesOf(minuteField, m)),
+      hours: sorted(valuesOf(hourField, h)),
       day: dayRule(dom, dow),
-      months: valuesOf(month, mon),
-      years: valuesOf(year, y)
+      months: valuesOf(monthField, mon),
+      years: valuesOf(yearField, y)
     })
   } catch (error) {
     if (error instanceof BadField) return Result.fail(refusal("KM-SCH-006", error.message))

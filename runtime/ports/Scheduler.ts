@@ -102,8 +102,8 @@ export class Scheduler extends Context.Service<Scheduler, {
   readonly history: (name: ScheduleName, limit: number) => Effect.Effect<ReadonlyArray<ScheduleRun>, StoreError>
 }>()("km/runtime/ports/Scheduler") {
   /** The whole contract in memory, on Effect's clock. */
-  static readonly memory = (state: MemorySchedulerState): Layer.Layer<Scheduler> =>
-    Layer.sync(Scheduler, () => memoryScheduler(state))
+  static readonly memory = (tables: MemorySchedulerState): Layer.Layer<Scheduler> =>
+    Layer.sync(Scheduler, () => memoryScheduler(tables))
 
   static readonly layerMemory: Layer.Layer<Scheduler> = Layer.suspend(() =>
     Scheduler.memory(makeMemorySchedulerState())
@@ -130,9 +130,10 @@ export const firingsBy = <E>(
   return Stream.fromIterableEffectRepeat(next)
 }
 
-const memoryScheduler = (state: MemorySchedulerState): Scheduler["Service"] => {
-  const { bell, requests, runs, schedules } = state
-  const requestKey = ({ instant, schedule }: Firing) => `${schedule}:${instant}`
+const requestKey = ({ instant, schedule }: Firing): string => `${schedule}:${instant}`
+
+const memoryScheduler = (tables: MemorySchedulerState): Scheduler["Service"] => {
+  const { bell, requests, runs, schedules } = tables
   const sync = <A>(act: () => A) =>
     Effect.sync(() => {
       const result = act()
@@ -140,7 +141,7 @@ const memoryScheduler = (state: MemorySchedulerState): Scheduler["Service"] => {
       return result
     })
   const forget = (name: ScheduleName) => {
-    const ended = [...runs.values()].filter(({ schedule, state }) => schedule === name && state === "ended")
+    const ended = [...runs.values()].filter((run) => run.schedule === name && run.state === "ended")
     for (const { id } of ended.slice(0, Math.max(0, ended.length - keptRuns))) runs.delete(id)
   }
   const take = (run: ScheduleRun): boolean => {

@@ -82,6 +82,14 @@ const CronCase = Schema.Struct({
   offset: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400 }))
 })
 
+const iso = (instants: ReadonlyArray<number>) => instants.map((instant) => new Date(instant).toISOString())
+
+const days = (fields: string, after: string, count: number) =>
+  nextInstants({ when: cron(fields), zone: "UTC" }, 0, at(after), count)
+    .map((instant) => new Date(instant).toISOString().slice(0, 10))
+
+const active = (changes: Partial<Schedule>) => scheduleOf({ createdAt: 0, ...changes })
+
 describe("ScheduleTimes", () => {
   it.prop("finds what stepping through every minute finds, in zones and at changes of clocks", [CronCase], ([c]) => {
     const zone = zones[c.zone] ?? "UTC"
@@ -119,7 +127,6 @@ describe("ScheduleTimes", () => {
 
   it("leaves out a time that clocks jump over and fires once when they are put back", () => {
     const daily = { when: cron("30 2 * * ? *"), zone: "Europe/Berlin" }
-    const iso = (instants: ReadonlyArray<number>) => instants.map((instant) => new Date(instant).toISOString())
     assert.deepStrictEqual(iso(nextInstants(daily, 0, at("2026-03-27T12:00:00Z"), 3)), [
       "2026-03-28T01:30:00.000Z",
       "2026-03-30T00:30:00.000Z",
@@ -130,10 +137,6 @@ describe("ScheduleTimes", () => {
       "2026-10-26T01:30:00.000Z"
     ])
   })
-
-  const days = (fields: string, after: string, count: number) =>
-    nextInstants({ when: cron(fields), zone: "UTC" }, 0, at(after), count)
-      .map((instant) => new Date(instant).toISOString().slice(0, 10))
 
   it("knows L, W, # and years", () => {
     assert.deepStrictEqual(days("0 9 L * ? *", "2028-01-31T10:00Z", 2), ["2028-02-29", "2028-03-31"])
@@ -182,8 +185,6 @@ describe("ScheduleTimes", () => {
     assert.strictEqual(nextAfter(rate, "UTC", 1_000, 420_999), 421_000)
     assert.strictEqual(nextAfter(rate, "UTC", 1_000, 421_000), 841_000)
   })
-
-  const active = (changes: Partial<Schedule>) => scheduleOf({ createdAt: 0, ...changes })
 
   it("makes up for missed instants once, by the latest", () => {
     const schedule = active({ when: When.cases.Rate.make({ every: 1, unit: "hour" }) })

@@ -1,0 +1,228 @@
+/**
+ * What schedules can do with sandboxes. An agent run is a turn in a new thread of the sandbox's own channel: the same
+ * queue, ledger and pipeline as a message of a person, seen by everyone who sees the sandbox, and open to replies.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { sha256Hex } from "../domain/Digest.ts"
+import { GroupId, SandboxId, slackTurnKey, type TurnKey, UserId } from "../domain/Ids.ts"
+import type { Install } from "../domain/Install.ts"
+import { outcomeText } from "../domain/OutcomeText.ts"
+import { durationMillis, type Profile } from "../domain/Profile.ts"
+import type { SandboxRow } from "../domain/Sandbox.ts"
+import type { ActionKind, ScheduledAction } from "../domain/ScheduleAction.ts"
+import { TurnRequest, type TurnRow } from "../domain/Turn.ts"
+import { type ActionDone, ActionFailed, type ActionRequest, type ActionRunner } from "../ports/ActionRunner.ts"
+import { Bridge } from "../ports/Bridge.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { SandboxHost } from "../ports/SandboxHost.ts"
+import type { StoreError } from "../ports/StoreError.ts"
+import { TurnQueue } from "../ports/TurnQueue.ts"
+import { ask } from "./OperatorBridge.ts"
+import { Provisioning } from "./Provisioning.ts"
+import type { ScheduleErrorCode } from "./ScheduleErrors.ts"
+import { Teardown } from "./Teardown.ts"
+
+/** What the runner below can do. */
+export const sandboxActionKinds: ReadonlyArray<ActionKind> = [
+  "Create",
+  "Destroy",
+  "Stop",
+  "Resume",
+  "Extend",
+  "AgentRun"
+]
+
+/** How often a scheduled turn is looked at, and for how long at most: a queue may be long, a turn takes 11 h at most. */
+const lookEvery = Duration.seconds(2)
+const longestTurnMillis = 24 * 3_600_000
+
+/** A created sandbox is given this long to become ready. */
+const readyWithin = Duration.minutes(3)
+
+/** Characters of a prompt that are shown above its thread, and of an answer in the history. */
+const shownCharacters = 2_000
+
+export interface SandboxActionsOptions {
+  readonly install: Install
+  /** Reads and checks a profile by its absolute path. */
+  readonly readProfile: (path: string) => Effect.Effect<Profile, { readonly message: string }>
+  /** A turn as its sandbox's ledger has it; none before the runtime has received it. */
+  readonly turn: (
+    sandbox: SandboxId,
+    key: TurnKey
+  ) => Effect.Effect<Option.Option<TurnRow>, { readonly message: string }>
+}
+
+type Of<Kind extends ActionKind> = ActionRequest<Extract<ScheduledAction, { readonly _tag: Kind }>>
+
+const no = (reason: string, code: ScheduleErrorCode = "KM-SCH-022") =>
+  new ActionFailed({ code, reason, passing: false })
+const notNow = (error: { readonly message: string }) =>
+  new ActionFailed({ code: "KM-SCH-022", reason: error.message, passing: true })
+
+const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
+const isUser = Schema.is(UserId)
+
+const short = (text: string, characters: number): string =>
+  text.length <= characters ? text : `${text.slice(0, characters - 1).toWellFormed()}…`
+
+/** Every line as a quotation, so that nothing in a prompt looks like ours. */
+const quotation = (text: string): string =>
+  short(text, shownCharacters).split(/\r?\n/).map((line) => `> ${line}`).join("\n")
+
+export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxActionsOptions) {
+  const bridge = yield* Bridge
+  const host = yield* SandboxHost
+  const provisioning = yield* Provisioning
+  const queue = yield* TurnQueue
+  const sandboxes = yield* Sandboxes
+  const teardown = yield* Teardown
+
+  const rowOf = Effect.fnUntraced(function*({ target }: ActionRequest) {
+    const found = target === undefined ? Option.none() : yield* Effect.mapError(sandboxes.get(target), notNow)
+    if (Option.isSome(found) && found.value.status !== "destroying") return found.value
+    return yield* no(`${target ?? "the sandbox"} is not there any more`, "KM-SCH-021")
+  })
+
+  const create = Effect.fnUntraced(function*({ action, id }: Of<"Create">) {
+    const profile = yield* Effect.mapError(options.readProfile(action.profile), (error) => no(error.message))
+    // Made from the run: after a crash the same sandbox is continued, and the next firing makes another one.
+    const sandbox = SandboxId.make(`${profile.metadata.prefix}-${sha256Hex(`schedule/${id}`).slice(0, 8)}`)
+    const { alias, unconfined } = action
+    const { install } = options.install
+    const row = yield* provisioning.create({ id: sandbox, install, alias, profile, unconfined, readyWithin }).pipe(
+      Effect.mapError((error) => new ActionFailed({ code: error.code, reason: error.message, passing: false }))
+    )
+    return { detail: `${row.id} is ready` }
+  })
+
+  const destroy = ({ target }: ActionRequest): Effect.Effect<ActionDone, ActionFailed> =>
+    target === undefined
+      ? Effect.fail(no("no sandbox was named"))
+      : Effect.as(Effect.mapError(teardown.run(target, "destroyed"), notNow), { detail: `${target} is destroyed` })
+
+  const extend = Effect.fnUntraced(function*(request: Of<"Extend">) {
+    const row = yield* rowOf(request)
+    if (row.expiresAt === undefined) return yield* no(`${row.id} has no time to live that could be extended`)
+    const now = yield* Clock.currentTimeMillis
+    const expiresAt = Math.max(now, row.expiresAt) + durationMillis(request.action.by)
+    yield* Effect.mapError(sandboxes.update(row.id, { expiresAt }), notNow)
+    return { detail: `${row.id} now lives until ${new Date(expiresAt).toISOString()}` }
+  })
+
+  /** The message that begins the thread, the same one however often it is asked for. */
+  const announce = Effect.fnUntraced(function*(row: SandboxRow, { action, id, schedule }: Of<"AgentRun">) {
+    const { channel } = row
+    const { teamId } = options.install
+    const takes = row.profile.spec.cli.notifySlackEnabled && row.profile.spec.cli.notifySlackInboundEnabled
+    if (!takes || channel === undefined || teamId === undefined) {
+      return yield* no(`${row.id} takes no messages: its profile has chat into the sandbox turned off`)
+    }
+    if (row.desired !== "running") return yield* no(`${row.id} is stopped; resume it first`)
+    const posted = yield* ask(bridge, `schedule/${id}/post`, {
+      action: "post",
+      channel,
+      markdown: `⏰ **Scheduled** by \`${schedule}\`:\n\n${quotation(action.prompt)}`
+    })
+    if (posted._tag === "NotNow") return yield* notNow({ message: posted.reason })
+    if (posted._tag === "Undeliverable") return yield* no(posted.reason)
+    const ts = posted.result.parts?.[0]?.ts
+    if (ts === undefined) return yield* no("the bridge named no message")
+    return { channel, ts, team: teamId }
+  })
+
+  const agentRun = Effect.fnUntraced(function*(request: Of<"AgentRun">) {
+    const row = yield* rowOf(request)
+    const { channel, team, ts } = yield* announce(row, request)
+    const { botUserId } = options.install
+    const key = slackTurnKey(team, channel, ts)
+    const acceptedAt = yield* Clock.currentTimeMillis
+    const body = encodeRequest({
+      key,
+      group: GroupId.make(`${channel}:${ts}`),
+      origin: {
+        kind: "slack",
+        team,
+        channel,
+        ts,
+        threadTs: ts,
+        user: isUser(botUserId) ? botUserId : UserId.make("USCHEDULE"),
+        userName: `schedule ${request.schedule}`
+      },
+      text: request.action.prompt,
+      files: [],
+      acceptedAt
+    })
+    const known = Effect.mapError(options.turn(row.id, key), notNow)
+    // The queue forgets a key after 5 minutes; the ledger keeps it. What it knows is not sent again.
+    if (Option.isNone(yield* known)) {
+      yield* Effect.mapError(queue.send(row.id, { key, group: GroupId.make(`${channel}:${ts}`), body }), notNow)
+    }
+    return yield* ending(row.id, key, acceptedAt, known)
+  })
+
+  /** Waits for the turn's end, by its ledger, by the dead letters, or with its sandbox. */
+  const ending = Effect.fnUntraced(function*(
+    sandbox: SandboxId,
+    key: TurnKey,
+    since: number,
+    known: Effect.Effect<Option.Option<TurnRow>, ActionFailed>
+  ) {
+    while (true) {
+      const turn = yield* known
+      if (Option.isSome(turn) && turn.value.state === "settled") {
+        const text = short(outcomeText(turn.value).trim(), shownCharacters)
+        if (turn.value.result === "answered") return { detail: text, turn: key }
+        return yield* no(`turn ${key} ended ${turn.value.result ?? "without a result"}: ${text}`, "KM-SCH-025")
+      }
+      if (Option.isNone(turn)) {
+        const dead = yield* Effect.mapError(queue.deadLetters(sandbox), notNow)
+        if (dead.some((entry) => entry.key === key)) return yield* no(`turn ${key} never started`, "KM-SCH-025")
+      }
+      const there = yield* Effect.mapError(sandboxes.get(sandbox), notNow)
+      if (Option.isNone(there)) return yield* no(`${sandbox} was destroyed before turn ${key} ended`, "KM-SCH-025")
+      if ((yield* Clock.currentTimeMillis) - since > longestTurnMillis) {
+        return yield* no(`turn ${key} has not ended after 24 hours`, "KM-SCH-025")
+      }
+      yield* Effect.sleep(lookEvery)
+    }
+  })
+
+  const onHost = (
+    verb: string,
+    act: (id: SandboxId) => Effect.Effect<void, StoreError | { readonly message: string }>
+  ) =>
+    Effect.fnUntraced(function*(request: ActionRequest) {
+      const row = yield* rowOf(request)
+      yield* Effect.mapError(act(row.id), notNow)
+      return { detail: `${row.id} is ${verb}` }
+    })
+  const stop = onHost("stopped", host.stop)
+  const resume = onHost("resumed", host.start)
+
+  const run = (request: ActionRequest): Effect.Effect<ActionDone, ActionFailed> => {
+    const { action } = request
+    switch (action._tag) {
+      case "Create":
+        return create({ ...request, action })
+      case "Destroy":
+        return destroy(request)
+      case "Stop":
+        return stop(request)
+      case "Resume":
+        return resume(request)
+      case "Extend":
+        return extend({ ...request, action })
+      case "AgentRun":
+        return agentRun({ ...request, action })
+      case "EmailSend":
+        return Effect.fail(no("mail is sent by another runner", "KM-SCH-020"))
+    }
+  }
+
+  return { kinds: sandboxActionKinds, run } satisfies ActionRunner
+})
