@@ -17,6 +17,7 @@ import type { Ledger } from "../runtime/ports/Ledger.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
+import type { Scheduler } from "../runtime/ports/Scheduler.ts"
 import type { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
@@ -31,6 +32,7 @@ export type InstallPorts =
   | Objects
   | SandboxHost
   | Sandboxes
+  | Scheduler
   | Secrets
   | Threads
   | TurnQueue

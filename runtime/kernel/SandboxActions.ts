@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { sha256Hex } from "../domain/Digest.ts"
 import { GroupId, SandboxId, slackTurnKey, type TurnKey, UserId } from "../domain/Ids.ts"
@@ -172,8 +173,10 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     since: number,
     known: Effect.Effect<Option.Option<TurnRow>, ActionFailed>
   ) {
+    // One look that fails says nothing about the turn: it is not given up for that.
+    const patient = Effect.retry(known, { schedule: Schedule.spaced(lookEvery), times: 30 })
     while (true) {
-      const turn = yield* known
+      const turn = yield* patient
       if (Option.isSome(turn) && turn.value.state === "settled") {
         const text = short(outcomeText(turn.value).trim(), shownCharacters)
         if (turn.value.result === "answered") return { detail: text, turn: key }

@@ -19,12 +19,14 @@ import { Leases } from "../ports/Leases.ts"
 import { Objects } from "../ports/Objects.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { SandboxHost } from "../ports/SandboxHost.ts"
+import { Scheduler } from "../ports/Scheduler.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { Threads } from "../ports/Threads.ts"
 import { type QueueEntry, TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
+import { endSchedulesOf } from "./ScheduleTargets.ts"
 
 /** Why it ends, as the last message in its channel says it. */
 export type EndReason = NonNullable<SandboxRow["endReason"]>
@@ -87,6 +89,7 @@ const make = Effect.gen(function*() {
   const objects = yield* Objects
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
+  const scheduler = yield* Scheduler
   const secrets = yield* Secrets
   const threads = yield* Threads
 
@@ -176,7 +179,7 @@ const make = Effect.gen(function*() {
         return identities.retire(row.id)
       case "secret":
         return secrets.delete(item.ref)
-      // The guard row goes with the row; schedules belong to later plugins.
+      // The guard row goes with the row; schedules are not the sandbox's own and are found by what they name.
       case "schedule":
       case "alias":
         return Effect.void
@@ -207,6 +210,7 @@ const make = Effect.gen(function*() {
       yield* controls.clear(id)
       yield* leases.remove(id)
       for (const path of yield* secrets.list(`sandbox/${id}/`)) yield* secrets.delete(path)
+      yield* endSchedulesOf(scheduler, id, found.value.alias)
       yield* sandboxes.remove(id)
       yield* progress("row")
       yield* Effect.logInfo("sandbox destroyed").pipe(Effect.annotateLogs({ reason: why }))

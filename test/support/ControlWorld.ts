@@ -17,6 +17,7 @@ import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { SandboxConflict, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
+import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
 import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -72,6 +73,7 @@ export class World {
   readonly threads = makeMemoryThreadsState()
   readonly leases = makeMemoryLeasesState()
   readonly controls = makeMemoryControlsState()
+  readonly schedules = makeMemorySchedulerState()
   readonly channels = new Map<string, string>()
   readonly archived = new Set<string>()
   readonly answers = new Map<string, BridgeResult>()
@@ -218,13 +220,15 @@ export class World {
       TurnQueue.memory(this.queue),
       Threads.memory(this.threads),
       Leases.memory(this.leases),
-      Controls.memory(this.controls)
+      Controls.memory(this.controls),
+      Scheduler.memory(this.schedules)
     )
     const wrapped = Layer.mergeAll(
       Layer.effect(TurnQueue, Effect.map(TurnQueue, (service) => this.guard(service))),
       Layer.effect(Threads, Effect.map(Threads, (service) => this.guard(service))),
       Layer.effect(Leases, Effect.map(Leases, (service) => this.guard(service))),
-      Layer.effect(Controls, Effect.map(Controls, (service) => this.guard(service)))
+      Layer.effect(Controls, Effect.map(Controls, (service) => this.guard(service))),
+      Layer.effect(Scheduler, Effect.map(Scheduler, (service) => this.guard(service)))
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,

@@ -1,0 +1,393 @@
+/** Firing to outcome, with the process killed at every call of a port and in the middle of every action. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { Alias, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
+import { type ActionKind, ScheduledAction, type ScheduleStep } from "../../../runtime/domain/ScheduleAction.ts"
+import { ScheduleRunner } from "../../../runtime/kernel/ScheduleRunner.ts"
+import { afterEndOf, endSchedulesOf, meaningOf } from "../../../runtime/kernel/ScheduleTargets.ts"
+import { ActionFailed, type ActionRequest, ActionRunners } from "../../../runtime/ports/ActionRunner.ts"
+import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
+import { slackProfile } from "../../support/profiles.ts"
+import { scheduleOf } from "../ports/schedulerContract.ts"
+
+const minute = 60_000
+const name = ScheduleName.make("nightly")
+const agentRun = (target: string, prompt: string) => ScheduledAction.cases.AgentRun.make({ target, prompt })
+const extend = (target: string) => ScheduledAction.cases.Extend.make({ target, by: "1h" })
+
+const rowOf = (id: string, alias?: string): SandboxRow => ({
+  id: SandboxId.make(id),
+  install: InstallName.make("km"),
+  ...(alias === undefined ? {} : { alias: Alias.make(alias) }),
+  profile: slackProfile,
+  desired: "running",
+  status: "running",
+  unconfined: false,
+  createdAt: 0,
+  ready: true,
+  plugins: [],
+  inventory: []
+})
+
+/** Everything that outlives a process, and switches for what goes wrong in it. */
+class Stage {
+  readonly schedules = makeMemorySchedulerState()
+  readonly sandboxes = makeMemorySandboxesState()
+  /** What really happened in the world, by run: what is asked for again under the same id changes nothing. */
+  readonly effects = new Map<string, ActionRequest>()
+  /** Every beginning of an action. */
+  readonly begun: Array<ActionRequest> = []
+  /** Of what happens in the world, each time, whatever the id. */
+  readonly happened: Array<string> = []
+  /** Failures that the next beginnings meet, in order. */
+  readonly failures: Array<ActionFailed> = []
+  takesMillis = 0
+  calls = 0
+  crashAt = 0
+  crashed = Deferred.makeUnsafe<void>()
+  kinds: ReadonlyArray<ActionKind> = ["AgentRun", "Extend", "Destroy"]
+
+  constructor(...rows: ReadonlyArray<SandboxRow>) {
+    for (const row of rows) this.sandboxes.rows.set(row.id, row)
+  }
+
+  /** A place where the process may be killed: it says so and does nothing more. */
+  readonly place: Effect.Effect<void> = Effect.suspend(() => {
+    this.calls += 1
+    return this.calls === this.crashAt
+      ? Effect.andThen(Deferred.succeed(this.crashed, undefined), Effect.never)
+      : Effect.void
+  })
+
+  private around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.place.pipe(Effect.andThen(effect), Effect.tap(() => this.place))
+  }
+
+  layer() {
+    const runner = {
+      kinds: this.kinds,
+      run: (request: ActionRequest) =>
+        Effect.gen({ self: this }, function*() {
+          yield* this.place
+          this.begun.push(request)
+          yield* Effect.sleep(this.takesMillis)
+          const failure = this.failures.shift()
+          if (failure !== undefined) return yield* failure
+          // Only what is not idempotent happens again under the same id.
+          if (!this.effects.has(request.id) || request.action._tag === "Extend") this.happened.push(request.id)
+          this.effects.set(request.id, request)
+          yield* this.place
+          return { detail: "done" }
+        })
+    }
+    const guarded = Layer.effect(
+      Scheduler,
+      Effect.map(Scheduler, (scheduler) =>
+        Scheduler.of({
+          ...scheduler,
+          claim: (run, advance) => this.around(scheduler.claim(run, advance)),
+          save: (run) => this.around(scheduler.save(run)),
+          finish: (run, next) => this.around(scheduler.finish(run, next)),
+          open: this.around(scheduler.open)
+        }))
+    ).pipe(Layer.provide(Scheduler.memory(this.schedules)))
+    return ScheduleRunner.layer.pipe(
+      Layer.provideMerge(Layer.mergeAll(
+        guarded,
+        Sandboxes.memory(this.sandboxes),
+        Layer.succeed(ActionRunners, [runner])
+      ))
+    )
+  }
+
+  add(changes: Partial<Schedule>) {
+    const schedule = scheduleOf({ name, overlap: "skip", step: { action: agentRun("demo", "go") }, ...changes })
+    this.schedules.schedules.set(schedule.name, schedule)
+    this.schedules.bell.ring()
+  }
+
+  /** Newest first. */
+  runs(): ReadonlyArray<ScheduleRun> {
+    return [...this.schedules.runs.values()].toReversed()
+  }
+}
+
+const start = (stage: Stage) =>
+  Effect.forkChild(
+    Effect.provide(Effect.flatMap(ScheduleRunner, ({ run }) => run), stage.layer(), { local: true }),
+    { startImmediately: true }
+  )
+
+/** A process for as long as `body` runs. */
+const during = <A, E, R>(stage: Stage, body: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* start(stage)
+    const result = yield* body
+    yield* Fiber.interrupt(fiber)
+    return result
+  })
+
+const demo = rowOf("sb-00000001", "demo")
+const once = (at: number) => ({ when: When.cases.Once.make({ at }), nextAt: at })
+
+const passing = () => new ActionFailed({ code: "KM-SCH-022", reason: "busy", passing: true })
+
+describe("ScheduleRunner", () => {
+  it.effect("runs at the instant, on what the reference means then, and writes down how it ended", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(rowOf("sb-0000000a", "demo"))
+      stage.add({})
+      yield* during(
+        stage,
+        Effect.gen(function*() {
+          yield* TestClock.adjust(minute - 1)
+          assert.deepStrictEqual(stage.begun, [])
+          // Another sandbox has the alias by now.
+          stage.sandboxes.rows.clear()
+          stage.sandboxes.rows.set(demo.id, demo)
+          yield* TestClock.adjust(1)
+        })
+      )
+      assert.deepStrictEqual(stage.begun.map(({ id, target }) => [id, target]), [["nightly:60000", demo.id]])
+      const [run] = stage.runs()
+      assert.deepStrictEqual([run?.state, run?.outcome, run?.detail, run?.endedAt], [
+        "ended",
+        "succeeded",
+        "done",
+        minute
+      ])
+      assert.strictEqual(stage.schedules.schedules.get(name)?.nextAt, 2 * minute)
+    }))
+
+  const pipeline: ScheduleStep = {
+    action: agentRun("demo", "smoke tests"),
+    onSuccess: { action: agentRun("demo", "deploy"), onFailure: { action: agentRun("demo", "roll back") } },
+    onFailure: { action: agentRun("demo", "say that it failed") }
+  }
+
+  it.effect("follows success and failure, each step once", () =>
+    Effect.gen(function*() {
+      const good = new Stage(demo)
+      good.add({ step: pipeline, ...once(minute) })
+      yield* during(good, TestClock.adjust(minute))
+      assert.deepStrictEqual([...good.effects.keys()], ["nightly:60000", "nightly:60000+s"])
+      assert.strictEqual(good.schedules.schedules.get(name)?.state, "finished")
+
+      const bad = new Stage(demo)
+      bad.add({ step: pipeline, ...once(2 * minute) })
+      bad.failures.push(new ActionFailed({ code: "KM-SCH-025", reason: "red", passing: false }))
+      yield* during(bad, TestClock.adjust(minute))
+      assert.deepStrictEqual([...bad.effects.keys()], ["nightly:120000+f"])
+      const first = bad.runs().at(-1)
+      assert.deepStrictEqual([first?.outcome, first?.code, first?.detail], ["failed", "KM-SCH-025", "red"])
+    }))
+
+  it.effect("killed at any point, the pipeline of idempotent steps happens once and to its end", () =>
+    Effect.gen(function*() {
+      let points = 0
+      for (let at = 1;; at++) {
+        const stage = new Stage(demo)
+        stage.add({ step: pipeline, createdAt: 0, nextAt: minute })
+        stage.crashAt = at
+        const fiber = yield* start(stage)
+        yield* TestClock.setTime(minute)
+        const reached = yield* Deferred.isDone(stage.crashed)
+        yield* Fiber.interrupt(fiber)
+        if (!reached) break
+        points += 1
+        stage.crashAt = 0
+        // Dead for a while, but back before the next instant.
+        yield* during(stage, TestClock.setTime(minute + 30_000))
+        assert.deepStrictEqual(stage.happened, ["nightly:60000", "nightly:60000+s"], `killed at ${at}`)
+        assert.deepStrictEqual(
+          stage.runs().map(({ outcome }) => outcome),
+          ["succeeded", "succeeded"],
+          `killed at ${at}`
+        )
+        yield* TestClock.setTime(0)
+      }
+      assert.isAbove(points, 15)
+    }))
+
+  it.effect("killed at any point, what must not be repeated is not, and the record says when nobody knows", () =>
+    Effect.gen(function*() {
+      const outcomes = new Set<string>()
+      for (let at = 1;; at++) {
+        const stage = new Stage(demo)
+        stage.add({
+          step: { action: extend("demo"), onFailure: { action: agentRun("demo", "tell") } },
+          ...once(minute)
+        })
+        stage.crashAt = at
+        const fiber = yield* start(stage)
+        yield* TestClock.setTime(minute)
+        const reached = yield* Deferred.isDone(stage.crashed)
+        yield* Fiber.interrupt(fiber)
+        if (!reached) break
+        stage.crashAt = 0
+        yield* during(stage, TestClock.setTime(5 * minute))
+        const first = stage.runs().at(-1)
+        const times = stage.happened.filter((id) => id === "nightly:60000").length
+        assert.isAtMost(times, 1, `killed at ${at}`)
+        assert.isTrue(first?.outcome === "succeeded" ? times === 1 : first?.outcome === "unknown", `killed at ${at}`)
+        assert.strictEqual(stage.effects.has("nightly:60000+f"), first?.outcome === "unknown", `killed at ${at}`)
+        outcomes.add(`${first?.outcome}/${times}`)
+        yield* TestClock.setTime(0)
+      }
+      assert.deepStrictEqual([...outcomes].toSorted(), ["succeeded/1", "unknown/0", "unknown/1"])
+    }))
+
+  it.effect("makes up once for what it missed", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({ when: When.cases.Rate.make({ every: 1, unit: "hour" }), nextAt: 60 * minute })
+      yield* TestClock.setTime(330 * minute)
+      yield* during(stage, TestClock.adjust(1))
+      assert.deepStrictEqual(stage.runs().map(({ id, missed }) => [id, missed]), [[`nightly:${300 * minute}`, 4]])
+      assert.strictEqual(stage.schedules.schedules.get(name)?.nextAt, 360 * minute)
+
+      const late = new Stage(demo)
+      late.add(once(5))
+      yield* during(late, TestClock.adjust(1))
+      assert.deepStrictEqual(late.runs().map(({ id, outcome }) => [id, outcome]), [["nightly:5", "succeeded"]])
+    }))
+
+  it.effect("by default leaves out what would overlap, and says so", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({})
+      stage.takesMillis = 2.5 * minute
+      yield* during(stage, TestClock.adjust(4 * minute))
+      assert.deepStrictEqual(stage.runs().toReversed().map(({ code, outcome }) => [outcome, code]), [
+        ["succeeded", undefined],
+        ["skipped", "KM-SCH-024"],
+        ["skipped", "KM-SCH-024"],
+        [undefined, undefined]
+      ])
+    }))
+
+  it.effect("queues one after the other, or lets them run beside each other", () =>
+    Effect.gen(function*() {
+      const queued = new Stage(demo)
+      queued.add({ overlap: "queue" })
+      queued.takesMillis = 1.5 * minute
+      yield* during(queued, TestClock.adjust(3 * minute))
+      assert.deepStrictEqual(queued.begun.map(({ id }) => id), ["nightly:60000", "nightly:120000"])
+      assert.deepStrictEqual(queued.runs().map(({ state }) => state), ["claimed", "acting", "ended"])
+
+      yield* TestClock.setTime(0)
+      const beside = new Stage(demo)
+      beside.add({ overlap: "allow" })
+      beside.takesMillis = 10 * minute
+      yield* during(beside, TestClock.adjust(3 * minute))
+      assert.strictEqual(beside.begun.length, 3)
+    }))
+
+  it.effect("an overlap survives a restart: what is open is still in the way", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({})
+      stage.takesMillis = 10 * minute
+      yield* during(stage, TestClock.adjust(1.5 * minute))
+      yield* during(stage, TestClock.adjust(1 * minute))
+      assert.deepStrictEqual(stage.runs().map(({ outcome }) => outcome), ["skipped", undefined])
+    }))
+
+  it.effect("tries again what failed in passing, not more often than it should, and only what may be repeated", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add(once(minute))
+      stage.failures.push(passing(), passing())
+      yield* during(stage, TestClock.adjust(2 * minute))
+      assert.deepStrictEqual(stage.runs().map(({ attempts, outcome }) => [attempts, outcome]), [[3, "succeeded"]])
+
+      const hopeless = new Stage(demo)
+      hopeless.add(once(minute))
+      hopeless.failures.push(...Array.from({ length: 20 }, passing))
+      yield* during(hopeless, TestClock.adjust(10 * minute))
+      assert.deepStrictEqual(hopeless.runs().map(({ attempts, outcome }) => [attempts, outcome]), [[5, "failed"]])
+
+      const never = new Stage(demo)
+      never.add({ ...once(minute), step: { action: extend("demo") } })
+      never.failures.push(passing())
+      yield* during(never, TestClock.adjust(10 * minute))
+      assert.deepStrictEqual(never.runs().map(({ attempts, outcome }) => [attempts, outcome]), [[1, "failed"]])
+    }))
+
+  it.effect("a sandbox that is gone, a name that fits several and a kind that nobody can do fail with their codes", () =>
+    Effect.gen(function*() {
+      const codeOf = (stage: Stage) =>
+        Effect.map(during(stage, TestClock.adjust(2 * minute)), () => stage.runs().map(({ code }) => code))
+      const gone = new Stage()
+      gone.add(once(minute))
+      assert.deepStrictEqual(yield* codeOf(gone), ["KM-SCH-021"])
+      const several = new Stage(rowOf("sb-0000000a"), rowOf("sb-0000000b"))
+      several.add({ ...once(minute), step: { action: agentRun("sb-", "go") } })
+      assert.deepStrictEqual(yield* codeOf(several), ["KM-SCH-021"])
+      assert.deepStrictEqual(several.begun, [])
+      const unable = new Stage(demo)
+      unable.kinds = []
+      unable.add(once(minute))
+      assert.deepStrictEqual(yield* codeOf(unable), ["KM-SCH-020"])
+    }))
+
+  it.effect("runs out of turn when asked, without moving the schedule; paused and cancelled ones do not fire", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({ when: When.cases.Rate.make({ every: 1, unit: "day" }), nextAt: 1_440 * minute })
+      yield* during(
+        stage,
+        Effect.gen(function*() {
+          const scheduler = yield* Scheduler
+          yield* TestClock.adjust(10)
+          yield* scheduler.request(name, 10)
+          yield* TestClock.adjust(10)
+          yield* scheduler.change(name, ["active"], { state: "paused", nextAt: undefined, note: "" })
+          yield* TestClock.adjust(3_000 * minute)
+        }).pipe(Effect.provide(Scheduler.memory(stage.schedules)))
+      )
+      assert.deepStrictEqual(stage.runs().map(({ id, manual }) => [id, manual]), [["nightly:10", true]])
+    }))
+
+  it.effect("the end of a sandbox ends the schedules of its id and marks those of its alias", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({ name: ScheduleName.make("by-id"), step: { action: agentRun(demo.id, "go") } })
+      stage.add({ name: ScheduleName.make("by-alias") })
+      stage.add({ name: ScheduleName.make("other"), step: { action: agentRun("prod", "go") } })
+      const scheduler = yield* Effect.provide(Scheduler, Scheduler.memory(stage.schedules))
+      assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 1)
+      assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 0)
+      const found = (yield* scheduler.list).map((schedule) =>
+        `${schedule.name} ${schedule.state} ${schedule.nextAt} ${schedule.note === undefined ? "" : "noted"}`
+      )
+      assert.deepStrictEqual(found, [
+        "by-alias active 60000 noted",
+        "by-id orphaned undefined noted",
+        "other active 60000 "
+      ])
+      assert.strictEqual(afterEndOf(scheduleOf({ state: "cancelled" }), demo.id, demo.alias), "keep")
+    }))
+
+  it("a whole name wins over a prefix, and what is being destroyed has none", () => {
+    const rows = [rowOf("sb-00000001", "sb-0000000a"), rowOf("sb-0000000a"), {
+      ...rowOf("sb-00000002", "old"),
+      status: "destroying" as const
+    }]
+    const id = (reference: string) => {
+      const meaning = meaningOf(rows, reference)
+      return meaning._tag === "One" ? meaning.row.id : meaning._tag
+    }
+    assert.deepStrictEqual(["sb-0000000a", "sb-00000001", "sb-0", "old", "x"].map(id), [
+      "sb-0000000a",
+      "sb-00000001",
+      "Several",
+      "None",
+      "None"
+    ])
+  })
+})
