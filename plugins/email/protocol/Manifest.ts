@@ -37,10 +37,13 @@ export const HeaderText = Schema.String.check(
   Schema.isPattern(/^[^\p{Cc}\p{Cs}\u2028\u2029]*$/u)
 )
 
-/** One path segment: no separators, no control or format characters, not `.` or `..`; at most 200 characters. */
+/**
+ * One path segment: no separators, no control or format characters, nothing like an encoded word (`=?`), not `.` or
+ * `..`, no space at either end; at most 200 characters.
+ */
 export const AttachmentName = Schema.String.check(
   Schema.isMaxLength(200),
-  Schema.isPattern(/^(?!\.{1,2}$)(?! )(?!.* $)[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029/\\]+$/u)
+  Schema.isPattern(/^(?!\.{1,2}$)(?! )(?!.* $)(?!.*=\?)[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029/\\]+$/u)
 )
 
 /** Lower-case `type/subtype` without parameters; never a container, which a hop may rewrite inside. */

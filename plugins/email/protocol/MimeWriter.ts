@@ -3,10 +3,10 @@
  * this module only decides that the text travels as it was signed, so that v1 readers, which decode nothing, verify it.
  */
 import * as Effect from "effect/Effect"
-import { wrap } from "nodemailer/lib/base64"
+import { encodeWord } from "nodemailer/lib/mime-funcs"
 import MimeNode from "nodemailer/lib/mime-node"
 import type { MailAddress } from "./MailAddress.ts"
-import { toBase64 } from "./strictBase64.ts"
+import { wrappedBase64 } from "./wrappedBase64.ts"
 
 export interface OutgoingPart {
   readonly name: string
@@ -43,13 +43,19 @@ const needsEncoding = (text: string): boolean =>
   /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ||
   text.split("\n").some((line) => Buffer.byteLength(line) > maxLineOctets)
 
+/**
+ * What the composer leaves as it is though it must not travel so: text that looks like an encoded word, which readers
+ * would decode, and words too long to fold.
+ */
+const mustBeWord = (text: string): boolean => text.includes("=?") || /\S{400}/.test(text)
+
 const appendText = (root: MimeNode, text: string): void => {
   const crlf = text.replaceAll("\n", "\r\n")
   const node = root.createChild("text/plain; charset=utf-8")
   if (needsEncoding(text)) {
     node.setHeader("Content-Transfer-Encoding", "base64")
     const headers = node.buildHeaders()
-    node.setRaw(`${headers}\r\n\r\n${wrap(toBase64(Buffer.from(crlf)))}`)
+    node.setRaw(Buffer.concat([Buffer.from(`${headers}\r\n\r\n`), wrappedBase64(Buffer.from(crlf))]))
     return
   }
   const ascii = Buffer.byteLength(crlf) === crlf.length
@@ -63,7 +69,7 @@ const appendAttachment = (root: MimeNode, part: OutgoingPart): void => {
   node.setHeader("Content-Disposition", "attachment")
   node.setHeader("Content-Transfer-Encoding", "base64")
   const headers = node.buildHeaders()
-  node.setRaw(`${headers}\r\n\r\n${wrap(toBase64(part.bytes))}`)
+  node.setRaw(Buffer.concat([Buffer.from(`${headers}\r\n\r\n`), wrappedBase64(part.bytes)]))
 }
 
 /**
@@ -81,7 +87,7 @@ export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
   root.setHeader("To", mail.to.map((address) => ({ name: "", address })))
   if (mail.cc.length > 0) root.setHeader("Cc", mail.cc.map((address) => ({ name: "", address })))
   if (mail.replyTo !== null) root.setHeader("Reply-To", { name: "", address: mail.replyTo })
-  root.setHeader("Subject", mail.subject)
+  root.setHeader("Subject", mustBeWord(mail.subject) ? encodeWord(mail.subject, "B", 52) : mail.subject)
   root.setHeader("Date", new Date(mail.dateSeconds * 1000))
   root.setHeader("Message-ID", mail.id)
   if (mail.inReplyTo !== null) root.setHeader("In-Reply-To", mail.inReplyTo)

@@ -60,15 +60,20 @@ export const x25519 = (privateKey: KeyObject, peer: Uint8Array): Uint8Array | un
 const sigma = Buffer.from("expand 32-byte k", "latin1")
 const zeros16 = new Uint8Array(16)
 
+type Primitive = (...parameters: ReadonlyArray<Uint8Array | number>) => unknown
+
 /** tweetnacl's typings leave `lowlevel` out; checked once, so that a changed library fails at start, not in secret. */
-const hsalsa20: (out: Uint8Array, input: Uint8Array, key: Uint8Array, constant: Uint8Array) => unknown = (() => {
+const primitive = (name: string): Primitive => {
   const lowlevel: unknown = Reflect.get(nacl, "lowlevel")
-  const found: unknown = typeof lowlevel === "object" && lowlevel !== null
-    ? Reflect.get(lowlevel, "crypto_core_hsalsa20")
-    : undefined
-  if (typeof found !== "function") throw new Error("tweetnacl has no crypto_core_hsalsa20")
-  return (out, input, key, constant) => Reflect.apply(found, undefined, [out, input, key, constant])
-})()
+  const found: unknown = typeof lowlevel === "object" && lowlevel !== null ? Reflect.get(lowlevel, name) : undefined
+  if (typeof found !== "function") throw new Error(`tweetnacl has no ${name}`)
+  return (...parameters) => Reflect.apply(found, undefined, parameters)
+}
+
+const hsalsa20 = primitive("crypto_core_hsalsa20")
+/** The library's own `secretbox` around these two copies byte by byte: a quarter of the time for a large message. */
+const lowSecretBox = primitive("crypto_secretbox")
+const lowOpen = primitive("crypto_secretbox_open")
 
 /** NaCl's precomputed box key for a pair; `undefined` as for `x25519`. Symmetric: both sides compute the same. */
 export const sharedKey = (privateKey: KeyObject, peer: Uint8Array): Uint8Array | undefined => {
@@ -79,13 +84,33 @@ export const sharedKey = (privateKey: KeyObject, peer: Uint8Array): Uint8Array |
   return key
 }
 
+/** Zero bytes that the C interface wants before message and box. */
+const zeroBytes = 32
+const boxZeroBytes = 16
+
+const assertSizes = (nonce: Uint8Array, key: Uint8Array): void => {
+  if (nonce.length !== boxNonceBytes || key.length !== 32) throw new RangeError("a nonce has 24 bytes, a key 32")
+}
+
 /** XSalsa20-Poly1305: 16 bytes of tag, then the ciphertext. A nonce is used once per key. */
-export const secretBox = (message: Uint8Array, nonce: Uint8Array, key: Uint8Array): Uint8Array =>
-  nacl.secretbox(message, nonce, key)
+export const secretBox = (message: Uint8Array, nonce: Uint8Array, key: Uint8Array): Uint8Array => {
+  assertSizes(nonce, key)
+  const padded = new Uint8Array(zeroBytes + message.length)
+  padded.set(message, zeroBytes)
+  const box = new Uint8Array(padded.length)
+  lowSecretBox(box, padded, padded.length, nonce, key)
+  return box.subarray(boxZeroBytes)
+}
 
 /** `undefined` when the tag does not fit. */
-export const openSecretBox = (box: Uint8Array, nonce: Uint8Array, key: Uint8Array): Uint8Array | undefined =>
-  box.length < boxTagBytes ? undefined : nacl.secretbox.open(box, nonce, key) ?? undefined
+export const openSecretBox = (box: Uint8Array, nonce: Uint8Array, key: Uint8Array): Uint8Array | undefined => {
+  assertSizes(nonce, key)
+  if (box.length < boxTagBytes) return undefined
+  const padded = new Uint8Array(boxZeroBytes + box.length)
+  padded.set(box, boxZeroBytes)
+  const message = new Uint8Array(padded.length)
+  return lowOpen(message, padded, padded.length, nonce, key) === 0 ? message.subarray(zeroBytes) : undefined
+}
 
 const sealNonce = (ephemeral: Uint8Array, recipient: Uint8Array): Uint8Array =>
   blake2b.create({ dkLen: boxNonceBytes }).update(ephemeral).update(recipient).digest()
