@@ -371,7 +371,7 @@ describe("TurnPipeline", () => {
       })
       yield* turns.submit(one.request, undefined)
       yield* elapse("2 minutes")
-      assert.deepStrictEqual(seen.toSorted(), ["aText", "bText"])
+      assert.deepStrictEqual(seen.toSorted(), ["aText", "aText", "bText", "bText"])
       assert.strictEqual(state(world, one), "settled")
     }).pipe(quietly))
 

@@ -100,12 +100,22 @@ export const layer = (world: World, incarnation: Incarnation, options: { readonl
               Effect.suspend(() => act.do === "stubborn" ? Effect.never : Effect.sync(() => exit(run, outcome)))
             return {
               mark: { pid: 1_000 + world.runs.size, startTime: "1", bootId: "boot" },
-              events: Stream.fromEffect(
-                Effect.as(
+              events: Stream.concat(
+                Stream.fromEffect(
+                  Effect.as(
+                    Effect.sleep(untilReceived * 2),
+                    AgentEvent.Text({ ordinal: 0, text: "Looking into it." })
+                  )
+                ),
+                Stream.unwrap(Effect.as(
                   Deferred.await(run.exited),
-                  AgentEvent.Text({ ordinal: 0, text: answerOf(asked.turn) })
-                )
-              ),
+                  Stream.suspend(() =>
+                    run.result?._tag === "Answered"
+                      ? Stream.make(AgentEvent.Text({ ordinal: 1, text: run.result.text }))
+                      : Stream.empty
+                  )
+                ))
+              ).pipe(Stream.interruptWhen(Effect.andThen(Deferred.await(run.exited), Effect.sleep(1_000)))),
               outcome: Effect.andThen(
                 Deferred.await(run.exited),
                 Effect.sync(() => run.result ?? AgentOutcome.cases.Crashed.make({ detail: "no result line" }))

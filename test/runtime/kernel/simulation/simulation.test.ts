@@ -12,7 +12,11 @@ const holds = Effect.fnUntraced(function*(
   options?: SimulationOptions
 ) {
   const { ops, problems, world } = yield* simulate(messages, crashes, options)
-  assert.deepStrictEqual(problems, [], `crashes ${JSON.stringify(crashes)}\n${world.log.join("\n")}`)
+  assert.deepStrictEqual(
+    problems,
+    [],
+    `${problems.join("\n")}\ncrashes ${JSON.stringify(crashes)}\n${world.log.join("\n")}`
+  )
   return { ops, world }
 })
 

@@ -12,7 +12,11 @@ const holds = Effect.fnUntraced(function*(
   options?: Parameters<typeof play>[2]
 ) {
   const { ops, problems, system } = yield* play(messages, crashes, options)
-  assert.deepStrictEqual(problems, [], `crashes ${JSON.stringify(crashes)}\n${system.world.log.join("\n")}`)
+  assert.deepStrictEqual(
+    problems,
+    [],
+    `${problems.join("\n")}\ncrashes ${JSON.stringify(crashes)}\n${system.world.log.join("\n")}`
+  )
   return { ops, system }
 })
 
@@ -21,6 +25,14 @@ describe("bridge and runtime", () => {
     Effect.gen(function*() {
       const { ops } = yield* holds([message(1, 1), message(1, 2), message(2, 1)], [])
       assert.isAbove(ops, 80)
+    }))
+
+  it.effect("show a turn live and make its last live message the answer", () =>
+    Effect.gen(function*() {
+      const { system } = yield* holds([message(1, 1), message(1, 2)], [], { transcript: true })
+      const live = system.slack.filter(({ text }) => text.startsWith("Looking into it."))
+      assert.strictEqual(live.length, 2)
+      assert.include(live[0]?.text ?? "", message(1, 1).request.key)
     }))
 
   it.effect("a crash of either side at any point of one message", () =>
