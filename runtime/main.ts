@@ -52,7 +52,7 @@ const Shared = Layer.unwrap(Effect.gen(function*() {
   return Layer.mergeAll(EmbeddedEngine.layer(state), door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
     Layer.provideMerge(secrets)
   )
-})).pipe(Layer.provideMerge(RuntimeConfig.layer))
+}))
 
 /**
  * Interruption (SIGTERM, SIGINT) lets `work` end by itself through `stopping`, for at most `stopLimit`; what is not over
@@ -77,6 +77,7 @@ const gracefully = <E, R>(work: (stopping: Deferred.Deferred<void>) => Effect.Ef
 const run = Effect.fnUntraced(function*(only: SandboxId | undefined) {
   const notifier = yield* SystemdNotify.make()
   const { state } = yield* RuntimeConfig.RuntimeConfig
+  // Before anything is opened, which would make an empty state directory.
   const install = yield* readInstall(state)
   yield* Effect.logInfo("runtime starts").pipe(Effect.annotateLogs({ install: install.install, only: only ?? "all" }))
   yield* gracefully((stopping) =>
@@ -89,8 +90,8 @@ const run = Effect.fnUntraced(function*(only: SandboxId | undefined) {
     }, stopping)).pipe(
       Effect.raceFirst(Effect.andThen(Deferred.await(stopping), Effect.andThen(notifier.stopping, Effect.never)))
     )
-  )
-})
+  ).pipe(Effect.provide(Shared))
+}, Effect.provide(RuntimeConfig.layer))
 
 const command = Command.make(
   "km-runtime",
@@ -112,19 +113,23 @@ const command = Command.make(
     return yield* run(Option.getOrUndefined(sandbox))
   })
 ).pipe(
-  Command.withDescription("Runs the agents of sandboxes: receives messages, runs turns, answers in their threads."),
-  Command.provide(Shared)
+  Command.withDescription("Runs the agents of sandboxes: receives messages, runs turns, answers in their threads.")
 )
+
+/** Ended on request is ended well, for systemd and for the supervisor; 2 is for wrong flags. */
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return 0
+  return CliError.isCliError(Cause.squash(exit.cause)) ? 2 : 1
+}
 
 const main = Command.run(command, { version }).pipe(
   Effect.tapCause((cause) =>
-    Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal("the runtime ends", Cause.squash(cause))
+    // Wrong flags have been explained by the command itself.
+    Cause.hasInterruptsOnly(cause) || CliError.isCliError(Cause.squash(cause))
+      ? Effect.void
+      : Effect.logFatal("the runtime ends", Cause.squash(cause))
   ),
   Effect.provide(Layer.merge(NodeServices.layer, Telemetry.layer("km-runtime", version)))
 )
 
-NodeRuntime.runMain(main, {
-  disableErrorReporting: true,
-  // Ended on request is ended well, for systemd and for the supervisor.
-  teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
-})
+NodeRuntime.runMain(main, { disableErrorReporting: true, teardown: (exit, onExit) => onExit(exitCodeOf(exit)) })

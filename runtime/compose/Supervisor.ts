@@ -148,7 +148,13 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
   })
 
   const watch = Effect.gen(function*() {
-    for (const row of yield* sandboxes.list) yield* look(row.id)
+    const rows = yield* sandboxes.list
+    if (only !== undefined && !rows.some(({ id }) => id === only)) {
+      yield* Effect.logWarning("there is no such sandbox; waits for it").pipe(
+        Effect.annotateLogs({ sandbox: only, code: "KM-HST-204" })
+      )
+    }
+    for (const row of rows) yield* look(row.id)
     yield* options.onLooked
     yield* Stream.runForEach(Stream.merge(sandboxes.changes, Stream.fromQueue(again)), look)
   }).pipe(

@@ -53,6 +53,10 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | S
 
       return SandboxHost.of({
         start: Effect.fn("EmbeddedHost.start")(function*(id) {
+          if (Option.isNone(yield* sandboxes.get(id))) {
+            const detail = "KM-HST-204: there is no sandbox of that id; run `km list`, or create it first"
+            return yield* new HostFailed({ sandbox: id, operation: "start", detail })
+          }
           const { directory, home, run, runs, workspace } = paths.sandbox(id)
           yield* Effect.try({
             try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),

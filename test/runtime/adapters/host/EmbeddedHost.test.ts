@@ -55,6 +55,14 @@ describe("EmbeddedHost", () => {
       assert.strictEqual(rows.rows.get(sandbox)?.desired, "running")
     }))
 
+  it.effect("an id without a row is refused, and nothing is made for it", () =>
+    Effect.gen(function*() {
+      const { host, rows, sandboxes } = yield* world
+      rows.rows.clear()
+      assert.include((yield* Effect.flip(host.start(sandbox))).message, "KM-HST-204")
+      assert.isFalse(fs.existsSync(path.join(sandboxes, sandbox)))
+    }))
+
   it.effect("ready needs both the row's word and a lease that has not ended", () =>
     Effect.gen(function*() {
       const { host, leases, rows } = yield* world
