@@ -24,6 +24,7 @@ check: setup ## format check, lint, type check
 	dprint check
 	oxlint -c oxlint.json --deny-warnings
 	tsc -p .
+	deno check --quiet runtime/main.ts bridge/main.ts hooks/main.ts
 	effect-tsgo diagnostics --project tsconfig.json --strict
 
 format: setup ## format the code

@@ -56,7 +56,7 @@ interface Running {
 
 const deno = fileURLToPath(new URL("../../node_modules/deno/deno", import.meta.url))
 
-/** As `runtime/README.md` lists them. */
+/** As `deno.json` lists them. */
 const denoPermissions = (state: string): ReadonlyArray<string> => [
   "--no-prompt",
   "--allow-read",

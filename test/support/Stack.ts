@@ -135,6 +135,11 @@ export interface StackOptions {
   /** Replaces `bridge/main.ts`, such as by a root that dies at a chosen point. */
   readonly bridgeRoot?: string
   readonly runtimeRoot?: string
+  /** What runs the programs instead of this Node: a command and the arguments before the program's file. */
+  readonly engine?: (
+    program: "bridge" | "runtime",
+    state: string
+  ) => { readonly command: string; readonly args: ReadonlyArray<string> }
   /** More variables for both programs, given the state directory. */
   readonly env?: (state: string) => Readonly<Record<string, string>>
 }
@@ -245,17 +250,22 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
 
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
   const more = options.env?.(state) ?? {}
+  const engineOf = (program: "bridge" | "runtime") => options.engine?.(program, state) ?? { args: [] }
   const startBridge = Effect.gen(function*() {
+    const bridgeEngine = engineOf("bridge")
     const program = yield* startProgram({
-      args: [options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
+      ...bridgeEngine,
+      args: [...bridgeEngine.args, options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
       env: { ...env, ...more },
       readyWhen: /"ready":\s*true/
     })
     yield* Effect.orDie(workspace.setEventsUrl(`${bridgeUrl}/events`))
     return program
   })
+  const runtimeEngine = engineOf("runtime")
   const startRuntime = startProgram({
-    args: [options.runtimeRoot ?? path.join(root, "runtime/main.ts"), "--all"],
+    ...runtimeEngine,
+    args: [...runtimeEngine.args, options.runtimeRoot ?? path.join(root, "runtime/main.ts"), "--all"],
     env: { ...env, ...more },
     readyWhen: /runtime starts/
   })
