@@ -6,14 +6,18 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
+import type { Profile } from "../../runtime/domain/Profile.ts"
 import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import type { Backend } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
+import { jailHere } from "../Machine.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
 import { channelText, isConfined, viewOf } from "../SandboxView.ts"
+import * as UpFile from "../up/UpFile.ts"
 import { channelOwners, verdict } from "./Validate.ts"
 
 export interface CreateInput {
@@ -40,6 +44,21 @@ const decoded = <A>(schema: Schema.Codec<A, string>, text: Option.Option<string>
           ))
       })
   })
+
+/** A real model that may use every tool is confined or refused (DESIGN §7); the scripted one does what its script says. */
+const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile, unconfined: boolean) {
+  if (unconfined || profile.spec.agent.permissions !== "bypass") return
+  const up = yield* UpFile.running(backend.paths.run)
+  if (Option.isNone(up) || up.value.modelScripted) return
+  const { detail, jails, remedy } = yield* jailHere
+  if (jails) return
+  return yield* kmError(
+    "KM-CLI-017",
+    "the agent would run without a jail",
+    detail,
+    `${remedy}, or accept the risk with --unconfined`
+  )
+})
 
 export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   const { backend, config } = yield* opened
@@ -74,6 +93,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       { ok: true, dryRun: true, id, ...(alias === undefined ? {} : { alias }), channel: channel ?? null, unconfined }
     )
   }
+  yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = Provisioning.layer.pipe(
     Layer.provide(Teardown.layer),

@@ -6,7 +6,6 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
@@ -16,6 +15,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
+import { jailHere, versionOf } from "../Machine.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
@@ -37,13 +37,6 @@ const check = (name: string, status: Check["status"], detail: string, remedy = "
   remedy
 })
 
-/** The first line that a program says, or undefined when it cannot be run within 10 s. */
-const versionOf = (command: string, args: ReadonlyArray<string>) =>
-  Effect.callback<string | undefined>((resume) => {
-    execFile(command, [...args], { timeout: 10_000 }, (error, stdout) =>
-      resume(Effect.succeed(error === null ? stdout.trim().split("\n")[0] ?? "" : undefined)))
-  })
-
 const node = (): Check => {
   const major = Number(process.versions.node.split(".")[0])
   return major >= 24
@@ -60,16 +53,11 @@ const claude = Effect.gen(function*() {
     : check("agent CLI", "ok", `${version} (${wanted})`)
 })
 
-const jail = Effect.gen(function*() {
-  const version = yield* versionOf("bwrap", ["--version"])
-  if (version === undefined) {
-    return check("jail", "warn", "bubblewrap is missing: agents would run unconfined", "install bubblewrap")
-  }
-  const works = yield* versionOf("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "/bin/echo", "ok"])
-  return works === undefined
-    ? check("jail", "warn", `${version} is there but may not make namespaces`, "allow unprivileged user namespaces")
-    : check("jail", "ok", version)
-})
+const jail = Effect.map(
+  jailHere,
+  ({ detail, jails, remedy }) =>
+    jails ? check("jail", "ok", detail) : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
+)
 
 /** Below this, new messages are soon refused. */
 const lowBytes = 1024 ** 3

@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
+import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
@@ -282,6 +283,43 @@ describe("km validate and create", () => {
         assert.strictEqual(err[0], "error KM-CLI-007: the bridge does not answer")
         assert.deepStrictEqual(world.snapshot(), new World().snapshot())
       })))
+
+  it.live("a real model without a jail is refused by policy, exit 6, unless the risk is accepted", () =>
+    inDirectory({ "quiet.yaml": mailOnly }, (directory) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.makeDirectory(`${directory}/run`)
+        yield* UpFile.write(`${directory}/run`, {
+          version: 1,
+          supervisor: UpFile.nameOf(process.pid),
+          children: [],
+          bridgeUrl: "http://127.0.0.1:9",
+          modelScripted: false,
+          ready: true,
+          startedAt: 0
+        })
+        const world = new World()
+        const km = new TestKm(world)
+        const searched = process.env["PATH"]
+        // No bubblewrap on the path.
+        process.env["PATH"] = directory
+        const refused = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory).pipe(
+          Effect.ensuring(Effect.sync(() => void (process.env["PATH"] = searched)))
+        )
+        assert.deepStrictEqual(refused, {
+          exit: 6,
+          out: [],
+          err: [
+            "error KM-CLI-017: the agent would run without a jail",
+            "  why:  bubblewrap is missing",
+            "  next: install bubblewrap, or accept the risk with --unconfined"
+          ]
+        })
+        assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+        const accepted = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory, "--unconfined")
+        assert.strictEqual(accepted.exit, 0)
+        assert.include(accepted.err, "its agent is UNCONFINED: it can read what this machine's user can")
+      }).pipe(Effect.provide(NodeServices.layer))))
 
   it.live("a taken alias is exit 5, a wrong one exit 2", () =>
     inDirectory({ "quiet.yaml": mailOnly }, (directory) =>

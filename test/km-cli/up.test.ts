@@ -63,6 +63,16 @@ describe("km up", () => {
         assert.strictEqual(again.exit, 0, again.err)
         assert.strictEqual(json(again.out)["outcome"], "answered")
 
+        // A part that dies is started again; what was written meanwhile is answered once it is back.
+        const parts = yield* UpFile.read(path.join(state, "run"))
+        for (const part of parts._tag === "Some" ? parts.value.children : []) {
+          if (part.name === "bridge" || part.name === "runtime") yield* UpFile.signal(part.process, "SIGKILL")
+        }
+        const after = yield* km(state, ["chat", "demo", "script:text after the crash", "--json"])
+        assert.strictEqual(after.exit, 0, after.err)
+        assert.include(second.err(), "bridge ended by itself")
+        assert.include(second.err(), "runtime ended by itself")
+
         const doctor = yield* km(state, ["doctor", "--json"])
         assert.strictEqual(doctor.exit, 0, doctor.out)
         assert.strictEqual((yield* km(state, ["slack", "test"])).exit, 0)
