@@ -1,6 +1,7 @@
 /** v2: the manifest is the authority. Each thing that it names is compared with what came; nothing else is shown. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { decodeWords } from "postal-mime"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { canonicalBody } from "./bodyText.ts"
 import { claimed, described } from "./claimedMail.ts"
@@ -168,7 +169,7 @@ const decrypt = Effect.fnUntraced(function*(mail: ParsedMail, manifest: Manifest
   const subjects = headerValues(parsed.success, "subject")
   return parsed.success.plainShape && addressedAsSigned(parsed.success, manifest) && id?.trim() === manifest.id
       && subjects.length <= 1
-    ? { mail: parsed.success, subject: comparableText(subjects[0] ?? "") }
+    ? { mail: parsed.success, subject: decodeWords(subjects[0] ?? "") }
     : "inner-differs" as const
 })
 

@@ -32,14 +32,11 @@ const asShown = (draft: ReturnType<typeof draftFrom>) => ({
 
 const checkContent = (
   verdict: Effect.Success<ReturnType<typeof read>>,
-  draft: ReturnType<typeof draftFrom>,
-  isInner: boolean
+  draft: ReturnType<typeof draftFrom>
 ) => {
   assert.strictEqual(verdict.status, "verified", verdict.reason)
   const shown = asShown(draft)
-  // Inside, the subject is read from a header, where runs of white space are folding.
-  const subject = isInner ? shown.subject.replaceAll(/\s+/g, " ").trim() : shown.subject
-  assert.deepInclude(verdict.mail, { ...shown, subject })
+  assert.deepInclude(verdict.mail, shown)
   assert.deepStrictEqual(
     verdict.mail?.attachments.map(({ bytes, name, type }) => ({ name, type, bytes: Buffer.from(bytes) })),
     (draft.attachments ?? []).map(({ bytes, name, type }) => ({ name, type, bytes: Buffer.from(bytes) }))
@@ -52,9 +49,9 @@ describe("round trips", () => {
       const draft = draftFrom(seed)
       const [mail] = yield* writeV2(draft, alice.signer, plain)
       assert.isDefined(mail)
-      checkContent(yield* read(mail.raw), draft, false)
+      checkContent(yield* read(mail.raw), draft)
       const kept = likeSes(text(mail.raw), "kept")
-      checkContent(yield* read(kept), draft, false)
+      checkContent(yield* read(kept), draft)
       const manifest = manifestIn(text(mail.raw))
       assert.deepStrictEqual(decodeManifest(encodeManifest(manifestJson(manifest)))?.manifest, manifest)
       for (const line of text(mail.raw).split("\r\n")) assert.isBelow(Buffer.byteLength(line), 999)
@@ -65,7 +62,7 @@ describe("round trips", () => {
       const draft = { ...draftFrom(seed), to: [bob.address], cc: [] }
       const [mail] = yield* writeV2(draft, alice.signer, encrypted)
       assert.isDefined(mail)
-      checkContent(yield* read(mail.raw), draft, true)
+      checkContent(yield* read(mail.raw), draft)
       const manifest = manifestIn(text(mail.raw))
       assert.strictEqual(manifest.subject, "Encrypted message")
       assert.deepStrictEqual(manifest.attachments.map(({ name }) => name), ["message.km"])
