@@ -32,8 +32,9 @@ const below = (relative: string): string => fileURLToPath(new URL(relative, impo
 const firstExisting = (candidates: ReadonlyArray<string>): string =>
   candidates.find((candidate) => fs.existsSync(candidate)) ?? candidates.at(-1) ?? ""
 
-/** In a bundle everything lies in `dist/`; in the source tree this file is two levels down. */
-const defaultHook = (): string => firstExisting([below("./km-hook.mjs"), below("../../hooks/main.ts")])
+/** In a bundle everything lies in `dist/`, or one level below it; in the source tree this file is two levels down. */
+const defaultHook = (): string =>
+  firstExisting([below("./km-hook.mjs"), below("../km-hook.mjs"), below("../../hooks/main.ts")])
 
 const onPath = (searched: string): ReadonlyArray<string> =>
   searched.split(path.delimiter).filter(path.isAbsolute).map((directory) => path.join(directory, "claude"))
