@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -24,6 +25,7 @@ import { Turns } from "../ports/Turns.ts"
 import { LedgerHealth } from "./LedgerHealth.ts"
 import { freshSession } from "./Prompt.ts"
 import { runDirectory } from "./RunDirectory.ts"
+import { sweepRuns } from "./RunSweeper.ts"
 import { type Job, makeAdvance, makeJob } from "./TurnJob.ts"
 import { Happening, receivedRow, stepOf } from "./TurnMachine.ts"
 import { TurnParties } from "./TurnParties.ts"
@@ -144,6 +146,11 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
       return job
     })
 
+    const sweeper = sweepRuns(info.directories.runs).pipe(
+      Effect.provideService(FileSystem.FileSystem, yield* FileSystem.FileSystem),
+      Effect.provideService(Ledger, ledger)
+    )
+
     const begin = Effect.gen(function*() {
       const rows = yield* ledger.open.pipe(
         Effect.tapError(health.failed),
@@ -160,6 +167,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
       }
       yield* Effect.logInfo("open turns are taken up").pipe(Effect.annotateLogs({ turns: rows.length }))
       yield* recovered.open
+      yield* Effect.forkIn(sweeper, scope)
     }).pipe(Effect.catch((error) => Effect.logError(error.message)))
 
     /** The job of a row that was there before; none when it is settled. */

@@ -1,7 +1,8 @@
 /** Directory names of turns: safe on every file system, and never shared by two turns. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Option from "effect/Option"
 import { TurnKey } from "../../../runtime/domain/Ids.ts"
-import { runDirectory, turnDirectoryName } from "../../../runtime/kernel/RunDirectory.ts"
+import { runDirectory, turnDirectoryName, turnOfDirectory } from "../../../runtime/kernel/RunDirectory.ts"
 
 describe("RunDirectory", () => {
   it("is one directory per attempt", () => {
@@ -12,6 +13,12 @@ describe("RunDirectory", () => {
     const name = turnDirectoryName(key)
     assert.match(name, /^[A-Za-z0-9_~=+][A-Za-z0-9._~=+-]*$/)
     assert.isAtMost(name.length, 129)
-    assert.strictEqual(name.replace(/^\+/, "").replaceAll("=", ":"), key)
+    assert.deepStrictEqual(turnOfDirectory(name), Option.some(key))
+  })
+
+  it("takes no other name for a turn's", () => {
+    for (const name of ["lost+found", "..x", "+ab", "a b c", "..", ""]) {
+      assert.deepStrictEqual(turnOfDirectory(name), Option.none(), name)
+    }
   })
 })

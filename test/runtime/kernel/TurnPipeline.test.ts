@@ -1,5 +1,6 @@
 /** The pipeline as plugins see it: slots, order, stop, health, redelivery, draining, and what observers are told. */
 import { assert, describe, it } from "@effect/vitest"
+import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -9,12 +10,15 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import type { TurnRow } from "../../../runtime/domain/Turn.ts"
 import { sessionLostNotice } from "../../../runtime/kernel/Prompt.ts"
+import { turnDirectoryName } from "../../../runtime/kernel/RunDirectory.ts"
 import { receivedRow, replayRequest } from "../../../runtime/kernel/TurnMachine.ts"
 import { TurnParties } from "../../../runtime/kernel/TurnParties.ts"
 import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
@@ -30,6 +34,22 @@ import { type Incarnation, makeWorld, type Message, type World } from "./simulat
 
 const plugin = PluginId.make("slack-inbound")
 const observing = PluginId.make("transcript")
+const fileInfo = (mtime: Date): FileSystem.File.Info => ({
+  type: "Directory",
+  mtime: Option.some(mtime),
+  atime: Option.none(),
+  birthtime: Option.none(),
+  dev: 0n,
+  ino: Option.none(),
+  mode: 0o700,
+  nlink: Option.none(),
+  uid: Option.none(),
+  gid: Option.none(),
+  rdev: Option.none(),
+  size: ByteSize.bytes(0),
+  blksize: Option.none(),
+  blocks: Option.none()
+})
 const quietly = Effect.provide(Logger.layer([]))
 
 interface Options {
@@ -37,6 +57,7 @@ interface Options {
   readonly observers?: ReadonlyArray<TurnObserver>
   readonly ledger?: (disk: Ledger["Service"]) => Ledger["Service"]
   readonly begin?: boolean
+  readonly files?: Layer.Layer<FileSystem.FileSystem>
 }
 
 /** A pipeline over a world, with the simulated agent and bridge behind it, and no plugin that receives. */
@@ -50,7 +71,11 @@ const pipeline = Effect.fnUntraced(function*(world: World, options: Options = {}
     SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
     Redaction.layer,
     info,
-    FileSystem.layerNoop({ makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)) })
+    options.files ??
+      FileSystem.layerNoop({
+        makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)),
+        readDirectory: () => Effect.succeed([])
+      })
   )
   const scope = yield* Scope.fork(yield* Effect.scope)
   const built = yield* Layer.buildWithScope(TurnPipeline.layer.pipe(Layer.provideMerge(ports)), scope)
@@ -373,6 +398,60 @@ describe("TurnPipeline", () => {
       yield* elapse("2 minutes")
       assert.deepStrictEqual(seen.toSorted(), ["aText", "aText", "bText", "bText"])
       assert.strictEqual(state(world, one), "settled")
+    }).pipe(quietly))
+
+  it.effect("continues the trace that accepted the message", () =>
+    Effect.gen(function*() {
+      const one = message(1, 1)
+      const traceId = "0af7651916cd43dd8448eb211c80319c"
+      const traces: Array<string> = []
+      const { turns } = yield* pipeline(makeWorld([one]), {
+        origin: (usual) => ({
+          ...usual,
+          frame: (turn) =>
+            Effect.andThen(
+              Effect.matchEffect(Effect.currentSpan, {
+                onFailure: () => Effect.void,
+                onSuccess: (span) => Effect.sync(() => void traces.push(span.traceId))
+              }),
+              usual.frame(turn)
+            )
+        })
+      })
+      yield* turns.submit({ ...one.request, traceparent: `00-${traceId}-b7ad6b7169203331-01` }, undefined)
+      yield* turns.submit({ ...message(2, 1).request, traceparent: "rubbish" }, undefined)
+      yield* elapse("1 minute")
+      assert.strictEqual(traces[0], traceId)
+      assert.strictEqual(traces.length, 2)
+      assert.notStrictEqual(traces[1], traceId)
+    }).pipe(quietly))
+
+  it.effect("removes the old run directories of turns that the ledger has forgotten, and no others", () =>
+    Effect.gen(function*() {
+      const day = 24 * 3_600_000
+      const [kept, gone, young] = [message(1, 1), message(2, 1), message(3, 1)]
+      const world = makeWorld([])
+      const removed: Array<string> = []
+      const ages = new Map([
+        [turnDirectoryName(kept.request.key), 40],
+        [turnDirectoryName(gone.request.key), 31],
+        [turnDirectoryName(young.request.key), 29],
+        ["lost+found", 99]
+      ])
+      const files = FileSystem.layerNoop({
+        makeDirectory: () => Effect.void,
+        readDirectory: () => Effect.succeed([...ages.keys()]),
+        stat: (path) =>
+          Effect.succeed(fileInfo(new Date(100 * day - (ages.get(path.slice("/state/runs/".length)) ?? 0) * day))),
+        remove: (path) => Effect.sync(() => void removed.push(path))
+      })
+      yield* TestClock.setTime(100 * day)
+      world.ledger.rows.set(kept.request.key, receivedRow(kept.request, undefined, 0))
+      yield* pipeline(world, { files })
+      yield* elapse("1 minute")
+      assert.deepStrictEqual(removed, [`/state/runs/${turnDirectoryName(gone.request.key)}`])
+      yield* elapse("2 days")
+      assert.strictEqual(removed.at(-1), `/state/runs/${turnDirectoryName(young.request.key)}`)
     }).pipe(quietly))
 
   it.effect("drains: the turn in hand is finished, what waits is left, nothing new is taken", () =>
