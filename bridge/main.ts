@@ -55,7 +55,8 @@ const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>
 /** The port that the runtimes know; 0 takes a free one and says which. */
 const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || "0")
 
-const serve = Effect.fn("bridge.serve")(function*() {
+/** No span of its own: as the parent of every request it would make one endless trace of all messages. */
+const serve = Effect.fnUntraced(function*() {
   const { app } = yield* BridgeApp
   const catchUp = yield* CatchUp
   yield* HttpServer.serveEffect(app)

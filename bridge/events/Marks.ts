@@ -5,9 +5,11 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
+import * as Tracer from "effect/Tracer"
 import type { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
 import { SlackApi } from "../slack/SlackApi.ts"
 import { isMarkMoot } from "../slack/SlackErrors.ts"
@@ -29,6 +31,12 @@ const patience = Schedule.min([Schedule.exponential("500 millis"), Schedule.spac
   Schedule.upTo({ times: 8 })
 )
 
+/** The span of who asks for a mark, so that 👀 is in the trace of its message. */
+const callersSpan = (): Tracer.AnySpan | undefined => {
+  const fiber = Fiber.getCurrent()
+  return fiber === undefined ? undefined : Context.getOrUndefined(fiber.context, Tracer.ParentSpan)
+}
+
 export class Marks extends Context.Service<Marks, {
   /** Returns at once. The same mark twice is one call. */
   readonly set: (mark: Mark) => void
@@ -40,7 +48,7 @@ export class Marks extends Context.Service<Marks, {
     Effect.gen(function*() {
       const slack = yield* SlackApi
       const progress = yield* Progress
-      const queue = yield* Queue.unbounded<Mark>()
+      const queue = yield* Queue.unbounded<{ readonly mark: Mark; readonly span: Tracer.AnySpan | undefined }>()
       const remembered = new Set<string>()
       let open = 0
       const waiting = new Set<() => void>()
@@ -67,9 +75,9 @@ export class Marks extends Context.Service<Marks, {
       })
 
       const worker = Queue.take(queue).pipe(
-        Effect.flatMap((mark) =>
+        Effect.flatMap(({ mark, span }) =>
           Effect.ensuring(
-            apply(mark),
+            span === undefined ? apply(mark) : Effect.withParentSpan(apply(mark), span),
             Effect.sync(() => {
               open -= 1
               if (open === 0) {
@@ -94,7 +102,7 @@ export class Marks extends Context.Service<Marks, {
           if (remembered.size >= maxRemembered) remembered.clear()
           remembered.add(key)
           open += 1
-          Queue.offerUnsafe(queue, mark)
+          Queue.offerUnsafe(queue, { mark, span: callersSpan() })
         },
         drain
       })

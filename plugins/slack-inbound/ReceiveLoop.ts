@@ -13,6 +13,7 @@ import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import type { RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
+import { spanOfTraceparent } from "../../runtime/ports/TraceParent.ts"
 import type { QueueMissing, ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
@@ -139,10 +140,12 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
     )
 
   /** Returns when the slot is free again. */
-  const handle = Effect.fn("SlackInbound.handle")(function*(entry: ReceivedEntry) {
+  const handle = Effect.fn("SlackInbound.handle")(function*(
+    entry: ReceivedEntry,
+    decoded: Option.Option<TurnRequest>
+  ) {
     yield* Effect.annotateCurrentSpan({ "km.turn": entry.key, "km.receives": entry.receiveCount })
     yield* tend(entry.key, entry.receipt)
-    const decoded = decodeRequest(entry.body)
     const verdict = Option.isNone(decoded) ? undefined : yield* Effect.option(submit(decoded.value, entry.receipt))
     if (Option.isNone(decoded) || verdict === undefined || Option.isNone(verdict)) {
       yield* refuse(entry)
@@ -206,7 +209,10 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
       yield* turns.slot
       const entry = yield* next
       yield* Deferred.succeed(received, undefined)
-      yield* handle(entry)
+      const decoded = decodeRequest(entry.body)
+      const parent = spanOfTraceparent(Option.getOrUndefined(decoded)?.traceparent)
+      const handled = handle(entry, decoded)
+      yield* parent === undefined ? handled : Effect.withParentSpan(handled, parent)
     })).pipe(
       Effect.catch((error) => Deferred.fail(failed, crashed(error))),
       Effect.catchDefect((defect) =>

@@ -14,13 +14,13 @@ import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
-import * as Tracer from "effect/Tracer"
 import type { GroupId, TurnKey } from "../domain/Ids.ts"
 import { durationMillis } from "../domain/Profile.ts"
 import type { TurnRequest, TurnRow } from "../domain/Turn.ts"
 import { Ledger } from "../ports/Ledger.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { StoreError } from "../ports/StoreError.ts"
+import { spanOfTraceparent } from "../ports/TraceParent.ts"
 import { Turns } from "../ports/Turns.ts"
 import { LedgerHealth } from "./LedgerHealth.ts"
 import { freshSession } from "./Prompt.ts"
@@ -36,14 +36,6 @@ const changesBehind = 1_024
 
 /** A ledger that is busy at the start is read again after 1 s, then twice as long each time, at most 30 s, for ever. */
 const reading = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
-
-/** The span that accepted the message, so that one trace runs from Slack's event to the answer. */
-const parentSpan = (traceparent: string | undefined) => {
-  const [, traceId, spanId, flags] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent ?? "") ?? []
-  return traceId === undefined || spanId === undefined
-    ? undefined
-    : Tracer.externalSpan({ traceId, spanId, sampled: Number.parseInt(flags ?? "0", 16) % 2 === 1 })
-}
 
 const refused = (detail: string, cause: unknown): StoreError =>
   new StoreError({ port: "Turns", operation: "write", reason: "Unavailable", detail, cause })
@@ -130,7 +122,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
         Effect.withSpan("Turn.run", {
           attributes: { "km.turn": job.row.key, "km.sandbox": info.id },
           ...(() => {
-            const parent = parentSpan(job.row.request.traceparent)
+            const parent = spanOfTraceparent(job.row.request.traceparent)
             return parent === undefined ? {} : { parent }
           })()
         })
