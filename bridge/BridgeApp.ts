@@ -12,6 +12,7 @@ import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
+import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
@@ -81,7 +82,7 @@ const slackLayer = BotIdentity.layer.pipe(
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(EventIntake.layer, V2Handler.layer, CatchUp.layer)),
-  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
   Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
   Layer.provideMerge(

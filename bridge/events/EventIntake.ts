@@ -19,6 +19,7 @@ import { Acceptance } from "./Acceptance.ts"
 import { classifyEvent } from "./classifyEvent.ts"
 import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
+import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
 
 /** Bytes; Slack's largest events are some 100 KiB. */
@@ -47,6 +48,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const corrections = yield* Corrections
       const installation = yield* Installation
       const progress = yield* Progress
+      const outsiders = yield* Outsiders
 
       const verified = Effect.fnUntraced(function*(request: HttpServerRequest) {
         const body = yield* Effect.mapError(readBody(request, maxEventBytes), (fault) =>
@@ -97,6 +99,8 @@ export class EventIntake extends Context.Service<EventIntake, {
             return yield* corrections.edited(incoming)
           case "Deleted":
             return yield* corrections.deleted(incoming)
+          case "Joined":
+            return yield* outsiders.joined(incoming)
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

@@ -1,7 +1,7 @@
 /** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, or nothing. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/Ids.ts"
 import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/Slack.ts"
 import type { TurnFile } from "../../runtime/domain/Turn.ts"
 
@@ -48,6 +48,13 @@ export type Incoming =
     readonly eventId: string
   }
   | {
+    readonly _tag: "Joined"
+    readonly channel: ChannelId
+    readonly user: UserId
+    /** The address our bot had invited. */
+    readonly email: string
+  }
+  | {
     readonly _tag: "StopMark"
     readonly team: TeamId
     readonly channel: ChannelId
@@ -56,6 +63,17 @@ export type Incoming =
     readonly author?: string
     readonly eventId: string
   }
+
+/** An invitation by Slack Connect that was accepted. Source: docs.slack.dev/reference/events/shared_channel_invite_accepted. */
+const InviteAccepted = Schema.Struct({
+  invite: Schema.Struct({
+    inviting_user: Schema.Struct({ id: Schema.String }),
+    recipient_email: Schema.optionalKey(Schema.String)
+  }),
+  channel: Schema.Struct({ id: ChannelId }),
+  accepting_user: Schema.Struct({ id: UserId })
+})
+const decodeAccepted = Schema.decodeUnknownOption(InviteAccepted)
 
 /** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
 const spoken: ReadonlySet<string> = new Set(["", "thread_broadcast", "file_share"])
@@ -82,6 +100,16 @@ export const classifyEvent = (
   if (kind === "reaction_added") {
     const reaction = Option.getOrUndefined(decodeReaction(envelope.event))
     return reaction === undefined ? undefined : classifyReaction(reaction, team, botUser, eventId)
+  }
+  if (kind === "shared_channel_invite_accepted") {
+    const accepted = Option.getOrUndefined(decodeAccepted(envelope.event))
+    if (accepted === undefined) return undefined
+    const { accepting_user: user, channel, invite } = accepted
+    // While our bot's id is unknown the address decides alone: only one that the profile names counts in the end.
+    const foreign = botUser !== undefined && invite.inviting_user.id !== botUser
+    return foreign || invite.recipient_email === undefined
+      ? ignored("an invitation that is not our bot's")
+      : { _tag: "Joined", channel: channel.id, user: user.id, email: invite.recipient_email }
   }
   if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
   const event = Option.getOrUndefined(decodeMessage(envelope.event))

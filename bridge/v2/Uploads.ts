@@ -43,6 +43,9 @@ const FileInfo = Schema.Struct({
     permalink: Schema.optionalKey(Schema.String)
   })
 })
+const ChannelInfo = Schema.Struct({
+  channel: Schema.Struct({ is_ext_shared: Schema.optionalKey(Schema.Boolean) })
+})
 const Page = Schema.Struct({
   messages: Schema.optionalKey(Schema.Array(Schema.Struct({
     user: Schema.optionalKey(Schema.String),
@@ -56,10 +59,11 @@ const Page = Schema.Struct({
   })))
 })
 
-/** Slack Connect channels answer with `internal_error` where files are not allowed; the others say so. */
+/** Where files are not allowed Slack says so … */
 const refusesFiles = (failure: SlackFailure): boolean =>
-  ["internal_error", "file_sharing_disabled", "not_allowed", "restricted_action", "channel_type_not_supported"]
-    .includes(failure.error)
+  ["file_sharing_disabled", "not_allowed", "restricted_action", "channel_type_not_supported"].includes(failure.error)
+/** … except in Slack Connect channels, where it answers with `internal_error`, as it does when something is broken. */
+const mayRefuseFiles = (failure: SlackFailure): boolean => failure.error === "internal_error"
 
 interface SharedFile {
   readonly id: string
@@ -90,6 +94,7 @@ export class Uploads extends Context.Service<Uploads, {
       const callComplete = callAs(slack, Completed)
       const callInfo = callAs(slack, FileInfo)
       const callPage = callAs(slack, Page)
+      const callChannel = callAs(slack, ChannelInfo)
 
       /** The object's bytes, ending in `bad_object` unless they are exactly what was announced. */
       const checkedBytes = (owner: SandboxId, action: typeof UploadAction.Type) => {
@@ -178,6 +183,12 @@ export class Uploads extends Context.Service<Uploads, {
         yield* slack.call("files.delete", { file })
       })
 
+      const isConnected = (channel: ChannelId) =>
+        callChannel("conversations.info", { channel }).pipe(
+          Effect.map((answer) => answer.channel.is_ext_shared === true),
+          Effect.orElseSucceed(() => false)
+        )
+
       const linked = Effect.fnUntraced(function*(
         caller: Caller,
         owner: SandboxId,
@@ -215,7 +226,8 @@ export class Uploads extends Context.Service<Uploads, {
           const fileId = yield* transfers.withPermits(1)(sent(owner, action))
           const done = yield* Effect.result(completed(action, fileId))
           if (done._tag === "Failure") {
-            if (refusesFiles(done.failure)) return yield* linked(caller, owner, action, uncertainSince)
+            const connected = mayRefuseFiles(done.failure) && (yield* isConnected(action.channel))
+            if (connected || refusesFiles(done.failure)) return yield* linked(caller, owner, action, uncertainSince)
             return yield* refusalOfSlack(done.failure)
           }
           file = done.success

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { Objects } from "../../../runtime/ports/Objects.ts"
+import { slackClient, tokenOf } from "../../support/Workspace.ts"
 import { bridgeOver, callV2, codeOf, download, furnish, sandbox, send } from "../world.ts"
 import { bytes, filesIn, scene, upload } from "./scene.ts"
 
@@ -28,14 +29,25 @@ describe("files", () => {
 
   it.live("become a link that expires where the channel refuses files", () =>
     Effect.gen(function*() {
-      const { channel, ts, workspace } = yield* scene
+      const { bot, channel, ts, workspace } = yield* scene
       yield* Effect.gen(function*() {
         yield* furnish(workspace, channel)
         yield* (yield* Objects).put(sandbox, "sessions/s1.jsonl.gz", Stream.make(bytes))
         yield* workspace.faults.add({
           method: "files.completeUploadExternal",
+          times: 2,
           fault: { kind: "refuse", error: "internal_error" }
         })
+        // In a channel of our own it only means that something is broken …
+        assert.strictEqual(codeOf(yield* callV2("up-broken", upload(channel, ts))), "unavailable")
+        // … in a shared one that files are refused.
+        const invite = yield* Effect.promise(() =>
+          bot.conversations.inviteShared({ channel, emails: ["eve@elsewhere.test"] })
+        )
+        const eve = slackClient(workspace, tokenOf(workspace, "eve"))
+        yield* Effect.promise(() =>
+          eve.conversations.acceptSharedInvite({ channel_name: "shared", invite_id: invite.invite_id ?? "" })
+        )
         const answer = yield* callV2("up-link", upload(channel, ts))
         const file: { link?: string } = Object(answer.json["file"])
         assert.match(file.link ?? "", /^http:\/\/bridge\.test\/files\//)
