@@ -96,6 +96,7 @@ const runtime = (args: ReadonlyArray<string>, env: Record<string, string>, comma
 const plainAnswers = () => {
   let made = 0
   const lives = new Map<unknown, string>()
+  const threads = new Map<unknown, unknown>()
   return (action: Record<string, unknown>): Reply => {
     made += 1
     const ts = `1800000000.${String(made).padStart(6, "0")}`
@@ -106,6 +107,14 @@ const plainAnswers = () => {
         const first = lives.get(action["live"]) ?? ts
         lives.set(action["live"], first)
         return { status: 200, body: { ok: true, parts: [{ ts: first }] } }
+      }
+      case "thread.put":
+        threads.set(action["threadTs"], action["session"])
+        return ok
+      case "thread.lookup": {
+        const threadTs = action["threadTs"]
+        const thread = { channel, threadTs, session: threads.get(threadTs) }
+        return threads.has(threadTs) ? { status: 200, body: { ok: true, thread } } : ok
       }
       case "upload":
         return { status: 200, body: { ok: true, file: { id: `F${made}` } } }
@@ -164,7 +173,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
-  return { actions, bridge, controls, env, leases, queue, ready, said, sandboxes, state }
+  return { actions, bridge, controls, env, leases, model, queue, ready, said, sandboxes, state }
 })
 
 /** The command lines of this machine's processes that belong to a state directory's agents. */
@@ -219,6 +228,24 @@ describe("km-runtime", () => {
       assert.match(String(actions("upload")[0]?.["filename"]), /^claude-transcript-[0-9a-f-]{36}\.jsonl\.gz$/)
     }))
 
+  it.live("goes on with the thread's session, and asks nobody else's", () =>
+    Effect.gen(function*() {
+      const { actions, env, model, queue, ready } = yield* world()
+      yield* runtime(["--sandbox", sandbox], env)
+      yield* until("readiness", ready)
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(1), text: "remember blue script:text" }))
+      yield* marked(actions)
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(2, { thread: 1 }), text: "and now script:text" }))
+      yield* marked(actions, 2)
+      yield* queue.send(sandbox, queueEntry({ ...slackRequest(3), text: "another thread script:text" }))
+      yield* marked(actions, 3)
+      const [first, second, third] = yield* model.requests
+      assert.strictEqual(second?.session, first?.session)
+      assert.include(second?.body, "remember blue")
+      assert.notStrictEqual(third?.session, first?.session)
+      assert.notInclude(third?.body, "remember blue")
+    }))
+
   it.live("killed while the agent runs: the agent does not live on, and the turn has one outcome after the restart", () =>
     Effect.gen(function*() {
       const { actions, env, queue, ready, said, state } = yield* world()
@@ -250,12 +277,18 @@ describe("km-runtime", () => {
       const process = yield* runtime(["--sandbox", sandbox], env)
       yield* until("readiness", ready)
       const started = Path.join(statePaths(state).sandbox(sandbox).workspace, "started")
-      const request = { ...slackRequest(1), text: bashScript(`touch ${started}; sleep 2; echo it is done`) }
+      const request = {
+        ...slackRequest(1),
+        text: bashScript(`touch ${started}; sleep 2; echo done for $KM_SLACK_THREAD_TS in $KM_SLACK_CHANNEL_ID`)
+      }
       yield* queue.send(sandbox, queueEntry(request))
       yield* until("the tool", Effect.sync(() => Fs.existsSync(started)))
       process.child.kill("SIGTERM")
       assert.strictEqual(yield* process.exit, 0, process.log.join(""))
-      assert.include(said(request.origin.threadTs).join(), "it is done")
+      assert.include(
+        said(request.origin.threadTs).join(),
+        `done for ${request.origin.threadTs} in ${request.origin.channel}`
+      )
       assert.deepInclude(actions("react").at(-1), { emoji: "white_check_mark" })
       assert.deepStrictEqual(yield* queue.depth(sandbox), { waiting: 0, inFlight: 0, dead: 0 })
     }))
