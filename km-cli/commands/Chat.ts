@@ -59,6 +59,9 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
     threadTs,
     ...(observed.end === undefined ? {} : { outcome: outcomes[observed.end], answer, files: observed.files })
   })
+  if (!cli.notifySlackInboundEnabled) {
+    yield* talk("nobody answers here: the profile has notifySlackInboundEnabled: false")
+  }
   yield* talk(`continue: km chat ${row.alias ?? row.id} --thread ${threadTs} "…"`)
   if (observed.end === "❌") {
     return yield* kmError("KM-CLI-016", "the turn failed", "the thread says why", `km status ${row.alias ?? row.id}`)

@@ -9,8 +9,8 @@ import { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
-import { Teardown } from "../../runtime/kernel/Teardown.ts"
 import type { Backend } from "../Backend.ts"
+import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
 import { jailHere } from "../Machine.ts"
 import { needBridge, opened } from "../Opened.ts"
@@ -95,11 +95,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   }
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
-  const services = Provisioning.layer.pipe(
-    Layer.provide(Teardown.layer),
-    Layer.provide(backend.bridge(install)),
-    Layer.provide(backend.ports("short"))
-  )
+  const services = controlServices(backend, install, "operator").pipe(Layer.provide(backend.ports("short")))
   const begun = performance.now()
   yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
   const row = yield* Effect.flatMap(Provisioning, (provisioning) =>

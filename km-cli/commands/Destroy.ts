@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Terminal from "effect/Terminal"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
@@ -30,10 +31,7 @@ const confirmed = Effect.fnUntraced(function*(question: string, yes: boolean) {
 export const destroy = Effect.fn("km.destroy")(function*(input: DestroyInput) {
   const { backend } = yield* opened
   const install = yield* backend.install
-  const services = Teardown.layer.pipe(
-    Layer.provideMerge(backend.bridge(install)),
-    Layer.provideMerge(backend.ports("short"))
-  )
+  const services = controlServices(backend, install, "operator").pipe(Layer.provideMerge(backend.ports("short")))
   return yield* Effect.gen(function*() {
     const row = yield* resolve(input.reference)
     if (input.dryRun) {

@@ -10,9 +10,10 @@ import * as Schedule from "effect/Schedule"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
-import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
-import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import type { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import type { Teardown } from "../../runtime/kernel/Teardown.ts"
 import type { Backend, InstallPorts } from "../Backend.ts"
+import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
 import type { Credentials } from "../local/workspace/Credentials.ts"
 import { talk } from "../Output.ts"
@@ -119,9 +120,8 @@ const life = Effect.fnUntraced(function*(
   const bridge = yield* startBridge(options, install)
   yield* deliverEvents(credentials, install)
   const services = ControlPlane.layer.pipe(
-    Layer.provideMerge(Provisioning.layer),
-    Layer.provideMerge(Teardown.layer),
-    Layer.provide(backend.bridge(install))
+    Layer.provide(backend.bridge(install)),
+    Layer.provideMerge(controlServices(backend, install, "control-plane"))
   )
   return yield* Effect.gen(function*() {
     const control = yield* ControlPlane

@@ -85,6 +85,11 @@ describe("km up", () => {
         // watchers of the removal for a while.
         const kept = new Set(["identities", "idempotency", "sandbox_changes"])
         assert.deepStrictEqual(rows.filter(({ table }) => !kept.has(table)), [])
+        const audit = readFileSync(path.join(state, "audit.jsonl"), "utf8").trim().split("\n").map(json)
+        assert.deepStrictEqual(audit.map(({ action, actor, outcome, sandbox }) => [actor, action, sandbox, outcome]), [
+          ["operator", "create", id, "done"],
+          ["operator", "destroy", id, "done"]
+        ])
 
         const down = yield* km(state, ["down"])
         assert.strictEqual(down.exit, 0, down.err)
