@@ -12,6 +12,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import { at } from "./at/AtCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
 import { errorJson, errorLines, JsonFlag } from "./Output.ts"
@@ -296,6 +297,7 @@ export const km = Command.make("km").pipe(
     chat,
     logs,
     replay,
+    at,
     slack,
     doctor,
     config,

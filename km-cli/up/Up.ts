@@ -11,6 +11,7 @@ import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
 import type { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import { ScheduleRunner } from "../../runtime/kernel/ScheduleRunner.ts"
 import type { Teardown } from "../../runtime/kernel/Teardown.ts"
 import type { Backend, InstallPorts } from "../Backend.ts"
 import { controlServices } from "../ControlServices.ts"
@@ -20,6 +21,7 @@ import { talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
 import type { Child } from "./Child.ts"
 import { adoptModelKey, prepareInstall } from "./FirstRun.ts"
+import { schedules } from "./Schedules.ts"
 import {
   childEnvironment,
   credentialsFile,
@@ -120,6 +122,7 @@ const life = Effect.fnUntraced(function*(
   const bridge = yield* startBridge(options, install)
   yield* deliverEvents(credentials, install)
   const services = ControlPlane.layer.pipe(
+    Layer.merge(schedules(backend, install)),
     Layer.provide(backend.bridge(install)),
     Layer.provideMerge(controlServices(backend, install, "control-plane"))
   )
@@ -150,7 +153,8 @@ const life = Effect.fnUntraced(function*(
       Effect.all([
         keepRunning("bridge", bridge, startBridge(options, install)),
         keepRunning("runtime", runtime, startRuntime(options, model)),
-        control.run
+        control.run,
+        (yield* ScheduleRunner).run
       ], { concurrency: "unbounded", discard: true })
     )
   }).pipe(Effect.provide(services))

@@ -46,6 +46,16 @@ export const ScheduledAction = Schema.TaggedUnion({
 export type ScheduledAction = typeof ScheduledAction.Type
 export type ActionKind = ScheduledAction["_tag"]
 
+/** What the control plane can do by itself; every other kind needs a runner of its own. */
+export const sandboxActionKinds: ReadonlyArray<ActionKind> = [
+  "Create",
+  "Destroy",
+  "Stop",
+  "Resume",
+  "Extend",
+  "AgentRun"
+]
+
 /**
  * `idempotent`: the same run asked for again changes nothing more, so a crash in the middle and a failure that may pass
  * are tried again. `at-most-once`: never tried again; a crash in the middle ends as `unknown`.

@@ -14,7 +14,7 @@ import type { Install } from "../domain/Install.ts"
 import { outcomeText } from "../domain/OutcomeText.ts"
 import { durationMillis, type Profile } from "../domain/Profile.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
-import type { ActionKind, ScheduledAction } from "../domain/ScheduleAction.ts"
+import { type ActionKind, sandboxActionKinds, type ScheduledAction } from "../domain/ScheduleAction.ts"
 import { TurnRequest, type TurnRow } from "../domain/Turn.ts"
 import { type ActionDone, ActionFailed, type ActionRequest, type ActionRunner } from "../ports/ActionRunner.ts"
 import { Bridge } from "../ports/Bridge.ts"
@@ -26,16 +26,6 @@ import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
 import type { ScheduleErrorCode } from "./ScheduleErrors.ts"
 import { Teardown } from "./Teardown.ts"
-
-/** What the runner below can do. */
-export const sandboxActionKinds: ReadonlyArray<ActionKind> = [
-  "Create",
-  "Destroy",
-  "Stop",
-  "Resume",
-  "Extend",
-  "AgentRun"
-]
 
 /** How often a scheduled turn is looked at, and for how long at most: a queue may be long, a turn takes 11 h at most. */
 const lookEvery = Duration.seconds(2)

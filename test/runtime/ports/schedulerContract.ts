@@ -36,12 +36,12 @@ export const claimOf = (instant: number, changes: Partial<ScheduleRun> = {}): Sc
   ...changes
 })
 
+const firings = (scheduler: Scheduler["Service"], count: number) =>
+  Effect.forkChild(Stream.runCollect(Stream.take(scheduler.firings, count)), { startImmediately: true })
+
 export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void => {
   const test = <E>(name: string, body: (scheduler: Scheduler["Service"]) => Effect.Effect<void, E>) =>
     it.effect(name, () => Effect.provide(Effect.flatMap(Scheduler, body), layer))
-
-  const firings = (scheduler: Scheduler["Service"], count: number) =>
-    Effect.forkChild(Stream.runCollect(Stream.take(scheduler.firings, count)), { startImmediately: true })
 
   test("a schedule is read back as it was written, and its name is taken", (scheduler) =>
     Effect.gen(function*() {

@@ -1,0 +1,51 @@
+/** What `km up` needs to run schedules: the runners of this build, over the install's own parts. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { Install } from "../../runtime/domain/Install.ts"
+import { makeSandboxActions } from "../../runtime/kernel/SandboxActions.ts"
+import { ScheduleRunner } from "../../runtime/kernel/ScheduleRunner.ts"
+import { ActionRunners } from "../../runtime/ports/ActionRunner.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { Backend } from "../Backend.ts"
+import { channelOwners, verdict } from "../commands/Validate.ts"
+import { kmError } from "../KmError.ts"
+import { findingLine, readProfile } from "../profile/ProfileFile.ts"
+
+/** The same verdict as `km create`, on the file as it is when the action begins. */
+const profileReader = (backend: Backend, files: Context.Context<FileSystem.FileSystem | Path.Path>) => (path: string) =>
+  Effect.gen(function*() {
+    const report = yield* readProfile(path, yield* channelOwners(backend))
+    if (report.profile !== undefined) return report.profile
+    return yield* kmError("KM-CLI-006", verdict(report), report.findings.map(findingLine).join("; "))
+  }).pipe(Effect.provideContext(files))
+
+/** Sandbox actions alone until another room brings a runner: then it is one more element here. */
+const runners = (backend: Backend, install: Install) =>
+  Layer.effect(
+    ActionRunners,
+    Effect.gen(function*() {
+      const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+      const sandboxes = yield* makeSandboxActions({
+        install,
+        readProfile: profileReader(backend, files),
+        turn: (sandbox, key) =>
+          Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
+            Effect.provide(backend.ledger(sandbox)),
+            // A runtime that has not started yet has no ledger, and no turn.
+            Effect.catchIf(
+              (error) => error._tag === "KmError" && error.code === "KM-CLI-011",
+              () => Effect.succeed(Option.none())
+            )
+          )
+      })
+      return [sandboxes]
+    })
+  )
+
+/** Runs this install's schedules for as long as it is used; one per install, as `km up` is. */
+export const schedules = (backend: Backend, install: Install) =>
+  ScheduleRunner.layer.pipe(Layer.provide(runners(backend, install)))
