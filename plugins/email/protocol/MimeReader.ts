@@ -185,3 +185,12 @@ export const mailboxesOf = (
 
 /** RFC 2047 decoded, runs of white space as one space: folding may change those. */
 export const comparableText = (value: string): string => decodeWords(value).replaceAll(/\s+/g, " ").trim()
+
+/**
+ * The value of one of our headers, which has no white space of its own: folding is taken out, and the encoded words in
+ * which some hops put what they find too long are undone.
+ */
+export const tokenIn = (mail: ParsedMail, name: string): string | undefined => {
+  const [value] = headerValues(mail, name.toLowerCase())
+  return value === undefined ? undefined : decodeWords(value).replaceAll(/[ \t]+/g, "")
+}

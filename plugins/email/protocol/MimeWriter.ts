@@ -25,13 +25,20 @@ export interface OutgoingMime {
   readonly references: ReadonlyArray<string>
   readonly id: string
   readonly dateSeconds: number
-  /** Further headers, ASCII only, written as they are and folded at their spaces. */
+  /** Further headers, ASCII only, written as they are and folded at their spaces; on one line where they have none. */
   readonly extra: ReadonlyArray<readonly [name: string, value: string]>
   /** Canonical: LF line ends, none at the end. */
   readonly text: string
   readonly attachments: ReadonlyArray<OutgoingPart>
   /** 8 bytes for the boundary. */
   readonly boundary: Uint8Array
+}
+
+/** The composer writes `X-Km-…`; readers of the reference that look for a line's beginning want it as it is named. */
+class RootNode extends MimeNode {
+  override buildHeaders(): string {
+    return super.buildHeaders().replaceAll(/^X-Km-/gm, "X-KM-")
+  }
 }
 
 /** Octets of a line without its end (RFC 5322 §2.1.1). */
@@ -77,7 +84,7 @@ const appendAttachment = (root: MimeNode, part: OutgoingPart): void => {
  * readers of the reference take.
  */
 export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
-  const root = new MimeNode("multipart/mixed", {
+  const root = new RootNode("multipart/mixed", {
     baseBoundary: Buffer.from(mail.boundary).toString("hex"),
     boundaryPrefix: "=_km",
     disableFileAccess: true,
@@ -92,7 +99,9 @@ export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
   root.setHeader("Message-ID", mail.id)
   if (mail.inReplyTo !== null) root.setHeader("In-Reply-To", mail.inReplyTo)
   if (mail.references.length > 0) root.setHeader("References", mail.references.join(" "))
-  for (const [name, value] of mail.extra) root.addHeader(name, { prepared: true, foldLines: true, value })
+  for (const [name, value] of mail.extra) {
+    root.addHeader(name, { prepared: true, foldLines: value.includes(" "), value })
+  }
   appendText(root, mail.text)
   for (const part of mail.attachments) appendAttachment(root, part)
   // The composer reads no file and no address here, so that it cannot fail but by a bug.
@@ -100,5 +109,8 @@ export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
   return new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength)
 })
 
-/** `value` in pieces of 64 characters with spaces between, which is where the composer folds. Readers drop the spaces. */
-export const foldable = (value: string): string => value.match(/.{1,64}/g)?.join(" ") ?? ""
+/**
+ * `value` in pieces of 48 characters with spaces between, which is where the composer folds: no line is over 76
+ * characters, so no hop has a reason to fold it in a way of its own. Readers drop the spaces.
+ */
+export const foldable = (value: string): string => value.match(/.{1,48}/g)?.join(" ") ?? ""

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SenderId } from "../../../runtime/domain/Ids.ts"
 import { claimed } from "./claimedMail.ts"
-import { headerValues, mailboxesOf, type ParsedMail, parseMail } from "./MimeReader.ts"
+import { headerValues, mailboxesOf, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
 import type { MailDirectory, Reader } from "./Reader.ts"
 import { readV1 } from "./readV1.ts"
 import { manifestOf, readV2 } from "./readV2.ts"
@@ -131,8 +131,8 @@ export const readMail = Effect.fn("readMail")(function*<E, S>(
   if (fault !== undefined) return verdict("invalid", fault, form, mail)
   if (isV2) return yield* readSignedV2(mail, reader, directory, seen, delivery)
   if (!isV1) return yield* readStrangers(mail, directory, "unsigned", "no-signature", "none")
-  const sender = headerValues(mail, names.sender)[0]
-  const signature = headerValues(mail, names.signature)[0]
+  const sender = tokenIn(mail, names.sender)
+  const signature = tokenIn(mail, names.signature)
   // One header of the pair without the other: somebody took it off.
   if (sender === undefined || signature === undefined) return verdict("invalid", "header-missing", "v1", mail)
   const entry = isSenderId(sender) ? yield* directory.bySender(sender) : undefined

@@ -33,11 +33,11 @@ export const readV1 = (mail: ParsedMail, signature: string, entry: KnownSender, 
     duplicate: false,
     mail: plain === undefined ? claimed(mail) : { ...claimed(mail), text: plain }
   })
-  if (fromBase64(signature.trim())?.length !== 64) return end("invalid", "signature-wrong")
+  if (fromBase64(signature)?.length !== 64) return end("invalid", "signature-wrong")
   if (forbiddenBody(text) !== undefined) return end("invalid", "forbidden-body")
   const forms = signedForms(text)
   const signers = entry.keys.flatMap((key) => {
-    const form = forms.findIndex((candidate) => key.verify(candidate, signature.trim()))
+    const form = forms.findIndex((candidate) => key.verify(candidate, signature))
     return form < 0 ? [] : [{ key, form }]
   })
   const [signer] = signers.toSorted((a, b) => Number(a.key.revoked) - Number(b.key.revoked))

@@ -13,7 +13,7 @@ import {
   maxLifeSeconds,
   maxSkewSeconds
 } from "./Manifest.ts"
-import { comparableText, headerValues, mailboxesOf, type ParsedMail, parseMail } from "./MimeReader.ts"
+import { comparableText, headerValues, mailboxesOf, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
 import { boxNonceBytes, openSecretBox, sharedKey } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
@@ -31,13 +31,13 @@ export interface ReadManifest {
 
 /** The manifest of a message whose own headers are each there at most once. */
 export const manifestOf = (mail: ParsedMail): ReadManifest | MailReason => {
-  const [value] = headerValues(mail, headerNames.manifest.toLowerCase())
-  const [signature] = headerValues(mail, headerNames.manifestSignature.toLowerCase())
+  const value = tokenIn(mail, headerNames.manifest)
+  const signature = tokenIn(mail, headerNames.manifestSignature)
   if (value === undefined || signature === undefined) return "header-missing"
-  const decoded = decodeManifest(value.replaceAll(/[ \t]+/g, ""))
+  const decoded = decodeManifest(value)
   return decoded === undefined
     ? "manifest-unreadable"
-    : { ...decoded, sha256: manifestSha256(decoded.json), signature: signature.trim() }
+    : { ...decoded, sha256: manifestSha256(decoded.json), signature }
 }
 
 const sameAddresses = (mail: ParsedMail, name: string, signed: ReadonlyArray<string>): boolean => {
@@ -114,13 +114,14 @@ const faultOf = (
   const signed = [...manifest.to, ...manifest.cc, ...manifest.bcc]
   if (!reader.addresses.some((own) => signed.includes(own))) return ["invalid", "not-a-recipient"]
   if (!mail.plainShape) return ["invalid", "structure"]
-  const [sender] = headerValues(mail, headerNames.sender.toLowerCase())
   if (
-    sender?.trim() !== manifest.sender || headerValues(mail, headerNames.encrypted.toLowerCase()).length > 0
+    tokenIn(mail, headerNames.sender) !== manifest.sender ||
+    headerValues(mail, headerNames.encrypted.toLowerCase()).length > 0
     || !addressedAsSigned(mail, manifest) || !sameText(mail, "subject", manifest.subject)
   ) return ["invalid", "header-changed"]
-  const v1 = headerValues(mail, headerNames.signature.toLowerCase())[0]?.trim() ?? null
-  if (v1 !== manifest.v1Signature) return ["invalid", "v1-signature-changed"]
+  if ((tokenIn(mail, headerNames.signature) ?? null) !== manifest.v1Signature) {
+    return ["invalid", "v1-signature-changed"]
+  }
   if (sha256Hex(canonicalBody(mail.text ?? "")) !== manifest.bodySha256) return ["invalid", "body-changed"]
   return sameAttachments(mail, manifest) ? undefined : ["invalid", "attachments-changed"]
 }

@@ -279,7 +279,7 @@ export const writeV2 = Effect.fn("writeV2")(function*(draft: Draft, signer: Sign
           [headerNames.sender, signer.sender],
           ...(v1Signature === null ? [] : [[headerNames.signature, v1Signature] as const]),
           [headerNames.manifest, foldable(encodeManifest(signed.json))],
-          [headerNames.manifestSignature, signed.signature]
+          [headerNames.manifestSignature, foldable(signed.signature)]
         ],
         text: content.text,
         attachments: content.attachments,

@@ -124,6 +124,8 @@ describe("the reference's vectors", () => {
       assert.strictEqual(canonicalBody(body), canonicalBody(draft.text))
       assert.strictEqual(signText(key, canonicalBody(body)), headerOf(raw, "X-KM-Signature"))
       assert.include(raw, "Content-Transfer-Encoding: 8bit")
+      // The reference's shell reader looks for the value on the header's own line.
+      assert.match(raw, /^X-KM-Signature: \S{88}\r$/m)
       assert.isBelow(Math.max(...raw.split("\r\n").map((line) => Buffer.byteLength(line))), 999)
     }))
 })
@@ -156,6 +158,21 @@ describe("what v1 must not sign and not believe", () => {
       }
       const harmless = yield* read(message("{\"action\":1}", signText(veteran.key, "{\"action\":1}")))
       assert.strictEqual(harmless.status, "verified-v1")
+    }))
+
+  it.effect("refuses them inside a sealed box too", () =>
+    Effect.gen(function*() {
+      for (
+        const [body, status] of [
+          ...bodiesRefused.map((one) => [one, "invalid"] as const),
+          ["fine", "verified-v1"] as const
+        ]
+      ) {
+        const sealed = sealBox(Buffer.from(body), bob.box.publicKey, boxKeyFromPrivate(counting(3)))
+        const wire = Buffer.from(sealed ?? []).toString("base64")
+        const verdict = yield* read(message(wire, signText(veteran.key, wire), "X-KM-Encrypted: true\r\n"))
+        assert.strictEqual(verdict.status, status, body)
+      }
     }))
 
   it.effect("binds From to the signer", () =>

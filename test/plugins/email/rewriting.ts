@@ -6,6 +6,7 @@ import {
   type Manifest,
   signManifest
 } from "../../../plugins/email/protocol/Manifest.ts"
+import { type BoxKey, openSecretBox, secretBox, sharedKey } from "../../../plugins/email/protocol/naclBox.ts"
 import type { SigningKey } from "../../../runtime/domain/Ed25519.ts"
 import { signText } from "../../../runtime/domain/Ed25519.ts"
 
@@ -157,4 +158,44 @@ export const likeSes = (
   sent = addHeader(sent, "Feedback-ID: 1.eu-west-1.abc=:AmazonSES")
   sent = addHeader(sent, "X-SES-Outgoing: 2026.11.23-54.240.8.50")
   return `${sent}\r\n`.replaceAll("\r\n", lineEnds)
+}
+
+/**
+ * What a recipient can do who wants to pass on the first author's sealed content as its own words: open the content key,
+ * box it to somebody else, and sign a manifest of its own around the same ciphertext.
+ */
+export const passedOn = (
+  raw: string,
+  thief: {
+    readonly key: SigningKey
+    readonly box: BoxKey
+    readonly sender: Manifest["sender"]
+    readonly address: Manifest["to"][number]
+  },
+  author: BoxKey,
+  victim: { readonly box: BoxKey; readonly address: Manifest["to"][number] }
+): string => {
+  const { encryption } = manifestIn(raw)
+  const [boxed] = encryption?.recipients ?? []
+  const opened = sharedKey(thief.box.privateKey, author.publicKey)
+  const shared = sharedKey(thief.box.privateKey, victim.box.publicKey)
+  if (boxed === undefined || opened === undefined || shared === undefined) throw new Error("nothing to pass on")
+  const nonce = Buffer.from(boxed.nonce, "base64url")
+  const content = openSecretBox(Buffer.from(boxed.box, "base64url"), nonce, opened)
+  if (content === undefined) throw new Error("the content key does not open")
+  const box = Buffer.from(secretBox(content, nonce, shared)).toString("base64url")
+  const signed = resign(raw, thief.key, {
+    sender: thief.sender,
+    key: thief.key.keyId,
+    from: { address: thief.address, name: "" },
+    to: [victim.address],
+    cc: [],
+    encryption: {
+      scheme: "km-box-1",
+      key: thief.box.keyId,
+      recipients: [{ key: victim.box.keyId, nonce: boxed.nonce, box }]
+    }
+  })
+  const addressed = setHeader(setHeader(signed, "From", thief.address), "To", victim.address)
+  return setHeader(withoutHeader(addressed, "Cc"), "X-KM-Sender-ID", thief.sender)
 }

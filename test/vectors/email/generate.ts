@@ -24,6 +24,7 @@ import {
   duplicateHeader,
   likeSes,
   manifestIn,
+  passedOn,
   resign,
   setHeader,
   withoutHeader
@@ -147,8 +148,13 @@ const options = (label: string): WriteV2Options => ({
 })
 const rawOf = (mail: { readonly raw: Uint8Array } | undefined): string => text(mail?.raw ?? new Uint8Array())
 
-const writeFull = (label: string, draft = {}, more: Partial<WriteV2Options> = {}, signer = alice.signer) =>
-  writeV2({ ...fullDraft, ...draft }, signer, { ...options(label), ...more })
+const writeFull = (
+  label: string,
+  draft = {},
+  more: Partial<WriteV2Options> = {},
+  signer = alice.signer,
+  from: { readonly address: string } = fullDraft.from
+) => writeV2({ ...fullDraft, from: { name: "", ...from }, ...draft }, signer, { ...options(label), ...more })
 
 const v2Cases = Effect.gen(function*() {
   const base = rawOf((yield* writeFull("base"))[0])
@@ -244,6 +250,17 @@ const v2Cases = Effect.gen(function*() {
         }))[0]
       ),
       expect: { status: "unknown-sender", reason: "key-unknown" }
+    },
+    {
+      name: "somebody's sealed content, boxed and signed anew by its recipient",
+      reader: "alice",
+      raw: passedOn(
+        rawOf((yield* writeFull("sealed-carol-bob", bare, { encryption: "required" }, carol.signer, carol))[0]),
+        bob,
+        carol.box,
+        alice
+      ),
+      expect: { status: "invalid", reason: "inner-differs" }
     },
     {
       name: "expired",
