@@ -154,7 +154,8 @@ export class Acceptance extends Context.Service<Acceptance, {
               id: `stop-${key}`,
               // At top level there is no thread to mean: everything of the sandbox stops.
               ...(message.threadTs === undefined ? {} : { group }),
-              by: identity.knownName(message.user) ?? message.user
+              by: identity.knownName(message.user) ?? message.user,
+              at: yield* Clock.currentTimeMillis
             }),
             notStored
           )

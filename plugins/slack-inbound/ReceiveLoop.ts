@@ -159,7 +159,7 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
         yield* drop(entry)
         return yield* release(entry.key)
       case "accepted": {
-        const stoppedBy = yield* stops.stoppedBy(decoded.value)
+        const stoppedBy = yield* stops.stoppedBy(entry)
         if (stoppedBy !== undefined) yield* Effect.ignore(turns.stop({ turn: entry.key }, stoppedBy))
         yield* turns.settled(entry.key)
         return yield* release(entry.key)

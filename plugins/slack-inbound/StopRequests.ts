@@ -5,17 +5,16 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../runtime/domain/Ids.ts"
-import type { TurnRequest } from "../../runtime/domain/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Controls, StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
-import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { QueueEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
 
 export interface StopRequests {
   /** Who asked to stop this message while it waited in the queue; undefined when nobody did. */
-  readonly stoppedBy: (request: TurnRequest) => Effect.Effect<string | undefined>
+  readonly stoppedBy: (entry: QueueEntry & { readonly sentAt: number }) => Effect.Effect<string | undefined>
   /** Serves stop requests until it is interrupted. */
   readonly run: Effect.Effect<never>
 }
@@ -31,7 +30,7 @@ export interface StopRequestsDeps {
   readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
-/** What the ledger keeps of a stop: it concerns messages accepted until `at` (Unix milliseconds). */
+/** What the ledger keeps of a stop: it concerns messages put into the queue until `at` (Unix milliseconds). */
 const Stop = Schema.fromJsonString(Schema.Struct({ at: Schema.Int, by: Schema.String }))
 const encodeStop = Schema.encodeSync(Stop)
 const decodeStop = Schema.decodeUnknownOption(Stop)
@@ -62,7 +61,7 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
   })
 
   const serve = Effect.fn("StopRequests.serve")(function*(request: StopRequest) {
-    const at = yield* Clock.currentTimeMillis
+    const at = request.at ?? (yield* Clock.currentTimeMillis)
     const target = {
       ...(request.turn === undefined ? {} : { turn: request.turn }),
       ...(request.group === undefined ? {} : { group: request.group })
@@ -82,13 +81,13 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
   })
 
   return {
-    stoppedBy: (request) =>
+    stoppedBy: ({ group, key, sentAt }) =>
       Effect.gen(function*() {
-        for (const target of [{ turn: request.key }, { group: request.group }, {}]) {
+        for (const target of [{ turn: key }, { group }, {}]) {
           const fact = yield* ledger.recall(factOf(target))
           const stop = Option.flatMap(fact, decodeStop)
           // A stop that names the turn holds whatever the clocks of bridge and runtime say.
-          if (Option.isSome(stop) && ("turn" in target || request.acceptedAt <= stop.value.at)) return stop.value.by
+          if (Option.isSome(stop) && ("turn" in target || sentAt <= stop.value.at)) return stop.value.by
         }
         return undefined
       }).pipe(

@@ -18,7 +18,12 @@ export const StopRequest = Schema.Struct({
   turn: Schema.optionalKey(TurnKey),
   group: Schema.optionalKey(GroupId),
   /** Shown in the thread: a person's name or `operator`. */
-  by: Schema.String
+  by: Schema.String,
+  /**
+   * Unix milliseconds at which it was asked for: what was put into the queue later goes on, however late the request is
+   * served. Absent: when it is served.
+   */
+  at: Schema.optionalKey(Schema.Int)
 })
 export type StopRequest = typeof StopRequest.Type
 

@@ -277,7 +277,8 @@ describe("slack-inbound", () => {
       assert.deepStrictEqual(pipeline.state.stopped, [[first.group, "anna"]])
       yield* eventually("its acknowledgement", () => controlsState.requests.get(sandbox)?.size === 0)
       // The message behind it in the thread was written before the stop, the last one after it.
-      const later = slackRequest(3, { thread: 1, acceptedAt: 60_000 })
+      yield* TestClock.adjust("1 millis")
+      const later = slackRequest(3, { thread: 1 })
       yield* queue.send(sandbox, queueEntry(later))
       yield* queue.delete(sandbox, pipeline.state.submitted[0]?.receipt ?? "")
       yield* pipeline.settle(first.key)
@@ -288,6 +289,24 @@ describe("slack-inbound", () => {
       yield* eventually("the last message", () => pipeline.state.submitted.at(-1)?.key === later.key)
       yield* atRest
       assert.strictEqual(pipeline.state.stopped.length, 2)
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("a stop that is served late spares what was written after it", () => {
+    const { pipeline, ports } = setUp({ slots: 2 })
+    return Effect.gen(function*() {
+      const queue = yield* TurnQueue
+      yield* queue.create(sandbox)
+      const [before, after] = [slackRequest(1), slackRequest(2)]
+      yield* queue.send(sandbox, queueEntry(before))
+      yield* (yield* Controls).send(sandbox, { id: "stop-1", by: "anna", at: 10 })
+      yield* TestClock.adjust("1 second")
+      yield* queue.send(sandbox, queueEntry(after))
+      yield* TestClock.adjust("1 minute")
+      yield* Effect.forkScoped(running)
+      yield* eventually("both messages", () => pipeline.state.submitted.length === 2)
+      yield* atRest
+      assert.deepStrictEqual(pipeline.state.stopped.filter(([what]) => what !== undefined), [[before.key, "anna"]])
     }).pipe(Effect.provide(ports))
   })
 
