@@ -72,10 +72,12 @@ export class LiveMessages extends Context.Service<LiveMessages, {
       ) {
         const readable = `live/${action.live}/${index}${instead === undefined ? "" : `/${instead}`}`
         const key = sha256Base64Url(`${settings.install}/${sender}/${readable}`)
+        let mayBeOlder = false
         const result = yield* once.run(
           { scope: `${settings.install}/${sender}/live`, key: readable, bodyHash: "" },
-          (uncertainSince) =>
-            Effect.map(
+          (uncertainSince) => {
+            mayBeOlder = uncertainSince !== undefined
+            return Effect.map(
               messages.put(sender, {
                 key,
                 channel: action.channel,
@@ -85,13 +87,14 @@ export class LiveMessages extends Context.Service<LiveMessages, {
               }),
               (ts): BridgeResult => ({ ok: true, parts: [{ ts }] })
             )
+          }
         )
         const ts = result.parts?.[0]?.ts
         if (ts === undefined) {
           return yield* new BridgeRefusal({ code: "unavailable", detail: "a part has no ts", retryAfterMillis: 2_000 })
         }
-        // A replayed record may stand for an older text.
-        return { ts, sha256: result.replayed === true ? "" : sha256Hex(markdown) }
+        // A replayed record, or a message found in the thread after a crash, may show an older text.
+        return { ts, sha256: mayBeOlder || result.replayed === true ? "" : sha256Hex(markdown) }
       })
 
       const editPart = (channel: ChannelId, ts: MessageTs, markdown: string) =>

@@ -46,6 +46,17 @@ describe("bridge and runtime", () => {
       }
     }))
 
+  it.effect("a crash of either side at any point of one message that is shown live", () =>
+    Effect.gen(function*() {
+      const messages = [message(1, 1)]
+      const { ops, system } = yield* holds(messages, [], { transcript: true })
+      assert.include(system.slack.at(-1)?.text ?? "", "Looking into it.")
+      for (let op = 1; op <= ops; op++) {
+        yield* holds(messages, [{ op, when: "before" }], { transcript: true })
+        yield* holds(messages, [{ op, when: "after" }], { transcript: true })
+      }
+    }))
+
   it.effect("a message that Slack tells four times at once, as `message` and as `app_mention`", () =>
     Effect.gen(function*() {
       const messages = [message(1, 1, { copies: 4 }), message(1, 2, { copies: 2, at: 500 })]
@@ -71,12 +82,14 @@ describe("bridge and runtime", () => {
     [
       Schema.Array(point).check(Schema.isMinLength(1), Schema.isMaxLength(4)),
       Schema.Literals([0, 500, 20_000, 200_000]),
-      Schema.Array(Schema.Literals([1, 2, 3])).check(Schema.isMaxLength(2))
+      Schema.Array(Schema.Literals([1, 2, 3])).check(Schema.isMaxLength(2)),
+      Schema.Boolean
     ],
-    ([crashes, downMillis, lostAnswers]) =>
+    ([crashes, downMillis, lostAnswers, transcript]) =>
       holds([message(1, 1), message(1, 2, { at: 300 }), message(2, 1, { copies: 2 })], crashes, {
         downMillis,
-        lostAnswers
+        lostAnswers,
+        transcript
       }),
     { arbitrary: { runs: 40 } }
   )
