@@ -166,6 +166,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   const queue = yield* Effect.provide(TurnQueue, engine)
   const leases = yield* Effect.provide(Leases, engine)
   const controls = yield* Effect.provide(Controls, engine)
+  const secrets = yield* Effect.provide(Secrets, engine)
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
   const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
   const actions = (name: string) =>
@@ -173,7 +174,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
-  return { actions, bridge, controls, env, leases, model, queue, ready, said, sandboxes, state }
+  return { actions, bridge, controls, env, leases, model, queue, ready, said, sandboxes, secrets, state }
 })
 
 /** The command lines of this machine's processes that belong to a state directory's agents. */
@@ -244,6 +245,27 @@ describe("km-runtime", () => {
       assert.include(second?.body, "remember blue")
       assert.notStrictEqual(third?.session, first?.session)
       assert.notInclude(third?.body, "remember blue")
+    }))
+
+  it.live("the model's key goes to the model, and neither to the agent nor into the thread", () =>
+    Effect.gen(function*() {
+      const { actions, env, model, queue, ready, said, sandboxes, secrets } = yield* world()
+      const key = "sk-ant-api03-only-for-the-model-0123456789"
+      yield* secrets.put("model/anthropic-api-key", Redacted.make(key))
+      yield* sandboxes.update(sandbox, { unconfined: true })
+      yield* runtime(["--sandbox", sandbox], { ...env, KM_MODEL_SCRIPTED: "false" })
+      yield* until("readiness", ready)
+      const look = "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; echo looked"
+      const request = { ...slackRequest(1), text: bashScript(look) }
+      yield* queue.send(sandbox, queueEntry(request))
+      yield* marked(actions)
+      const requests = yield* model.requests
+      assert.deepStrictEqual([...new Set(requests.map((one) => one.key))], [key])
+      const answer = said(request.origin.threadTs).join("\n")
+      assert.include(answer, "looked")
+      assert.notInclude(answer, key)
+      // Not because it was redacted: the agent, whose every word the model hears, never had it.
+      for (const { body } of requests) assert.notInclude(body, key)
     }))
 
   it.live("killed while the agent runs: the agent does not live on, and the turn has one outcome after the restart", () =>
