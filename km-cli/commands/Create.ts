@@ -103,6 +103,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       {
         id,
         install: install.install,
+        mailDomain: install.mailDomain,
         alias,
         profile,
         unconfined,

@@ -49,6 +49,7 @@ const createDemo = Effect.fnUntraced(function*(backend: Backend, running: Runnin
     provisioning.create({
       id,
       install: running.install.install,
+      mailDomain: running.install.mailDomain,
       alias: Alias.make("demo"),
       profile,
       // The scripted model does what its script says; a real one is confined or refused.

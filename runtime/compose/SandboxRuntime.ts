@@ -18,6 +18,7 @@ import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
+import { mailSecrets } from "../kernel/MailIdentities.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
 import { TurnPipeline } from "../kernel/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
@@ -130,7 +131,8 @@ const learnSecrets = (row: SandboxRow) =>
     const secrets = yield* Secrets
     const endpoint = yield* HookListener.HookEndpoint
     yield* redaction.add(endpoint.sandboxToken)
-    for (const secret of [`sandbox/${row.id}/signing-key`, "model/anthropic-api-key"]) {
+    const mail = mailSecrets(row.id, true).map(([secret]) => secret)
+    for (const secret of [`sandbox/${row.id}/signing-key`, ...mail, "model/anthropic-api-key"]) {
       const value = yield* secrets.get(secret)
       if (Option.isSome(value)) {
         yield* redaction.add(Redacted.make(Redacted.value(value.value).trim(), { label: secret }))

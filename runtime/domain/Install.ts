@@ -27,6 +27,12 @@ export const Install = Schema.Struct({
   /** The bot's own user and bot ids, as `auth.test` says. */
   botUserId: Schema.optionalKey(Schema.String),
   botId: Schema.optionalKey(Schema.String),
+  /** Domain of the sandboxes' mail addresses. Default `{install}.invalid`, which only this install knows. */
+  mailDomain: Schema.optionalKey(Schema.String.check(
+    Schema.isPattern(/^(?=.{1,189}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, {
+      message: "a domain name in lower case"
+    })
+  )),
   /** True when the workspace is the local one that `km up` starts. */
   local: Schema.Boolean
 })

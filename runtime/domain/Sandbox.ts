@@ -48,6 +48,8 @@ export const SandboxRow = Schema.Struct({
   channelReused: Schema.optionalKey(Schema.Boolean),
   /** Why it is being destroyed; set by the teardown that began first and kept by those that continue it. */
   endReason: Schema.optionalKey(Schema.Literals(["destroyed", "ttl", "idle", "create-failed"])),
+  /** Where mail reaches it, its own id first; absent where mail is off. */
+  mailAddresses: Schema.optionalKey(Schema.Array(Schema.String)),
   /** True when the operator accepted an agent without a jail. */
   unconfined: Schema.Boolean,
   /** What the runtime last reported: whether the agent's runs are jailed. Absent before its first report. */

@@ -14,7 +14,8 @@ import * as Schema from "effect/Schema"
 import { certify, maxCertificateSeconds } from "../domain/Certificate.ts"
 import type { SigningKey } from "../domain/Ed25519.ts"
 import { generateSeed, signingKeyFromSeed } from "../domain/Ed25519.ts"
-import type { Alias, InstallName, SandboxId } from "../domain/Ids.ts"
+import { type Alias, type InstallName, SandboxId } from "../domain/Ids.ts"
+import { defaultMailDomain, hasMail, mailAddressesOf, opensMail } from "../domain/MailIdentity.ts"
 import { durationMillis, Profile } from "../domain/Profile.ts"
 import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
 import { Bridge } from "../ports/Bridge.ts"
@@ -24,6 +25,7 @@ import { SandboxHost } from "../ports/SandboxHost.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
+import { certifyMail, ensureSecret, mailSecrets } from "./MailIdentities.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 import { Teardown } from "./Teardown.ts"
@@ -41,6 +43,8 @@ export interface CreateRequest {
   readonly profile: Profile
   /** The operator accepts an agent without a jail. */
   readonly unconfined: boolean
+  /** Of the install; `{install}.invalid` where it names none. */
+  readonly mailDomain?: string | undefined
   /** From the start of the runtime until it has polled its queue. */
   readonly readyWithin: Duration.Duration
 }
@@ -210,6 +214,29 @@ const make = Effect.gen(function*() {
     return {}
   })
 
+  /** An alias that is another sandbox's id gives no address: an id always names its own sandbox. */
+  const addressesOf = Effect.fnUntraced(function*({ alias, id, install, mailDomain }: CreateRequest) {
+    const isId = alias !== undefined && Schema.is(SandboxId)(alias) && Option.isSome(yield* sandboxes.get(alias))
+    const usable = isId || alias === "operator" ? undefined : alias
+    return mailAddressesOf(id, usable, mailDomain ?? defaultMailDomain(install))
+  })
+
+  const certifyMailKeys = Effect.fnUntraced(function*(row: SandboxRow, addresses: ReadonlyArray<string>) {
+    const certifier = yield* certifierOf(row.id)
+    const who = { install: row.install, subject: row.id, addresses, madeAt: row.createdAt }
+    if (yield* certifyMail({ identities, secrets }, certifier, who)) return { mailAddresses: addresses }
+    return yield* failed(row.id, "identity", "its mail key cannot be read")
+  })
+
+  const makeMail = Effect.fnUntraced(function*(request: CreateRequest, begun: SandboxRow) {
+    let row = begun
+    if (!hasMail(row.profile)) return row
+    for (const [path, makeSecret] of mailSecrets(row.id, opensMail(row.profile))) {
+      row = yield* item(row, "secret", path, Effect.as(ensureSecret(secrets, path, makeSecret), {}))
+    }
+    return yield* item(row, "identity", `${row.id}/mail`, certifyMailKeys(row, yield* addressesOf(request)))
+  })
+
   const makeChannel = Effect.fnUntraced(function*(row: SandboxRow) {
     const previous = row.alias === undefined ? Option.none() : yield* sandboxes.channelOfAlias(row.alias)
     const plan = channelPlanOf(row, Option.getOrUndefined(previous))
@@ -267,6 +294,7 @@ const make = Effect.gen(function*() {
     let row = yield* item(begun, "secret", signingKeyPath(id), makeKey(id))
     yield* progress("key", "")
     row = yield* item(row, "identity", id, certifyKey(row))
+    row = yield* makeMail(request, row)
     yield* progress("identity", "")
     if (row.profile.spec.cli.notifySlackInboundEnabled) {
       row = yield* item(row, "queue", id, Effect.as(queue.create(id), {}))
@@ -339,12 +367,20 @@ const make = Effect.gen(function*() {
 
   const renewCertificate = Effect.fn("Provisioning.renewCertificate")(
     function*(row: SandboxRow) {
-      const keys = yield* identities.keys(row.id, "bridge")
-      const ends = keys.map(({ certificate }) =>
-        Option.match(decodeEnd(certificate), { onNone: () => 0, onSome: ({ notAfter }) => notAfter })
-      )
+      const endOf = Effect.fnUntraced(function*(purpose: "bridge" | "mail") {
+        const keys = yield* identities.keys(row.id, purpose)
+        return Math.max(
+          0,
+          ...keys.map(({ certificate }) =>
+            Option.match(decodeEnd(certificate), { onNone: () => 0, onSome: ({ notAfter }) => notAfter })
+          )
+        )
+      })
       const now = yield* Clock.currentTimeMillis
-      if (Math.max(0, ...ends) - now / 1_000 > renewBeforeSeconds) return false
+      const addresses = row.mailAddresses
+      const soonest = Math.min(yield* endOf("bridge"), addresses === undefined ? Infinity : yield* endOf("mail"))
+      if (soonest - now / 1_000 > renewBeforeSeconds) return false
+      if (addresses !== undefined) yield* certifyMailKeys(row, addresses)
       yield* certifyKey(row)
       return true
     },

@@ -84,8 +84,9 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     // Made from the run: after a crash the same sandbox is continued, and the next firing makes another one.
     const sandbox = SandboxId.make(`${profile.metadata.prefix}-${sha256Hex(`schedule/${id}`).slice(0, 8)}`)
     const { alias, unconfined } = action
-    const { install } = options.install
-    const row = yield* provisioning.create({ id: sandbox, install, alias, profile, unconfined, readyWithin }).pipe(
+    const { install, mailDomain } = options.install
+    const request = { id: sandbox, install, mailDomain, alias, profile, unconfined, readyWithin }
+    const row = yield* provisioning.create(request).pipe(
       Effect.mapError((error) => new ActionFailed({ code: error.code, reason: error.message, passing: false }))
     )
     return { detail: `${row.id} is ready` }

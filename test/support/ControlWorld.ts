@@ -66,6 +66,7 @@ export class World {
   readonly secrets = new Map<string, string>()
   readonly identities = new Map<string, Map<string, CertifiedKey>>()
   readonly retired = new Set<string>()
+  readonly revocations: Array<SignedRevocation> = []
   readonly objects = new Map<SandboxId, Set<string>>()
   readonly directories = new Set<SandboxId>()
   readonly runtimes = new Set<SandboxId>()
@@ -195,14 +196,17 @@ export class World {
   })
 
   private readonly identityStore = Identities.of({
-    put: (subject, _purpose, keyId, key) =>
+    put: (subject, purpose, keyId, key) =>
       Effect.sync(() => {
         const keys = this.identities.get(subject) ?? new Map<string, CertifiedKey>()
-        this.identities.set(subject, keys.set(keyId, key))
+        this.identities.set(subject, keys.set(`${purpose} ${keyId}`, key))
       }),
-    keys: (subject) => Effect.sync(() => [...this.identities.get(subject)?.values() ?? []]),
-    revoke: () => Effect.void,
-    revocations: Effect.succeed<ReadonlyArray<SignedRevocation>>([]),
+    keys: (subject, purpose) =>
+      Effect.sync(() =>
+        [...this.identities.get(subject) ?? []].flatMap(([name, key]) => name.startsWith(`${purpose} `) ? [key] : [])
+      ),
+    revoke: (_number, revocation) => Effect.sync(() => void this.revocations.push(revocation)),
+    revocations: Effect.sync((): ReadonlyArray<SignedRevocation> => [...this.revocations]),
     retire: (subject) => Effect.sync(() => void this.retired.add(subject))
   })
 

@@ -8,6 +8,7 @@ import { KmError, kmError } from "../../km-cli/KmError.ts"
 import { profiles } from "../../km-cli/Programs.ts"
 import { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Provisioning.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
@@ -22,6 +23,14 @@ const install: Install = {
   bridgeHost: "127.0.0.1:9",
   slackApiUrl: "http://127.0.0.1:9/api/",
   local: true
+}
+
+/** Pins the certifier whose key lies among the world's secrets. */
+const installOf = (world: World): Install => {
+  const certifier = signingKeyFromText(world.secrets.get(certifierKeyPath) ?? "")
+  return certifier === undefined
+    ? install
+    : { ...install, certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64") }
 }
 
 export interface Ran {
@@ -65,7 +74,7 @@ export class TestKm {
         secrets: `${root}/secrets`,
         profiles: profiles()
       },
-      install: world === undefined ? none : Effect.succeed(install),
+      install: world === undefined ? none : Effect.sync(() => installOf(world)),
       writeInstall: () => Effect.fail(kmError("KM-CLI-099", "unused", "")),
       ports: () => shared,
       bridge: () => shared,

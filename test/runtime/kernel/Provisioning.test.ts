@@ -2,7 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, Layer, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { verifyCertificate } from "../../../runtime/domain/Certificate.ts"
+import { keyIdOf } from "../../../runtime/domain/Ed25519.ts"
 import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import {
+  mailBoxKeyPath,
+  mailBoxPublicKey,
+  mailSigningKeyFromText,
+  mailSigningKeyPath
+} from "../../../runtime/domain/MailIdentity.ts"
 import { channelNameOf } from "../../../runtime/kernel/ChannelName.ts"
 import {
   certifierKeyPath,
@@ -74,6 +81,10 @@ describe("Provisioning", () => {
         "objects sb-1a2b3c4d planned",
         "secret sandbox/sb-1a2b3c4d/signing-key made",
         "identity sb-1a2b3c4d made",
+        "secret sandbox/sb-1a2b3c4d/mail-signing-key made",
+        "secret sandbox/sb-1a2b3c4d/mailbox-key made",
+        "secret sandbox/sb-1a2b3c4d/encryption-key made",
+        "identity sb-1a2b3c4d/mail made",
         "queue sb-1a2b3c4d made",
         "channel sb-demo made",
         "directory sb-1a2b3c4d made",
@@ -94,6 +105,45 @@ describe("Provisioning", () => {
       if (certifier === undefined || certified === undefined || key === undefined) return
       const certificate = verifyCertificate(certifier.publicKey, certified, 0)
       assert.deepInclude(certificate, { subject: id, install: demo.install, purpose: "bridge", keyId: key.keyId })
+    }))
+
+  it.effect("mail keys are certified for its addresses, apart from the bridge's key", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const row = yield* create(world)
+      assert.deepStrictEqual(row.mailAddresses, ["sb-1a2b3c4d@km.invalid", "demo@km.invalid"])
+      const certifier = signingKeyFromText(world.secrets.get(certifierKeyPath) ?? "")
+      const signing = mailSigningKeyFromText(world.secrets.get(mailSigningKeyPath(id)) ?? "")
+      const box = mailBoxPublicKey(world.secrets.get(mailBoxKeyPath(id)) ?? "")
+      assert.isDefined(certifier)
+      assert.isDefined(signing)
+      assert.isDefined(box)
+      if (certifier === undefined || signing === undefined || box === undefined) return
+      const certificates = [...world.identities.get(id)?.values() ?? []].map((key) =>
+        verifyCertificate(certifier.publicKey, key, 0)
+      )
+      assert.deepInclude(certificates[1], { purpose: "mail", keyId: signing.keyId, addresses: row.mailAddresses ?? [] })
+      assert.deepInclude(certificates[2], { purpose: "mail-box", keyId: keyIdOf(box) })
+      assert.notStrictEqual(certificates[0]?.keyId, certificates[1]?.keyId)
+    }))
+
+  it.effect("without encryption there is no X25519 key, without mail none at all; an id is nobody's alias", () =>
+    Effect.gen(function*() {
+      const plain = new World()
+      yield* create(plain, {
+        ...demo,
+        profile: profileWith({}, { email: { encryption: "off" } }),
+        mailDomain: "example.org"
+      })
+      assert.isUndefined(plain.secrets.get(mailBoxKeyPath(id)))
+      assert.isDefined(plain.secrets.get(mailSigningKeyPath(id)))
+      const other = SandboxId.make("sb-2")
+      const row = yield* create(plain, { ...demo, id: other, alias: Alias.make(id), mailDomain: "example.org" })
+      assert.deepStrictEqual(row.mailAddresses, ["sb-2@example.org"])
+      const off = new World()
+      const silent = yield* create(off, { ...demo, profile: profileWith({ notifyEmailEnabled: false }) })
+      assert.isUndefined(silent.mailAddresses)
+      assert.strictEqual(off.identities.get(id)?.size, 1)
     }))
 
   it.effect("without Slack there is no queue and no channel, and the bridge is never asked", () =>
@@ -132,7 +182,7 @@ describe("Provisioning", () => {
           const row = yield* create(world)
           assert.deepStrictEqual(world.snapshot(), whole.snapshot(), `call ${at} ${phase}`)
           assert.deepStrictEqual(row.inventory, whole.rows.get(id)?.inventory, `call ${at} ${phase}`)
-          assert.strictEqual(world.identities.get(id)?.size, 1, `one key after call ${at} ${phase}`)
+          assert.strictEqual(world.identities.get(id)?.size, 3, `one key of each purpose after call ${at} ${phase}`)
         }
       }
     }))

@@ -1,0 +1,82 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import type { CertifiedKey } from "../../../runtime/domain/Certificate.ts"
+import { Alias, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
+import { Teardown } from "../../../runtime/kernel/Teardown.ts"
+import { World } from "../../support/ControlWorld.ts"
+import { slackProfile } from "../../support/profiles.ts"
+import { TestKm } from "../../support/TestKm.ts"
+
+const made = Effect.fnUntraced(function*(world: World, name: string, alias: string) {
+  const services = Provisioning.layer.pipe(Layer.provideMerge(Teardown.layer), Layer.provide(world.layer()))
+  const id = SandboxId.make(name)
+  yield* Effect.flatMap(Provisioning, ({ create }) =>
+    create({
+      id,
+      install: InstallName.make("km"),
+      alias: Alias.make(alias),
+      profile: slackProfile,
+      unconfined: false,
+      readyWithin: Duration.seconds(60)
+    })).pipe(Effect.provide(services))
+  return id
+})
+
+/** The directory's rows of one identity, for whoever changes them behind the certifier's back. */
+const rowsOf = (world: World, id: SandboxId): Map<string, CertifiedKey> => world.identities.get(id) ?? new Map()
+
+const mailKey = (world: World, id: SandboxId): string =>
+  [...rowsOf(world, id).keys()].find((name) => name.startsWith("mail "))?.slice(5) ?? ""
+
+describe("km identity", () => {
+  it.effect("lists and shows every key with its standing, also when it is over", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      yield* made(world, "sb-1a2b3c4d", "demo")
+      const km = new TestKm(world)
+      const shown = yield* km.run("identity", "show", "demo")
+      assert.strictEqual(shown.exit, 0)
+      assert.strictEqual(shown.out[0], "sb-1a2b3c4d  sb-1a2b3c4d@km.invalid  demo@km.invalid")
+      assert.match(shown.out[3] ?? "", /^sb-1a2b3c4d  mail      [0-9a-f]{16}  valid/)
+      yield* TestClock.adjust(Duration.days(31))
+      const later = yield* km.run("identity", "list")
+      assert.strictEqual(later.out.filter((line) => / expired /.test(line)).length, 3)
+    }))
+
+  it.effect("a key that was swapped in the table, or moved to another owner, is found", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const one = yield* made(world, "sb-1a2b3c4d", "demo")
+      const two = yield* made(world, "sb-2a2b3c4d", "other")
+      const km = new TestKm(world)
+      const before = yield* km.run("identity", "verify")
+      assert.strictEqual(before.exit, 0)
+      const stolen = rowsOf(world, two).get(`mail ${mailKey(world, two)}`)
+      assert.isDefined(stolen)
+      if (stolen === undefined) return
+      rowsOf(world, one).set(`mail ${mailKey(world, one)}`, stolen)
+      const after = yield* km.run("identity", "verify")
+      assert.strictEqual(after.exit, 6)
+      assert.match(after.err.join("\n"), /KM-EML-030.*\n.*first sb-1a2b3c4d mail/)
+    }))
+
+  it.effect("a revocation is numbered and signed, and its removal is found", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const id = yield* made(world, "sb-1a2b3c4d", "demo")
+      const km = new TestKm(world)
+      assert.strictEqual((yield* km.run("identity", "revoke", "demo", "--key", "0123456789abcdef")).exit, 2)
+      const key = mailKey(world, id)
+      assert.deepStrictEqual((yield* km.run("identity", "revoke", "demo", "--key", key)).out, [
+        `revoked ${key} of sb-1a2b3c4d as number 1`
+      ])
+      assert.match((yield* km.run("identity", "show", "demo")).out.join("\n"), new RegExp(`${key}  revoked`))
+      assert.strictEqual((yield* km.run("identity", "verify")).exit, 0)
+      world.revocations.length = 0
+      const verified = yield* km.run("identity", "verify")
+      assert.strictEqual(verified.exit, 6)
+      assert.match(verified.err.join("\n"), /revocation 1 was there before/)
+    }))
+})
