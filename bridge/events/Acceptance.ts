@@ -25,7 +25,7 @@ import type { IncomingMessage } from "./classifyEvent.ts"
 import { Marks } from "./Marks.ts"
 import { Progress } from "./Progress.ts"
 
-/** A new row may be invisible in an index this long (DESIGN §5). */
+/** A new row may be invisible in an index this long (docs/architecture.md). */
 const invisibleMillis = 60_000
 /** How long one look at all rows is good for. */
 const youngMillis = 500

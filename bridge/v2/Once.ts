@@ -16,7 +16,7 @@ const marginMillis = 2_000
 export const uploadLeaseMillis = 180_000
 /** Creating a channel and inviting people takes up to a hundred calls of slow tiers. */
 export const channelLeaseMillis = 60_000
-/** Results are kept 15 days (DESIGN §6): longer than any outbox retries. */
+/** Results are kept 15 days (docs/architecture.md): longer than any outbox retries. */
 export const recordMillis = 15 * 24 * 3_600_000
 
 const ResultJson = Schema.fromJsonString(BridgeResult)

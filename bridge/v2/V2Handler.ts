@@ -1,4 +1,4 @@
-/** `POST /v2`: the checks in DESIGN §6's order, then the action, then an answer that every client can act on. */
+/** `POST /v2`: the checks in the order of docs/bridge-protocol.md, then the action, then an answer that every client can act on. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

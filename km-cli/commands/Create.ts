@@ -45,7 +45,7 @@ const decoded = <A>(schema: Schema.Codec<A, string>, text: Option.Option<string>
       })
   })
 
-/** A real model that may use every tool is confined or refused (DESIGN §7); the scripted one does what its script says. */
+/** A real model that may use every tool is confined or refused (docs/architecture.md); the scripted one does what its script says. */
 const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile, unconfined: boolean) {
   if (unconfined || profile.spec.agent.permissions !== "bypass") return
   const up = yield* UpFile.running(backend.paths.run)

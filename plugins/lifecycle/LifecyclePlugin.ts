@@ -24,7 +24,7 @@ export type LifecycleConfig = typeof LifecycleConfig.Type
 
 export type LifecyclePorts = Bridge | HookEvents | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
 
-/** Without a change, a report goes out this often (DESIGN §7: every 30–60 s). */
+/** Without a change, a report goes out this often (docs/architecture.md: every 30–60 s). */
 const reportEvery = "45 seconds"
 /** Changes within this time make one report: several plugins change state together at a start. */
 const gatherFor = "1 second"

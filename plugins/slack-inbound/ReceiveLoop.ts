@@ -19,7 +19,7 @@ import type { Turns } from "../../runtime/ports/Turns.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
 import type { StopRequests } from "./StopRequests.ts"
 
-/** How long a received message stays hidden, and how often that is renewed (DESIGN §5). */
+/** How long a received message stays hidden, and how often that is renewed (docs/architecture.md). */
 export const visibility = Duration.seconds(120)
 export const renewEvery = Duration.seconds(30)
 

@@ -20,7 +20,7 @@ import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.
 const maxSessions = 50
 /** Prompts of a session whose late events (background tasks) still find their message. */
 const maxPrompts = 4
-/** Pauses between looks into the file after a Stop: 5 s in all (DESIGN §7). The CLI writes about every 100 ms. */
+/** Pauses between looks into the file after a Stop: 5 s in all (docs/architecture.md). The CLI writes about every 100 ms. */
 const looks = [100, 200, 300, 400, 500, 500, 1_000, 1_000, 1_000] as const
 
 /** A prompt's first line is looked for this far before the end that the file had when its hook arrived. */

@@ -7,7 +7,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { PluginHost } from "../kernel/PluginHost.ts"
 import { type RuntimeReport, RuntimeStatus } from "../ports/RuntimeStatus.ts"
 
-/** Between two looks at the plugins: they have states, but no bell (DESIGN §4: nothing looks more often than 5 s). */
+/** Between two looks at the plugins: they have states, but no bell (docs/architecture.md: nothing looks more often than 5 s). */
 const lookEvery = "5 seconds"
 
 /** The root's own side of the board. */

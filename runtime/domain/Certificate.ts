@@ -11,7 +11,7 @@ import { InstallName, KeyId, SenderId } from "./Ids.ts"
 const certificateContext = "km-certificate-v1"
 const revocationContext = "km-revocation-v1"
 
-/** Longest life of a certificate: 30 days (DESIGN §9). */
+/** Longest life of a certificate: 30 days (docs/architecture.md). */
 export const maxCertificateSeconds = 30 * 24 * 3600
 
 /** `mail` signs (Ed25519); `mail-box` opens what is encrypted (X25519, with key ids made alike). */

@@ -1,5 +1,5 @@
 /**
- * The profile: what a sandbox may do, as a person writes it in YAML (DESIGN §3). Strict decoding, `extends` and the
+ * The profile: what a sandbox may do, as a person writes it in YAML (docs/architecture.md). Strict decoding, `extends` and the
  * rules that need more than one key live beside this file; the JSON Schema in `profiles/` is generated from here.
  */
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The rules of a profile that need more than one key (DESIGN §3): one verdict for `validate` and `create` alike. */
+/** The rules of a profile that need more than one key (docs/architecture.md): one verdict for `validate` and `create` alike. */
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 

@@ -9,7 +9,7 @@ import type { ProcessMark, ShownPart, TurnRequest, TurnResult, TurnRow } from ".
 import { AgentOutcome } from "../domain/Turn.ts"
 import { failure } from "./TurnErrors.ts"
 
-/** A second crash while the agent worked parks the turn. Source: DESIGN §5. */
+/** A second crash while the agent worked parks the turn. Source: docs/architecture.md. */
 export const maxCrashes = 2
 
 /** Starts that came to nothing are repeated, but a message that ends the runtime each time is parked at this many. */

@@ -18,7 +18,7 @@ export type Begin = Data.TaggedEnum<{
 }>
 export const Begin = Data.taggedEnum<Begin>()
 
-/** A record that was never finished is forgotten this long after it began: as long as results live (DESIGN §6). */
+/** A record that was never finished is forgotten this long after it began: as long as results live (docs/architecture.md). */
 export const idempotencyPendingMillis = 15 * 24 * 3_600_000
 
 export interface IdempotencyRecord {

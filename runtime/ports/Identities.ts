@@ -7,7 +7,7 @@ import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/Certi
 import type { KeyId, SenderId } from "../domain/Ids.ts"
 import { StoreError } from "./StoreError.ts"
 
-/** Public halves of a destroyed sandbox stay this long, so that mail in flight still verifies (DESIGN §9). */
+/** Public halves of a destroyed sandbox stay this long, so that mail in flight still verifies (docs/architecture.md). */
 export const tombstoneMillis = 30 * 24 * 3_600_000
 
 /** Two operators revoked at the same time: the second must take the next number, or its revocation would be lost. */

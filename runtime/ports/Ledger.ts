@@ -9,7 +9,7 @@ import type { TurnKey } from "../domain/Ids.ts"
 import type { TurnRow } from "../domain/Turn.ts"
 import type { StoreError } from "./StoreError.ts"
 
-/** Settled rows are kept 30 days after they finished (DESIGN §5), then read as absent; open rows never expire. */
+/** Settled rows are kept 30 days after they finished (docs/architecture.md), then read as absent; open rows never expire. */
 export const ledgerRetentionMillis = 30 * 24 * 3_600_000
 
 /** True when the row is settled and its 30 days are over. */

@@ -18,7 +18,7 @@ export interface LiveRow {
   readonly hashes: ReadonlyArray<string>
 }
 
-/** 30 days (DESIGN §6). */
+/** 30 days (docs/architecture.md). */
 export const postsRetentionMillis = 30 * 24 * 3_600_000
 
 export interface MemoryPostsState {

@@ -35,7 +35,7 @@ export type ScheduleChange = Pick<Schedule, "state"> & { readonly nextAt: number
 /** Ended runs that are kept for each schedule; older ones are forgotten. */
 export const keptRuns = 200
 
-/** A waiting reader looks anyway after this long (DESIGN §4). */
+/** A waiting reader looks anyway after this long (docs/architecture.md). */
 export const lookAgainMillis = 5_000
 
 /** `changes` as the schedule then is. The rule of every engine. */

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import type { TurnKey } from "../domain/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
-/** 30 days (DESIGN §5). */
+/** 30 days (docs/architecture.md). */
 export const seenRetentionMillis = 30 * 24 * 3_600_000
 
 export interface MemorySeenState {

@@ -1,4 +1,4 @@
-/** The main job: a person writes, and everything that DESIGN §5 promises is seen in the workspace. */
+/** The main job: a person writes, and everything that docs/architecture.md promises is seen in the workspace. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { botTexts, filesOf, reactionsOf, startStack } from "../support/Stack.ts"

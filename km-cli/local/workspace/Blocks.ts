@@ -1,6 +1,6 @@
 /**
  * Slack's rules for blocks. The emulator stores anything; Slack refuses the whole message with `invalid_blocks` and
- * says where, which is how whole replies were lost in practice (reference sheet on Slack, lesson 37).
+ * says where, which is how whole replies were lost in practice (seen in a system that posted tables).
  */
 import * as Effect from "effect/Effect"
 import { blockId } from "./Identifiers.ts"
@@ -22,7 +22,7 @@ const maxContextElements = 10
 const maxActions = 25
 /** All markdown blocks of a payload together. Source: docs.slack.dev/reference/block-kit/blocks/markdown-block */
 export const maxMarkdownCharacters = 12_000
-/** Source: docs.slack.dev/reference/block-kit/blocks/table-block; the total is the reference sheet's W23. */
+/** Source: docs.slack.dev/reference/block-kit/blocks/table-block; the total was found by losing replies. */
 const maxTableRows = 100
 const maxTableColumns = 20
 const maxTableCharacters = 10_000
@@ -150,7 +150,7 @@ export const checkBlocks = Effect.fnUntraced(
     if (new Set(ids).size !== ids.length) {
       return yield* explained("invalid_blocks", [at("/blocks", "block_id already exists")])
     }
-    // One table a message, and the error has another name (reference sheet on Slack, W23).
+    // One table a message, and the error has another name.
     if (blocks.filter((block) => block["type"] === "table").length > 1) {
       return yield* explained("invalid_attachments", [at("/blocks", "only_one_table_allowed")])
     }

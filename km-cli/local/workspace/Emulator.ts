@@ -53,7 +53,7 @@ export const loadEmulator = Effect.fnUntraced(function*(packageName: string) {
   })
 })
 
-/** A port nobody uses at this moment. `baseUrl` hides the real port, so 0 is no choice (reference sheet, §4). */
+/** A port nobody uses at this moment. `baseUrl` hides the real port, so 0 is no choice. */
 const freePort = Effect.callback<number, WorkspaceError>((resume) => {
   const failed = () =>
     resume(Effect.fail(

@@ -36,7 +36,7 @@ export class People {
     return undefined
   }
 
-  /** Slack compares addresses without regard to case; the emulator does not (reference sheet, §2). */
+  /** Slack compares addresses without regard to case; the emulator does not (measured, 0.12.2). */
   byEmail(email: string): Member | undefined {
     const wanted = email.trim().toLowerCase()
     for (const member of this.#byId.values()) if (member.email.toLowerCase() === wanted) return member

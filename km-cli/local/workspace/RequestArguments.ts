@@ -15,7 +15,7 @@ export interface RawCall {
 
 /**
  * Methods that do not read JSON bodies: "users.lookupByEmail, conversations.info, files.info reject JSON bodies,
- * chat.getPermalink must be GET" (reference sheet on Slack, §2.1 and lesson 33). The permalink is taken by form too.
+ * chat.getPermalink must be GET", as others found by failure. The permalink is taken by form too.
  */
 const formOnly = new Set(["users.lookupByEmail", "users.info", "conversations.info", "files.info", "chat.getPermalink"])
 

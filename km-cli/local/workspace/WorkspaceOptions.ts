@@ -27,7 +27,7 @@ export const LimitOptions = Schema.Struct({
 })
 export type LimitOptions = typeof LimitOptions.Type
 
-/** The scopes of the app's bot token: the seed's eight, DESIGN §8's further six, and Slack Connect's. */
+/** The scopes of the app's bot token: eight for chat, channels and files, six that our features need, and Slack Connect's. */
 export const defaultBotScopes: ReadonlyArray<string> = [
   "chat:write",
   "channels:manage",

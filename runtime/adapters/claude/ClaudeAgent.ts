@@ -67,7 +67,7 @@ export interface ClaudeAgentOptions {
 /** A run that writes more than this is ended: 1 GiB, thousands of times a long turn. */
 const maxOutputBytes = 1024 * 1024 * 1024
 
-/** Between the polite request and the end of the jail (DESIGN §5). */
+/** Between the polite request and the end of the jail (docs/architecture.md). */
 const politeMillis = 3_000
 
 /** Where the jail shows the settings. */

@@ -11,7 +11,7 @@ import * as path from "node:path"
 import { type Bell, makeBell } from "../../ports/Bell.ts"
 import { errorCode, privateFileMode } from "./PrivateFiles.ts"
 
-/** Readers that wait look anyway after this long (DESIGN §4). */
+/** Readers that wait look anyway after this long (docs/architecture.md). */
 export const lookAgain = Duration.seconds(5)
 
 /** Lower-case letters, digits and dashes; it names a file. */

@@ -13,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import type { SandboxId } from "../../domain/Ids.ts"
 import { type Lease, Leases } from "../../ports/Leases.ts"
 
-/** How long a lease holds, and how often it is renewed (DESIGN §5), in milliseconds. */
+/** How long a lease holds, and how often it is renewed (docs/architecture.md), in milliseconds. */
 export const leaseTtlMillis = 30_000
 export const renewEveryMillis = 10_000
 

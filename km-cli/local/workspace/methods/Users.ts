@@ -70,7 +70,7 @@ const list = (state: WorkspaceState) =>
     return { members, cache_ts: Math.floor(state.now() / 1000), response_metadata: { next_cursor: "" } }
   })
 
-/** Needs `users:read` beside `users:read.email`, as Slack does (reference sheet on Slack, lesson 36). */
+/** Needs `users:read` beside `users:read.email`, as Slack does. */
 const lookup = (state: WorkspaceState) =>
   Effect.fnUntraced(function*(call: Call): Answer {
     yield* requireScope(call.caller, ["users:read.email"])
