@@ -46,12 +46,24 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
   return made ?? (yield* Effect.die("a fresh seed is a key"))
 })
 
+/**
+ * Certifies the operator's key for the next 30 days. `km up` repeats it, since it may run for longer than a certificate
+ * lasts.
+ */
+export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(install: InstallName) {
+  const certifier = yield* keyAt(certifierKeyPath)
+  const operator = yield* keyAt(signingKeyPath("operator"))
+  const identities = yield* Identities
+  const now = yield* Clock.currentTimeMillis
+  const certificate = bridgeCertificate(certifier, install, "operator", operator, now)
+  yield* identities.put("operator", "operator", operator.keyId, certificate)
+})
+
 /** Makes what is missing and certifies the operator anew; the rest of `install.json` stays as it was. */
 export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: Backend, name: InstallName) {
   const found = yield* Effect.result(backend.install)
   if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
   const certifier = yield* keyAt(certifierKeyPath)
-  const operator = yield* keyAt(signingKeyPath("operator"))
   const before = Result.isSuccess(found) ? found.success : undefined
   const certifierPublicKey = Buffer.from(certifier.publicKey).toString("base64")
   if (before !== undefined && before.certifierPublicKey !== certifierPublicKey) {
@@ -62,11 +74,8 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: B
       "restore secrets/certifier from a backup"
     )
   }
-  const identities = yield* Identities
   const install = before?.install ?? name
-  const now = yield* Clock.currentTimeMillis
-  const certificate = bridgeCertificate(certifier, install, "operator", operator, now)
-  yield* identities.put("operator", "operator", operator.keyId, certificate)
+  yield* certifyOperator(install)
   const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
   const prepared: Install = {
     ...(before ?? { version: 1, install, certifierPublicKey, slackApiUrl: "https://slack.com/api/", local: true }),

@@ -20,7 +20,7 @@ import type { Credentials } from "../local/workspace/Credentials.ts"
 import { talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
 import type { Child } from "./Child.ts"
-import { adoptModelKey, prepareInstall } from "./FirstRun.ts"
+import { adoptModelKey, certifyOperator, prepareInstall } from "./FirstRun.ts"
 import { schedules } from "./Schedules.ts"
 import {
   childEnvironment,
@@ -109,6 +109,14 @@ const bookOf = Effect.fnUntraced(function*(run: string, bridgeUrl: string, scrip
   }
 })
 
+/** Every day, long before the certificate of 30 days ends; a failure is tried again the next day. */
+const renewOperator = (install: InstallName) =>
+  certifyOperator(install).pipe(
+    Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
+    Effect.delay("1 day"),
+    Effect.forever
+  )
+
 /** One life of the workspace and of everything that knows it; ends when the workspace or the model does. */
 const life = Effect.fnUntraced(function*(
   options: StackOptions,
@@ -154,6 +162,7 @@ const life = Effect.fnUntraced(function*(
         keepRunning("bridge", bridge, startBridge(options, install)),
         keepRunning("runtime", runtime, startRuntime(options, model)),
         control.run,
+        renewOperator(install.install),
         (yield* ScheduleRunner).run
       ], { concurrency: "unbounded", discard: true })
     )

@@ -4,6 +4,7 @@ import { Effect, FileSystem } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { fileURLToPath } from "node:url"
 import { childEnvironment } from "../../km-cli/up/Stack.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { km, kmUp } from "../support/KmProcess.ts"
@@ -28,6 +29,14 @@ const leftovers = (state: string, id: string) => {
   return { files, rows }
 }
 
+/**
+ * Tables that name a sandbox that is gone: its public key for 30 days as a tombstone, the bridge's records of requests
+ * for 15 days, and for a while the note that tells watchers of the removal.
+ */
+const kept = new Set(["identities", "idempotency", "sandbox_changes"])
+
+const demoProfile = fileURLToPath(new URL("../../profiles/demo.yaml", import.meta.url))
+
 const json = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>
 
 describe("km up", () => {
@@ -48,6 +57,18 @@ describe("km up", () => {
         const said = json(chat.out)
         assert.deepInclude(said, { ok: true, outcome: "answered", sandbox: id })
         assert.lengthOf(said["files"] as ReadonlyArray<string>, 1)
+
+        // A second one whose life is over within seconds, whichever supervisor is there to see it.
+        const fs = yield* FileSystem.FileSystem
+        const profiles = yield* stateDirectory
+        const short = path.join(profiles, "short.yaml")
+        yield* fs.writeFileString(
+          short,
+          `extends: ${path.relative(profiles, demoProfile)}\nspec: { lifecycle: { ttl: 5s } }\n`
+        )
+        const brief = yield* km(state, ["create", short, "--alias", "brief", "--json"])
+        assert.strictEqual(brief.exit, 0, brief.err)
+        const { id: briefId } = json(brief.out)["sandbox"] as { readonly id: string }
 
         // Killed, it leaves its parts behind; the next start ends them and gives the sandbox a new channel.
         const left = yield* UpFile.read(path.join(state, "run"))
@@ -73,6 +94,13 @@ describe("km up", () => {
         assert.include(second.err(), "bridge ended by itself")
         assert.include(second.err(), "runtime ended by itself")
 
+        // Looked for until it is gone: the control plane's round comes every 10 s.
+        let listed = yield* km(state, ["list", "--json"])
+        while (listed.out.includes(briefId)) listed = yield* km(state, ["list", "--json"])
+        const gone = leftovers(state, briefId)
+        assert.deepStrictEqual(gone.files, [])
+        assert.deepStrictEqual(gone.rows.filter(({ table }) => !kept.has(table)), [])
+
         const doctor = yield* km(state, ["doctor", "--json"])
         assert.strictEqual(doctor.exit, 0, doctor.out)
         assert.strictEqual((yield* km(state, ["slack", "test"])).exit, 0)
@@ -81,21 +109,30 @@ describe("km up", () => {
         assert.strictEqual(destroyed.exit, 0, destroyed.err)
         const { files, rows } = leftovers(state, id)
         assert.deepStrictEqual(files, [])
-        // The public key stays 30 days as a tombstone, the bridge's records of requests 15 days, the note that tells
-        // watchers of the removal for a while.
-        const kept = new Set(["identities", "idempotency", "sandbox_changes"])
         assert.deepStrictEqual(rows.filter(({ table }) => !kept.has(table)), [])
         const audit = readFileSync(path.join(state, "audit.jsonl"), "utf8").trim().split("\n").map(json)
-        assert.deepStrictEqual(audit.map(({ action, actor, outcome, sandbox }) => [actor, action, sandbox, outcome]), [
-          ["operator", "create", id, "done"],
-          ["operator", "destroy", id, "done"]
-        ])
+        assert.deepStrictEqual(
+          audit.map(({ action, actor, outcome, reason, sandbox }) => [actor, action, sandbox, reason ?? outcome]),
+          [
+            ["operator", "create", id, "done"],
+            ["operator", "create", briefId, "done"],
+            ["control-plane", "destroy", briefId, "ttl"],
+            ["operator", "destroy", id, "destroyed"]
+          ]
+        )
 
         const down = yield* km(state, ["down"])
         assert.strictEqual(down.exit, 0, down.err)
         yield* Effect.promise(() => second.ended)
         assert.isFalse(readdirSync(path.join(state, "run")).includes("up.json"))
         assert.isFalse(readdirSync(path.join(state, "run")).includes("workspace.json"))
+
+        // Open to others, it is not worked in, and the doctor says what to run.
+        yield* fs.chmod(state, 0o755)
+        const ill = yield* km(state, ["doctor", "--json"])
+        assert.strictEqual(ill.exit, 1)
+        assert.include(ill.out, `chmod 700 ${state}`)
+        assert.strictEqual((yield* km(state, ["list"])).exit, 1)
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     120_000
   )
