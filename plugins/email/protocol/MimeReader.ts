@@ -40,6 +40,12 @@ export interface ParsedMail {
   readonly plainShape: boolean
 }
 
+/** Collects a part's decoded lines; a string is a line end. */
+interface PartDecoder {
+  chunks: ReadonlyArray<Uint8Array | ArrayBuffer | string>
+  finalize: () => Promise<ArrayBuffer>
+}
+
 /** What we use of a part of postal-mime's tree; its typings leave it out, so its presence is checked. */
 interface PartNode {
   readonly childNodes: ReadonlyArray<PartNode>
@@ -52,6 +58,8 @@ interface PartNode {
     readonly parsed: { readonly value: string; readonly params: Readonly<Record<string, string>> }
   }
   readonly content: ArrayBuffer | null
+  readonly contentDecoder: PartDecoder | null
+  setupContentDecoder: (encoding: string) => void
   readonly getTextContent: () => string
 }
 
@@ -65,6 +73,7 @@ interface ParserTree {
 const exposesTree = (parser: PostalMime): parser is PostalMime & ParserTree =>
   "root" in parser && "currentNode" in parser && typeof Reflect.get(parser, "processLine") === "function"
   && typeof Reflect.get(parser, "collectNode") === "function"
+  && typeof Reflect.get(Object(Reflect.get(parser, "root")), "setupContentDecoder") === "function"
 
 const malformed = (reason: MalformedReason, detail: string): MalformedMail => new MalformedMail({ reason, detail })
 
@@ -105,14 +114,37 @@ const isPlainShape = (root: PartNode): boolean => {
     && rest.every(isAttachment)
 }
 
+/**
+ * The library makes a Blob of every line and line end of a part, which is four fifths of the time for a message of 4 KB
+ * (0.5 ms against 0.1 ms of processor). Joining them first leaves it one chunk and changes no byte.
+ */
+const joinChunks = (node: PartNode): void => {
+  const setup = node.setupContentDecoder.bind(node)
+  node.setupContentDecoder = (encoding) => {
+    setup(encoding)
+    const decoder = node.contentDecoder
+    if (decoder === null) return
+    const finalize = decoder.finalize.bind(decoder)
+    decoder.finalize = () => {
+      const bytes = decoder.chunks.map((chunk) =>
+        typeof chunk === "string" ? Buffer.from(chunk) : chunk instanceof Uint8Array ? chunk : new Uint8Array(chunk)
+      )
+      decoder.chunks = [new Uint8Array(Buffer.concat(bytes))]
+      return finalize()
+    }
+  }
+}
+
 const watch = (parser: PostalMime & ParserTree, limits: ReadLimits, expired: () => boolean): void => {
   const processLine = parser.processLine.bind(parser)
   const seen = new Set<PartNode>([parser.root])
   let lines = 0
+  joinChunks(parser.root)
   parser.processLine = (line, isFinal) => {
     if ((++lines & 0xff) === 0 && expired()) throw malformed("too-slow", `parsing took over ${limits.maxMillis} ms`)
     if (!seen.has(parser.currentNode)) {
       seen.add(parser.currentNode)
+      joinChunks(parser.currentNode)
       if (seen.size > limits.maxParts) throw malformed("too-many-parts", `it has over ${limits.maxParts} parts`)
     }
     return processLine(line, isFinal)
