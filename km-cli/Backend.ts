@@ -19,6 +19,7 @@ import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
 import type { Scheduler } from "../runtime/ports/Scheduler.ts"
 import type { Secrets } from "../runtime/ports/Secrets.ts"
+import type { Seen } from "../runtime/ports/Seen.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { KmError } from "./KmError.ts"
@@ -34,6 +35,7 @@ export type InstallPorts =
   | Sandboxes
   | Scheduler
   | Secrets
+  | Seen
   | Threads
   | TurnQueue
 

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { sha256Hex } from "../domain/Digest.ts"
-import { GroupId, SandboxId, slackTurnKey, type TurnKey, UserId } from "../domain/Ids.ts"
+import { GroupId, SandboxId, slackTurnKey, TurnKey, UserId } from "../domain/Ids.ts"
 import type { Install } from "../domain/Install.ts"
 import { outcomeText } from "../domain/OutcomeText.ts"
 import { durationMillis, type Profile } from "../domain/Profile.ts"
@@ -20,6 +20,7 @@ import { type ActionDone, ActionFailed, type ActionRequest, type ActionRunner } 
 import { Bridge } from "../ports/Bridge.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { SandboxHost } from "../ports/SandboxHost.ts"
+import { Seen } from "../ports/Seen.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { ask } from "./OperatorBridge.ts"
@@ -71,6 +72,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
   const provisioning = yield* Provisioning
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
+  const seen = yield* Seen
   const teardown = yield* Teardown
 
   const rowOf = Effect.fnUntraced(function*({ target }: ActionRequest) {
@@ -115,7 +117,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       return yield* no(`${row.id} takes no messages: its profile has chat into the sandbox turned off`)
     }
     if (row.desired !== "running") return yield* no(`${row.id} is stopped; resume it first`)
-    const posted = yield* ask(bridge, `schedule/${id}/post`, {
+    const posted = yield* ask(bridge, `schedule/${id}/${channel}/post`, {
       action: "post",
       channel,
       markdown: `⏰ **Scheduled** by \`${schedule}\`:\n\n${quotation(action.prompt)}`
@@ -127,15 +129,13 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     return { channel, ts, team: teamId }
   })
 
-  const agentRun = Effect.fnUntraced(function*(request: Of<"AgentRun">) {
-    const row = yield* rowOf(request)
+  const send = Effect.fnUntraced(function*(row: SandboxRow, request: Of<"AgentRun">, key: TurnKey) {
     const { channel, team, ts } = yield* announce(row, request)
     const { botUserId } = options.install
-    const key = slackTurnKey(team, channel, ts)
-    const acceptedAt = yield* Clock.currentTimeMillis
+    const group = GroupId.make(`${channel}:${ts}`)
     const body = encodeRequest({
       key,
-      group: GroupId.make(`${channel}:${ts}`),
+      group,
       origin: {
         kind: "slack",
         team,
@@ -147,14 +147,21 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       },
       text: request.action.prompt,
       files: [],
-      acceptedAt
+      acceptedAt: yield* Clock.currentTimeMillis
     })
+    // So that 🛑 on the message and replies in its thread find the turn, as for a message of a person.
+    const accepted = seen.mark([`turn:${slackTurnKey(team, channel, ts)}`], key)
+    yield* Effect.mapError(Effect.andThen(accepted, queue.send(row.id, { key, group, body })), notNow)
+  })
+
+  const agentRun = Effect.fnUntraced(function*(request: Of<"AgentRun">) {
+    // Made from the run and not from the message, so that a run that is taken up again is the same turn everywhere.
+    const key = TurnKey.make(`at:${request.id.replaceAll("+", ".")}`)
+    const row = yield* rowOf(request)
     const known = Effect.mapError(options.turn(row.id, key), notNow)
     // The queue forgets a key after 5 minutes; the ledger keeps it. What it knows is not sent again.
-    if (Option.isNone(yield* known)) {
-      yield* Effect.mapError(queue.send(row.id, { key, group: GroupId.make(`${channel}:${ts}`), body }), notNow)
-    }
-    return yield* ending(row.id, key, acceptedAt, known)
+    if (Option.isNone(yield* known)) yield* send(row, request, key)
+    return yield* ending(row.id, key, yield* Clock.currentTimeMillis, known)
   })
 
   /** Waits for the turn's end, by its ledger, by the dead letters, or with its sandbox. */
@@ -171,6 +178,8 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       if (Option.isSome(turn) && turn.value.state === "settled") {
         const text = short(outcomeText(turn.value).trim(), shownCharacters)
         if (turn.value.result === "answered") return { detail: text, turn: key }
+        // The work is done; that Slack would not take the answer is the thread's trouble, not the pipeline's.
+        if (turn.value.outcome?._tag === "Answered") return { detail: `(not delivered) ${text}`, turn: key }
         return yield* no(`turn ${key} ended ${turn.value.result ?? "without a result"}: ${text}`, "KM-SCH-025")
       }
       if (Option.isNone(turn)) {

@@ -12,6 +12,7 @@ import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Provi
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
 import type { World } from "./ControlWorld.ts"
 
 const install: Install = {
@@ -65,7 +66,7 @@ export class TestKm {
     )
     const shared: Layer.Layer<InstallPorts | Bridge, KmError> = world === undefined
       ? Layer.effectContext<InstallPorts | Bridge, KmError, never>(none)
-      : Layer.merge(world.layer(), Idempotency.layerMemory)
+      : Layer.mergeAll(world.layer(), Idempotency.layerMemory, Seen.layerMemory)
     return {
       paths: {
         root,
