@@ -1,4 +1,5 @@
 /** `km stop`: interrupts what the agent does now, in the whole sandbox or in one turn; the sandbox lives on. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -31,7 +32,9 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
       return yield* data([`would stop ${what} in ${labelOf(row)}`], { ok: true, dryRun: true, id: row.id })
     }
     const controls = yield* Controls
-    yield* controls.send(row.id, { id: randomUUID(), by: "operator", ...(key === undefined ? {} : { turn: key }) })
+    // Served late, it spares what was written after it.
+    const at = yield* Clock.currentTimeMillis
+    yield* controls.send(row.id, { id: randomUUID(), by: "operator", at, ...(key === undefined ? {} : { turn: key }) })
     return yield* data(
       [`asked ${row.alias ?? row.id} to stop ${what}; the thread says when it has`],
       { ok: true, id: row.id, ...(key === undefined ? {} : { turn: key }) }
