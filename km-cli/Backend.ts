@@ -14,6 +14,7 @@ import type { Idempotency } from "../runtime/ports/Idempotency.ts"
 import type { Identities } from "../runtime/ports/Identities.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
 import type { Ledger } from "../runtime/ports/Ledger.ts"
+import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
@@ -30,6 +31,8 @@ export type InstallPorts =
   | Idempotency
   | Identities
   | Leases
+  | Mailbox
+  | Mailer
   | Objects
   | SandboxHost
   | Sandboxes

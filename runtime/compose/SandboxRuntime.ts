@@ -49,12 +49,13 @@ const infoLayer = (row: SandboxRow, install: Install, state: string) => {
 
 /** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
 const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
-  const { bells, database, install, objects, run, secrets } = statePaths(state)
+  const { bells, database, install, mail, objects, run, secrets } = statePaths(state)
   const own = sandboxPaths(directory)
   return [
     bells,
     database,
     install,
+    mail,
     objects,
     run,
     secrets,

@@ -23,6 +23,7 @@ export const InventoryItem = Schema.Struct({
     "directory",
     "objects",
     "threads",
+    "mailbox",
     "schedule",
     "runtime"
   ]),

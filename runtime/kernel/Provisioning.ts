@@ -169,7 +169,8 @@ const make = Effect.gen(function*() {
       inventory: [
         ...(alias === undefined ? [] : [{ kind: "alias", ref: alias, state: "made" } as const]),
         { kind: "threads", ref: id, state: "planned" },
-        { kind: "objects", ref: id, state: "planned" }
+        { kind: "objects", ref: id, state: "planned" },
+        ...(hasMail(profile) ? [{ kind: "mailbox", ref: id, state: "planned" } as const] : [])
       ]
     }
     yield* sandboxes.insert(row)

@@ -16,6 +16,7 @@ import { Bridge } from "../ports/Bridge.ts"
 import { Controls } from "../ports/Controls.ts"
 import { Identities } from "../ports/Identities.ts"
 import { Leases } from "../ports/Leases.ts"
+import { Mailbox } from "../ports/Mail.ts"
 import { Objects } from "../ports/Objects.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { SandboxHost } from "../ports/SandboxHost.ts"
@@ -48,6 +49,7 @@ const order: ReadonlyArray<InventoryItem["kind"]> = [
   "channel",
   "queue",
   "threads",
+  "mailbox",
   "schedule",
   "objects",
   "identity",
@@ -86,6 +88,7 @@ const make = Effect.gen(function*() {
   const host = yield* SandboxHost
   const identities = yield* Identities
   const leases = yield* Leases
+  const mailbox = yield* Mailbox
   const objects = yield* Objects
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
@@ -173,6 +176,8 @@ const make = Effect.gen(function*() {
         return Effect.andThen(answerQueue(row), queue.destroy(row.id))
       case "threads":
         return threads.removeAll(row.id)
+      case "mailbox":
+        return mailbox.removeAll(row.id)
       case "objects":
         return objects.deleteAll(row.id)
       case "identity":

@@ -1,21 +1,30 @@
-/** Mail out and in, shaped for the email plugin: raw MIME out, a leased inbox per recipient in. */
+/** Mail out and in: raw MIME to each recipient's own mailbox, leased by its reader, judged once, then kept and listed. */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type { SenderId } from "../domain/Ids.ts"
+import type { Bell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
+/** Bytes of one raw message that every engine's mailbox takes at least: 40 MB of content in base64, and its headers. */
+export const maxRawMailBytes = 64 * 1024 * 1024
+
 export class Mailer extends Context.Service<Mailer, {
-  /** One envelope per recipient; durable once the effect succeeds. `id` dedupes per recipient. */
+  /**
+   * One envelope per recipient, all or none; durable once the effect succeeds. `id` dedupes per recipient: the same again
+   * changes nothing. `TooLarge` above `maxRawMailBytes`.
+   */
   readonly send: (mail: {
     readonly id: string
-    readonly from: string
-    readonly to: ReadonlyArray<string>
+    readonly to: ReadonlyArray<SenderId>
     readonly raw: Uint8Array
   }) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Mailer") {}
 
+/** One delivery that has not been judged yet. */
 export interface LeasedMail {
+  /** The same after a crash. */
   readonly id: string
   readonly receipt: string
   readonly raw: Uint8Array
@@ -23,10 +32,65 @@ export interface LeasedMail {
   readonly receivedAt: number
 }
 
+export type MailFolder = "inbox" | "quarantine"
+
+/** One judged message. */
+export interface FiledMail {
+  /** Rises with each arrival. */
+  readonly seq: number
+  readonly id: string
+  readonly folder: MailFolder
+  /** Unix milliseconds. */
+  readonly receivedAt: number
+  /** Bytes of the raw message. */
+  readonly size: number
+  readonly read: boolean
+  /** What its judge wrote down; not interpreted here, and not trusted by readers either. */
+  readonly content: string
+}
+
+/** One verified copy, as the judge remembers it. */
+export interface SeenCopy {
+  readonly sender: SenderId
+  readonly nonce: string
+  readonly manifestSha256: string
+  readonly delivery: string
+  /** Unix seconds. */
+  readonly keepUntilSeconds: number
+}
+
 export class Mailbox extends Context.Service<Mailbox, {
+  /** The oldest delivery that nobody holds; again after `visibility` when it was not filed. */
   readonly lease: (
-    address: string,
+    owner: SenderId,
     visibility: Duration.Duration
   ) => Effect.Effect<Option.Option<LeasedMail>, StoreError>
-  readonly acknowledge: (address: string, receipt: string) => Effect.Effect<void, StoreError>
+  /** Acknowledges: from now on it is listed, or gone when `dropped`. False, and no change, when the lease was lost. */
+  readonly file: (
+    owner: SenderId,
+    receipt: string,
+    folder: MailFolder | "dropped",
+    content: string
+  ) => Effect.Effect<boolean, StoreError>
+  /** Newest first, by index: what is not on the page costs nothing. */
+  readonly list: (owner: SenderId, folder: MailFolder, page: {
+    readonly limit: number
+    /** Only those with a lower `seq`. */
+    readonly before?: number
+    readonly unreadOnly?: boolean
+  }) => Effect.Effect<ReadonlyArray<FiledMail>, StoreError>
+  readonly get: (owner: SenderId, id: string) => Effect.Effect<Option.Option<FiledMail>, StoreError>
+  /** The bytes as they arrived. */
+  readonly raw: (owner: SenderId, id: string) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
+  /** Idempotent; ids that are not there are ignored. */
+  readonly markRead: (owner: SenderId, ids: ReadonlyArray<string>) => Effect.Effect<void, StoreError>
+  /** `first`: not seen, or the same delivery as before; decided once, also between two callers at a time. */
+  readonly recordSeen: (
+    owner: SenderId,
+    copy: SeenCopy
+  ) => Effect.Effect<"first" | "duplicate" | "replayed", StoreError>
+  /** Rings on arrivals and on filing. */
+  readonly bell: (owner: SenderId) => Bell
+  /** Everything of an owner. Idempotent. */
+  readonly removeAll: (owner: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Mailbox") {}

@@ -9,11 +9,13 @@ import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
+import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { SandboxConflict, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
@@ -68,6 +70,8 @@ export class World {
   readonly retired = new Set<string>()
   readonly revocations: Array<SignedRevocation> = []
   readonly objects = new Map<SandboxId, Set<string>>()
+  /** Owners whose mailbox holds something. */
+  readonly mail = new Set<string>()
   readonly directories = new Set<SandboxId>()
   readonly runtimes = new Set<SandboxId>()
   readonly queue = makeMemoryTurnQueueState()
@@ -98,6 +102,7 @@ export class World {
       secrets: [...this.secrets.keys()].toSorted(),
       identities: [...this.identities.keys()].filter((id) => !this.retired.has(id)),
       objects: [...this.objects.keys()],
+      mail: [...this.mail],
       directories: [...this.directories],
       runtimes: [...this.runtimes],
       queues: [...this.queue.queues.keys()],
@@ -218,6 +223,18 @@ export class World {
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
   })
 
+  private readonly mailbox = Mailbox.of({
+    lease: () => Effect.die("unused"),
+    file: () => Effect.die("unused"),
+    list: () => Effect.die("unused"),
+    get: () => Effect.die("unused"),
+    raw: () => Effect.die("unused"),
+    markRead: () => Effect.die("unused"),
+    recordSeen: () => Effect.die("unused"),
+    bell: () => makeBell(),
+    removeAll: (owner) => Effect.sync(() => void this.mail.delete(owner))
+  })
+
   /** Build it anew for each program, as a restarted process would. */
   layer() {
     const memory = Layer.mergeAll(
@@ -240,6 +257,11 @@ export class World {
       Layer.succeed(SandboxHost, this.guard(this.host)),
       Layer.succeed(Secrets, this.guard(this.secretStore)),
       Layer.succeed(Identities, this.guard(this.identityStore)),
+      Layer.succeed(Mailbox, this.guard(this.mailbox)),
+      Layer.succeed(
+        Mailer,
+        Mailer.of({ send: ({ to }) => Effect.sync(() => to.forEach((owner) => this.mail.add(owner))) })
+      ),
       Layer.succeed(Objects, this.guard(this.objectStore)),
       Layer.succeed(Bridge, this.guard(Bridge.of({ call: bridgeOf(this) })))
     )

@@ -7,6 +7,7 @@ import type { Controls } from "../../ports/Controls.ts"
 import type { Idempotency } from "../../ports/Idempotency.ts"
 import { type Identities, tombstoneMillis } from "../../ports/Identities.ts"
 import type { Leases } from "../../ports/Leases.ts"
+import type { Mailbox, Mailer } from "../../ports/Mail.ts"
 import type { Objects } from "../../ports/Objects.ts"
 import type { Posts } from "../../ports/Posts.ts"
 import type { Sandboxes } from "../../ports/Sandboxes.ts"
@@ -25,6 +26,7 @@ import * as SqliteControls from "./SqliteControls.ts"
 import * as SqliteIdempotency from "./SqliteIdempotency.ts"
 import * as SqliteIdentities from "./SqliteIdentities.ts"
 import * as SqliteLeases from "./SqliteLeases.ts"
+import * as SqliteMail from "./SqliteMail.ts"
 import * as SqlitePosts from "./SqlitePosts.ts"
 import * as SqliteSandboxes from "./SqliteSandboxes.ts"
 import * as SqliteScheduler from "./SqliteScheduler.ts"
@@ -39,6 +41,8 @@ export type EnginePorts =
   | Idempotency
   | Identities
   | Leases
+  | Mailbox
+  | Mailer
   | Objects
   | Posts
   | Sandboxes
@@ -64,6 +68,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       for (const table of ["idempotency", "seen", "posts", "live_messages"]) {
         tables.run(`DELETE FROM ${table} WHERE expires_at <= ?`, now)
       }
+      tables.run("DELETE FROM mail_seen WHERE keep_until <= ?", now)
       tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
@@ -89,6 +94,7 @@ export const layer = (
       SqliteIdempotency.layer,
       SqliteIdentities.layer,
       SqliteLeases.layer,
+      SqliteMail.layer(paths.mail),
       SqlitePosts.layer,
       SqliteSandboxes.layer,
       SqliteScheduler.layer,

@@ -150,7 +150,38 @@ CREATE INDEX schedule_runs_schedule ON schedule_runs (schedule, seq);
 CREATE INDEX schedule_runs_open ON schedule_runs (seq) WHERE open = 1;
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2]
+const engine3 = `
+-- state: arrived (not judged), inbox, quarantine, dropped (only its id is kept). raw is NULL when it is a file.
+CREATE TABLE mail (
+  seq INTEGER PRIMARY KEY,
+  owner TEXT NOT NULL,
+  id TEXT NOT NULL,
+  state TEXT NOT NULL,
+  received_at INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  unread INTEGER NOT NULL DEFAULT 1,
+  visible_at INTEGER NOT NULL DEFAULT 0,
+  receipt TEXT,
+  content TEXT NOT NULL DEFAULT '',
+  raw BLOB,
+  UNIQUE (owner, id)
+) STRICT;
+CREATE INDEX mail_state ON mail (owner, state, seq);
+CREATE INDEX mail_unread ON mail (owner, state, seq) WHERE unread = 1;
+CREATE INDEX mail_receipt ON mail (owner, receipt) WHERE receipt IS NOT NULL;
+CREATE TABLE mail_seen (
+  owner TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  nonce TEXT NOT NULL,
+  manifest TEXT NOT NULL,
+  delivery TEXT NOT NULL,
+  keep_until INTEGER NOT NULL,
+  PRIMARY KEY (owner, sender, nonce)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX mail_seen_until ON mail_seen (keep_until);
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

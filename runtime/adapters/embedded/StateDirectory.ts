@@ -27,6 +27,8 @@ export interface StatePaths {
   readonly database: string
   readonly bells: string
   readonly objects: string
+  /** Large messages, one directory per mailbox. */
+  readonly mail: string
   readonly secrets: string
   readonly sandboxes: string
   /** Locks, pid files, `up.json`. */
@@ -51,6 +53,7 @@ export const statePaths = (root: string): StatePaths => {
     database: path.join(root, "engine.db"),
     bells: path.join(root, "bells"),
     objects: path.join(root, "objects"),
+    mail: path.join(root, "mail"),
     secrets: path.join(root, "secrets"),
     sandboxes,
     run: path.join(root, "run"),

@@ -79,6 +79,7 @@ describe("Provisioning", () => {
         "alias demo made",
         "threads sb-1a2b3c4d planned",
         "objects sb-1a2b3c4d planned",
+        "mailbox sb-1a2b3c4d planned",
         "secret sandbox/sb-1a2b3c4d/signing-key made",
         "identity sb-1a2b3c4d made",
         "secret sandbox/sb-1a2b3c4d/mail-signing-key made",

@@ -13,6 +13,7 @@ import { idempotencyContract } from "../../ports/idempotencyContract.ts"
 import { identitiesContract } from "../../ports/identitiesContract.ts"
 import { leasesContract } from "../../ports/leasesContract.ts"
 import { ledgerContract } from "../../ports/ledgerContract.ts"
+import { mailContract } from "../../ports/mailContract.ts"
 import { objectsContract } from "../../ports/objectsContract.ts"
 import { outboxContract } from "../../ports/outboxContract.ts"
 import { sandboxesContract } from "../../ports/sandboxesContract.ts"
@@ -49,6 +50,7 @@ describe("embedded: Seen", () => seenContract(engine))
 describe("embedded: Posts", () => postsContract(engine))
 describe("embedded: Identities", () => identitiesContract(engine))
 describe("embedded: Objects", () => objectsContract(engine))
+describe("embedded: Mail", () => mailContract(engine))
 describe("embedded: Secrets", () => secretsContract(secrets))
 describe("embedded: Scheduler", () => schedulerContract(engine))
 describe("embedded: Sandboxes", () =>

@@ -1,0 +1,210 @@
+/** Mailboxes in tables; large messages are files beside the database, so that its log and its pages stay small. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { sha256Hex } from "../../domain/Digest.ts"
+import type { SenderId } from "../../domain/Ids.ts"
+import { type FiledMail, Mailbox, Mailer, type MailFolder, maxRawMailBytes } from "../../ports/Mail.ts"
+import { StoreError } from "../../ports/StoreError.ts"
+import { integer, text } from "./columns.ts"
+import { Doorbell } from "./Doorbell.ts"
+import { fileEffect, makeDirectory, writeFileAtomically } from "./PrivateFiles.ts"
+import { type Row, Sqlite } from "./Sqlite.ts"
+import { RowUnreadable } from "./SqliteErrors.ts"
+
+/** Above this a message is a file of its own. */
+const inlineBytes = 64 * 1024
+
+const topic = (owner: SenderId): string => `mail-${owner}`
+
+const bytesOf = (row: Row): Uint8Array | undefined => {
+  const raw = row["raw"]
+  if (raw === null) return undefined
+  if (raw instanceof Uint8Array) return raw
+  throw new RowUnreadable("column raw holds no bytes")
+}
+
+const folderOf = (row: Row): MailFolder => {
+  const state = text(row, "state")
+  if (state === "inbox" || state === "quarantine") return state
+  throw new RowUnreadable("column state names no folder")
+}
+
+const filedOf = (row: Row): FiledMail => ({
+  seq: integer(row, "seq"),
+  id: text(row, "id"),
+  folder: folderOf(row),
+  receivedAt: integer(row, "received_at"),
+  size: integer(row, "size"),
+  read: integer(row, "unread") === 0,
+  content: text(row, "content")
+})
+
+const filedColumns = "seq, id, state, received_at, size, unread, content"
+
+const make = Effect.fnUntraced(function*(directory: string) {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  const bell = (owner: SenderId) => doorbell.topic(topic(owner))
+  const ring = (owner: SenderId) => Effect.sync(() => bell(owner).ring())
+  const fileOf = (owner: SenderId, id: string) => path.join(directory, owner, sha256Hex(id))
+  const rawOf = (owner: SenderId, id: string, row: Row) =>
+    fileEffect("Mailbox", "raw", () => bytesOf(row) ?? new Uint8Array(fs.readFileSync(fileOf(owner, id))))
+
+  const mailer = Mailer.of({
+    send: Effect.fn("Mailer.send")(function*({ id, raw, to }) {
+      if (raw.length > maxRawMailBytes) {
+        const detail = `a message of ${raw.length} bytes; this engine takes ${maxRawMailBytes}`
+        return yield* new StoreError({
+          port: "Mailer",
+          operation: "send",
+          reason: "TooLarge",
+          detail,
+          cause: undefined
+        })
+      }
+      const owners = [...new Set(to)]
+      const large = raw.length > inlineBytes
+      if (large) {
+        // Before the rows: a row whose file is missing could not be read, a file without a row is only space.
+        yield* fileEffect("Mailer", "send", () => {
+          for (const owner of owners) {
+            makeDirectory(path.join(directory, owner))
+            if (!fs.existsSync(fileOf(owner, id))) writeFileAtomically(fileOf(owner, id), raw)
+          }
+        })
+      }
+      const now = yield* Clock.currentTimeMillis
+      yield* sqlite.write("Mailer", "send", (tables) => {
+        for (const owner of owners) {
+          tables.run(
+            "INSERT OR IGNORE INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)",
+            owner,
+            id,
+            now,
+            raw.length,
+            large ? null : raw
+          )
+        }
+      })
+      yield* Effect.forEach(owners, ring, { discard: true })
+    })
+  })
+
+  const mailbox = Mailbox.of({
+    bell,
+    lease: Effect.fnUntraced(function*(owner, visibility) {
+      const now = yield* Clock.currentTimeMillis
+      const receipt = randomUUID()
+      const row = yield* sqlite.write("Mailbox", "lease", (tables) => {
+        const found = tables.get(
+          "SELECT seq, id, received_at, raw FROM mail WHERE owner = ? AND state = 'arrived' AND visible_at <= ? " +
+            "ORDER BY seq LIMIT 1",
+          owner,
+          now
+        )
+        if (found === undefined) return undefined
+        const until = now + Duration.toMillis(visibility)
+        tables.run("UPDATE mail SET receipt = ?, visible_at = ? WHERE seq = ?", receipt, until, integer(found, "seq"))
+        return found
+      })
+      if (row === undefined) return Option.none()
+      const id = text(row, "id")
+      const raw = yield* rawOf(owner, id, row)
+      return Option.some({ id, receipt, raw, receivedAt: integer(row, "received_at") })
+    }),
+    file: Effect.fnUntraced(function*(owner, receipt, folder, content) {
+      const id = yield* sqlite.write("Mailbox", "file", (tables) => {
+        const row = tables.get("SELECT seq, id FROM mail WHERE owner = ? AND receipt = ?", owner, receipt)
+        if (row === undefined) return undefined
+        const seq = integer(row, "seq")
+        if (folder === "dropped") {
+          // The id stays known, so that the same delivery does not come again as new.
+          tables.run("UPDATE mail SET state = 'dropped', receipt = NULL, raw = NULL, unread = 0 WHERE seq = ?", seq)
+        } else {
+          tables.run("UPDATE mail SET state = ?, receipt = NULL, content = ? WHERE seq = ?", folder, content, seq)
+        }
+        return text(row, "id")
+      })
+      if (id === undefined) return false
+      if (folder === "dropped") {
+        yield* fileEffect("Mailbox", "file", () => fs.rmSync(fileOf(owner, id), { force: true }))
+      }
+      yield* ring(owner)
+      return true
+    }),
+    list: (owner, folder, { before = Number.MAX_SAFE_INTEGER, limit, unreadOnly = false }) =>
+      sqlite.read("Mailbox", "list", (tables) =>
+        tables.all(
+          `SELECT ${filedColumns} FROM mail WHERE owner = ? AND state = ? AND seq < ?${
+            unreadOnly ? " AND unread = 1" : ""
+          } ORDER BY seq DESC LIMIT ?`,
+          owner,
+          folder,
+          before,
+          limit
+        ).map(filedOf)),
+    get: (owner, id) =>
+      sqlite.read("Mailbox", "get", (tables) => {
+        const row = tables.get(
+          `SELECT ${filedColumns} FROM mail WHERE owner = ? AND id = ? AND state IN ('inbox', 'quarantine')`,
+          owner,
+          id
+        )
+        return row === undefined ? Option.none() : Option.some(filedOf(row))
+      }),
+    raw: Effect.fnUntraced(function*(owner, id) {
+      const row = yield* sqlite.read(
+        "Mailbox",
+        "raw",
+        (tables) => tables.get("SELECT raw FROM mail WHERE owner = ? AND id = ? AND state <> 'dropped'", owner, id)
+      )
+      return row === undefined ? Option.none() : Option.some(yield* rawOf(owner, id, row))
+    }),
+    markRead: (owner, ids) =>
+      Effect.asVoid(sqlite.write("Mailbox", "markRead", (tables) => {
+        for (const id of ids) tables.run("UPDATE mail SET unread = 0 WHERE owner = ? AND id = ?", owner, id)
+      })),
+    recordSeen: (owner, copy) =>
+      sqlite.write("Mailbox", "recordSeen", (tables) => {
+        const added = tables.run(
+          "INSERT OR IGNORE INTO mail_seen (owner, sender, nonce, manifest, delivery, keep_until) VALUES (?, ?, ?, ?, ?, ?)",
+          owner,
+          copy.sender,
+          copy.nonce,
+          copy.manifestSha256,
+          copy.delivery,
+          copy.keepUntilSeconds * 1_000
+        )
+        if (added > 0) return "first"
+        const known = tables.get(
+          "SELECT manifest, delivery FROM mail_seen WHERE owner = ? AND sender = ? AND nonce = ?",
+          owner,
+          copy.sender,
+          copy.nonce
+        )
+        if (known === undefined || text(known, "manifest") !== copy.manifestSha256) return "replayed"
+        return text(known, "delivery") === copy.delivery ? "first" : "duplicate"
+      }),
+    removeAll: Effect.fnUntraced(function*(owner) {
+      yield* sqlite.write("Mailbox", "removeAll", (tables) => {
+        tables.run("DELETE FROM mail WHERE owner = ?", owner)
+        tables.run("DELETE FROM mail_seen WHERE owner = ?", owner)
+      })
+      yield* fileEffect("Mailbox", "removeAll", () => {
+        fs.rmSync(path.join(directory, owner), { recursive: true, force: true })
+      })
+      yield* doorbell.forget(topic(owner))
+    })
+  })
+  return Layer.merge(Layer.succeed(Mailer, mailer), Layer.succeed(Mailbox, mailbox))
+})
+
+/** `directory` holds the large messages, one directory per owner; made when needed, 0700. */
+export const layer = (directory: string): Layer.Layer<Mailer | Mailbox, never, Sqlite | Doorbell> =>
+  Layer.unwrap(make(directory))

@@ -1,0 +1,113 @@
+/** What every mailbox must do: one delivery per recipient and id, lost leases come again, what is filed stays. */
+import { assert, it } from "@effect/vitest"
+import { Duration, Effect, Option } from "effect"
+import type { Layer } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { Mailbox, Mailer, maxRawMailBytes } from "../../../runtime/ports/Mail.ts"
+
+const ada = SandboxId.make("sb-00000001")
+const bob = SandboxId.make("sb-00000002")
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const minute = Duration.minutes(1)
+
+export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void => {
+  const test = <E>(
+    name: string,
+    body: (mailer: Mailer["Service"], mailbox: Mailbox["Service"]) => Effect.Effect<void, E>
+  ) =>
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        yield* body(yield* Mailer, yield* Mailbox)
+      }).pipe(Effect.provide(layer)))
+
+  test(
+    "each recipient gets one envelope, and the same id again changes nothing",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        yield* mailer.send({ id: "m1", to: [ada, bob, ada], raw: bytes("one") })
+        yield* mailer.send({ id: "m1", to: [ada, bob], raw: bytes("other") })
+        for (const owner of [ada, bob]) {
+          const leased = Option.getOrThrow(yield* mailbox.lease(owner, minute))
+          assert.deepStrictEqual([leased.id, Buffer.from(leased.raw).toString()], ["m1", "one"])
+          assert.isTrue(Option.isNone(yield* mailbox.lease(owner, minute)))
+          assert.isTrue(yield* mailbox.file(owner, leased.receipt, "inbox", "{}"))
+        }
+        yield* mailer.send({ id: "m1", to: [ada], raw: bytes("one") })
+        assert.isTrue(Option.isNone(yield* mailbox.lease(ada, minute)))
+        assert.strictEqual((yield* mailbox.list(ada, "inbox", { limit: 10 })).length, 1)
+      })
+  )
+
+  test(
+    "what was leased and not filed comes again, and the first holder can no longer file it",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        yield* mailer.send({ id: "m1", to: [ada], raw: bytes("one") })
+        const lost = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        yield* TestClock.adjust(minute)
+        const again = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        assert.strictEqual(again.id, lost.id)
+        assert.isFalse(yield* mailbox.file(ada, lost.receipt, "inbox", "lost"))
+        assert.isTrue(yield* mailbox.file(ada, again.receipt, "quarantine", "kept"))
+        assert.isFalse(yield* mailbox.file(ada, again.receipt, "inbox", "twice"))
+        const filed = yield* mailbox.list(ada, "quarantine", { limit: 10 })
+        assert.deepStrictEqual(filed.map(({ content, id, read }) => [id, content, read]), [["m1", "kept", false]])
+      })
+  )
+
+  test(
+    "lists newest first in pages, unread only where asked, and forgets what was dropped",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        for (const n of [1, 2, 3, 4]) {
+          yield* mailer.send({ id: `m${n}`, to: [ada], raw: bytes(`${n}`) })
+          const { receipt } = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+          yield* mailbox.file(ada, receipt, n === 2 ? "dropped" : "inbox", `${n}`)
+        }
+        const first = yield* mailbox.list(ada, "inbox", { limit: 2 })
+        assert.deepStrictEqual(first.map(({ id }) => id), ["m4", "m3"])
+        const rest = yield* mailbox.list(ada, "inbox", { limit: 2, before: first[1]?.seq ?? 0 })
+        assert.deepStrictEqual(rest.map(({ id }) => id), ["m1"])
+        yield* mailbox.markRead(ada, ["m4", "m9"])
+        const unread = yield* mailbox.list(ada, "inbox", { limit: 10, unreadOnly: true })
+        assert.deepStrictEqual(unread.map(({ id }) => id), ["m3", "m1"])
+        assert.isTrue(Option.isNone(yield* mailbox.get(ada, "m2")))
+        assert.isTrue(Option.isNone(yield* mailbox.raw(ada, "m2")))
+        assert.isTrue(Option.isNone(yield* mailbox.get(bob, "m1")))
+      })
+  )
+
+  test("40 MB arrive as they were sent, more than the limit is refused, and nothing is left after removal", (
+    mailer,
+    mailbox
+  ) =>
+    Effect.gen(function*() {
+      const raw = Buffer.alloc(56 * 1024 * 1024, "km")
+      yield* mailer.send({ id: "big", to: [ada], raw })
+      const leased = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+      assert.isTrue(raw.equals(leased.raw))
+      yield* mailbox.file(ada, leased.receipt, "inbox", "")
+      assert.isTrue(raw.equals(Option.getOrThrow(yield* mailbox.raw(ada, "big"))))
+      const refused = yield* Effect.flip(
+        mailer.send({ id: "huge", to: [ada], raw: new Uint8Array(maxRawMailBytes + 1) })
+      )
+      assert.strictEqual(refused.reason, "TooLarge")
+      yield* mailbox.removeAll(ada)
+      assert.deepStrictEqual(yield* mailbox.list(ada, "inbox", { limit: 10 }), [])
+      assert.isTrue(Option.isNone(yield* mailbox.raw(ada, "big")))
+    }))
+
+  test("a copy is first once; the same delivery again is still first, another is a duplicate or a replay", (
+    _mailer,
+    mailbox
+  ) =>
+    Effect.gen(function*() {
+      const copy = { sender: bob, nonce: "n", manifestSha256: "a", delivery: "d1", keepUntilSeconds: 1_000 }
+      assert.strictEqual(yield* mailbox.recordSeen(ada, copy), "first")
+      assert.strictEqual(yield* mailbox.recordSeen(ada, copy), "first")
+      assert.strictEqual(yield* mailbox.recordSeen(ada, { ...copy, delivery: "d2" }), "duplicate")
+      assert.strictEqual(yield* mailbox.recordSeen(ada, { ...copy, manifestSha256: "b" }), "replayed")
+      assert.strictEqual(yield* mailbox.recordSeen(bob, { ...copy, delivery: "d2" }), "first")
+    }))
+}
