@@ -1,0 +1,307 @@
+/** What schedules do with sandboxes, over ports in memory; killed at every call and asked again, each effect is one. */
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { Alias, InstallName, MessageTs, SandboxId, slackTurnKey, TeamId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import type { Install } from "../../../runtime/domain/Install.ts"
+import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { ScheduleName } from "../../../runtime/domain/Schedule.ts"
+import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
+import { AgentOutcome, TurnRequest, type TurnResult, type TurnRow } from "../../../runtime/domain/Turn.ts"
+import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
+import { makeSandboxActions } from "../../../runtime/kernel/SandboxActions.ts"
+import { Teardown } from "../../../runtime/kernel/Teardown.ts"
+import type { ActionDone, ActionFailed } from "../../../runtime/ports/ActionRunner.ts"
+import { makeMemorySeenState, Seen } from "../../../runtime/ports/Seen.ts"
+import { World } from "../../support/ControlWorld.ts"
+import { profileWith, slackProfile } from "../../support/profiles.ts"
+
+const id = SandboxId.make("sb-1a2b3c4d")
+const team = TeamId.make("T0TEAM")
+const install: Install = {
+  version: 1,
+  install: InstallName.make("km"),
+  certifierPublicKey: Buffer.alloc(32).toString("base64"),
+  bridgeUrl: "http://127.0.0.1:9",
+  bridgeHost: "127.0.0.1:9",
+  slackApiUrl: "http://127.0.0.1:9/api/",
+  teamId: team,
+  botUserId: "U0BOT",
+  local: true
+}
+const { AgentRun, Create, Destroy, EmailSend, Extend, Resume, Stop } = ScheduledAction.cases
+const decodeRequest = Schema.decodeUnknownSync(Schema.fromJsonString(TurnRequest))
+
+/** A world with one running sandbox, and the turns that its ledger would know. */
+class Place {
+  readonly world = new World()
+  readonly turns = new Map<string, TurnRow>()
+  readonly seen = makeMemorySeenState()
+
+  layer() {
+    return Provisioning.layer.pipe(
+      Layer.provideMerge(Teardown.layer),
+      Layer.provideMerge(Layer.merge(this.world.layer(), Seen.memory(this.seen)))
+    )
+  }
+
+  readonly prepare = Effect.gen(function*() {
+    yield* (yield* Provisioning).create({
+      id,
+      install: install.install,
+      alias: Alias.make("demo"),
+      profile: slackProfile,
+      unconfined: false,
+      readyWithin: Duration.seconds(60)
+    })
+  })
+
+  /** In a process of its own. */
+  run(
+    action: ScheduledAction,
+    options: { readonly target?: SandboxId; readonly id?: string } = {}
+  ): Effect.Effect<ActionDone, ActionFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const actions = yield* makeSandboxActions({
+        install,
+        readProfile: (path) =>
+          path === "/broken.yaml" ? Effect.fail({ message: "it is broken" }) : Effect.succeed(slackProfile),
+        turn: (_, key) => Effect.sync(() => Option.fromNullishOr(this.turns.get(key)))
+      })
+      return yield* actions.run({
+        id: options.id ?? "nightly:60000",
+        schedule: ScheduleName.make("nightly"),
+        action,
+        target: options.target ?? id
+      })
+    }).pipe(Effect.provide(this.layer(), { local: true }))
+  }
+
+  /** The one message in the sandbox's queue. */
+  queued(): TurnRequest | undefined {
+    const messages = this.world.queue.queues.get(id)?.messages ?? []
+    assert.isAtMost(messages.length, 1)
+    return messages[0] === undefined ? undefined : decodeRequest(messages[0].body)
+  }
+
+  /** The turn has run. */
+  settle(request: TurnRequest, result: TurnResult, outcome: AgentOutcome) {
+    this.turns.set(request.key, {
+      key: request.key,
+      request,
+      state: "settled",
+      result,
+      attempt: 1,
+      resumed: false,
+      outcome,
+      shown: [],
+      receivedAt: 0
+    })
+  }
+}
+
+const at = <A, E>(body: (place: Place) => Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    const place = new Place()
+    yield* Effect.provide(place.prepare, place.layer(), { local: true })
+    return yield* body(place)
+  })
+
+const codeOf = (place: Place, action: ScheduledAction, target: SandboxId = id) =>
+  Effect.map(Effect.flip(place.run(action, { target })), ({ code }) => code)
+
+/** As it travels, without brands. */
+const plain = (request: TurnRequest): Record<string, unknown> =>
+  JSON.parse(JSON.stringify(request)) as Record<string, unknown>
+
+const prompt = AgentRun.make({ target: "demo", prompt: "run the *tests*\n<!channel>" })
+
+describe("SandboxActions", () => {
+  it.effect("an agent run is a turn in a new thread, and ends as its turn does", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(place.run(prompt), { startImmediately: true })
+        yield* TestClock.adjust("3 seconds")
+        const request = place.queued()
+        if (request === undefined) return assert.fail("nothing was sent")
+        const channel = place.world.rows.get(id)?.channel
+        const ts = MessageTs.make("1700000000.000001")
+        assert.deepInclude(plain(request), {
+          key: "at:nightly:60000",
+          group: `${channel}:${ts}`,
+          text: "run the *tests*\n<!channel>",
+          origin: {
+            kind: "slack",
+            team,
+            channel,
+            ts,
+            threadTs: ts,
+            user: "U0BOT",
+            userName: "schedule nightly"
+          }
+        })
+        const post = place.world.effects.at(-1)?.action
+        assert.strictEqual(
+          post?.action === "post" ? post.markdown : "",
+          "⏰ **Scheduled** by `nightly`:\n\n> run the *tests*\n> <!channel>"
+        )
+        const own = channel === undefined ? undefined : place.seen.rows.get(`turn:${slackTurnKey(team, channel, ts)}`)
+        assert.strictEqual(own?.turn, request.key)
+        assert.isUndefined(fiber.pollUnsafe())
+        place.settle(request, "answered", AgentOutcome.cases.Answered.make({ text: "all green" }))
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { detail: "all green", turn: request.key })
+      })
+    ))
+
+  it.effect("killed at any call and asked again, there is one message, one turn and one end", () =>
+    Effect.gen(function*() {
+      let points = 0
+      for (const phase of ["before", "after"] as const) {
+        for (let n = 1;; n++) {
+          const place = new Place()
+          yield* Effect.provide(place.prepare, place.layer(), { local: true })
+          const before = place.world.effects.length
+          place.world.crashing(n, phase)
+          const first = yield* Effect.forkChild(place.run(prompt), { startImmediately: true })
+          yield* TestClock.adjust("1 seconds")
+          const crashed = first.pollUnsafe() !== undefined
+          yield* Fiber.interrupt(first)
+          if (!crashed) break
+          points += 1
+          place.world.crashing(0, phase)
+          const second = yield* Effect.forkChild(place.run(prompt), { startImmediately: true })
+          yield* TestClock.adjust("1 seconds")
+          const request = place.queued()
+          if (request === undefined) return assert.fail(`nothing was sent after ${n}`)
+          place.settle(request, "answered", AgentOutcome.cases.Answered.make({ text: "done" }))
+          yield* TestClock.adjust("3 seconds")
+          assert.isTrue(Exit.isSuccess(yield* Fiber.await(second)))
+          assert.strictEqual(place.world.effects.length, before + 1, `posted once, killed ${phase} ${n}`)
+        }
+      }
+      assert.isAbove(points, 8)
+    }))
+
+  it.effect("what the ledger knows is not announced or sent again", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(place.run(prompt), { startImmediately: true })
+        yield* TestClock.adjust("1 seconds")
+        const request = place.queued()
+        yield* Fiber.interrupt(fiber)
+        if (request === undefined) return assert.fail("nothing was sent")
+        place.settle(request, "answered", AgentOutcome.cases.Answered.make({ text: "done" }))
+        place.world.queue.queues.get(id)?.messages.splice(0)
+        // The queue has forgotten the key by then.
+        yield* TestClock.adjust("1 hour")
+        const effects = place.world.effects.length
+        assert.strictEqual((yield* place.run(prompt)).detail, "done")
+        assert.isUndefined(place.queued())
+        assert.strictEqual(place.world.effects.length, effects)
+      })
+    ))
+
+  it.effect("a turn that does not answer, and a sandbox that cannot take one, fail with their codes", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        for (const [n, result] of (["failed", "cancelled", "expired", "parked"] as const).entries()) {
+          const runId = `nightly:${n}`
+          const fiber = yield* Effect.forkChild(Effect.flip(place.run(prompt, { id: runId })), {
+            startImmediately: true
+          })
+          yield* TestClock.adjust("1 seconds")
+          const request = place.queued()
+          if (request === undefined) return assert.fail("nothing was sent")
+          place.settle(request, result, AgentOutcome.cases.Crashed.make({ detail: "" }))
+          place.world.queue.queues.get(id)?.messages.splice(0)
+          yield* TestClock.adjust("3 seconds")
+          const error = yield* Fiber.join(fiber)
+          assert.deepStrictEqual([error.code, error.passing], ["KM-SCH-025", false])
+          place.turns.delete(TurnKey.make(`at:${runId}`))
+        }
+        const row = place.world.rows.get(id)
+        if (row === undefined) return assert.fail("no row")
+        const set = (changes: Partial<SandboxRow>) => place.world.rows.set(id, { ...row, ...changes })
+        set({ desired: "stopped" })
+        assert.strictEqual(yield* codeOf(place, prompt), "KM-SCH-022")
+        set({ profile: profileWith() })
+        assert.strictEqual(yield* codeOf(place, prompt), "KM-SCH-022")
+        set({ status: "destroying" })
+        assert.strictEqual(yield* codeOf(place, prompt), "KM-SCH-021")
+        set({})
+        place.world.bridgeDown = true
+        const down = yield* Effect.flip(place.run(prompt))
+        assert.deepStrictEqual([down.code, down.passing], ["KM-SCH-022", true])
+        assert.strictEqual(yield* codeOf(place, prompt, SandboxId.make("sb-0")), "KM-SCH-021")
+      })
+    ))
+
+  it.effect("stops, resumes, extends and destroys", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        yield* place.run(Stop.make({ target: "demo" }))
+        assert.deepStrictEqual([...place.world.runtimes], [])
+        yield* place.run(Resume.make({ target: "demo" }))
+        assert.deepStrictEqual([...place.world.runtimes], [id])
+        const expiry = place.world.rows.get(id)?.expiresAt ?? 0
+        yield* place.run(Extend.make({ target: "demo", by: "2h" }))
+        assert.strictEqual(place.world.rows.get(id)?.expiresAt, expiry + 7_200_000)
+        yield* TestClock.setTime(expiry + 100_000_000)
+        yield* place.run(Extend.make({ target: "demo", by: "1h" }))
+        assert.strictEqual(place.world.rows.get(id)?.expiresAt, expiry + 103_600_000)
+        yield* place.run(Destroy.make({ target: "demo" }))
+        assert.isUndefined(place.world.rows.get(id))
+        // Asked again after a crash, what is gone is gone.
+        yield* place.run(Destroy.make({ target: "demo" }))
+        assert.strictEqual(yield* codeOf(place, Stop.make({ target: "demo" })), "KM-SCH-021")
+      })
+    ))
+
+  it.effect("a sandbox without a time to live cannot be extended, a broken host is worth another try", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const row = place.world.rows.get(id)
+        if (row === undefined) return assert.fail("no row")
+        const { expiresAt: _, ...rest } = row
+        place.world.rows.set(id, rest)
+        assert.strictEqual(yield* codeOf(place, Extend.make({ target: "demo", by: "1h" })), "KM-SCH-022")
+        place.world.hostBroken = true
+        assert.isTrue((yield* Effect.flip(place.run(Resume.make({ target: "demo" })))).passing)
+      })
+    ))
+
+  it.effect("a create makes a new sandbox for each firing and the same one for the same run", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const create = Create.make({ profile: "/nightly.yaml", unconfined: false })
+        yield* place.run(create)
+        yield* place.run(create)
+        assert.strictEqual(place.world.rows.size, 2)
+        yield* place.run(create, { id: "nightly:120000" })
+        assert.strictEqual(place.world.rows.size, 3)
+        assert.strictEqual(
+          yield* codeOf(place, Create.make({ profile: "/broken.yaml", unconfined: false })),
+          "KM-SCH-022"
+        )
+        const taken = Create.make({ profile: "/nightly.yaml", alias: Alias.make("demo"), unconfined: false })
+        assert.strictEqual((yield* Effect.flip(place.run(taken, { id: "nightly:3" }))).code, "KM-CLI-101")
+      })
+    ))
+
+  it.effect("mail is another runner's", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const mail = EmailSend.make({
+          from: "demo",
+          to: ["sb-b"],
+          cc: [],
+          bcc: [],
+          subject: "s",
+          body: "b",
+          encrypt: false
+        })
+        assert.strictEqual(yield* codeOf(place, mail), "KM-SCH-020")
+      })
+    ))
+})
