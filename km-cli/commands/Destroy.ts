@@ -6,7 +6,7 @@ import * as Terminal from "effect/Terminal"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
-import { opened } from "../Opened.ts"
+import { bridgeAnswers, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
 import { channelText } from "../SandboxView.ts"
@@ -46,6 +46,9 @@ export const destroy = Effect.fn("km.destroy")(function*(input: DestroyInput) {
     )
     if (!sure) return yield* data(["nothing was changed"], { ok: true, destroyed: false, id: row.id })
     yield* talk(`destroying ${labelOf(row)}`)
+    if (row.channel !== undefined && !(yield* bridgeAnswers(install))) {
+      yield* talk("the bridge does not answer; its last word in the channel is waited for up to 45 s (km up starts it)")
+    }
     const teardown = yield* Teardown
     yield* teardown.run(row.id, "destroyed", (item) => talk(`  ${item} gone`))
     return yield* data([`${row.alias ?? row.id} is destroyed`], { ok: true, destroyed: true, id: row.id })

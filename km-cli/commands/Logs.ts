@@ -75,6 +75,16 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
     }
     return all.toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
   })
+  /** Sizes tell whether there is anything to read again. */
+  const sizes = Effect.map(
+    Effect.forEach(wanted, (part) =>
+      fs.stat(logFile(path.join(backend.paths.run, "logs"), part)).pipe(
+        Effect.map(({ size }) => String(size)),
+        Effect.orElseSucceed(() => "")
+      )),
+    (all) => all.join()
+  )
+  let before = yield* sizes
   const first = yield* read()
   const last = first.slice(-Math.max(0, input.lines))
   yield* data(last.map(({ text }) => text), { ok: true, lines: last.map(({ json }) => json) })
@@ -83,6 +93,9 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
   const seen = new Set(first.map(({ text }) => text))
   while (true) {
     yield* Effect.sleep(lookEvery)
+    const after = yield* sizes
+    if (after === before) continue
+    before = after
     for (const line of yield* read()) {
       if (seen.has(line.text)) continue
       seen.add(line.text)
