@@ -43,7 +43,7 @@ const settingsOf = (install: Install) =>
     slackApiUrl: install.slackApiUrl,
     ...(install.teamId === undefined ? {} : { team: install.teamId }),
     ...(install.appId === undefined ? {} : { appId: install.appId }),
-    operators: new Set(),
+    operators: new Set(install.operators ?? []),
     rateScale: 1
   })
 

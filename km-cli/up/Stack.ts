@@ -12,6 +12,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as path from "node:path"
+import { UserId } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { Install as InstallSchema } from "../../runtime/domain/Install.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
@@ -75,6 +76,7 @@ const teamAndApp = Schema.Struct({
   appId: InstallSchema.fields.appId
 })
 const decodeIds = Schema.decodeUnknownEffect(teamAndApp)
+const decodeUser = Schema.decodeUnknownOption(UserId)
 
 const within = <A, E, R>(name: string, logs: string, effect: Effect.Effect<A, E, R>) =>
   Effect.timeoutOrElse(effect, {
@@ -120,12 +122,15 @@ export const startWorkspace = Effect.fn("Stack.workspace")(function*(options: St
   const ids = yield* decodeIds({ teamId: credentials.teamId, appId: credentials.appId }).pipe(
     Effect.mapError((error) => kmError("KM-CLI-021", "the local workspace has odd ids", error.message))
   )
+  // Who runs a workspace for trying things out is its first person.
+  const operator = Option.getOrUndefined(decodeUser(credentials.people[localPeople[0].name]?.userId))
   const known: Install = {
     ...install,
     ...ids,
     slackApiUrl: credentials.apiUrl,
     botUserId: credentials.botUserId,
     botId: credentials.botId,
+    operators: operator === undefined ? [] : [operator],
     local: true
   }
   yield* backend.writeInstall(known)

@@ -146,6 +146,22 @@ describe("what people do to a message after sending it", () => {
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
+  it.live("🛑 counts from an operator on anybody's message", () =>
+    Effect.gen(function*() {
+      const { ada, bot, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        const grace = slackClient(workspace, tokenOf(workspace, "grace"))
+        yield* Effect.promise(() => bot.conversations.invite({ channel, users: userIdOf(workspace, "grace") }))
+        const ts = yield* say(ada, channel, "ada asks")
+        yield* workspace.eventsDelivered
+        yield* Effect.promise(() => grace.reactions.add({ channel, timestamp: ts, name: "octagonal_sign" }))
+        const [first] = yield* stops(1)
+        assert.deepInclude(first, { turn: TurnKey.make(`${workspace.teamId}:${channel}:${ts}`), by: "grace" })
+      }).pipe(Effect.provide(bridgeOver(workspace, { operators: [userIdOf(workspace, "grace")] })))
+    }))
+
   it.live("a live message's own edits start nothing", () =>
     Effect.gen(function*() {
       const { bot, channel, workspace } = yield* room()

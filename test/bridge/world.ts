@@ -19,7 +19,8 @@ import {
   requestIdOf,
   SandboxId,
   type SenderId,
-  TeamId
+  TeamId,
+  UserId
 } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
@@ -62,6 +63,7 @@ export const bridgeOver = (workspace: WorkspaceHandle, options: {
   readonly idempotency?: MemoryIdempotencyState
   readonly queue?: Layer.Layer<TurnQueue>
   readonly seen?: Layer.Layer<Seen>
+  readonly operators?: ReadonlyArray<string>
 } = {}) =>
   bridgeLayer.pipe(
     Layer.provideMerge(Layer.mergeAll(
@@ -79,7 +81,7 @@ export const bridgeOver = (workspace: WorkspaceHandle, options: {
       certifierPublicKey: certifier.publicKey,
       slackApiUrl: workspace.apiUrl,
       ...(options.pinned === false ? {} : { team: TeamId.make(workspace.teamId), appId: workspace.appId }),
-      operators: new Set(),
+      operators: new Set((options.operators ?? []).map((id) => UserId.make(id))),
       rateScale: 1_000
     }))
   )
