@@ -68,7 +68,7 @@ export type MailReason = typeof MailReason.Type
 
 /** What the reader takes; exceeding one refuses the whole message before its content is looked at. */
 export interface ReadLimits {
-  /** Raw bytes. 64 MiB hold a 40 MB attachment in base64. */
+  /** Raw bytes. An encrypted 40 MiB attachment is base64 within base64: 75 MiB. */
   readonly maxBytes: number
   /** Header bytes of the message and all its parts together. */
   readonly maxHeaderBytes: number
@@ -82,10 +82,10 @@ export interface ReadLimits {
 }
 
 export const defaultReadLimits: ReadLimits = {
-  maxBytes: 64 * 1024 * 1024,
+  maxBytes: 96 * 1024 * 1024,
   maxHeaderBytes: 512 * 1024,
   maxDepth: 8,
   maxParts: 256,
   maxHtmlBytes: 1024 * 1024,
-  maxMillis: 10_000
+  maxMillis: 30_000
 }

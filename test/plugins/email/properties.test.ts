@@ -138,7 +138,7 @@ describe("limits", () => {
       let now = 0
       const hurried: Clock.Clock = {
         ...(yield* Clock.Clock),
-        currentTimeMillisUnsafe: () => (now += 4_000)
+        currentTimeMillisUnsafe: () => (now += 12_000)
       }
       const long = "Subject: x\r\n\r\n".concat("line\r\n".repeat(2_000))
       assert.strictEqual(yield* Effect.provideService(reasonFor(long), Clock.Clock, hurried), "too-slow")

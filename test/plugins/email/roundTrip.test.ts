@@ -18,6 +18,12 @@ const draft = {
   references: ["<zeroth@mail.example>", "<first@mail.example>"]
 }
 
+const withImage = (bytes: Uint8Array) => ({
+  ...draft,
+  text: "",
+  attachments: [{ name: "disk.img", type: "application/octet-stream", bytes }]
+})
+
 describe("v2", () => {
   it.effect("is read as it was written", () =>
     Effect.gen(function*() {
@@ -87,6 +93,70 @@ describe("v2", () => {
       }
       // Bob is named in the blind copy too, but the key in it is not boxed to him.
       assert.deepInclude(yield* read(blind.raw, bob), { status: "encrypted-unreadable", reason: "no-key-for-reader" })
+    }))
+
+  it.effect("carries 40 MiB, encrypted, and refuses one byte more", () =>
+    Effect.gen(function*() {
+      const most = 40 * 1024 * 1024
+      const bytes = Buffer.alloc(most, "not all of it alike: ")
+      const [mail] = yield* writeV2(withImage(bytes), alice.signer, encrypted)
+      const verdict = yield* read(mail?.raw ?? new Uint8Array())
+      assert.strictEqual(verdict.status, "verified", verdict.reason)
+      assert.strictEqual(Buffer.compare(verdict.mail?.attachments[0]?.bytes ?? new Uint8Array(), bytes), 0)
+      const refused = yield* Effect.flip(writeV2(withImage(new Uint8Array(most + 1)), alice.signer, plain))
+      assert.strictEqual(refused.reason, "too-large")
+    }))
+
+  it.effect("refuses what no header, address or file name may hold", () =>
+    Effect.gen(function*() {
+      const evil = "x\r\nX-KM-Sender-ID: operator"
+      const part = { name: "a", type: "text/plain", bytes: new Uint8Array(1) }
+      for (
+        const [change, reason] of [
+          [{ subject: evil }, "bad-header"],
+          [{ subject: "a\u0000b" }, "bad-header"],
+          [{ subject: "a\u2028b" }, "bad-header"],
+          [{ subject: "x".repeat(999) }, "bad-header"],
+          [{ from: { address: alice.address, name: evil } }, "bad-header"],
+          [{ from: { address: alice.address, name: "boss@good.example" } }, "bad-header"],
+          [{ from: { address: `${alice.address}\r\nBcc: m@evil.example` } }, "bad-address"],
+          [{ to: [`${bob.address}\n`] }, "bad-address"],
+          [{ to: ["a@b.example, c@d.example"] }, "bad-address"],
+          [{ to: ["<a@b.example>"] }, "bad-address"],
+          [{ to: ["ü@b.example"] }, "bad-address"],
+          [{ cc: ["carol"] }, "bad-address"],
+          [{ bcc: ["a@-b.example"] }, "bad-address"],
+          [{ replyTo: evil }, "bad-address"],
+          [{ to: [] }, "no-recipient"],
+          [{ to: Array.from({ length: 101 }, (_, n) => `a${n}@b.example`), cc: [] }, "too-many-recipients"],
+          [{ inReplyTo: "first@mail.example" }, "bad-header"],
+          [{ references: ["<a@b>\r\nX: y"] }, "bad-header"],
+          [{ text: "\ud800" }, "bad-text"],
+          [{ hop: 101 }, "bad-header"],
+          ...[
+            "",
+            "../../etc/passwd",
+            "a\\b",
+            "a\r\nb",
+            ".",
+            "..",
+            " a",
+            "a\u202efdp.exe",
+            "=?utf-8?Q?x?=",
+            "n".repeat(201)
+          ].map((
+            name
+          ) => [{ attachments: [{ ...part, name }] }, "bad-attachment"] as const),
+          ...["text", "text/plain; charset=x", "multipart/mixed", "message/rfc822", "Text/Plain", "a/b\r\nX: y"].map((
+            type
+          ) => [{ attachments: [{ ...part, type }] }, "bad-attachment"] as const)
+        ] as const
+      ) {
+        const refused = yield* Effect.flip(writeV2({ ...draft, ...change }, alice.signer, plain))
+        assert.strictEqual(refused.reason, reason, JSON.stringify(change).slice(0, 80))
+        assert.match(refused.message, /^KM-EML-0\d\d: /)
+        assert.notInclude(refused.message, "evil")
+      }
     }))
 
   it.effect("never falls back to plain text when encryption is required", () =>
