@@ -24,6 +24,7 @@ import type { Seen } from "../runtime/ports/Seen.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { KmError } from "./KmError.ts"
+import type { JailHere } from "./Machine.ts"
 
 /** Shared tables, objects, secrets (all of them) and the host of this machine. */
 export type InstallPorts =
@@ -73,6 +74,8 @@ export interface Backend {
   readonly ledger: (id: SandboxId) => Layer.Layer<Ledger, KmError>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
   readonly lock: Effect.Effect<void, KmError, Scope.Scope>
+  /** Whether agents can be jailed on this machine. */
+  readonly jail: Effect.Effect<JailHere>
   readonly children: {
     readonly bridge: ChildCommand
     readonly runtime: ChildCommand

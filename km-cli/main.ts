@@ -53,6 +53,7 @@ const open = async (root: string): Promise<Backend> => {
     ])
   const { existsSync } = await import("node:fs")
   const { children, profiles } = await import("./Programs.ts")
+  const { jailHere } = await import("./Machine.ts")
   const paths = State.statePaths(root)
   const { run, sandboxes, secrets } = paths
   return {
@@ -101,6 +102,7 @@ const open = async (root: string): Promise<Backend> => {
           ? kmError("KM-CLI-008", "km up is running already", error.detail)
           : engineTrouble(error)
     ),
+    jail: jailHere,
     children
   }
 }

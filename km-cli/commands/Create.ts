@@ -12,7 +12,6 @@ import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import type { Backend } from "../Backend.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
-import { jailHere } from "../Machine.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
@@ -50,7 +49,7 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
   if (unconfined || profile.spec.agent.permissions !== "bypass") return
   const up = yield* UpFile.running(backend.paths.run)
   if (Option.isNone(up) || up.value.modelScripted) return
-  const { detail, jails, remedy } = yield* jailHere
+  const { detail, jails, remedy } = yield* backend.jail
   if (jails) return
   return yield* kmError(
     "KM-CLI-017",

@@ -15,7 +15,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
-import { jailHere, versionOf } from "../Machine.ts"
+import { versionOf } from "../Machine.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
@@ -53,11 +53,12 @@ const claude = Effect.gen(function*() {
     : check("agent CLI", "ok", `${version} (${wanted})`)
 })
 
-const jail = Effect.map(
-  jailHere,
-  ({ detail, jails, remedy }) =>
-    jails ? check("jail", "ok", detail) : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
-)
+const jail = (backend: Backend) =>
+  Effect.map(
+    backend.jail,
+    ({ detail, jails, remedy }) =>
+      jails ? check("jail", "ok", detail) : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
+  )
 
 /** Below this, new messages are soon refused. */
 const lowBytes = 1024 ** 3
@@ -202,7 +203,7 @@ const marks = { ok: "ok", warn: "warn", error: "ERROR", skip: "-" } as const
 export const doctor = Effect.fn("km.doctor")(function*() {
   const { backend } = yield* opened
   const state = yield* stateChecks(backend)
-  const machine = yield* Effect.all([claude, jail], { concurrency: 2 })
+  const machine = yield* Effect.all([claude, jail(backend)], { concurrency: 2 })
   const online = state.install === undefined
     ? []
     : yield* Effect.all([bridgeHealth(state.install), clock(state.install)], { concurrency: 2 })

@@ -300,12 +300,8 @@ describe("km validate and create", () => {
         })
         const world = new World()
         const km = new TestKm(world)
-        const searched = process.env["PATH"]
-        // No bubblewrap on the path.
-        process.env["PATH"] = directory
-        const refused = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory).pipe(
-          Effect.ensuring(Effect.sync(() => void (process.env["PATH"] = searched)))
-        )
+        km.jail = { jails: false, detail: "bubblewrap is missing", remedy: "install bubblewrap" }
+        const refused = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory)
         assert.deepStrictEqual(refused, {
           exit: 6,
           out: [],

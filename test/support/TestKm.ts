@@ -49,6 +49,9 @@ export class TestKm {
   /** What the process would see as its environment. */
   env: Record<string, string> = { HOME: "/nowhere" }
 
+  /** What the machine would say. */
+  jail = { jails: true, detail: "bubblewrap 0.8.0", remedy: "" }
+
   constructor(world?: World) {
     this.world = world
   }
@@ -81,6 +84,7 @@ export class TestKm {
       bridge: () => shared,
       ledger: () => Ledger.memory(ledger),
       lock: Effect.void,
+      jail: Effect.sync(() => this.jail),
       children: {
         bridge: { command: "false", args: [] },
         runtime: { command: "false", args: [] },
