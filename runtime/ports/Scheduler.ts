@@ -14,7 +14,7 @@ import type { Schedule, ScheduleName, ScheduleRun } from "../domain/Schedule.ts"
 import { type Bell, makeBell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
-/** Another schedule has the name, whatever its state. */
+/** Another schedule has the name and may still fire. */
 export class ScheduleTaken extends Schema.TaggedError<ScheduleTaken>()("ScheduleTaken", { name: Schema.String }) {
   override get message(): string {
     return `a schedule called ${this.name} exists; choose another name or cancel that one`
@@ -28,6 +28,12 @@ export interface Firing {
   /** Asked for by a person, out of turn: the schedule's own instants go on as they were. */
   readonly manual: boolean
 }
+
+/** True for a schedule that fires, or would if it were resumed. The others are kept for their history. */
+export const mayFire = ({ state }: Schedule): boolean => state === "active" || state === "paused"
+
+/** Ended schedules and their runs are forgotten this long after their last run, or after they were made. */
+export const endedScheduleMillis = 30 * 24 * 3_600_000
 
 /** What a person or the kernel may change; `nextAt: undefined` leaves nothing to fire. */
 export type ScheduleChange = Pick<Schedule, "state"> & { readonly nextAt: number | undefined; readonly note: string }
@@ -66,7 +72,7 @@ export const makeMemorySchedulerState = (): MemorySchedulerState => ({
 })
 
 export class Scheduler extends Context.Service<Scheduler, {
-  /** A new schedule; durable once the effect succeeds. */
+  /** A new schedule, in the place of one that ended under its name; durable once the effect succeeds. */
   readonly add: (schedule: Schedule) => Effect.Effect<void, StoreError | ScheduleTaken>
   readonly get: (name: ScheduleName) => Effect.Effect<Option.Option<Schedule>, StoreError>
   /** By name. */
@@ -153,7 +159,8 @@ const memoryScheduler = (tables: MemorySchedulerState): Scheduler["Service"] => 
   return Scheduler.of({
     add: (schedule) =>
       Effect.suspend(() => {
-        if (schedules.has(schedule.name)) return Effect.fail(new ScheduleTaken({ name: schedule.name }))
+        const other = schedules.get(schedule.name)
+        if (other !== undefined && mayFire(other)) return Effect.fail(new ScheduleTaken({ name: schedule.name }))
         return sync(() => void schedules.set(schedule.name, schedule))
       }),
     get: (name) => Effect.sync(() => Option.fromNullishOr(schedules.get(name))),

@@ -71,6 +71,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       tables.run("DELETE FROM mail_seen WHERE keep_until <= ?", now)
       tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
+      SqliteScheduler.sweepSchedules(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
       Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))

@@ -8,9 +8,11 @@ import { Schedule, ScheduleName, ScheduleRun } from "../../domain/Schedule.ts"
 import {
   advancedSchedule,
   changedSchedule,
+  endedScheduleMillis,
   type Firing,
   firingsBy,
   keptRuns,
+  mayFire,
   Scheduler,
   ScheduleTaken
 } from "../../ports/Scheduler.ts"
@@ -98,6 +100,20 @@ const due = (tables: Statements, now: number) => {
   return { firings, nextAt: next === undefined ? undefined : integer(next, "next_at") }
 }
 
+/** Forgets schedules that ended long ago, and the runs of those that are gone. */
+export const sweepSchedules = (tables: Statements, now: number): void => {
+  const before = now - endedScheduleMillis
+  tables.run(
+    `DELETE FROM schedules
+     WHERE json_extract(row, '$.state') NOT IN ('active', 'paused') AND json_extract(row, '$.createdAt') <= ?
+       AND NOT EXISTS (SELECT 1 FROM schedule_runs r WHERE r.schedule = schedules.name
+                       AND (r.open = 1 OR json_extract(r.row, '$.endedAt') > ?))`,
+    before,
+    before
+  )
+  tables.run("DELETE FROM schedule_runs WHERE open = 0 AND schedule NOT IN (SELECT name FROM schedules)")
+}
+
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
@@ -110,13 +126,17 @@ const make = Effect.gen(function*() {
 
   return Scheduler.of({
     add: Effect.fn("Scheduler.add")(function*(schedule) {
-      const added = yield* change("add", (tables) =>
+      const added = yield* change("add", (tables) => {
+        const other = scheduleOf(tables, schedule.name)
+        if (other !== undefined && mayFire(other)) return false
         tables.run(
-          "INSERT OR IGNORE INTO schedules (name, next_at, row) VALUES (?, ?, ?)",
+          "INSERT OR REPLACE INTO schedules (name, next_at, row) VALUES (?, ?, ?)",
           schedule.name,
           schedule.nextAt ?? null,
           encodeSchedule(schedule)
-        ) > 0)
+        )
+        return true
+      })
       if (!added) return yield* new ScheduleTaken({ name: schedule.name })
     }),
     get: (name) => read("get", (tables) => Option.fromNullishOr(scheduleOf(tables, name))),

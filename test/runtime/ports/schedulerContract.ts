@@ -55,6 +55,18 @@ export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void =
       assert.deepStrictEqual(yield* scheduler.list, [hourly, scheduleOf()])
     }))
 
+  test("the name of a schedule that ended is free, and its history stays", (scheduler) =>
+    Effect.gen(function*() {
+      yield* scheduler.add(scheduleOf())
+      yield* scheduler.claim(claimOf(5, { state: "ended", outcome: "succeeded", endedAt: 5 }))
+      yield* scheduler.change(nightly, ["active"], { state: "paused", nextAt: undefined, note: "" })
+      assert.instanceOf(yield* Effect.flip(scheduler.add(scheduleOf())), ScheduleTaken)
+      yield* scheduler.change(nightly, ["paused"], { state: "cancelled", nextAt: undefined, note: "" })
+      yield* scheduler.add(scheduleOf({ said: "again" }))
+      assert.strictEqual(Option.getOrThrow(yield* scheduler.get(nightly)).said, "again")
+      assert.lengthOf(yield* scheduler.history(nightly, 10), 1)
+    }))
+
   test("fires at its instant and not before, again until it is claimed, and then at the next", (scheduler) =>
     Effect.gen(function*() {
       yield* scheduler.add(scheduleOf())
