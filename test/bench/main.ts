@@ -32,6 +32,8 @@ const parent = (area: string | undefined): void => {
     print(`no bench called ${area}; there are: ${files.map((file) => file.replace(".bench.ts", "")).join(", ")}`)
     process.exit(2)
   }
+  const begun = Date.now()
+  const [loadBefore] = os.loadavg()
   const rows: Array<BenchRow> = []
   const broken: Array<string> = []
   for (const file of chosen) {
@@ -61,7 +63,10 @@ const parent = (area: string | undefined): void => {
   const results = path.join(here, "results")
   const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
   const conditions = {
-    date: new Date().toISOString(),
+    date: new Date(begun).toISOString(),
+    seconds: Math.round((Date.now() - begun) / 1_000),
+    /** Over the minute before the run: what else the machine was doing. */
+    loadBefore,
     machine: { cpu: os.cpus()[0]?.model, cores: os.cpus().length, memoryGiB: Math.round(os.totalmem() / 2 ** 30) },
     versions: { km: version, node: process.version, platform: `${os.platform()} ${os.release()}` }
   }

@@ -19,9 +19,9 @@ import { type BenchRow, meets, percentile } from "./BenchRow.ts"
 
 /** Turns before the measured ones: code compiles, names and the bot's identity are learnt. */
 const warmTurns = 3
-const turns = 30
+const turns = 24
 /** Between the starts of two turns, so that Slack's limit on edits (50 a minute) stays that of one turn. */
-const paceMillis = 3_500
+const paceMillis = 3_000
 /** Clock ticks a second in /proc. */
 const ticksPerSecond = 100
 
