@@ -53,6 +53,9 @@ const parseRelative = (
     if (name === "" || unit === undefined) return refuse("KM-SCH-001", `${JSON.stringify(part)} is no span of time`)
     const count = /^\d/.test(amount) ? Number(amount) : Math.max(1, words.indexOf(amount))
     at = DateTime.add(at, { [`${unit}s`]: count })
+    // Before the next span is added: the calendar of JavaScript has an end, and throws there.
+    const sum = onceAt(DateTime.toEpochMillis(at), now - 1, text)
+    if (Result.isFailure(sum)) return sum
   }
   return onceAt(DateTime.toEpochMillis(at), now, text)
 }
@@ -95,6 +98,10 @@ const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.
         ? "name a zone as --zone Europe/Berlin; see `km at --help` for the forms of a time"
         : undefined
     )
+  }
+  // Chrono would read "3 week" and "the week" as spans from now.
+  if (/\bweek\b/.test(text) && !/\bnext week\b/.test(text)) {
+    return refuse("KM-SCH-001", `"week" was not understood in ${JSON.stringify(text)}`)
   }
   // 845am is read as 8:45am; a bare hour would be read as one of two.
   const clear = text.replaceAll(/\b(\d{1,2})(\d{2})(?= ?(?:am|pm)\b)/g, "$1:$2")

@@ -1,7 +1,8 @@
 /** Every form of a time, every wrong reading that the reference made, and the refusals with their codes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
+import { Result, Schema } from "effect"
 import { parseWhen, timingText } from "../../../km-cli/at/When.ts"
+import { whenText } from "../../../runtime/domain/Schedule.ts"
 import { instantText, nextInstants } from "../../../runtime/kernel/ScheduleTimes.ts"
 
 /** Friday; the instant at which the reference's parser was measured. */
@@ -27,7 +28,41 @@ const each = (cases: Readonly<Record<string, string>>, of: (text: string) => str
   for (const [text, expected] of Object.entries(cases)) assert.strictEqual(of(text), expected, text)
 }
 
+const pieces = [
+  ..."in at on every each the next this last first weekly monthly daily hourly today tomorrow tonight noon midnight"
+    .split(" "),
+  ..."monday tue weekday friday day days week month 15th 31st may 3 feb 30 2026 2027 9am 9pm 12am 13pm 8:30 845am 24:00"
+    .split(" "),
+  ..."an 1 5 99999 minutes hours years seconds from now and , rate( cron( ) * ? L 0 9 MON#2 rate(5 minutes) 2026-05-01"
+    .split(" "),
+  ..."2026-05-01T10:00Z 2026-03-29T02:30 +02:00 EST UTC Europe/Berlin - 1/2 é \u{1f98a} ' \" \\ \0".split(" ")
+]
+
 describe("When", () => {
+  it.prop(
+    "whatever is typed: read into the future or refused with a code, and what is stored reads back",
+    [
+      Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: pieces.length - 1 }))).check(
+        Schema.isMaxLength(7)
+      )
+    ],
+    ([chosen]) => {
+      const text = chosen.map((n) => pieces[n]).join(" ")
+      const result = read(text)
+      if (Result.isFailure(result)) return assert.match(result.failure.code, /^KM-SCH-00[1-6]$/)
+      const { when, zone } = result.success
+      const [next] = nextInstants(result.success, now, now, 1)
+      assert.isTrue(next !== undefined && next > now, text)
+      if (when._tag === "Once") return
+      assert.deepStrictEqual(Result.getOrThrow(read(whenText(when), { zone })).when, when, text)
+    }
+  )
+
+  it("spans beyond the calendar are refused", () => {
+    assert.strictEqual(utc("in 99999 years"), "KM-SCH-002")
+    assert.strictEqual(utc("in 99999 years 99999 years 99999 years"), "KM-SCH-002")
+  })
+
   it("reads the reference's good cases right and refuses what it read wrongly", () => {
     each({
       "10pm tomorrow": "2026-04-11T22:00Z",
@@ -113,6 +148,9 @@ describe("When", () => {
       "2026-02-30T10:00Z": "KM-SCH-001",
       "2026-05-01T24:00Z": "KM-SCH-001",
       "feb 31 at 9am": "KM-SCH-001",
+      "3 week 9am": "KM-SCH-001",
+      "this week at 9am": "KM-SCH-001",
+      "next week at 9am": "2026-04-17T09:00Z",
       "cron(0 0 1 1 ? 2020)": "KM-SCH-002",
       "": "KM-SCH-001"
     }, utc)

@@ -1,11 +1,15 @@
 /** `km at` as it is typed: exact refusals, what is stored, and what becomes of it. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
-import { TestClock } from "effect/testing"
-import { wordsOf } from "../../../km-cli/at/ActionLine.ts"
+import { Effect, FileSystem, Result, Terminal } from "effect"
+import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
+import { TestClock, TestConsole } from "effect/testing"
+import { parseStep, wordsOf } from "../../../km-cli/at/ActionLine.ts"
+import { confirmed } from "../../../km-cli/at/Confirm.ts"
 import { Alias, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { ScheduleName } from "../../../runtime/domain/Schedule.ts"
+import { type ActionKind, retryClass } from "../../../runtime/domain/ScheduleAction.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { slackProfile } from "../../support/profiles.ts"
 import { TestKm } from "../../support/TestKm.ts"
@@ -44,6 +48,28 @@ const onFriday = <A, E>(body: (km: TestKm, world: World) => Effect.Effect<A, E>)
 const stored = (world: World, name: string) => world.schedules.schedules.get(ScheduleName.make(name))
 
 const split = (line: string) => Result.getOrElse(wordsOf(line), () => ["refused"])
+
+/** What a person on a terminal is taken to have said. */
+const answered = (answer: string) =>
+  confirmed("Commit?", false).pipe(
+    Effect.provide(TestConsole.layer),
+    Effect.provideService(TerminalCapabilities.TerminalCapabilities, {
+      canColor: false,
+      canAnimate: false,
+      canPrompt: true
+    }),
+    Effect.provideService(
+      Terminal.Terminal,
+      Terminal.make({
+        columns: Effect.succeed(80),
+        rows: Effect.succeed(24),
+        size: Effect.die("unused"),
+        readInput: Effect.die("unused"),
+        readLine: Effect.succeed(answer),
+        display: () => Effect.void
+      })
+    )
+  )
 
 describe("km at", () => {
   it.effect("shows the next five times, and stores only after a yes", () =>
@@ -247,6 +273,50 @@ describe("km at", () => {
         assert.include(shown.out[0] ?? "", "was destroyed; it fails until another sandbox has the alias")
       })
     ))
+
+  it.effect("asks on a terminal, and takes nothing but yes for a yes", () =>
+    Effect.gen(function*() {
+      const answers = ["y", "YES", " yes ", "", "n", "yep", "no"]
+      assert.deepStrictEqual(yield* Effect.forEach(answers, answered), [true, true, true, false, false, false, false])
+    }))
+
+  const everything = Object.keys(retryClass) as ReadonlyArray<ActionKind>
+  const parsed = (line: string) =>
+    Effect.fromResult(wordsOf(line)).pipe(
+      Effect.flatMap((words) => parseStep(words, everything)),
+      Effect.provide(NodeServices.layer)
+    )
+
+  it.effect("mail in a pipeline is written by the sandbox of the step before it, and its file is read now", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const file = yield* fs.makeTempFileScoped()
+      yield* fs.writeFileString(file, "smoke tests passed\n")
+      const mail = `email send --to sb-b --to ada@example.com --subject \\"deploy v2\\" --body ${file} --encrypt`
+      const step = yield* parsed(`agent run sb-a --prompt smoke --on-success "${mail}"`)
+      assert.deepStrictEqual(step.onSuccess?.action, {
+        _tag: "EmailSend",
+        from: "sb-a",
+        to: ["sb-b", "ada@example.com"],
+        cc: [],
+        bcc: [],
+        subject: "deploy v2",
+        body: "smoke tests passed\n",
+        encrypt: true
+      })
+      const refused = [
+        "email send --to sb-b --subject s --text t",
+        "email send --from a --subject s --text t",
+        "email send --from a --to b --subject s",
+        "email send --from a --to b --subject s --text t --body x",
+        "email send --from a --to b --subject s --body /nowhere/at/all",
+        "email send --from a --to 'b c' --subject s --text t",
+        "email send --from a --to 'b\r\nBcc: c' --subject s --text t",
+        "email send --from a --to b --subject 's\r\nBcc: c@d' --text t",
+        "email send sb-b --from a --to b --subject s --text t"
+      ]
+      for (const line of refused) assert.strictEqual((yield* Effect.flip(parsed(line))).code, "KM-SCH-010", line)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it("splits a line as a shell would", () => {
     assert.deepStrictEqual(split("a  'b c' \"d \\\"e\\\"\" f\\ g h'i'\"j\" ''"), [
