@@ -70,10 +70,12 @@ export const fromAgent = (event: AgentEvent): ReadonlyArray<LiveInput> => {
     case "ToolFinished":
       return [{ _tag: "ToolEnd", id: event.id, failed: event.isError }]
     case "ApiRetry": {
-      const why = event.status === null ? event.error : `${event.status} ${event.error}`
+      const why = event.status === null
+        ? `cannot be reached (${event.error})`
+        : `answered ${event.status} (${event.error})`
       return [{
         _tag: "Status",
-        text: `the model's API is busy (${why}), retry ${event.attempt} of ${event.maxRetries}`
+        text: `the model's API ${why}, retry ${event.attempt} of ${event.maxRetries}`
       }]
     }
     case "Initialized":

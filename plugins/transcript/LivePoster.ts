@@ -17,6 +17,8 @@ import { BridgeRefused } from "../../runtime/ports/Bridge.ts"
 export const intervalMillis = 1_000
 /** Longest pause after calls that failed. */
 const maxPauseMillis = 15_000
+/** Takes the place of a text that turned out to be none. */
+const nothingSaid = "_The agent ended without saying anything here._"
 
 export interface LivePoster {
   /** There may be something new to show; `text` is asked for when it is this message's turn. Never waits. */
@@ -38,6 +40,8 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<LivePoster, never, Scope.Scope> {
   const dirty = Latch.makeUnsafe(false)
   let shown = ""
+  /** Something may stand in the thread, though the call that put it there was not answered. */
+  let begun = false
   let seq = 0
   let refusedForGood = false
 
@@ -49,6 +53,7 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
     }
     // Rises over restarts as well, and stays an integer for the next quarter of a million years.
     seq = Math.max(seq + 1, yield* Clock.currentTimeMillis)
+    begun = true
     const step = patience === "durable" ? `end/${sha256Hex(markdown).slice(0, 16)}` : seq
     const result = yield* options.bridge.call({
       key: `${options.key}/live/${step}`,
@@ -97,7 +102,9 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
     flush: Effect.suspend(() => {
       const markdown = options.text()
       dirty.closeUnsafe()
-      return markdown === "" ? Effect.succeed([]) : set(markdown, "durable")
+      if (markdown !== "") return set(markdown, "durable")
+      // What stands there, such as a status line, is no longer true, and a message cannot be set to nothing.
+      return begun ? set(nothingSaid, "durable") : Effect.succeed([])
     })
   }
 })

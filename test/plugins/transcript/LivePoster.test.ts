@@ -62,6 +62,19 @@ describe("LivePoster", () => {
       assert.deepStrictEqual(texts(), ["a", "d"], "nothing new, nothing sent")
     }))
 
+  it.effect("does not leave standing what is no longer so when there is nothing else to show", () =>
+    Effect.gen(function*() {
+      const { poster, sets, texts, write } = yield* setUp()
+      assert.deepStrictEqual(yield* poster.flush, [])
+      assert.deepStrictEqual(texts(), [])
+      write("_⏳ retry 1 of 4_")
+      yield* atRest
+      write("")
+      yield* poster.flush
+      assert.deepStrictEqual(sets().map(({ patience }) => patience), ["besteffort", "durable"])
+      assert.notInclude(texts()[1], "retry")
+    }))
+
   it.effect("never sends an empty or an unchanged text", () =>
     Effect.gen(function*() {
       const { poster, texts, write } = yield* setUp()
