@@ -12,7 +12,9 @@ const minutes = (millis: number): string =>
 
 const sentence = (text: string): string => {
   const trimmed = text.trim()
-  return trimmed === "" || /[.!?`)]$/.test(trimmed) ? trimmed : `${trimmed}.`
+  // A program's own name stays as it is written.
+  const begun = /^km\b/.test(trimmed) ? trimmed : trimmed.replace(/^\p{Ll}/u, (letter) => letter.toUpperCase())
+  return begun === "" || /[.!?`)]$/.test(begun) ? begun : `${begun}.`
 }
 
 /**
