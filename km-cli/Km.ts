@@ -16,7 +16,7 @@ import { at } from "./at/AtCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
-import { errorJson, errorLines, JsonFlag } from "./Output.ts"
+import { errorJson, errorLines, JsonFlag, Printed } from "./Output.ts"
 import { isTrouble, troubleOf } from "./trouble.ts"
 
 export const version = "0.1.0"
@@ -355,31 +355,36 @@ const usage = (error: { readonly commandPath?: ReadonlyArray<string>; readonly e
 }
 
 const told = Effect.fnUntraced(function*(error: KmError, json: boolean) {
-  if (json) yield* Console.log(JSON.stringify(errorJson(error), null, 2))
+  if (json && !(yield* Printed).json) yield* Console.log(JSON.stringify(errorJson(error), null, 2))
   for (const line of errorLines(error)) yield* Console.error(line)
   return error.exit
 })
 
 /** Runs one command line and says how the process should end; every failure has been told by then. */
-export const runKm = Effect.fn("km")(function*(args: ReadonlyArray<string>) {
-  const json = args.includes("--json")
-  const exit = yield* Effect.exit(Command.runWith(km, { version, renderErrors: true })(args))
-  if (Exit.isSuccess(exit)) return 0 as ExitCode
-  if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
-  const failure = Cause.findErrorOption(exit.cause)
-  if (failure._tag === "None") {
-    const defect = Cause.squash(exit.cause)
-    yield* Effect.logDebug("defect", exit.cause)
-    return yield* told(
-      kmError("KM-CLI-099", "km has a defect", defect instanceof Error ? defect.message : String(defect)),
-      json
-    )
-  }
-  const error = failure.value
-  if (error._tag === "ShowHelp") {
-    const wrong = usage(error)
-    // A group without a subcommand shows its help; that is an answer, not a mistake.
-    return wrong === undefined ? 0 as ExitCode : yield* told(wrong, json)
-  }
-  return yield* told(isTrouble(error) ? troubleOf(error) : kmError("KM-CLI-001", error.message, ""), json)
-}, Effect.provide(Layer.mergeAll(presenter, cliConfig, Layer.orDie(quietInCi))))
+export const runKm = Effect.fn("km")(
+  function*(args: ReadonlyArray<string>) {
+    const json = args.includes("--json")
+    const exit = yield* Effect.exit(Command.runWith(km, { version, renderErrors: true })(args))
+    if (Exit.isSuccess(exit)) return 0 as ExitCode
+    if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+    const failure = Cause.findErrorOption(exit.cause)
+    if (failure._tag === "None") {
+      const defect = Cause.squash(exit.cause)
+      yield* Effect.logDebug("defect", exit.cause)
+      return yield* told(
+        kmError("KM-CLI-099", "km has a defect", defect instanceof Error ? defect.message : String(defect)),
+        json
+      )
+    }
+    const error = failure.value
+    if (error._tag === "ShowHelp") {
+      const wrong = usage(error)
+      // A group without a subcommand shows its help; that is an answer, not a mistake.
+      return wrong === undefined ? 0 as ExitCode : yield* told(wrong, json)
+    }
+    return yield* told(isTrouble(error) ? troubleOf(error) : kmError("KM-CLI-001", error.message, ""), json)
+  },
+  Effect.provide(
+    Layer.mergeAll(presenter, cliConfig, Layer.orDie(quietInCi), Layer.sync(Printed, () => ({ json: false })))
+  )
+)

@@ -40,6 +40,11 @@ const table = {
     "A path or user cannot stand in a unit file.",
     "Install km, and keep its state, below plain paths."
   ],
+  "KM-CLI-023": [
+    1,
+    "The turn that was waited for failed.",
+    "The thread says why; `km status SANDBOX` shows its turns."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

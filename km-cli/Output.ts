@@ -2,6 +2,7 @@
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Console from "effect/Console"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { KmError } from "./KmError.ts"
 
@@ -16,9 +17,18 @@ export const JsonFlag = GlobalFlag.Setting("json")({
 /** The requirement of everything that prints data. */
 export type PrintsData = GlobalFlag.Setting.Identifier<"json">
 
-/** The command's result: lines for people, or the same as one JSON document. */
+/** Whether this command line has printed its JSON document; a failure after it must not print a second one. */
+export const Printed = Context.Reference<{ json: boolean }>("km/cli/Printed", {
+  defaultValue: () => ({ json: false })
+})
+
+/** The command's result: lines for people, or the same as one JSON document, which says `ok: false` if it is bad news. */
 export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, json: unknown) {
-  if (yield* JsonFlag) return yield* Console.log(JSON.stringify(json, null, 2))
+  if (yield* JsonFlag) {
+    const printed = yield* Printed
+    printed.json = true
+    return yield* Console.log(JSON.stringify(json, null, 2))
+  }
   for (const line of lines) yield* Console.log(line)
 })
 

@@ -20,6 +20,7 @@ export interface ChatInput {
 }
 
 export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
+  if (input.text.trim() === "") return yield* kmError("KM-CLI-001", "the message is empty", "", "km chat --help")
   const { backend } = yield* opened
   const install = yield* backend.install
   const row = yield* Effect.provide(resolve(input.reference), backend.ports("short"))
@@ -52,7 +53,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   const { observed, threadTs, ts } = said
   const answer = unescaped([...observed.texts.values()].join("\n\n"))
   yield* data(answer === "" ? [] : [answer], {
-    ok: true,
+    ok: observed.end !== "❌",
     sandbox: row.id,
     channel,
     ts,
@@ -64,7 +65,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   }
   yield* talk(`continue: km chat ${row.alias ?? row.id} --thread ${threadTs} "…"`)
   if (observed.end === "❌") {
-    return yield* kmError("KM-CLI-016", "the turn failed", "the thread says why", `km status ${row.alias ?? row.id}`)
+    return yield* kmError("KM-CLI-023", "the turn failed", "the thread says why", `km status ${row.alias ?? row.id}`)
   }
 })
 

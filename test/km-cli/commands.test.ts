@@ -82,6 +82,11 @@ describe("km: the command line", () => {
         err: ["error KM-CLI-001: km create: Missing required argument: profile", "  next: km create --help"]
       })
       assert.strictEqual((yield* km.run("list", "--frob")).exit, 2)
+      assert.deepStrictEqual(yield* km.run("chat", "demo", " "), {
+        exit: 2,
+        out: [],
+        err: ["error KM-CLI-001: the message is empty", "  next: km chat --help"]
+      })
     }))
 
   it.effect("where nothing is installed, exit 3 says what to run, in both forms", () =>
@@ -239,6 +244,8 @@ describe("km validate and create", () => {
             `  next: correct the lines above, then: km validate ${directory}/bad.yaml`
           ]
         })
+        const asJson = yield* km.run("validate", `${directory}/bad.yaml`, "--json")
+        assert.strictEqual(JSON.parse(asJson.out.join("\n")).ok, false, "one document, though the command failed")
         const refused = yield* km.run("create", `${directory}/bad.yaml`)
         assert.deepStrictEqual({ exit: refused.exit, out: refused.out, first: refused.err[0] }, {
           exit: 1,

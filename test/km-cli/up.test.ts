@@ -57,6 +57,10 @@ describe("km up", () => {
         const said = json(chat.out)
         assert.deepInclude(said, { ok: true, outcome: "answered", sandbox: id })
         assert.lengthOf(said["files"] as ReadonlyArray<string>, 1)
+        const refused = yield* km(state, ["chat", "demo", "script:error:401"])
+        assert.strictEqual(refused.exit, 1, refused.err)
+        assert.include(refused.err, "KM-CLI-023")
+        assert.notInclude(refused.out, "retry", "a status line is not left standing")
 
         // A second one whose life is over within seconds, whichever supervisor is there to see it.
         const fs = yield* FileSystem.FileSystem
