@@ -70,6 +70,9 @@ const vocabulary = new RegExp(
   ].join("|") + ")$"
 )
 
+/** Abbreviations of zones that people type; several mean more than one. */
+const zoneAbbreviation = /^([ecmp][sd]?t|[wce]es?t|bst|[ijks]st|ae[sd]t|nz[sd]t|utc|gmt|z)$/
+
 const partsOfDay = [["morning", 0, 11], ["afternoon", 12, 17], ["evening", 17, 23], ["tonight", 17, 23]] as const
 
 /** Two things said that cannot both be so, of which chrono would take one. */
@@ -94,7 +97,7 @@ const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.
     return refuse(
       "KM-SCH-001",
       `${JSON.stringify(odd)} was not understood in ${JSON.stringify(text)}`,
-      /^[a-z]{2,5}$/.test(odd)
+      zoneAbbreviation.test(odd)
         ? "name a zone as --zone Europe/Berlin; see `km at --help` for the forms of a time"
         : undefined
     )

@@ -124,6 +124,8 @@ describe("When", () => {
     }
     assert.isTrue(Result.isFailure(read("in 5 minutes".padEnd(500, " x"))))
     const unread = read("tomorrow at 9am blah")
+    const zoned = read("tomorrow at 9am PST")
+    assert.isTrue(Result.isFailure(zoned) && zoned.failure.remedy.includes("--zone"))
     assert.isTrue(Result.isFailure(unread) && unread.failure.reason.includes("\"blah\""))
   })
 
