@@ -3,15 +3,17 @@
  * sandbox's profile enables, in the order of their `after`.
  */
 import type { AnyPlugin } from "../runtime/ports/Plugin.ts"
+import { EmailPlugin, type EmailPorts } from "./email/EmailPlugin.ts"
 import { LifecyclePlugin, type LifecyclePorts } from "./lifecycle/LifecyclePlugin.ts"
 import { SlackInboundPlugin, type SlackInboundPorts } from "./slack-inbound/SlackInboundPlugin.ts"
 import { TranscriptPlugin, type TranscriptPorts } from "./transcript/TranscriptPlugin.ts"
 
 /** Every port that some plugin needs; the composition root does not compile until each is provided. */
-export type PluginPorts = LifecyclePorts | SlackInboundPorts | TranscriptPorts
+export type PluginPorts = EmailPorts | LifecyclePorts | SlackInboundPorts | TranscriptPorts
 
 export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [
   LifecyclePlugin,
   TranscriptPlugin,
-  SlackInboundPlugin
+  SlackInboundPlugin,
+  EmailPlugin
 ]

@@ -38,6 +38,22 @@ await build({
   absWorkingDir: root
 })
 
+/** The agent's programs: a file each, because the jail shows them to the agent one by one. */
+const alone = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
+await build({
+  entryPoints: Object.fromEntries(Object.entries(alone).map(([name, file]) => [name, path.join(root, file)])),
+  outdir: dist,
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  minify: true,
+  legalComments: "none",
+  logLevel: "warning",
+  absWorkingDir: root
+})
+
 /**
  * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.
  * Only the file that holds the helper gets it: in every chunk it would cost each start a few milliseconds.
@@ -74,7 +90,7 @@ writeFileSync(path.join(dist, "km.mjs"), kmEntry)
 // The first run fills the cache.
 execFileSync(process.execPath, [path.join(dist, "km.mjs"), "--help"], { stdio: "ignore" })
 
-for (const name of ["km", "km-runtime", "km-hook", "bridge"]) {
+for (const name of ["km", "km-runtime", "km-hook", "km-send", "km-recv", "bridge"]) {
   const file = path.join(dist, `${name}.mjs`)
   chmodSync(file, 0o755)
   process.stdout.write(`dist/${name}.mjs  ${(statSync(file).size / 1024).toFixed(0)} KiB\n`)

@@ -24,6 +24,10 @@ export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   readonly hookCommand: ReadonlyArray<string>
   /** What of the file system `hookCommand` needs. */
   readonly hookFiles: ReadonlyArray<string>
+  /** The agent's mail programs by name: the script of each. */
+  readonly mailPrograms: Readonly<Record<"km-send" | "km-recv", string>>
+  /** What of the file system they need, beside `hookFiles`. */
+  readonly mailFiles: ReadonlyArray<string>
 }>()("km/runtime/compose/RuntimeConfig") {}
 
 const below = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
@@ -35,6 +39,14 @@ const firstExisting = (candidates: ReadonlyArray<string>): string =>
 /** In a bundle everything lies in `dist/`, or one level below it; in the source tree this file is two levels down. */
 const defaultHook = (): string =>
   firstExisting([below("./km-hook.mjs"), below("../km-hook.mjs"), below("../../hooks/main.ts")])
+
+/** Bundled they are a file each; in the source tree they share code with the plugin. */
+const mailProgram = (name: "send" | "recv"): string =>
+  firstExisting([below(`./km-${name}.mjs`), below(`../../plugins/email/${name}/main.ts`)])
+const mailPrograms = { "km-send": mailProgram("send"), "km-recv": mailProgram("recv") }
+const mailFiles = Object.values(mailPrograms).map((file) =>
+  file.endsWith(".ts") ? path.dirname(path.dirname(file)) : file
+)
 
 const onPath = (searched: string): ReadonlyArray<string> =>
   searched.split(path.delimiter).filter(path.isAbsolute).map((directory) => path.join(directory, "claude"))
@@ -84,6 +96,8 @@ export const layer = Layer.effect(
         modelScripted,
         claude: claude === "" ? defaultClaude(searched) : path.resolve(claude),
         hook,
+        mailPrograms,
+        mailFiles: [...new Set(mailFiles)],
         ...commandOf(hook)
       })
     }

@@ -5,7 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import * as fs from "node:fs"
 import * as path from "node:path"
+import process from "node:process"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
@@ -17,12 +19,14 @@ import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
+import { defaultMailDomain } from "../domain/MailIdentity.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { mailSecrets } from "../kernel/MailIdentities.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
 import { TurnPipeline } from "../kernel/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
+import { MailSetup } from "../ports/Mail.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
@@ -66,6 +70,34 @@ const unreadable = (state: string, directory: string): ReadonlyArray<string> => 
   ]
 }
 
+const mailSocket = (directory: string): string => path.join(directory, "mail.sock")
+
+const mailSetup = (install: Install, directory: string) =>
+  Layer.succeed(MailSetup)(MailSetup.of({
+    certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
+    domain: install.mailDomain ?? defaultMailDomain(install.install),
+    socket: mailSocket(directory)
+  }))
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+/** `km-send` and `km-recv` by their names, run by this process's own engine. */
+const writeMailPrograms = Effect.fnUntraced(function*(directory: string) {
+  const { hookCommand, mailPrograms } = yield* RuntimeConfig
+  // Deno is given what these need: the socket and the agent's own files.
+  const engine = [hookCommand[0] ?? "node", ...(process.versions["deno"] === undefined ? [] : ["run", "-A"])]
+  yield* Effect.try({
+    try: () => {
+      for (const [name, script] of Object.entries(mailPrograms)) {
+        const file = path.join(directory, name)
+        writeFileAtomically(file, `#!/bin/sh\nexec ${[...engine, script].map(quoted).join(" ")} "$@"\n`)
+        fs.chmodSync(file, 0o700)
+      }
+    },
+    catch: fileError("SandboxRuntime", "start")
+  })
+})
+
 /** The agent behind the model door, told by its settings to call our hooks. */
 const agentLayer = (row: SandboxRow) =>
   Layer.unwrap(Effect.gen(function*() {
@@ -74,6 +106,7 @@ const agentLayer = (row: SandboxRow) =>
     const hooks = yield* HookEvents
     const endpoint = yield* HookListener.HookEndpoint
     const { agent } = row.profile.spec
+    const { mail } = sandboxPaths(directories.state)
     return ClaudeAgent.layer({
       command: config.claude,
       home: directories.home,
@@ -87,9 +120,9 @@ const agentLayer = (row: SandboxRow) =>
       },
       budgetUsd: agent.budgetUsd,
       unconfinedAccepted: row.unconfined,
-      readOnly: config.hookFiles,
-      path: [],
-      env: {},
+      readOnly: [...config.hookFiles, ...config.mailFiles, mail],
+      path: [mail],
+      env: { KM_MAIL_SOCKET: mailSocket(mail) },
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({
           ...agentSettings({
@@ -173,11 +206,12 @@ export interface SandboxRuntimeOptions {
 export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions) {
   const { install, lease, row } = options
   const { state } = yield* RuntimeConfig
-  const { directory, home, run, runs, workspace } = statePaths(state).sandbox(row.id)
+  const { directory, home, mail, run, runs, workspace } = statePaths(state).sandbox(row.id)
   yield* Effect.try({
-    try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
+    try: () => [directory, home, workspace, runs, run, mail].forEach(makeDirectory),
     catch: fileError("SandboxRuntime", "start")
   })
+  yield* writeMailPrograms(mail)
 
   const scoped = Layer.effect(
     Secrets,
@@ -191,7 +225,13 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     epoch: Effect.succeed(lease.epoch),
     onStaleEpoch: lease.doubt
   })
-  const base = Layer.mergeAll(infoLayer(row, install, state), Redaction.layer, SandboxStore.layer(directory), scoped)
+  const base = Layer.mergeAll(
+    infoLayer(row, install, state),
+    Redaction.layer,
+    SandboxStore.layer(directory),
+    scoped,
+    mailSetup(install, mail)
+  )
   const outside = Layer.mergeAll(
     BridgeUsers.layer.pipe(Layer.provideMerge(bridge)),
     agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))

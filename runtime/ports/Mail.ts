@@ -7,8 +7,11 @@ import type { SenderId } from "../domain/Ids.ts"
 import type { Bell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
-/** Bytes of one raw message that every engine's mailbox takes at least: 40 MB of content in base64, and its headers. */
-export const maxRawMailBytes = 64 * 1024 * 1024
+/**
+ * Bytes of one raw message that the embedded mailbox takes: 40 MB of content in base64 make 54 MB, and 73 MB when they
+ * are encrypted, because the inner message is encoded once more.
+ */
+export const maxRawMailBytes = 96 * 1024 * 1024
 
 export class Mailer extends Context.Service<Mailer, {
   /**
@@ -94,3 +97,13 @@ export class Mailbox extends Context.Service<Mailbox, {
   /** Everything of an owner. Idempotent. */
   readonly removeAll: (owner: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Mailbox") {}
+
+/** What mail needs to know of the install, and where the agent's programs reach its sandbox's runtime. */
+export class MailSetup extends Context.Service<MailSetup, {
+  /** 32 raw bytes, pinned. */
+  readonly certifierPublicKey: Uint8Array
+  /** Of the install's addresses. */
+  readonly domain: string
+  /** Path of the unix socket, in a directory that the agent sees and cannot write. */
+  readonly socket: string
+}>()("km/runtime/ports/MailSetup") {}

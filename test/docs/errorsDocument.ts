@@ -5,6 +5,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { errorCodes as bridge } from "../../bridge/BridgeErrors.ts"
 import { errorCodes as cli } from "../../km-cli/KmError.ts"
+import { errorCodes as post } from "../../plugins/email/PostCodes.ts"
 import { errorCodes as email } from "../../plugins/email/protocol/MailErrors.ts"
 import { errorCodes as slackInbound } from "../../plugins/slack-inbound/ErrorCodes.ts"
 import { errorCodes as transcript } from "../../plugins/transcript/ErrorCodes.ts"
@@ -36,7 +37,7 @@ const sections: ReadonlyArray<{ readonly title: string; readonly codes: Readonly
   { title: "Slack: the bridge", codes: bridge },
   { title: "Slack: the sandbox's side", codes: [...slackInbound, ...bridgeClient, ...transcript] },
   { title: "Hooks", codes: hooks },
-  { title: "Email", codes: email },
+  { title: "Email", codes: [...email, ...post] },
   { title: "Schedules", codes: schedules },
   { title: "The engine", codes: engine },
   { title: "The host", codes: host }

@@ -19,6 +19,8 @@ export interface SandboxPaths {
   readonly workspace: string
   /** Sockets and locks. */
   readonly run: string
+  /** The mail socket and the programs for it: shown to the agent, which cannot write it. */
+  readonly mail: string
 }
 
 export interface StatePaths {
@@ -42,7 +44,8 @@ export const sandboxPaths = (directory: string): SandboxPaths => ({
   runs: path.join(directory, "runs"),
   home: path.join(directory, "home"),
   workspace: path.join(directory, "workspace"),
-  run: path.join(directory, "run")
+  run: path.join(directory, "run"),
+  mail: path.join(directory, "mail")
 })
 
 export const statePaths = (root: string): StatePaths => {

@@ -1,0 +1,287 @@
+/**
+ * One identity's mail: writes for it and reads what arrived, with the keys that never leave the runtime. Who may write,
+ * what is quarantined and how often answers may follow each other is decided here.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import type { InstallName, SenderId } from "../../runtime/domain/Ids.ts"
+import {
+  mailBoxKeyPath,
+  mailboxKeyPath,
+  mailSigningKeyFromText,
+  mailSigningKeyPath
+} from "../../runtime/domain/MailIdentity.ts"
+import type { Profile } from "../../runtime/domain/Profile.ts"
+import { Identities } from "../../runtime/ports/Identities.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { type LeasedMail, Mailbox, Mailer, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { type Judged, judgedOf, sealed, unsealed } from "./Judged.ts"
+import { PeerLimits } from "./PeerLimits.ts"
+import { postRefused } from "./PostCodes.ts"
+import { allowsSender, provenSender } from "./protocol/allowedSenders.ts"
+import { type MailAddress, mailAddress } from "./protocol/MailAddress.ts"
+import type { OutgoingPart } from "./protocol/MimeWriter.ts"
+import { boxKeyFromPrivate } from "./protocol/naclBox.ts"
+import type { MailDirectory } from "./protocol/Reader.ts"
+import { readMail } from "./protocol/readMail.ts"
+import { certifiedSender, currentBox, readRevocations } from "./protocol/SenderDirectory.ts"
+import { admits, type Verdict } from "./protocol/Verdict.ts"
+import { defaultReadLimits } from "./protocol/wire.ts"
+import { type BoxRecipient, writeV2 } from "./protocol/writeMail.ts"
+
+/** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
+export const maxHops = 20
+
+export interface MailRoomOptions {
+  readonly owner: SenderId
+  readonly install: InstallName
+  /** 32 raw bytes. */
+  readonly certifierPublicKey: Uint8Array
+  readonly domain: string
+  /** Shown beside the address; empty for none. */
+  readonly name: string
+  readonly policy: Profile["spec"]["email"]
+}
+
+/** Recipients as people name them: id, alias or address. */
+export interface Letter {
+  readonly to: ReadonlyArray<string>
+  readonly cc: ReadonlyArray<string>
+  readonly bcc: ReadonlyArray<string>
+  readonly subject: string
+  readonly body: string
+  readonly replyTo?: string
+  readonly inReplyTo?: string
+  /** Refuse rather than send plain text, whatever the profile says. */
+  readonly encrypt: boolean
+  readonly attachments: ReadonlyArray<OutgoingPart>
+}
+
+/** Replies are looked for among this many of the newest messages. */
+const lookedThrough = 500
+
+/** For the largest message on a busy machine; parsing it takes a few seconds. */
+const maxParseMillis = 60_000
+
+const lastRevocation = "mail-last-revocation"
+
+export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions) {
+  const identities = yield* Identities
+  const ledger = yield* Ledger
+  const mailbox = yield* Mailbox
+  const mailer = yield* Mailer
+  const sandboxes = yield* Sandboxes
+  const secrets = yield* Secrets
+  const limits = new PeerLimits()
+  const { certifierPublicKey, domain, install, owner, policy } = options
+
+  const secret = (path: string) =>
+    Effect.map(secrets.get(path), (found) => Option.getOrUndefined(Option.map(found, Redacted.value)))
+
+  const keys = Effect.gen(function*() {
+    const text = yield* secret(mailSigningKeyPath(owner))
+    const key = text === undefined ? undefined : mailSigningKeyFromText(text)
+    const seal = yield* secret(mailboxKeyPath(owner))
+    if (key === undefined || seal === undefined) return yield* postRefused("KM-EML-107", owner)
+    const box = Buffer.from(yield* Effect.map(secret(mailBoxKeyPath(owner)), (found) => found ?? ""), "base64")
+    return { key, seal: Buffer.from(seal, "base64"), box: box.length === 32 ? boxKeyFromPrivate(box) : undefined }
+  })
+
+  const revocations = Effect.gen(function*() {
+    const highest = Number(Option.getOrElse(yield* ledger.recall(lastRevocation), () => "0"))
+    const read = yield* readRevocations(certifierPublicKey, install, yield* identities.revocations, highest)
+    if (read.highest > highest) yield* ledger.remember(lastRevocation, String(read.highest))
+    return read
+  })
+
+  const bySender = Effect.fnUntraced(function*(sender: SenderId) {
+    return certifiedSender({
+      certifierPublicKey,
+      install,
+      sender,
+      mail: yield* identities.keys(sender, "mail"),
+      boxes: yield* identities.keys(sender, "mail-box"),
+      revocations: yield* revocations
+    })
+  })
+
+  /** Who is meant, and by which address: an id before an alias, and no address but the install's own. */
+  const resolve = Effect.fnUntraced(function*(text: string) {
+    const wanted = text.trim().toLowerCase()
+    const at = wanted.lastIndexOf("@")
+    const rows = yield* sandboxes.list
+    const found = at === -1
+      ? rows.find(({ id }) => id === wanted) ?? rows.find(({ alias }) => alias === wanted)
+      : rows.find(({ mailAddresses = [] }) => mailAddresses.includes(wanted))
+    const address = mailAddress(at === -1 ? found?.mailAddresses?.[0] ?? "" : wanted)
+    if (found?.mailAddresses === undefined || found.status === "destroying" || address === undefined) return undefined
+    return { owner: found.id, address }
+  })
+
+  const directory: MailDirectory<Effect.Error<ReturnType<typeof bySender>>> = {
+    bySender,
+    byAddress: (address) =>
+      Effect.flatMap(
+        resolve(address),
+        (found) => found === undefined ? Effect.succeed(undefined) : bySender(found.owner)
+      )
+  }
+
+  const read = Effect.fnUntraced(function*(raw: Uint8Array, delivery: string, at: number) {
+    const { box, seal } = yield* keys
+    const own = yield* Effect.map(sandboxes.list, (rows) => rows.find(({ id }) => id === owner))
+    const addresses = (own?.mailAddresses ?? [`${owner}@${domain}`]).flatMap((text) => mailAddress(text) ?? [])
+    const reader = {
+      install,
+      addresses,
+      boxes: box === undefined ? [] : [box],
+      nowSeconds: Math.floor(at / 1_000),
+      limits: { ...defaultReadLimits, maxBytes: maxRawMailBytes, maxMillis: maxParseMillis }
+    }
+    const seen = { record: (entry: Parameters<typeof mailbox.recordSeen>[1]) => mailbox.recordSeen(owner, entry) }
+    return { verdict: yield* readMail(raw, reader, directory, seen, delivery), seal }
+  })
+
+  /** Why it may not reach the inbox; empty when it may. */
+  const objection = Effect.fnUntraced(function*(verdict: Verdict, delivery: string, now: number) {
+    if (!admits(policy.verifyInbound, verdict)) return verdict.reason === "" ? verdict.status : verdict.reason
+    const rows = yield* sandboxes.list
+    const proven = provenSender(verdict, rows.find(({ id }) => id === verdict.sender)?.alias)
+    // Who proves nothing was let in by the policy above; patterns speak of proven senders only.
+    if (proven !== undefined && !allowsSender(policy.allowedSenders, proven, owner)) return "sender-not-allowed"
+    const { mail } = verdict
+    if (mail === undefined) return ""
+    if (mail.hop > maxHops) return "too-many-hops"
+    const peer = `in ${verdict.sender ?? mail.from.address}`
+    const hashes = mail.attachments.map(({ sha256 }) => sha256)
+    if (limits.repeats(peer, sha256Hex(JSON.stringify([mail.subject, mail.text, hashes])), delivery, now)) {
+      return "repeated"
+    }
+    return limits.exceeds(peer, now) ? "too-many" : ""
+  })
+
+  const filed = (seal: Uint8Array, page: Parameters<typeof mailbox.list>[2], folder: "inbox" | "quarantine") =>
+    Effect.map(
+      mailbox.list(owner, folder, page),
+      (rows) => rows.map((row) => ({ row, judged: unsealed(seal, owner, row) }))
+    )
+
+  return {
+    /** Builds, signs, encrypts and delivers; nothing is sent when any part is refused. */
+    send: Effect.fn("MailRoom.send")(function*(letter: Letter) {
+      const { box, key, seal } = yield* keys
+      const now = yield* Clock.currentTimeMillis
+      const owners = new Map<string, SenderId>()
+      const known = new Map<MailAddress, BoxRecipient>()
+      const meant = Effect.fnUntraced(function*(text: string) {
+        const found = yield* resolve(text)
+        if (found === undefined) return yield* postRefused("KM-EML-101", JSON.stringify(text.slice(0, 254)))
+        owners.set(found.address, found.owner)
+        const sender = yield* bySender(found.owner)
+        const current = sender === undefined ? undefined : currentBox(sender, Math.floor(now / 1_000))
+        if (current !== undefined) known.set(found.address, current)
+        return found.address
+      })
+      const to = yield* Effect.forEach(letter.to, meant)
+      const cc = yield* Effect.forEach(letter.cc, meant)
+      const bcc = yield* Effect.forEach(letter.bcc, meant)
+      for (const peer of new Set(owners.values())) {
+        if (limits.exceeds(`out ${peer}`, now)) return yield* postRefused("KM-EML-103", peer)
+      }
+      const replied = letter.inReplyTo === undefined
+        ? undefined
+        : (yield* filed(seal, { limit: lookedThrough }, "inbox")).find(({ judged }) => judged.id === letter.inReplyTo)
+          ?.judged
+      const hop = replied === undefined ? 0 : replied.hop + 1
+      if (hop > maxHops) return yield* postRefused("KM-EML-102", `this would be answer ${hop} of at most ${maxHops}`)
+      const own = yield* resolve(owner)
+      if (own === undefined) return yield* postRefused("KM-EML-107", owner)
+      const replyTo = letter.replyTo === undefined ? undefined : yield* resolve(letter.replyTo)
+      if (letter.replyTo !== undefined && replyTo === undefined) {
+        return yield* postRefused("KM-EML-101", JSON.stringify(letter.replyTo.slice(0, 254)))
+      }
+      const copies = yield* writeV2(
+        {
+          from: { address: own.address, name: options.name },
+          to,
+          cc,
+          bcc,
+          subject: letter.subject,
+          text: letter.body,
+          attachments: letter.attachments,
+          hop,
+          ...(replyTo === undefined ? {} : { replyTo: replyTo.address }),
+          ...(letter.inReplyTo === undefined
+            ? {}
+            : { inReplyTo: letter.inReplyTo, references: [...replied?.references ?? [], letter.inReplyTo] })
+        },
+        { install, sender: owner, key, ...(box === undefined ? {} : { box }) },
+        {
+          createdSeconds: Math.floor(now / 1_000),
+          encryption: letter.encrypt ? "required" : policy.encryption,
+          boxOf: (address) => known.get(address)
+        }
+      )
+      for (const copy of copies) {
+        yield* mailer.send({
+          id: `${owner}/${copy.manifest.nonce}`,
+          to: copy.recipients.flatMap((address) => owners.get(address) ?? []),
+          raw: copy.raw
+        })
+      }
+      return { id: copies[0]?.id ?? "", recipients: [...owners.keys()], encrypted: copies[0]?.encrypted ?? false, hop }
+    }),
+
+    /** Decides about one delivery and files it; `undefined` when it was dropped as a copy or the lease was lost. */
+    judge: Effect.fn("MailRoom.judge")(function*(leased: LeasedMail) {
+      const { seal, verdict } = yield* read(leased.raw, leased.id, leased.receivedAt)
+      if (verdict.duplicate) {
+        yield* mailbox.file(owner, leased.receipt, "dropped", "")
+        return undefined
+      }
+      const against = yield* objection(verdict, leased.id, yield* Clock.currentTimeMillis)
+      const folder = against === "" ? "inbox" as const : "quarantine" as const
+      const judged = judgedOf(verdict, against === "" ? verdict.reason : against)
+      const kept = yield* mailbox.file(owner, leased.receipt, folder, sealed(seal, owner, leased.id, folder, judged))
+      return kept ? { folder, judged, delivery: leased.id } : undefined
+    }),
+
+    /** Newest first. */
+    list: Effect.fn("MailRoom.list")(function*(
+      folder: "inbox" | "quarantine",
+      page: { readonly limit: number; readonly before?: number; readonly unreadOnly?: boolean }
+    ) {
+      const { seal } = yield* keys
+      return yield* filed(seal, page, folder)
+    }),
+
+    get: Effect.fn("MailRoom.get")(function*(delivery: string) {
+      const { seal } = yield* keys
+      const row = yield* mailbox.get(owner, delivery)
+      if (Option.isNone(row)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
+      return { row: row.value, judged: unsealed(seal, owner, row.value) }
+    }),
+
+    /** The bytes of the attachments, read from the message anew; refused when they are not those that were verified. */
+    attachments: Effect.fn("MailRoom.attachments")(function*(delivery: string, judged: Judged, receivedAt: number) {
+      const raw = yield* mailbox.raw(owner, delivery)
+      if (Option.isNone(raw)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
+      const { verdict } = yield* read(raw.value, delivery, receivedAt)
+      const found = verdict.mail?.attachments ?? []
+      const same = found.length === judged.attachments.length
+        && found.every((part, n) => part.sha256 === judged.attachments[n]?.sha256)
+      return same ? found : yield* postRefused("KM-EML-111", delivery)
+    }),
+
+    raw: Effect.fn("MailRoom.raw")(function*(delivery: string) {
+      const raw = yield* mailbox.raw(owner, delivery)
+      return Option.isSome(raw) ? raw.value : yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
+    })
+  }
+})
+export type MailRoom = Effect.Success<ReturnType<typeof makeMailRoom>>

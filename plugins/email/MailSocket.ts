@@ -1,0 +1,243 @@
+/**
+ * The runtime's end of the mail socket. Whoever connects is the sandbox's agent: the socket is mounted for it alone.
+ * One request a connection: a 4-byte big-endian length, that many bytes of JSON, then the bytes that the JSON announces.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as fs from "node:fs"
+import { createServer, type Server, type Socket } from "node:net"
+import type { SenderId } from "../../runtime/domain/Ids.ts"
+import { Mailbox } from "../../runtime/ports/Mail.ts"
+import type { MailRoom } from "./MailRoom.ts"
+import { type PostRefused, postRefused } from "./PostCodes.ts"
+import { defaultMaxContentBytes } from "./protocol/Draft.ts"
+import { frame, protocolVersion } from "./socketClient.ts"
+
+const maxHeaderBytes = 1024 * 1024
+/** Connections at a time: a message may be 40 MB in memory. */
+const maxConnections = 16
+/** For a whole request to arrive. */
+const patienceMillis = 60_000
+
+const Texts = Schema.Array(Schema.String.check(Schema.isMaxLength(320))).check(Schema.isMaxLength(100))
+const Line = Schema.String.check(Schema.isMaxLength(2_000))
+/** Checked together, so that the refusal can name the limit. */
+const Bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const version = Schema.Literal(protocolVersion)
+
+const Send = Schema.Struct({
+  v: version,
+  op: Schema.Literal("send"),
+  to: Texts,
+  cc: Texts,
+  bcc: Texts,
+  subject: Line,
+  encrypt: Schema.Boolean,
+  replyTo: Schema.optionalKey(Line),
+  inReplyTo: Schema.optionalKey(Line),
+  bodySize: Bytes,
+  attachments: Schema.Array(Schema.Struct({ name: Line, type: Line, size: Bytes })).check(Schema.isMaxLength(200))
+})
+const List = Schema.Struct({
+  v: version,
+  op: Schema.Literal("list"),
+  limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 500 })),
+  /** Only what arrived after this one. */
+  after: Schema.Int,
+  waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
+  id: Schema.optionalKey(Line),
+  from: Schema.optionalKey(Line),
+  subject: Schema.optionalKey(Line)
+})
+const Read = Schema.Struct({ v: version, op: Schema.Literal("read"), deliveries: Schema.Array(Line) })
+const One = Schema.Struct({ v: version, op: Schema.Literals(["attachments", "raw"]), delivery: Line })
+const Request = Schema.Union([Send, List, Read, One])
+type Request = typeof Request.Type
+
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Request))
+
+/** Bytes that follow the JSON. */
+const announced = (request: Request): number =>
+  request.op === "send" ? request.attachments.reduce((sum, { size }) => sum + size, request.bodySize) : 0
+
+/** Pages looked through for a filter. */
+const maxPages = 40
+
+interface Asked {
+  readonly request: Request
+  readonly blob: Buffer
+}
+
+/** The whole request, or why not. */
+const readRequest = (socket: Socket): Effect.Effect<Asked, PostRefused> =>
+  Effect.callback((resume) => {
+    const chunks: Array<Buffer> = []
+    let size = 0
+    let request: Request | undefined
+    let wanted = 4
+    const refuse = (why: string) => {
+      // What still comes is read and thrown away, so that the other side gets to read the answer.
+      socket.removeAllListeners("data")
+      socket.resume()
+      chunks.length = 0
+      resume(Effect.fail(postRefused("KM-EML-105", why)))
+    }
+    socket.setTimeout(patienceMillis, () => refuse("the request did not come in time"))
+    socket.on("error", (error) => refuse(error.message))
+    socket.on("end", () => refuse("the request was cut off"))
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size < wanted) return
+      const all = Buffer.concat(chunks)
+      chunks.splice(0, chunks.length, all)
+      const length = all.readUInt32BE(0)
+      if (length > maxHeaderBytes) return refuse(`a header of ${length} bytes; at most ${maxHeaderBytes}`)
+      wanted = 4 + length
+      if (size < wanted) return
+      request ??= Option.getOrUndefined(decode(all.subarray(4, wanted).toString("utf8")))
+      if (request === undefined) return refuse("the request is not understood; is the program of this version?")
+      const bytes = announced(request)
+      if (bytes > defaultMaxContentBytes) {
+        return refuse(`text and attachments have ${bytes} bytes; at most ${defaultMaxContentBytes}`)
+      }
+      wanted += bytes
+      if (size < wanted) return
+      socket.setTimeout(0)
+      resume(Effect.succeed({ request, blob: all.subarray(4 + length, wanted) }))
+    })
+  })
+
+type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
+
+const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom) {
+  const mailbox = yield* Mailbox
+
+  const send = (request: typeof Send.Type, blob: Buffer) => {
+    let at = request.bodySize
+    const attachments = request.attachments.map(({ name, size, type }) => ({
+      name,
+      type,
+      bytes: blob.subarray(at, at += size)
+    }))
+    const body = blob.subarray(0, request.bodySize).toString("utf8")
+    return Effect.map(room.send({ ...request, body, attachments }), (sent): Reply => [{ ok: true, ...sent }])
+  }
+
+  const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
+    const { after, from, id, limit, subject } = request
+    const found: Array<Effect.Success<ReturnType<MailRoom["list"]>>[number]> = []
+    let before = Number.MAX_SAFE_INTEGER
+    for (let page = 0; page < maxPages && found.length < limit; page++) {
+      const size = from === undefined && id === undefined && subject === undefined ? limit : 500
+      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: id === undefined })
+      for (const entry of rows) {
+        const { judged, row } = entry
+        const fits = row.seq > after
+          && (id === undefined || judged.id === id || row.id === id)
+          && (from === undefined || judged.from === from || judged.sender === from)
+          && (subject === undefined || judged.subject.includes(subject))
+        if (fits && found.length < limit) found.push(entry)
+      }
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < size || last.row.seq <= after) break
+      before = last.row.seq
+    }
+    return found
+  })
+
+  const list = Effect.fnUntraced(function*(request: typeof List.Type) {
+    const until = (yield* Clock.currentTimeMillis) + request.waitSeconds * 1_000
+    const bell = mailbox.bell(owner)
+    while (true) {
+      const count = bell.count()
+      const found = yield* matching(request)
+      const left = until - (yield* Clock.currentTimeMillis)
+      if (found.length > 0 || left <= 0) {
+        const messages = found.map(({ judged, row }) => ({
+          delivery: row.id,
+          seq: row.seq,
+          receivedAt: new Date(row.receivedAt).toISOString(),
+          read: row.read,
+          ...judged
+        }))
+        return [{ ok: true, messages }] as Reply
+      }
+      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+    }
+  })
+
+  return (asked: Asked) => {
+    const { blob, request } = asked
+    switch (request.op) {
+      case "send":
+        return send(request, blob)
+      case "list":
+        return list(request)
+      case "read":
+        return Effect.map(mailbox.markRead(owner, request.deliveries), (): Reply => [{ ok: true }])
+      case "raw":
+        return Effect.map(room.raw(request.delivery), (raw): Reply => [{ ok: true }, raw])
+      case "attachments":
+        return Effect.gen(function*() {
+          const { judged, row } = yield* room.get(request.delivery)
+          const parts = yield* room.attachments(row.id, judged, row.receivedAt)
+          return [{ ok: true }, ...parts.map(({ bytes }) => bytes)] as Reply
+        })
+    }
+  }
+})
+
+const told = (error: { readonly _tag: string; readonly message: string }): Reply => {
+  if (error._tag === "PostRefused") {
+    const { code, exit, next, what, why } = error as PostRefused
+    return [{ ok: false, error: { code, exit, what, why, next } }]
+  }
+  const own = /^(KM-EML-\d{3}): (.*)$/s.exec(error.message)
+  const { exit, next, what } = postRefused("KM-EML-104", "")
+  return own === null
+    ? [{ ok: false, error: { code: "KM-EML-104", exit, what, why: error.message, next } }]
+    : [{
+      ok: false,
+      error: { code: own[1], exit: 6, what: "The message was refused.", why: own[2], next: "see docs/errors.md" }
+    }]
+}
+
+const closing = (server: Server) =>
+  Effect.callback<void>((resume) => {
+    server.close(() => resume(Effect.void))
+  })
+
+/** Listens until the scope closes. Fails with the system's own error when the path cannot be used. */
+export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom) {
+  const answer = yield* makeAnswer(owner, room)
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const serve = (socket: Socket) =>
+    readRequest(socket).pipe(
+      Effect.flatMap(answer),
+      Effect.catch((error) => Effect.succeed(told(error))),
+      Effect.catchDefect(() => Effect.succeed(told({ _tag: "Defect", message: "the runtime has a defect" }))),
+      Effect.andThen(([header, ...blobs]) => Effect.sync(() => socket.end(frame(header, blobs))))
+    )
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => socket.destroy())
+    const fiber = runFork(serve(socket))
+    socket.on("close", () => fiber.interruptUnsafe())
+  })
+  server.maxConnections = maxConnections
+  yield* Effect.acquireRelease(
+    Effect.callback<void, NodeJS.ErrnoException>((resume) => {
+      fs.rmSync(path, { force: true })
+      server.once("error", (error) => resume(Effect.fail(error)))
+      server.listen(path, () => resume(Effect.void))
+    }),
+    () =>
+      Effect.andThen(
+        Effect.sync(() => fs.rmSync(path, { force: true })),
+        Effect.timeoutOption(closing(server), "1 second")
+      )
+  )
+})

@@ -1,0 +1,56 @@
+/** What can go wrong between an agent's mail programs, its runtime and the mailboxes, as people see it. */
+import * as Schema from "effect/Schema"
+
+const table = {
+  "KM-EML-101": [
+    3,
+    "A recipient is nobody of this install; nothing was sent.",
+    "Use a sandbox's id, alias or address; `km list` shows them."
+  ],
+  "KM-EML-102": [
+    6,
+    "The message would be one answer too many in a row of answers; nothing was sent.",
+    "Two agents may be answering each other for ever; start a new thread if that is wanted."
+  ],
+  "KM-EML-103": [
+    6,
+    "Too many messages to one recipient within a minute; this one was not sent.",
+    "Wait a minute, and send less."
+  ],
+  "KM-EML-104": [1, "The mail store or the identity directory failed.", "Follow the reason; try again."],
+  "KM-EML-105": [2, "The request or the command line is not right.", "See `km-send --help` or `km-recv --help`."],
+  "KM-EML-106": [3, "No message has this id.", "`km-recv --json` shows the ids."],
+  "KM-EML-107": [4, "The sandbox has no mail keys.", "Create it anew with notifyEmailEnabled."],
+  "KM-EML-108": [1, "The runtime of the sandbox does not answer.", "Run it inside a sandbox whose runtime is up."],
+  "KM-EML-109": [1, "A file cannot be read or written.", "Check its path and rights."],
+  "KM-EML-110": [7, "No message came within the time.", "Wait longer with `--wait`."],
+  "KM-EML-111": [
+    6,
+    "A stored message was changed after it was verified, so its attachments are not given out.",
+    "Ask the sender to send it again, and look for who can write the mail store."
+  ]
+} as const satisfies Record<string, readonly [number, string, string]>
+
+export type PostCode = keyof typeof table
+
+/** The codes of delivery, for `docs/errors.md`. */
+export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: string; readonly remedy: string }> =
+  Object.entries(table).map(([code, [, what, remedy]]) => ({ code, what, remedy }))
+
+/** What an agent's program is told; `exit` is how it then ends. */
+export class PostRefused extends Schema.TaggedError<PostRefused>()("PostRefused", {
+  code: Schema.String,
+  exit: Schema.Int,
+  what: Schema.String,
+  why: Schema.String,
+  next: Schema.String
+}) {
+  override get message(): string {
+    return `${this.code}: ${this.what}: ${this.why}`
+  }
+}
+
+export const postRefused = (code: PostCode, why: string): PostRefused => {
+  const [exit, what, next] = table[code]
+  return new PostRefused({ code, exit, what, why, next })
+}

@@ -1,0 +1,119 @@
+/** Two sandboxes of one install write to each other through real runtimes, by the programs that their agents have. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
+import type { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { mailProgram } from "../../support/mailPrograms.ts"
+import { startStack } from "../../support/Stack.ts"
+
+const Message = Schema.Struct({
+  delivery: Schema.String,
+  status: Schema.String,
+  reason: Schema.String,
+  sender: Schema.String,
+  from: Schema.String,
+  subject: Schema.String,
+  id: Schema.NullOr(Schema.String),
+  hop: Schema.Int,
+  inReplyTo: Schema.NullOr(Schema.String),
+  encrypted: Schema.Boolean,
+  body: Schema.String,
+  attachments: Schema.Array(Schema.Struct({ name: Schema.String, size: Schema.Int }))
+})
+const messages = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Message)))
+
+describe("mail between sandboxes", () => {
+  it.live("signed, encrypted, answered, 40 MB, and through a kill -9", () =>
+    Effect.gen(function*() {
+      const stack = yield* startStack()
+      const ada = (yield* stack.sandbox()).row.id
+      const bob = (yield* stack.sandbox()).row.id
+      const paths = statePaths(stack.state)
+      const send = (from: SandboxId, input: string, ...args: ReadonlyArray<string>) =>
+        mailProgram(paths.sandbox(from).directory, "km-send", args, input)
+      const recv = (who: SandboxId, ...args: ReadonlyArray<string>) =>
+        mailProgram(paths.sandbox(who).directory, "km-recv", args)
+
+      const sent = yield* send(ada, "run the tests\n", "--to", bob, "--subject", "work ünïcode", "--encrypt")
+      assert.strictEqual(sent.exit, 0, sent.err)
+      const got = yield* recv(bob, "--json", "--wait", "20", "--mark-read")
+      assert.strictEqual(got.exit, 0, got.err)
+      const [first] = messages(got.out.toString())
+      assert.deepInclude(first, {
+        status: "verified",
+        reason: "",
+        sender: ada,
+        from: `${ada}@km.invalid`,
+        subject: "work ünïcode",
+        body: "run the tests",
+        encrypted: true,
+        hop: 0,
+        id: sent.out.toString().trim()
+      })
+      assert.deepStrictEqual(messages((yield* recv(bob, "--json")).out.toString()), [])
+
+      // Bob answers; the runtime raises the hop.
+      const answered = yield* send(bob, "done", "--to", ada, "--subject", "Re: work", "--in-reply-to", first?.id ?? "")
+      assert.strictEqual(answered.exit, 0, answered.err)
+      const [answer] = messages((yield* recv(ada, "--json", "--wait", "20")).out.toString())
+      assert.deepInclude(answer, { status: "verified", hop: 1, inReplyTo: first?.id ?? "", body: "done" })
+
+      // An attachment as large as mail may be arrives byte by byte.
+      const bytes = randomBytes(40 * 1024 * 1024 - 64)
+      const { workspace } = paths.sandbox(ada)
+      fs.writeFileSync(path.join(workspace, "big.bin"), bytes)
+      const big = yield* send(ada, "see file", "--to", bob, "--subject", "big", "--attach", "big.bin")
+      assert.strictEqual(big.exit, 0, big.err)
+      const inbox = yield* recv(bob, "--json", "--wait", "30", "--subject", "big", "--save-attachments", "in")
+      assert.strictEqual(inbox.exit, 0, inbox.err)
+      assert.isTrue(bytes.equals(fs.readFileSync(path.join(paths.sandbox(bob).workspace, "in/big.bin"))))
+      fs.writeFileSync(path.join(workspace, "bigger.bin"), Buffer.alloc(41 * 1024 * 1024))
+      const refused = yield* send(ada, "", "--to", bob, "--subject", "x", "--attach", "bigger.bin")
+      assert.notStrictEqual(refused.exit, 0)
+      assert.match(refused.err, /41943040/)
+
+      // Nobody is written to by mistake.
+      const nobody = yield* send(ada, "hi", "--to", "sb-nobody", "--to", bob, "--subject", "x")
+      assert.deepInclude(nobody, { exit: 3 })
+      assert.match(nobody.err, /KM-EML-101/)
+
+      // What was delivered while nobody runs is judged later; what was changed meanwhile is found.
+      yield* stack.runtime.kill9
+      const database = new DatabaseSync(paths.database)
+      const mail = database.prepare("SELECT seq, raw FROM mail WHERE owner = ? AND state = 'inbox' AND raw IS NOT NULL")
+        .get(ada)
+      const raw = Buffer.from(mail?.["raw"] instanceof Uint8Array ? mail["raw"] : [])
+      const insert = database.prepare(
+        "INSERT INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)"
+      )
+      const forged = Buffer.from(
+        raw.toString("latin1").replace("Subject: Encrypted message", "Subject: Changed message"),
+        "latin1"
+      )
+      insert.run(ada, "forged", Date.now(), forged.length, forged)
+      // The same copy again, under another name of the transport.
+      insert.run(ada, "again", Date.now(), raw.length, raw)
+      // A lease that died with its reader, over what it had filed already.
+      database.prepare("UPDATE mail SET state = 'arrived', receipt = 'lost', visible_at = 0 WHERE seq = ?")
+        .run(mail?.["seq"] ?? 0)
+      // A row of Bob's inbox that somebody edits.
+      database.prepare("UPDATE mail SET content = replace(content, 'see file', 'pay now') WHERE owner = ?").run(bob)
+      yield* stack.startRuntime
+      const later = yield* recv(ada, "--json", "--wait", "40")
+      assert.strictEqual(later.exit, 0, later.err)
+      const kept = messages(later.out.toString())
+      assert.deepStrictEqual(kept.map(({ id, status }) => [id, status]), [[answer?.id, "verified"]])
+      const rows = database.prepare("SELECT id, state, content FROM mail WHERE owner = ? ORDER BY seq").all(ada)
+      assert.deepStrictEqual(rows.map(({ state }) => state), ["inbox", "quarantine", "dropped"])
+      assert.match(String(rows[1]?.["content"]), /"status":"invalid","reason":"header-changed"/)
+      const edited = messages((yield* recv(bob, "--json", "--wait", "20")).out.toString())
+      assert.deepStrictEqual(edited.map(({ body, reason, status }) => [body, reason, status]), [
+        ["", "changed-in-store", "invalid"]
+      ])
+      database.close()
+    }), 180_000)
+})

@@ -1,0 +1,34 @@
+/** `km-send` and `km-recv` as an agent runs them: by name, with the socket of its sandbox and nothing else of ours. */
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+import * as path from "node:path"
+import { sandboxPaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
+
+export interface ProgramRun {
+  readonly exit: number | null
+  readonly out: Buffer
+  readonly err: string
+}
+
+/** `directory` is the sandbox's own. */
+export const mailProgram = (
+  directory: string,
+  name: "km-send" | "km-recv",
+  args: ReadonlyArray<string>,
+  input = ""
+): Effect.Effect<ProgramRun> =>
+  Effect.callback((resume) => {
+    const { mail, workspace } = sandboxPaths(directory)
+    const child = spawn(path.join(mail, name), args, {
+      cwd: workspace,
+      env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: path.join(mail, "mail.sock") },
+      stdio: ["pipe", "pipe", "pipe"]
+    })
+    const out: Array<Buffer> = []
+    let err = ""
+    child.stdout.on("data", (chunk: Buffer) => out.push(chunk))
+    child.stderr.on("data", (chunk: Buffer) => err += chunk.toString())
+    child.once("close", (exit) => resume(Effect.succeed({ exit, out: Buffer.concat(out), err })))
+    child.stdin.end(input)
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })
