@@ -12,7 +12,7 @@ import * as EffectSchedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { runIdOf, type Schedule, type ScheduleName, type ScheduleRun } from "../domain/Schedule.ts"
-import { actionText, kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
+import { kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
 import { type ActionDone, ActionFailed, ActionRunners } from "../ports/ActionRunner.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type Firing, Scheduler } from "../ports/Scheduler.ts"
@@ -153,7 +153,8 @@ const make = Effect.gen(function*() {
     const { ended, next } = endRun(run, end, yield* Clock.currentTimeMillis)
     yield* patiently(scheduler.finish(ended, next))
     yield* Effect.logInfo("a scheduled run ended").pipe(
-      Effect.annotateLogs({ outcome: end.outcome, action: actionText(run.step.action), detail: end.detail ?? "" })
+      // Prompts and answers stay in the history, which is the operator's alone.
+      Effect.annotateLogs({ outcome: end.outcome, action: kindText(run.step.action), code: ended.code ?? "" })
     )
     return next
   }, (effect, run) => Effect.annotateLogs(effect, { run: run.id }))

@@ -114,6 +114,9 @@ const codeOf = (place: Place, action: ScheduledAction, target: SandboxId = id) =
 const plain = (request: TurnRequest): Record<string, unknown> =>
   JSON.parse(JSON.stringify(request)) as Record<string, unknown>
 
+const reasonOf = (fiber: Fiber.Fiber<ActionFailed, ActionDone>) =>
+  Effect.map(Fiber.join(fiber), ({ code, reason }) => `${code} ${reason}`)
+
 const prompt = AgentRun.make({ target: "demo", prompt: "run the *tests*\n<!channel>" })
 
 describe("SandboxActions", () => {
@@ -234,6 +237,34 @@ describe("SandboxActions", () => {
         const down = yield* Effect.flip(place.run(prompt))
         assert.deepStrictEqual([down.code, down.passing], ["KM-SCH-022", true])
         assert.strictEqual(yield* codeOf(place, prompt, SandboxId.make("sb-0")), "KM-SCH-021")
+      })
+    ))
+
+  it.effect("a turn that never starts, a sandbox that goes, and a day without an end are ends too", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const begun = Effect.gen(function*() {
+          const fiber = yield* Effect.forkChild(Effect.flip(place.run(prompt)), { startImmediately: true })
+          yield* TestClock.adjust("1 seconds")
+          return fiber
+        })
+        const row = place.world.rows.get(id)
+        const queue = place.world.queue.queues.get(id)
+        const long = yield* begun
+        yield* TestClock.adjust("25 hours")
+        assert.match(yield* reasonOf(long), /^KM-SCH-025 .*24 hours/)
+        const gone = yield* begun
+        place.world.rows.delete(id)
+        yield* TestClock.adjust("3 seconds")
+        assert.match(yield* reasonOf(gone), /^KM-SCH-025 .*was destroyed/)
+        if (row === undefined || queue === undefined) return assert.fail("no sandbox")
+        place.world.rows.set(id, row)
+        const dead = yield* begun
+        const entry = queue.messages[0]?.entry
+        if (entry === undefined) return assert.fail("nothing was sent")
+        queue.dead.set(entry.key, { ...entry, receiveCount: 5, deadAt: 0, noticed: false })
+        yield* TestClock.adjust("3 seconds")
+        assert.match(yield* reasonOf(dead), /^KM-SCH-025 .*never started/)
       })
     ))
 
