@@ -66,6 +66,15 @@ const onReaction = (observed: Observed, followed: Followed, change: RemoteChange
   return { ...(end === "✅" ? first(observed, "✅", change.at) : observed), end: observed.end ?? end }
 }
 
+/** The blocks hold a message as it was written; `text` is what a notification shows, and is cut at 3,000 characters. */
+const shownText = (message: unknown): string => {
+  const blocks: unknown = typeof message === "object" && message !== null ? Reflect.get(message, "blocks") : undefined
+  const parts = Array.isArray(blocks)
+    ? blocks.flatMap((block) => text(block, "type") === "markdown" ? text(block, "text") ?? [] : [])
+    : []
+  return parts.length === 0 ? text(message, "text") ?? "" : parts.join("\n\n")
+}
+
 const onMessage = (observed: Observed, followed: Followed, change: RemoteChange): Observed => {
   const message: unknown = change.data["message"]
   if (change.threadTs !== followed.threadTs || change.ts === followed.ts || change.ts === undefined) return observed
@@ -75,7 +84,7 @@ const onMessage = (observed: Observed, followed: Followed, change: RemoteChange)
     const names = files.flatMap((file) => text(file, "name") ?? [])
     return { ...first(observed, "transcript uploaded", change.at), files: [...observed.files, ...names] }
   }
-  const shown = text(message, "text") ?? ""
+  const shown = shownText(message)
   if (shown === "" || observed.texts.get(change.ts) === shown) return observed
   const seen = first(observed, "first text visible", change.at)
   return {

@@ -97,6 +97,12 @@ describe("Timeline", () => {
     assert.isFalse(isOver(after(turn.slice(0, 7)), false))
   })
 
+  it("takes a message as it was written, not what a notification would show of it", () => {
+    const blocks = [{ type: "markdown", text: "long, **whole**" }]
+    const seen = after([...turn.slice(0, 7), reply(1_950, "message_changed", "long…", { blocks })])
+    assert.deepStrictEqual([...seen.texts.values()], ["long, **whole**"])
+  })
+
   it("what is edited after the mark is no part of the answer", () => {
     const later = observe(after(turn), followed, reply(3_000, "message_changed", "later"))
     assert.strictEqual(later.at["answer settled"], 1_900)
