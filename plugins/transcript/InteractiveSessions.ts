@@ -220,6 +220,7 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
       case "Notification": {
         if (event.notification_type !== "permission_prompt" || !parts.notifyOnPermission) return
         const text = `🔐 ${redaction.redact(event.message ?? "Claude Code asks for permission").slice(0, 500)}`
+          .toWellFormed()
         return Queue.offerUnsafe(session.jobs, { kind: "permission", text, at })
       }
       default: {

@@ -82,7 +82,10 @@ export const quoted = (prompt: string, redact: (text: string) => string): string
   return text === "" ? "" : text.split("\n").map((row) => `> ${row}`).join("\n")
 }
 
-/** Empty when there is nothing to show yet. `head` stands above everything. */
+/**
+ * Empty when there is nothing to show yet. `head` stands above everything. Well-formed: what comes from the agent's side
+ * may hold half a character, which the bridge refuses.
+ */
 export const liveText = (model: LiveModel, redact: (text: string) => string, head = ""): string => {
   const pieces: Array<string> = head === "" ? [] : [`${head}\n\n`]
   let before: Entry | undefined
@@ -96,8 +99,11 @@ export const liveText = (model: LiveModel, redact: (text: string) => string, hea
     ...(model.left === 0 ? [] : [`_… and ${model.left} more steps, in the attached session_`]),
     ...(model.status === undefined ? [] : [`_⏳ ${cut(oneLine(redact(model.status)), maxToolLine)}_`])
   ]
-  const whole = (pieces.join("") + (tail.length === 0 ? "" : `\n\n${tail.join("\n")}`)).trim()
+  const whole = (pieces.join("") + (tail.length === 0 ? "" : `\n\n${tail.join("\n")}`)).trim().toWellFormed()
   if (whole.length <= maxLiveCharacters) return whole
   const kept = whole.slice(-maxLiveCharacters)
-  return `_… the beginning is in the attached session_\n\n${kept.slice(kept.indexOf("\n\n") + 2)}`
+  const paragraph = kept.indexOf("\n\n")
+  return `_… the beginning is in the attached session_\n\n${
+    (paragraph < 0 ? kept : kept.slice(paragraph + 2)).toWellFormed()
+  }`
 }

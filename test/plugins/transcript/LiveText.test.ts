@@ -72,6 +72,16 @@ describe("LiveText", () => {
     }
   )
 
+  it("never holds half a character, which the bridge would refuse for the rest of the turn", () => {
+    for (const words of ["half \ud83d of one", "\ude00".repeat(3), "😀".repeat(maxLiveCharacters)]) {
+      for (const shift of ["", "a"]) {
+        const shown = liveText(model(text(shift + words), bash("a", words.slice(0, 9))), plain)
+        assert.isTrue(shown.isWellFormed())
+        assert.notStrictEqual(shown, "")
+      }
+    }
+  })
+
   it("keeps the end of a turn that is too long, because the answer is there", () => {
     const shown = liveText(model(text("a".repeat(maxLiveCharacters)), text("The answer.")), plain)
     assert.isAtMost(shown.length, maxLiveCharacters + 100)
