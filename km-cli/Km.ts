@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { at } from "./at/AtCommand.ts"
+import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
@@ -300,6 +301,7 @@ export const km = Command.make("km").pipe(
     replay,
     at,
     slack,
+    email,
     identity,
     doctor,
     config,

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { InstallName, SenderId } from "../../runtime/domain/Ids.ts"
+import { type Judged, sealed, unsealed } from "../../runtime/domain/JudgedMail.ts"
 import {
   mailBoxKeyPath,
   mailboxKeyPath,
@@ -20,7 +21,7 @@ import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { type LeasedMail, Mailbox, Mailer, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { type Judged, judgedOf, sealed, unsealed } from "./Judged.ts"
+import { judgedOf } from "./judgedOf.ts"
 import { PeerLimits } from "./PeerLimits.ts"
 import { postRefused } from "./PostCodes.ts"
 import { allowsSender, provenSender } from "./protocol/allowedSenders.ts"

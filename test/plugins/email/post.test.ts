@@ -7,6 +7,7 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import type { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { km } from "../../support/KmProcess.ts"
 import { mailProgram } from "../../support/mailPrograms.ts"
 import { startStack } from "../../support/Stack.ts"
 
@@ -25,6 +26,10 @@ const Message = Schema.Struct({
   attachments: Schema.Array(Schema.Struct({ name: Schema.String, size: Schema.Int }))
 })
 const messages = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Message)))
+
+/** The delivery of the only message in the inbox. */
+const onlyDelivery = (database: DatabaseSync, owner: string) =>
+  database.prepare("SELECT id FROM mail WHERE owner = ? AND state = 'inbox'").get(owner)?.["id"]
 
 describe("mail between sandboxes", () => {
   it.live("signed, encrypted, answered, 40 MB, and through a kill -9", () =>
@@ -110,6 +115,11 @@ describe("mail between sandboxes", () => {
       const rows = database.prepare("SELECT id, state, content FROM mail WHERE owner = ? ORDER BY seq").all(ada)
       assert.deepStrictEqual(rows.map(({ state }) => state), ["inbox", "quarantine", "dropped"])
       assert.match(String(rows[1]?.["content"]), /"status":"invalid","reason":"header-changed"/)
+      // The operator sees the same, with reasons.
+      const quarantine = yield* km(stack.state, ["email", "quarantine", ada])
+      assert.match(quarantine.out, /invalid \(header-changed\) .* forged/)
+      const shown = yield* km(stack.state, ["email", "read", ada, String(onlyDelivery(database, ada))])
+      assert.match(shown.out, /Status: verified\n.*\n\ndone/)
       const edited = messages((yield* recv(bob, "--json", "--wait", "20")).out.toString())
       assert.deepStrictEqual(edited.map(({ body, reason, status }) => [body, reason, status]), [
         ["", "changed-in-store", "invalid"]

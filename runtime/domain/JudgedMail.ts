@@ -5,13 +5,18 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { createHmac, timingSafeEqual } from "node:crypto"
-import type { SenderId } from "../../runtime/domain/Ids.ts"
-import type { FiledMail, MailFolder } from "../../runtime/ports/Mail.ts"
-import type { Verdict } from "./protocol/Verdict.ts"
-import { MailStatus } from "./protocol/wire.ts"
+import type { SenderId } from "./Ids.ts"
+
+/** What is sealed beside the decision itself. */
+export interface SealedMail {
+  readonly id: string
+  readonly folder: "inbox" | "quarantine"
+  readonly content: string
+}
 
 export const Judged = Schema.Struct({
-  status: MailStatus,
+  /** A word of the mail protocol's vocabulary. */
+  status: Schema.String,
   /** Why it has its status, or why it is in quarantine; empty for what is in the inbox and verified. */
   reason: Schema.String,
   id: Schema.NullOr(Schema.String),
@@ -42,33 +47,17 @@ const JudgedJson = Schema.fromJsonString(Judged)
 const encode = Schema.encodeSync(JudgedJson)
 const decode = Schema.decodeUnknownOption(JudgedJson)
 
-export const judgedOf = (verdict: Verdict, reason: string): Judged => {
-  const { encrypted, mail, sender, status } = verdict
-  return {
-    status,
-    reason,
-    sender: sender ?? "",
-    encrypted,
-    id: mail?.id ?? null,
-    from: mail?.from.address ?? "",
-    to: mail?.to ?? [],
-    cc: mail?.cc ?? [],
-    replyTo: mail?.replyTo ?? null,
-    subject: mail?.subject ?? "",
-    inReplyTo: mail?.inReplyTo ?? null,
-    references: mail?.references ?? [],
-    date: mail === undefined || mail.created === null ? null : new Date(mail.created * 1_000).toISOString(),
-    hop: mail?.hop ?? 0,
-    body: mail?.text ?? "",
-    attachments: (mail?.attachments ?? []).map(({ name, sha256, size, type }) => ({ name, type, size, sha256 }))
-  }
-}
-
-const sealOf = (key: Uint8Array, owner: SenderId, id: string, folder: MailFolder, json: string): Buffer =>
+const sealOf = (key: Uint8Array, owner: SenderId, id: string, folder: SealedMail["folder"], json: string): Buffer =>
   createHmac("sha256", key).update(`km-mailbox-v1\n${owner}\n${id}\n${folder}\n${json}`).digest()
 
 /** The content to file: the seal in hex, a line end, the JSON. */
-export const sealed = (key: Uint8Array, owner: SenderId, id: string, folder: MailFolder, judged: Judged): string => {
+export const sealed = (
+  key: Uint8Array,
+  owner: SenderId,
+  id: string,
+  folder: SealedMail["folder"],
+  judged: Judged
+): string => {
   const json = encode(judged)
   return `${sealOf(key, owner, id, folder, json).toString("hex")}\n${json}`
 }
@@ -93,7 +82,7 @@ const changed: Judged = {
 }
 
 /** What was filed; nothing of it, and `invalid`, when it is not as it was filed. */
-export const unsealed = (key: Uint8Array, owner: SenderId, filed: FiledMail): Judged => {
+export const unsealed = (key: Uint8Array, owner: SenderId, filed: SealedMail): Judged => {
   const at = filed.content.indexOf("\n")
   const seal = Buffer.from(filed.content.slice(0, Math.max(at, 0)), "hex")
   const json = filed.content.slice(at + 1)
