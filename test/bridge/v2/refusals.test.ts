@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { signRevocation } from "../../../runtime/domain/Certificate.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
 import { requestIdOf } from "../../../runtime/domain/Ids.ts"
@@ -8,7 +8,18 @@ import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
-import { bridgeOver, callV2, certified, certifier, codeOf, furnish, install, otherSandbox, sandbox } from "../world.ts"
+import {
+  bridgeOver,
+  callV2,
+  certified,
+  certifier,
+  codeOf,
+  furnish,
+  install,
+  otherSandbox,
+  sandbox,
+  sandboxKey
+} from "../world.ts"
 import { partsOf, scene } from "./scene.ts"
 
 describe("POST /v2 refuses", () => {
@@ -112,6 +123,32 @@ describe("POST /v2 refuses", () => {
         const epoch = taken._tag === "Some" ? taken.value.epoch : 0
         assert.strictEqual(codeOf(yield* callV2("a", react, { epoch: String(epoch - 1) })), "stale_epoch")
         assert.strictEqual((yield* callV2("a", react, { epoch: String(epoch) })).status, 200)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("a key that it knew as good, within 60 s of its revocation", () =>
+    Effect.gen(function*() {
+      const { channel, ts, workspace } = yield* scene
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const react = { action: "react", channel, ts, emoji: "eyes" }
+        assert.strictEqual((yield* callV2("a", react)).status, 200)
+        const at = Math.floor(Date.now() / 1000)
+        const { keyId } = sandboxKey
+        const words = { version: 1, install, number: 1, subject: sandbox, keyId, reason: "lost", at } as const
+        yield* (yield* Identities).revoke(1, signRevocation(certifier, words))
+        const clock = yield* Clock.Clock
+        const inAMinute: Clock.Clock = {
+          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + 59_000,
+          currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + 59_000),
+          currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+          currentTimeNanos: clock.currentTimeNanos,
+          monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+          monotonicTimeNanos: clock.monotonicTimeNanos,
+          sleep: (duration) => clock.sleep(duration)
+        }
+        const answer = yield* Effect.provideService(callV2("b", react), Clock.Clock, inAMinute)
+        assert.strictEqual(codeOf(answer), "revoked_key")
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
