@@ -23,10 +23,15 @@ import { isLater, Progress } from "./Progress.ts"
 const overlapSeconds = 600
 /** Threads whose first message is older than this are not looked at for replies. */
 const threadAgeSeconds = 7 * 24 * 3600
+/** By which Slack's clock may be behind ours: a message written right after create must not look older than its sandbox. */
+const clockSkewSeconds = 5
 const maxPages = 20
 /** Between two looks while something is known to be missed. */
 const retryMillis = 30_000
 const historyWait = { maxWaitMillis: 600_000 }
+
+/** Unix seconds before which nothing was meant for this sandbox. */
+const beginOf = (row: SandboxRow): number => Math.floor(row.createdAt / 1000) - clockSkewSeconds
 
 const HistoryMessage = Schema.Struct({
   ts: MessageTs,
@@ -76,8 +81,7 @@ export class CatchUp extends Context.Service<CatchUp, {
 
       /** What people wrote in the row's channel since `since`, oldest first. */
       const missed = Effect.fnUntraced(function*(row: SandboxRow, channel: string, since: string, team: TeamId) {
-        const created = row.createdAt / 1000
-        const threadsFrom = Math.max(created, Number(since) - threadAgeSeconds)
+        const threadsFrom = Math.max(beginOf(row), Number(since) - threadAgeSeconds)
         const history = yield* read("conversations.history", { channel, oldest: threadsFrom.toFixed(6) })
         const raw = new Map<string, unknown>()
         const keep = (message: unknown): void => {
@@ -111,7 +115,7 @@ export class CatchUp extends Context.Service<CatchUp, {
           const { channel } = row
           if (channel === undefined) return true
           const newest = row.lastAcceptedTs ?? `${Math.floor(row.createdAt / 1000)}.000000`
-          const since = Math.max(row.createdAt / 1000, Number(newest) - overlapSeconds).toFixed(6)
+          const since = Math.max(beginOf(row), Number(newest) - overlapSeconds).toFixed(6)
           const messages = yield* missed(row, channel, since, team)
           let queued = 0
           for (const message of messages) {

@@ -118,6 +118,19 @@ describe("while things are broken", () => {
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
+  it.live("what was written the moment its sandbox was made is found, though our clock is ahead of Slack's", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const ts = yield* say(ada, channel, "first words")
+        // The sandbox is as old as its first message, by a clock that is three seconds ahead.
+        yield* (yield* Sandboxes).update(sandbox, { createdAt: Math.floor(Number(ts)) * 1_000 + 3_000 })
+        assert.isTrue(yield* (yield* CatchUp).once)
+        assert.lengthOf(yield* waiting, 1)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
   it.live("a catch-up that Slack cuts short says so and is done again", () =>
     Effect.gen(function*() {
       const { ada, channel, workspace } = yield* room()
