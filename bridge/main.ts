@@ -16,6 +16,7 @@ import * as http from "node:http"
 import * as EmbeddedEngine from "../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRoot } from "../runtime/adapters/embedded/StateDirectory.ts"
+import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
@@ -72,6 +73,7 @@ const serve = Effect.fnUntraced(function*() {
 const program = Effect.fnUntraced(function*(flags: {
   readonly state: Option.Option<string>
   readonly port: Option.Option<number>
+  readonly endWithStdin: boolean
 }) {
   const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
   const install = yield* readInstall(root)
@@ -86,7 +88,12 @@ const program = Effect.fnUntraced(function*(flags: {
     Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" })),
     Layer.merge(untraced)
   )
-  return yield* Effect.scoped(serve()).pipe(Effect.provide(everything))
+  return yield* Effect.scoped(serve()).pipe(
+    Effect.raceFirst(
+      Effect.andThen(parentGone(flags.endWithStdin), Effect.logWarning("the supervisor is gone; the bridge ends"))
+    ),
+    Effect.provide(everything)
+  )
 })
 
 const command = Command.make("bridge", {
@@ -97,6 +104,10 @@ const command = Command.make("bridge", {
   port: Flag.Int("port").pipe(
     Flag.optional,
     Flag.withDescription("The port on 127.0.0.1; that of install.json unless given, 0 for a free one")
+  ),
+  endWithStdin: Flag.Boolean(endWithStdin.name).pipe(
+    Flag.withDefault(false),
+    Flag.withDescription(endWithStdin.description)
   )
 }, program).pipe(Command.withDescription("The control-plane service that alone holds Slack's secrets"))
 

@@ -275,7 +275,7 @@ const completions = Command.make(
 
 const workspace = Command.make(
   "workspace",
-  { credentials: Flag.String("credentials") },
+  { credentials: Flag.String("credentials"), remove: Flag.String("remove").pipe(Flag.optional) },
   lazy(() => import("./commands/Parts.ts").then((module) => module.workspace))
 ).pipe(Command.unlisted)
 

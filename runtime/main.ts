@@ -21,6 +21,7 @@ import process from "node:process"
 import * as EmbeddedEngine from "./adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "./adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths } from "./adapters/embedded/StateDirectory.ts"
+import { endWithStdin, parentGone } from "./adapters/host/ParentGone.ts"
 import { Jail } from "./adapters/jail/Bubblewrap.ts"
 import { ModelDoor } from "./adapters/model/ModelDoor.ts"
 import * as SystemdNotify from "./adapters/notify/SystemdNotify.ts"
@@ -56,13 +57,22 @@ const Shared = Layer.unwrap(Effect.gen(function*() {
 
 /**
  * Interruption (SIGTERM, SIGINT) lets `work` end by itself through `stopping`, for at most `stopLimit`; what is not over
- * then is ended, and taken up by the next start.
+ * then is ended, and taken up by the next start. Once `abandoned` completes there is nothing to wait for: the bridge and
+ * the model have gone with the supervisor, so a turn in hand is ended at once and taken up by the next start.
  */
-const gracefully = <E, R>(work: (stopping: Deferred.Deferred<void>) => Effect.Effect<void, E, R>) =>
+const gracefully = <E, R>(
+  work: (stopping: Deferred.Deferred<void>) => Effect.Effect<void, E, R>,
+  abandoned: Effect.Effect<void>
+) =>
   Effect.gen(function*() {
     const stopping = yield* Deferred.make<void>()
     const fiber = yield* Effect.forkDetach(work(stopping))
-    return yield* Fiber.join(fiber).pipe(
+    const cut = abandoned.pipe(
+      Effect.andThen(Effect.logWarning("the supervisor is gone; the runtime ends")),
+      Effect.andThen(Effect.timeoutOption(Fiber.interrupt(fiber), stopLimit)),
+      Effect.asVoid
+    )
+    return yield* Effect.raceFirst(Fiber.join(fiber), cut).pipe(
       Effect.onInterrupt(() =>
         Deferred.succeed(stopping, undefined).pipe(
           Effect.andThen(Fiber.await(fiber)),
@@ -74,22 +84,24 @@ const gracefully = <E, R>(work: (stopping: Deferred.Deferred<void>) => Effect.Ef
     )
   })
 
-const run = Effect.fnUntraced(function*(only: SandboxId | undefined) {
+const run = Effect.fnUntraced(function*(only: SandboxId | undefined, supervised: boolean) {
   const notifier = yield* SystemdNotify.make()
   const { state } = yield* RuntimeConfig.RuntimeConfig
   // Before anything is opened, which would make an empty state directory.
   const install = yield* readInstall(state)
   yield* Effect.logInfo("runtime starts").pipe(Effect.annotateLogs({ install: install.install, only: only ?? "all" }))
-  yield* gracefully((stopping) =>
-    Effect.scoped(supervise({
-      install,
-      only,
-      holder: `${process.pid}-${randomUUID()}`,
-      onLooked: only === undefined ? notifier.ready : Effect.void,
-      onReady: (id) => only === id ? notifier.ready : Effect.void
-    }, stopping)).pipe(
-      Effect.raceFirst(Effect.andThen(Deferred.await(stopping), Effect.andThen(notifier.stopping, Effect.never)))
-    )
+  yield* gracefully(
+    (stopping) =>
+      Effect.scoped(supervise({
+        install,
+        only,
+        holder: `${process.pid}-${randomUUID()}`,
+        onLooked: only === undefined ? notifier.ready : Effect.void,
+        onReady: (id) => only === id ? notifier.ready : Effect.void
+      }, stopping)).pipe(
+        Effect.raceFirst(Effect.andThen(Deferred.await(stopping), Effect.andThen(notifier.stopping, Effect.never)))
+      ),
+    parentGone(supervised)
   ).pipe(Effect.provide(Shared))
 }, Effect.provide(RuntimeConfig.layer))
 
@@ -104,13 +116,17 @@ const command = Command.make(
     all: Flag.Boolean("all").pipe(
       Flag.withDescription("Serve every sandbox of the install that should run"),
       Flag.withDefault(false)
+    ),
+    supervised: Flag.Boolean(endWithStdin.name).pipe(
+      Flag.withDescription(endWithStdin.description),
+      Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function*({ all, sandbox }) {
+  Effect.fnUntraced(function*({ all, sandbox, supervised }) {
     if (all === Option.isSome(sandbox)) {
       return yield* new CliError.UserError({ cause: "give either --sandbox ID or --all" })
     }
-    return yield* run(Option.getOrUndefined(sandbox))
+    return yield* run(Option.getOrUndefined(sandbox), supervised)
   })
 ).pipe(
   Command.withDescription("Runs the agents of sandboxes: receives messages, runs turns, answers in their threads.")
@@ -132,4 +148,11 @@ const main = Command.run(command, { version }).pipe(
   Effect.provide(Layer.merge(NodeServices.layer, Telemetry.layer("km-runtime", version)))
 )
 
-NodeRuntime.runMain(main, { disableErrorReporting: true, teardown: (exit, onExit) => onExit(exitCodeOf(exit)) })
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  teardown: (exit, onExit) => {
+    onExit(exitCodeOf(exit))
+    // It exits by itself only after a signal or a failure; a plugin left behind must not keep an orphan alive.
+    process.exit(exitCodeOf(exit))
+  }
+})

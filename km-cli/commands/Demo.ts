@@ -21,6 +21,7 @@ import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { type Backend, Backends } from "../Backend.ts"
 import { settings } from "../Configuration.ts"
 import { say } from "../demo/Conversation.ts"
+import { claim, demoPrefix, sweepStale } from "../demo/DemoDirectory.ts"
 import { agentStartedAt, storedAt } from "../demo/Evidence.ts"
 import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
@@ -171,14 +172,16 @@ const lastWords = Effect.fnUntraced(function*(backend: Backend) {
 export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: boolean }) {
   const config = yield* settings
   const fs = yield* FileSystem.FileSystem
-  const directory = yield* fs.makeTempDirectoryScoped({ prefix: "km-demo-" }).pipe(
+  yield* sweepStale
+  const directory = yield* fs.makeTempDirectoryScoped({ prefix: demoPrefix }).pipe(
+    Effect.tap(claim),
     Effect.mapError((error) => kmError("KM-CLI-015", "no temporary directory", error.message))
   )
   const backend = yield* (yield* Backends).open(directory)
   yield* talk(`starting a stack of its own in ${directory}`)
   const ready = yield* Deferred.make<Running>()
   const stack = up(
-    { backend, install: config.install, forceScripted: false, environment: process.env },
+    { backend, install: config.install, forceScripted: false, ephemeral: true, environment: process.env },
     (running) => Effect.asVoid(Deferred.succeed(ready, running))
   )
   return yield* Effect.raceFirst(

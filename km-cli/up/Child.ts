@@ -16,7 +16,7 @@ export interface ChildOptions {
   /** Directory of the logs; `{name}.log` is appended to, the one before it kept as `{name}.log.1`. */
   readonly logs: string
   /** Written to standard input, which then stays open: a child that ends with it cannot outlive us. */
-  readonly input?: string
+  readonly input: string
   /** Milliseconds from SIGTERM to SIGKILL. */
   readonly graceMillis: number
 }
@@ -80,7 +80,7 @@ export const start = Effect.fn("Child.start")(function*(
       const spawned = spawn(command.command, command.args, {
         detached: true,
         env: { ...env },
-        stdio: [input === undefined ? "ignore" : "pipe", "pipe", log]
+        stdio: ["pipe", "pipe", log]
       })
       fs.closeSync(log)
       return spawned
@@ -108,7 +108,7 @@ export const start = Effect.fn("Child.start")(function*(
   })
   // A child that ends while we write to it is told by its exit.
   child.stdin?.on("error", () => undefined)
-  if (input !== undefined) child.stdin?.write(input)
+  if (input !== "") child.stdin?.write(input)
   const pid = child.pid ?? 0
   return {
     name,

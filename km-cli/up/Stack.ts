@@ -16,7 +16,7 @@ import { UserId } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { Install as InstallSchema } from "../../runtime/domain/Install.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import type { Backend } from "../Backend.ts"
+import type { Backend, ChildCommand } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
 import { type Credentials, readCredentials } from "../local/workspace/Credentials.ts"
 import { connect } from "../local/workspace/WorkspaceClient.ts"
@@ -65,6 +65,8 @@ export interface StackOptions {
   readonly backend: Backend
   readonly env: Readonly<Record<string, string>>
   readonly scripted: boolean
+  /** The state directory is this run's own: whoever is last removes it, even when we are killed. */
+  readonly ephemeral: boolean
   /** Told of each child as it starts, to be written down for `km down`. */
   readonly onChild: (child: Child) => Effect.Effect<void>
 }
@@ -92,19 +94,37 @@ const logsOf = (backend: Backend): string => path.join(backend.paths.run, "logs"
 /** Where the tokens of the local workspace are while it runs. */
 export const credentialsFile = (backend: Backend): string => path.join(backend.paths.run, "workspace.json")
 
+/** Every part ends with its standard input, so that none outlives us. */
+const commandOf = (
+  { backend, ephemeral }: StackOptions,
+  name: "workspace" | "model" | "bridge" | "runtime"
+): ChildCommand => {
+  switch (name) {
+    case "workspace": {
+      const { args, command } = backend.children.workspace(credentialsFile(backend))
+      return { command, args: ephemeral ? [...args, "--remove", backend.paths.root] : args }
+    }
+    case "model":
+      return backend.children.model
+    case "bridge":
+    case "runtime": {
+      const { args, command } = backend.children[name]
+      return { command, args: [...args, "--end-with-stdin"] }
+    }
+  }
+}
+
 const child = (options: StackOptions, name: "workspace" | "model" | "bridge" | "runtime", more: {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
 }) =>
   start({
     name,
-    command: name === "workspace"
-      ? options.backend.children.workspace(credentialsFile(options.backend))
-      : options.backend.children[name],
+    command: commandOf(options, name),
     env: { ...options.env, ...more.env },
     logs: logsOf(options.backend),
     graceMillis: name === "runtime" ? runtimeGraceMillis : graceMillis,
-    ...(more.input === undefined ? {} : { input: more.input })
+    input: more.input ?? ""
   }).pipe(Effect.tap(options.onChild))
 
 /** Starts the workspace and makes its tokens the install's. */

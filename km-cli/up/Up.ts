@@ -41,6 +41,8 @@ export interface UpOptions {
   readonly install: InstallName
   /** The scripted model even where a key is at hand. */
   readonly forceScripted: boolean
+  /** The state directory is this run's own and is gone with it. */
+  readonly ephemeral: boolean
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -55,7 +57,7 @@ export interface Running {
   ) => Effect.Effect<A, E, Exclude<R, InstallPorts | Provisioning | Teardown>>
 }
 
-/** Ends parts that a killed `km up` left behind, newest first. */
+/** Parts of a killed `km up` end by themselves; ends those that have not yet, newest first. */
 const endLeftovers = Effect.fnUntraced(function*(run: string) {
   const left = yield* UpFile.read(run)
   if (Option.isNone(left)) return
@@ -200,6 +202,7 @@ export const up = Effect.fn("km.up")(function*(
         backend,
         env: childEnvironment(options.environment, backend.paths.root),
         scripted,
+        ephemeral: options.ephemeral,
         onChild: book.onChild
       }
       while (true) {

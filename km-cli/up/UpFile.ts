@@ -34,17 +34,18 @@ const encode = Schema.encodeSync(UpJson)
 
 const fileIn = (run: string): string => path.join(run, "up.json")
 
-const startTimeOf = (pid: number): string => {
+const statOf = (pid: number): { readonly state: string; readonly startTime: string } => {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
     // The command's name, in parentheses, may hold anything; the fields after it are plain. 22 − 2 fields follow.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    return { state: fields[0] ?? "", startTime: fields[19] ?? "" }
   } catch {
-    return ""
+    return { state: "", startTime: "" }
   }
 }
 
-export const nameOf = (pid: number): ProcessName => ({ pid, startTime: startTimeOf(pid) })
+export const nameOf = (pid: number): ProcessName => ({ pid, startTime: statOf(pid).startTime })
 
 /** True while exactly this process lives; a zombie does not. */
 export const isAlive = ({ pid, startTime }: ProcessName): boolean => {
@@ -53,7 +54,8 @@ export const isAlive = ({ pid, startTime }: ProcessName): boolean => {
   } catch {
     return false
   }
-  return startTimeOf(pid) === startTime
+  const now = statOf(pid)
+  return now.startTime === startTime && now.state !== "Z"
 }
 
 /** Sends a signal if the process is still the one that was named. */

@@ -224,9 +224,14 @@ export class PluginHost extends Context.Service<PluginHost, {
           })
 
         yield* Effect.addFinalizer(() =>
-          Effect.andThen(
+          Effect.ensuring(
+            // Of whoever is interrupted nothing is drained: this ends at once.
             Effect.interruptible(Effect.flatMap(drainFor, pipeline.drain)),
-            Effect.forEach(running.toReversed(), stop, { discard: true })
+            // In a fiber of its own, which that interruption does not reach: the plugins are stopped all the same.
+            Effect.flatMap(
+              Effect.forkDetach(Effect.forEach(running.toReversed(), stop, { discard: true })),
+              Fiber.await
+            )
           )
         )
         for (const entry of running) {

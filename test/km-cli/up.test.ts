@@ -1,15 +1,29 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { Effect, Fiber, FileSystem, Option } from "effect"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { childEnvironment } from "../../km-cli/up/Stack.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
-import { km, kmUp } from "../support/KmProcess.ts"
+import { km, kmStarted, kmUp } from "../support/KmProcess.ts"
+import { bashScript } from "../support/ScriptedModel.ts"
+import { untilReal } from "../support/untilReal.ts"
 
 const stateDirectory = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "km-up-" }))
+
+/** Processes, agents among them, whose arguments or environment name the directory. */
+const processesNaming = (directory: string): ReadonlyArray<string> =>
+  readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) =>
+    ["environ", "cmdline"].some((file) => {
+      try {
+        return readFileSync(`/proc/${pid}/${file}`, "utf8").includes(directory)
+      } catch {
+        return false
+      }
+    })
+  )
 
 /** What a sandbox may leave: nothing of its own in files or tables. Logs, locks and the engine's own files aside. */
 const leftovers = (state: string, id: string) => {
@@ -74,16 +88,22 @@ describe("km up", () => {
         assert.strictEqual(brief.exit, 0, brief.err)
         const { id: briefId } = json(brief.out)["sandbox"] as { readonly id: string }
 
-        // Killed, it leaves its parts behind; the next start ends them and gives the sandbox a new channel.
+        // Killed, it takes its parts and their agents with it; the next start gives the sandbox a new channel.
         const left = yield* UpFile.read(path.join(state, "run"))
         const children = left._tag === "Some" ? left.value.children : []
         assert.deepStrictEqual(children.map(({ name }) => name).toSorted(), ["bridge", "model", "runtime", "workspace"])
+        const gate = path.join(state, "sandboxes", id, "workspace", "begun")
+        const asked = yield* Effect.forkScoped(
+          km(state, ["chat", "demo", bashScript("touch begun; while :; do sleep 0.1; done"), "--json"])
+        )
+        yield* untilReal("the agent's command runs", Effect.sync(() => existsSync(gate)))
         first.child.kill("SIGKILL")
         yield* Effect.promise(() => first.ended)
-        assert.isTrue(children.some(({ process }) => UpFile.isAlive(process)), "some part outlives a killed supervisor")
+        yield* Fiber.interrupt(asked)
+        yield* untilReal("nothing of it runs", Effect.sync(() => processesNaming(state).length === 0))
         const second = yield* kmUp(state)
         assert.include(second.err(), `${id} (demo) has a new channel`)
-        assert.deepStrictEqual(children.filter(({ process }) => UpFile.isAlive(process)), [])
+        assert.notInclude(second.err(), "an earlier km up left behind")
         const again = yield* km(state, ["chat", "demo", "script:text once more", "--json"])
         assert.strictEqual(again.exit, 0, again.err)
         assert.strictEqual(json(again.out)["outcome"], "answered")
@@ -188,13 +208,50 @@ describe("km demo", () => {
       assert.isTrue(timeline.every(({ millis }) => millis >= 0))
       assert.include(ran.err, "SCRIPTED")
       assert.deepStrictEqual(readdirSync(temporary), [])
-      const alive = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
-        try {
-          return readFileSync(`/proc/${pid}/environ`, "utf8").includes(temporary)
-        } catch {
-          return false
-        }
-      })
-      assert.deepStrictEqual(alive, [])
+      assert.deepStrictEqual(processesNaming(temporary), [])
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 120_000)
+
+  it.live(
+    "killed by SIGKILL it leaves neither processes nor files; what a whole crash left, the next one removes",
+    () =>
+      Effect.gen(function*() {
+        const state = yield* stateDirectory
+        const temporary = path.join(state, "tmp")
+        yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(temporary))
+        const demos = () => readdirSync(temporary).filter((name) => name.startsWith("km-demo-"))
+        const demo = Effect.gen(function*() {
+          const before = new Set(demos())
+          const process = yield* kmStarted(state, ["demo"], { TMPDIR: temporary })
+          const directory = yield* untilReal(
+            "the demo has its sandbox",
+            Effect.sync(() => process.err().includes("it stays up") && demos().find((name) => !before.has(name)))
+          )
+          const run = path.join(temporary, directory, "run")
+          const { children } = Option.getOrThrow(yield* UpFile.read(run))
+          assert.lengthOf(children, 4)
+          return { directory, children, process }
+        })
+
+        const first = yield* demo
+        first.process.child.kill("SIGKILL")
+        yield* untilReal("its processes are gone", Effect.sync(() => processesNaming(temporary).length === 0))
+        assert.deepStrictEqual(demos(), [])
+
+        // The part that would have removed the directory is killed with the demo.
+        const second = yield* demo
+        for (const { name, process } of second.children) {
+          if (name === "workspace") yield* UpFile.signal(process, "SIGSTOP")
+        }
+        second.process.child.kill("SIGKILL")
+        for (const { process } of second.children) yield* UpFile.signal(process, "SIGKILL")
+        yield* untilReal("its processes are gone", Effect.sync(() => processesNaming(temporary).length === 0))
+        assert.deepStrictEqual(demos(), [second.directory])
+        const third = yield* demo
+        assert.deepStrictEqual(demos(), [third.directory])
+        third.process.child.kill("SIGINT")
+        yield* Effect.promise(() => third.process.ended)
+        assert.deepStrictEqual(demos(), [])
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    120_000
+  )
 })

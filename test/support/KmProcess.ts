@@ -44,6 +44,20 @@ export const km = (state: string, args: ReadonlyArray<string>, env: Record<strin
     return Effect.sync(() => void child.kill("SIGTERM"))
   })
 
+/** One command that stays; killed with the scope if the test has not ended it. */
+export const kmStarted = (state: string, args: ReadonlyArray<string>, env: Record<string, string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const child = started(state, args, env)
+      return { child, ...collected(child), ended: new Promise<number | null>((end) => child.once("close", end)) }
+    }),
+    ({ child, ended }) =>
+      Effect.promise(() => {
+        child.kill("SIGKILL")
+        return ended
+      })
+  )
+
 /** A `km up` that is ready; ended with the scope if the test has not done it. */
 export const kmUp = (state: string) =>
   Effect.acquireRelease(

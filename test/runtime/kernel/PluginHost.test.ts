@@ -242,6 +242,22 @@ describe("PluginHost", () => {
       assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
     }).pipe(quietly))
 
+  it.effect("whoever is interrupted drains nothing, and its plugins are stopped all the same", () =>
+    Effect.gen(function*() {
+      const stopped: Array<string> = []
+      const telling = (id: string) =>
+        plugin(id, { run: () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => void stopped.push(id))) })
+      const serving = yield* Effect.forkChild(Effect.scoped(Effect.gen(function*() {
+        const running = yield* host([telling("a"), telling("b")])
+        const scope = yield* Effect.scope
+        yield* Scope.addFinalizerExit(scope, (exit) => Scope.close(running.scope, exit))
+        return yield* Effect.never
+      })))
+      yield* elapse(1_000)
+      yield* Fiber.interrupt(serving)
+      assert.deepStrictEqual(stopped, ["b", "a"])
+    }).pipe(quietly))
+
   it.effect("a plugin that does not let go is left behind", () =>
     Effect.gen(function*() {
       let stopped = false
