@@ -3,21 +3,30 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type { SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { EmailSpec } from "../../runtime/domain/Profile.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Identities } from "../../runtime/ports/Identities.ts"
-import type { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, type Mailer, MailSetup } from "../../runtime/ports/Mail.ts"
 import { type Plugin, PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
+import { Turns } from "../../runtime/ports/Turns.ts"
+import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
+import { type AdmittedMail, isAwaited, mayStartTurn, requestOf } from "./MailTurns.ts"
 
-export const EmailConfig = Schema.Struct({ slack: Schema.Boolean, email: EmailSpec })
+export const EmailConfig = Schema.Struct({
+  slack: Schema.Boolean,
+  /** Answers are shown live in the channel already. */
+  transcript: Schema.Boolean,
+  email: EmailSpec
+})
 export type EmailConfig = typeof EmailConfig.Type
 
 export type EmailPorts =
@@ -31,6 +40,7 @@ export type EmailPorts =
   | Sandboxes
   | SandboxInfo
   | Secrets
+  | Turns
 
 const id = PluginId.make("email")
 
@@ -41,13 +51,35 @@ const lookAgain = Duration.seconds(5)
 
 const shown = (text: string): string => text.replaceAll(/[`*_~<>|\n\r]/g, " ").slice(0, 150)
 
-const line = (judged: Judged, folder: "inbox" | "quarantine"): string =>
+type Announced = Pick<Judged, "from" | "reason" | "status" | "subject">
+
+const line = (judged: Announced, folder: "inbox" | "quarantine"): string =>
   folder === "inbox"
     ? `📬 Mail from \`${shown(judged.from)}\` (${judged.status}): ${shown(judged.subject)}`
     : `📭 Mail that claims to be from \`${shown(judged.from)}\` is in quarantine: ${judged.status}, ${judged.reason}`
 
+/** Asked for again with the same key and text, the bridge says where the line is. */
+const announcement = (owner: SandboxId, delivery: string, markdown: string) => ({
+  key: `${owner}/mail/${delivery}`,
+  markdown
+})
+
 const failed = (operation: string) => (error: { readonly message: string }) =>
   new PluginError({ plugin: id, operation, reason: "Unavailable", detail: error.message })
+
+/** Rooms live as long as the plugin: its origin, made at the start, and its loop use the same one. */
+const makeRoom = Effect.fnUntraced(function*({ email }: EmailConfig) {
+  const info = yield* SandboxInfo
+  const setup = yield* MailSetup
+  return yield* makeMailRoom({
+    owner: info.id,
+    install: info.install,
+    certifierPublicKey: setup.certifierPublicKey,
+    domain: setup.domain,
+    name: info.label === info.id ? "" : info.label,
+    policy: email
+  })
+})
 
 export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
   id,
@@ -55,37 +87,76 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
   essential: false,
   enabled: ({ spec }) => spec.cli.notifyEmailEnabled,
   config: EmailConfig,
-  configure: ({ spec }) => ({ slack: spec.cli.notifySlackEnabled, email: spec.email }),
-  start: () => Effect.succeed({}),
-  run: Effect.fnUntraced(function*({ email, slack }) {
+  configure: ({ spec: { cli, email } }) => ({
+    slack: cli.notifySlackEnabled,
+    transcript: cli.notifySlackEnabled && cli.notifySlackTranscriptEnabled,
+    email
+  }),
+  start: Effect.fn("EmailPlugin.start")(function*(config) {
+    const info = yield* SandboxInfo
+    const setup = yield* MailSetup
+    const room = yield* makeRoom(config)
+    const running = new RunningMail()
+    const open = yield* Effect.mapError((yield* Ledger).open, failed("start"))
+    // Started by an earlier life of this plugin.
+    for (const row of open) {
+      if (row.request.origin.kind === "mail" && row.state === "running") running.begin(row)
+    }
+    yield* Effect.mapError(listen(setup.socket, info.id, room, () => running.hop), failed("listen"))
+    return {
+      origin: makeMailOrigin({
+        owner: info.id,
+        room,
+        mailbox: yield* Mailbox,
+        bridge: yield* Bridge,
+        redaction: yield* Redaction,
+        channel: config.slack ? info.channel : undefined,
+        transcript: config.transcript,
+        announced: (mail) =>
+          announcement(
+            info.id,
+            mail.delivery,
+            line({ from: mail.address, reason: "", status: "verified", subject: mail.subject }, "inbox")
+          )
+      }, running),
+      detail: Effect.sync(() => config.email.onReceive === "turn" ? `${running.count} turns of mail running` : "")
+    }
+  }),
+  run: Effect.fnUntraced(function*(config) {
+    const { email, slack } = config
     const bridge = yield* Bridge
     const info = yield* SandboxInfo
     const mailbox = yield* Mailbox
     const redaction = yield* Redaction
-    const setup = yield* MailSetup
-    const room = yield* makeMailRoom({
-      owner: info.id,
-      install: info.install,
-      certifierPublicKey: setup.certifierPublicKey,
-      domain: setup.domain,
-      name: info.label === info.id ? "" : info.label,
-      policy: email
-    })
-    yield* Effect.mapError(listen(setup.socket, info.id, room), failed("listen"))
+    const turns = yield* Turns
+    const room = yield* makeRoom(config)
 
     const tell = Effect.fnUntraced(function*(delivery: string, judged: Judged, folder: "inbox" | "quarantine") {
       if (!slack || info.channel === undefined) return
+      const { key, markdown } = announcement(info.id, delivery, line(judged, folder))
       yield* bridge.call({
-        key: `${info.id}/mail/${delivery}`,
-        action: { action: "post", channel: info.channel, markdown: redaction.redact(line(judged, folder)) }
+        key,
+        action: { action: "post", channel: info.channel, markdown: redaction.redact(markdown) }
       }).pipe(Effect.catch((error) => Effect.logWarning("the channel was not told of a mail", error.message)))
+    })
+
+    /** Before the mail is filed: the ledger has the turn first, and knows it again when the mail is judged again. */
+    const startTurn = Effect.fnUntraced(function*(mail: AdmittedMail) {
+      const { judged, receivedAt, verdict } = mail
+      if (email.onReceive !== "turn") return
+      const sent = judged.inReplyTo === null ? undefined : yield* room.sent(judged.inReplyTo)
+      if (!mayStartTurn(email.onReceive, mail, isAwaited(sent, verdict.sender, receivedAt))) return
+      const request = requestOf(info.id, mail, sent !== undefined)
+      if (request === undefined) return
+      const taken = yield* turns.submit(request, undefined)
+      yield* Effect.logInfo("a mail starts a turn").pipe(Effect.annotateLogs({ turn: request.key, taken }))
     })
 
     /** True when there may be another one. */
     const judgeNext = Effect.gen(function*() {
       const leased = yield* mailbox.lease(info.id, visibility)
       if (Option.isNone(leased)) return false
-      const judged = yield* room.judge(leased.value)
+      const judged = yield* room.judge(leased.value, startTurn)
       if (judged !== undefined) {
         yield* Effect.logInfo("mail filed").pipe(
           Effect.annotateLogs({ folder: judged.folder, status: judged.judged.status, reason: judged.judged.reason })

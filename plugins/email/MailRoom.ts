@@ -22,6 +22,7 @@ import { type LeasedMail, Mailbox, Mailer, maxRawMailBytes } from "../../runtime
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { judgedOf } from "./judgedOf.ts"
+import { type AdmittedMail, referencesAfter } from "./MailTurns.ts"
 import { PeerLimits } from "./PeerLimits.ts"
 import { postRefused } from "./PostCodes.ts"
 import { allowsSender, provenSender } from "./protocol/allowedSenders.ts"
@@ -34,6 +35,7 @@ import { certifiedSender, currentBox, readRevocations } from "./protocol/SenderD
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
 import { type BoxRecipient, writeV2 } from "./protocol/writeMail.ts"
+import { decodeSent, encodeSent, rememberedSeconds, sentNote } from "./SentMail.ts"
 
 /** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
 export const maxHops = 20
@@ -61,10 +63,18 @@ export interface Letter {
   /** Refuse rather than send plain text, whatever the profile says. */
   readonly encrypt: boolean
   readonly attachments: ReadonlyArray<OutgoingPart>
+  /** At least this many automatic answers in a row came before; more when it answers a message that says so. */
+  readonly hop?: number
+  /** The thread that it answers in, oldest first, when `inReplyTo` is not to be looked up. */
+  readonly references?: ReadonlyArray<string>
+  /** The same letter has the same key: a second one changes nothing. Such letters are not counted as a peer's rate. */
+  readonly key?: string
+  /** Seconds for which somebody waits for the replies. */
+  readonly awaitSeconds?: number
 }
 
-/** Replies are looked for among this many of the newest messages. */
-const lookedThrough = 500
+/** Messages with one id that are looked at: their number is the writers' choice. */
+const sameId = 20
 
 /** For the largest message on a busy machine; parsing it takes a few seconds. */
 const maxParseMillis = 60_000
@@ -172,6 +182,21 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       (rows) => rows.map((row) => ({ row, judged: unsealed(seal, owner, row) }))
     )
 
+  /**
+   * What a reply to this message refers to. `wanted` is its id or its delivery; ids are their writers' choice, so of
+   * several messages with one id the one with the highest hop counts. An unknown id begins at hop 0.
+   */
+  const threadOf = Effect.fnUntraced(function*(seal: Uint8Array, wanted: string) {
+    const row = Option.getOrUndefined(yield* mailbox.get(owner, wanted))
+    const found = row === undefined || row.folder !== "inbox"
+      ? (yield* filed(seal, { limit: sameId, keys: { messageId: wanted } }, "inbox")).map(({ judged }) => judged)
+      : [unsealed(seal, owner, row)]
+    const [parent] = found.filter(({ id }) => id !== null).toSorted((a, b) => b.hop - a.hop)
+    return parent === undefined || parent.id === null
+      ? { inReplyTo: wanted, references: [wanted], hop: 0 }
+      : { inReplyTo: parent.id, references: referencesAfter(parent.references, parent.id), hop: parent.hop + 1 }
+  })
+
   return {
     /** Builds, signs, encrypts and delivers; nothing is sent when any part is refused. */
     send: Effect.fn("MailRoom.send")(function*(letter: Letter) {
@@ -191,14 +216,15 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const to = yield* Effect.forEach(letter.to, meant)
       const cc = yield* Effect.forEach(letter.cc, meant)
       const bcc = yield* Effect.forEach(letter.bcc, meant)
-      for (const peer of new Set(owners.values())) {
+      for (const peer of letter.key === undefined ? new Set(owners.values()) : []) {
         if (limits.exceeds(`out ${peer}`, now)) return yield* postRefused("KM-EML-103", peer)
       }
-      const replied = letter.inReplyTo === undefined
+      const thread = letter.inReplyTo === undefined
         ? undefined
-        : (yield* filed(seal, { limit: lookedThrough }, "inbox")).find(({ judged }) => judged.id === letter.inReplyTo)
-          ?.judged
-      const hop = replied === undefined ? 0 : replied.hop + 1
+        : letter.references === undefined
+        ? yield* threadOf(seal, letter.inReplyTo)
+        : { inReplyTo: letter.inReplyTo, references: letter.references, hop: 0 }
+      const hop = Math.max(thread?.hop ?? 0, letter.hop ?? 0)
       if (hop > maxHops) return yield* postRefused("KM-EML-102", `this would be answer ${hop} of at most ${maxHops}`)
       const own = yield* resolve(owner)
       if (own === undefined) return yield* postRefused("KM-EML-107", owner)
@@ -217,9 +243,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           attachments: letter.attachments,
           hop,
           ...(replyTo === undefined ? {} : { replyTo: replyTo.address }),
-          ...(letter.inReplyTo === undefined
-            ? {}
-            : { inReplyTo: letter.inReplyTo, references: [...replied?.references ?? [], letter.inReplyTo] })
+          ...(thread === undefined ? {} : { inReplyTo: thread.inReplyTo, references: thread.references })
         },
         { install, sender: owner, key, ...(box === undefined ? {} : { box }) },
         {
@@ -228,9 +252,16 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           boxOf: (address) => known.get(address)
         }
       )
-      for (const copy of copies) {
+      const [first] = copies
+      if (first !== undefined) {
+        // Before it is sent, because a reply may be there at once.
+        const awaitedUntil = letter.awaitSeconds === undefined ? 0 : now + letter.awaitSeconds * 1_000
+        const sent = encodeSent({ owners: [...new Set(owners.values())], awaitedUntil: Math.ceil(awaitedUntil) })
+        yield* mailbox.note(owner, sentNote(first.id), sent, Math.floor(now / 1_000) + rememberedSeconds)
+      }
+      for (const [n, copy] of copies.entries()) {
         yield* mailer.send({
-          id: `${owner}/${copy.manifest.nonce}`,
+          id: letter.key === undefined ? `${owner}/${copy.manifest.nonce}` : `${owner}/${letter.key}/${n}`,
           to: copy.recipients.flatMap((address) => owners.get(address) ?? []),
           raw: copy.raw
         })
@@ -238,8 +269,19 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       return { id: copies[0]?.id ?? "", recipients: [...owners.keys()], encrypted: copies[0]?.encrypted ?? false, hop }
     }),
 
-    /** Decides about one delivery and files it; `undefined` when it was dropped as a copy or the lease was lost. */
-    judge: Effect.fn("MailRoom.judge")(function*(leased: LeasedMail) {
+    /** What is remembered of a message that this room sent. */
+    sent: Effect.fn("MailRoom.sent")(function*(messageId: string) {
+      return Option.getOrUndefined(Option.map(yield* mailbox.noted(owner, sentNote(messageId)), decodeSent))
+    }),
+
+    /**
+     * Decides about one delivery and files it; `undefined` when it was dropped as a copy or the lease was lost. What
+     * `admitted` does for mail of the inbox is done before it is filed, and again after a crash in between.
+     */
+    judge: Effect.fn("MailRoom.judge")(function*<E = never>(
+      leased: LeasedMail,
+      admitted: (mail: AdmittedMail) => Effect.Effect<void, E> = () => Effect.void
+    ) {
       const { seal, verdict } = yield* read(leased.raw, leased.id, leased.receivedAt)
       if (verdict.duplicate) {
         yield* mailbox.file(owner, leased.receipt, "dropped", "")
@@ -248,8 +290,16 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const against = yield* objection(verdict, leased.id, yield* Clock.currentTimeMillis)
       const folder = against === "" ? "inbox" as const : "quarantine" as const
       const judged = judgedOf(verdict, against === "" ? verdict.reason : against)
-      const kept = yield* mailbox.file(owner, leased.receipt, folder, sealed(seal, owner, leased.id, folder, judged))
-      return kept ? { folder, judged, delivery: leased.id } : undefined
+      const { id: delivery, receivedAt } = leased
+      if (folder === "inbox") yield* admitted({ verdict, judged, delivery, receivedAt })
+      const { id, inReplyTo } = judged
+      const found = {
+        ...(id === null ? {} : { messageId: id }),
+        ...(inReplyTo === null ? {} : { inReplyTo })
+      }
+      const content = sealed(seal, owner, delivery, folder, judged)
+      const kept = yield* mailbox.file(owner, leased.receipt, folder, content, found)
+      return kept ? { folder, judged, delivery } : undefined
     }),
 
     /** Newest first. */

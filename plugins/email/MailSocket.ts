@@ -113,7 +113,7 @@ const readRequest = (socket: Socket): Effect.Effect<Asked, PostRefused> =>
 
 type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
 
-const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom) {
+const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, hop: () => number) {
   const mailbox = yield* Mailbox
 
   const send = (request: typeof Send.Type, blob: Buffer) => {
@@ -124,7 +124,10 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom) 
       bytes: blob.subarray(at, at += size)
     }))
     const body = blob.subarray(0, request.bodySize).toString("utf8")
-    return Effect.map(room.send({ ...request, body, attachments }), (sent): Reply => [{ ok: true, ...sent }])
+    return Effect.map(
+      room.send({ ...request, body, attachments, hop: hop() }),
+      (sent): Reply => [{ ok: true, ...sent }]
+    )
   }
 
   const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
@@ -211,9 +214,12 @@ const closing = (server: Server) =>
     server.close(() => resume(Effect.void))
   })
 
-/** Listens until the scope closes. Fails with the system's own error when the path cannot be used. */
-export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom) {
-  const answer = yield* makeAnswer(owner, room)
+/**
+ * Listens until the scope closes. Fails with the system's own error when the path cannot be used. What the agent writes
+ * while `hop` says so is at least that many automatic answers away from whoever began.
+ */
+export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom, hop: () => number) {
+  const answer = yield* makeAnswer(owner, room, hop)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const serve = (socket: Socket) =>
     readRequest(socket).pipe(

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
 /** A key that may be left out; `value` is what it then is. `description` is what an editor shows. */
 const key = <S extends Schema.Top>(schema: S, value: S["Rebuild"]["Encoded"], description: string) =>
@@ -124,17 +125,36 @@ export const SourceAccessSpec = Schema.Struct({
   )
 })
 
-export const EmailSpec = Schema.Struct({
+const onReceive = key(
+  Schema.Literals(["notify", "turn"]),
+  "notify",
+  "What accepted mail does: notify tells the sandbox's channel, turn also gives it to the agent."
+)
+const emailKeys = {
   signing: key(Schema.Literals(["required", "optional", "off"]), "required", "Sign outgoing mail."),
   verifyInbound: key(Schema.Literals(["required", "optional", "off"]), "required", "Verify incoming mail."),
-  encryption: key(Schema.Literals(["required", "optional", "off"]), "optional", "Encrypt mail between sandboxes."),
-  allowedSenders: key(
-    Schema.Array(Schema.String),
-    ["install"],
-    "Ids, aliases, globs, *@domain, self, or install (every verified sandbox of the install)."
-  ),
-  onReceive: key(Schema.Literals(["notify", "turn"]), "notify", "What a verified mail does.")
-})
+  encryption: key(Schema.Literals(["required", "optional", "off"]), "optional", "Encrypt mail between sandboxes.")
+}
+const Senders = Schema.Array(Schema.String)
+
+/** Who may write when the profile names nobody: everyone of the install, but nobody where mail starts work. */
+export const defaultAllowedSenders = (received: "notify" | "turn"): ReadonlyArray<string> =>
+  received === "turn" ? [] : ["install"]
+
+export const EmailSpec = Schema.Struct({
+  ...emailKeys,
+  allowedSenders: Schema.optionalKey(Senders).annotate({
+    description: "Ids, aliases, globs, *@domain, self, or install (every verified sandbox of the install). " +
+      "Default: install; nobody with onReceive: turn."
+  }),
+  onReceive
+}).annotate({ description: "Mail between agents." }).pipe(Schema.decodeTo(
+  Schema.toType(Schema.Struct({ ...emailKeys, allowedSenders: Senders, onReceive })),
+  SchemaTransformation.transform({
+    decode: (given) => ({ ...given, allowedSenders: given.allowedSenders ?? defaultAllowedSenders(given.onReceive) }),
+    encode: (spec) => spec
+  })
+))
 
 export const ProfileSpec = Schema.Struct({
   agent: group(AgentSpec, "The coding agent."),

@@ -24,7 +24,9 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-101",
   "KM-PRO-102",
   "KM-PRO-103",
-  "KM-PRO-104"
+  "KM-PRO-104",
+  "KM-PRO-105",
+  "KM-PRO-106"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -129,5 +131,15 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-104",
     what: "No notification channel at all.",
     remedy: "Set spec.cli.notifyEmailEnabled or spec.cli.notifySlackEnabled to true."
+  },
+  {
+    code: "KM-PRO-105",
+    what: "Mail is to start turns, but nobody is allowed to write.",
+    remedy: "Name the sandboxes in spec.email.allowedSenders."
+  },
+  {
+    code: "KM-PRO-106",
+    what: "Mail is to start turns, but mail is off.",
+    remedy: "Set spec.cli.notifyEmailEnabled to true."
   }
 ]

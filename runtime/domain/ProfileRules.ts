@@ -133,6 +133,27 @@ const warnings = (cli: Profile["spec"]["cli"], context: RuleContext): ReadonlyAr
     : [])
 ]
 
+const mailWarnings = ({ cli, email }: Profile["spec"]): ReadonlyArray<ProfileFinding> => [
+  ...(email.onReceive === "turn" && email.allowedSenders.length === 0
+    ? [
+      warning(
+        "spec.email.onReceive",
+        "KM-PRO-105",
+        "nobody may start a turn, or write at all: name senders in spec.email.allowedSenders, such as an id or install"
+      )
+    ]
+    : []),
+  ...(email.onReceive === "turn" && !cli.notifyEmailEnabled
+    ? [
+      warning(
+        "spec.email.onReceive",
+        "KM-PRO-106",
+        "has no effect while mail is off; set spec.cli.notifyEmailEnabled: true or leave it out"
+      )
+    ]
+    : [])
+]
+
 /** Errors first, each group in the order of the keys. Empty for a profile without fault. */
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
@@ -150,6 +171,7 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
     ...overrideFindings(cli, context),
     ...needsOwnChannel(cli, "notifySlackInboundEnabled", ["KM-PRO-011", "KM-PRO-012", "KM-PRO-013"]),
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
-    ...warnings(cli, context)
+    ...warnings(cli, context),
+    ...mailWarnings(profile.spec)
   ]
 }

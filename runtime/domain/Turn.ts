@@ -2,7 +2,7 @@
  * A turn: one message, one agent run, one visible outcome. The states of its ledger row and what a queue carries.
  */
 import * as Schema from "effect/Schema"
-import { ChannelId, GroupId, MessageTs, SessionId, TeamId, TurnKey, UserId } from "./Ids.ts"
+import { ChannelId, GroupId, MessageTs, SenderId, SessionId, TeamId, TurnKey, UserId } from "./Ids.ts"
 
 /** A file that a person attached; bytes stay with Slack until the agent asks for them. */
 export const TurnFile = Schema.Struct({
@@ -29,12 +29,27 @@ export const SlackOrigin = Schema.Struct({
 })
 export type SlackOrigin = typeof SlackOrigin.Type
 
-/** Shaped now for the email plugin: a verified message that starts a turn. */
+/** A verified mail that starts a turn. Everything is as signed; the sender is proven. */
 export const MailOrigin = Schema.Struct({
   kind: Schema.Literal("mail"),
   messageId: Schema.String,
-  sender: Schema.String,
-  subject: Schema.String
+  /** The mailbox's own name of the message; `km-recv --id` takes it. */
+  delivery: Schema.String,
+  sender: SenderId,
+  /** The proven sender's own, and the only one that the outcome is mailed to. */
+  address: Schema.String,
+  subject: Schema.String,
+  /** ISO 8601. */
+  date: Schema.NullOr(Schema.String),
+  /** Ids of the thread before this message, oldest first. */
+  references: Schema.Array(Schema.String),
+  /** Automatic answers in a row up to this message. */
+  hop: Schema.Int,
+  encrypted: Schema.Boolean,
+  /** False when the mail answers one of this sandbox: its outcome is not mailed back, or two agents never end. */
+  answered: Schema.Boolean,
+  /** True when the request's text is only the beginning of the mail's. */
+  cut: Schema.Boolean
 })
 export type MailOrigin = typeof MailOrigin.Type
 

@@ -122,7 +122,8 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       (origin) => Effect.sync(() => origin.environment(row)),
       {}
     )
-    const framed = { ...frame, acceptedAt: row.request.acceptedAt, files: row.request.files }
+    const { acceptedAt, files: attached, origin: from } = row.request
+    const framed = { ...frame, acceptedAt, files: attached, ...(from.kind === "mail" ? { mail: from } : {}) }
     const end = yield* Effect.forkScoped(ending(job), { startImmediately: true })
     const begun = yield* agent.start({
       turn: row.key,

@@ -37,6 +37,12 @@ export interface LeasedMail {
 
 export type MailFolder = "inbox" | "quarantine"
 
+/** Message ids as the message has them; several messages may have the same. */
+export interface MailKeys {
+  readonly messageId?: string
+  readonly inReplyTo?: string
+}
+
 /** One judged message. */
 export interface FiledMail {
   /** Rises with each arrival. */
@@ -68,12 +74,16 @@ export class Mailbox extends Context.Service<Mailbox, {
     owner: SenderId,
     visibility: Duration.Duration
   ) => Effect.Effect<Option.Option<LeasedMail>, StoreError>
-  /** Acknowledges: from now on it is listed, or gone when `dropped`. False, and no change, when the lease was lost. */
+  /**
+   * Acknowledges: from now on it is listed, or gone when `dropped`. False, and no change, when the lease was lost. By
+   * `keys` the message is found again; they are what its judge read in it.
+   */
   readonly file: (
     owner: SenderId,
     receipt: string,
     folder: MailFolder | "dropped",
-    content: string
+    content: string,
+    keys?: MailKeys
   ) => Effect.Effect<boolean, StoreError>
   /** Newest first, by index: what is not on the page costs nothing. */
   readonly list: (owner: SenderId, folder: MailFolder, page: {
@@ -81,6 +91,8 @@ export class Mailbox extends Context.Service<Mailbox, {
     /** Only those with a lower `seq`. */
     readonly before?: number
     readonly unreadOnly?: boolean
+    /** Only those filed under these keys. */
+    readonly keys?: MailKeys
   }) => Effect.Effect<ReadonlyArray<FiledMail>, StoreError>
   readonly get: (owner: SenderId, id: string) => Effect.Effect<Option.Option<FiledMail>, StoreError>
   /** The bytes as they arrived. */
@@ -92,6 +104,18 @@ export class Mailbox extends Context.Service<Mailbox, {
     owner: SenderId,
     copy: SeenCopy
   ) => Effect.Effect<"first" | "duplicate" | "replayed", StoreError>
+  /**
+   * A fact about mail, such as an id that was sent, found by its key until `keepUntilSeconds` (Unix seconds). A second one
+   * with the key takes the first one's place. Synced.
+   */
+  readonly note: (
+    owner: SenderId,
+    key: string,
+    value: string,
+    keepUntilSeconds: number
+  ) => Effect.Effect<void, StoreError>
+  /** None from its end on. */
+  readonly noted: (owner: SenderId, key: string) => Effect.Effect<Option.Option<string>, StoreError>
   /** Rings on arrivals and on filing. */
   readonly bell: (owner: SenderId) => Bell
   /** Everything of an owner. Idempotent. */

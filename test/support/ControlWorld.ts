@@ -231,6 +231,8 @@ export class World {
     raw: () => Effect.die("unused"),
     markRead: () => Effect.die("unused"),
     recordSeen: () => Effect.die("unused"),
+    note: () => Effect.die("unused"),
+    noted: () => Effect.die("unused"),
     bell: () => makeBell(),
     removeAll: (owner) => Effect.sync(() => void this.mail.delete(owner))
   })

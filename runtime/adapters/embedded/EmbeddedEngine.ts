@@ -69,6 +69,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
         tables.run(`DELETE FROM ${table} WHERE expires_at <= ?`, now)
       }
       tables.run("DELETE FROM mail_seen WHERE keep_until <= ?", now)
+      tables.run("DELETE FROM mail_notes WHERE keep_until <= ?", now)
       tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
       SqliteScheduler.sweepSchedules(tables, now)

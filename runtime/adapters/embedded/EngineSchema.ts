@@ -181,7 +181,23 @@ CREATE TABLE mail_seen (
 CREATE INDEX mail_seen_until ON mail_seen (keep_until);
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3]
+const engine4 = `
+-- A message is found by its own id, and by the id that it answers. Notes are facts about mail with an end.
+ALTER TABLE mail ADD COLUMN message_id TEXT;
+ALTER TABLE mail ADD COLUMN in_reply_to TEXT;
+CREATE INDEX mail_message_id ON mail (owner, message_id, seq) WHERE message_id IS NOT NULL;
+CREATE INDEX mail_in_reply_to ON mail (owner, in_reply_to, seq) WHERE in_reply_to IS NOT NULL;
+CREATE TABLE mail_notes (
+  owner TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  keep_until INTEGER NOT NULL,
+  PRIMARY KEY (owner, key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX mail_notes_until ON mail_notes (keep_until);
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

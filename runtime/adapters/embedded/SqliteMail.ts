@@ -118,7 +118,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
       const raw = yield* rawOf(owner, id, row)
       return Option.some({ id, receipt, raw, receivedAt: integer(row, "received_at") })
     }),
-    file: Effect.fnUntraced(function*(owner, receipt, folder, content) {
+    file: Effect.fnUntraced(function*(owner, receipt, folder, content, keys = {}) {
       const id = yield* sqlite.write("Mailbox", "file", (tables) => {
         const row = tables.get("SELECT seq, id FROM mail WHERE owner = ? AND receipt = ?", owner, receipt)
         if (row === undefined) return undefined
@@ -127,7 +127,14 @@ const make = Effect.fnUntraced(function*(directory: string) {
           // The id stays known, so that the same delivery does not come again as new.
           tables.run("UPDATE mail SET state = 'dropped', receipt = NULL, raw = NULL, unread = 0 WHERE seq = ?", seq)
         } else {
-          tables.run("UPDATE mail SET state = ?, receipt = NULL, content = ? WHERE seq = ?", folder, content, seq)
+          tables.run(
+            "UPDATE mail SET state = ?, receipt = NULL, content = ?, message_id = ?, in_reply_to = ? WHERE seq = ?",
+            folder,
+            content,
+            keys.messageId ?? null,
+            keys.inReplyTo ?? null,
+            seq
+          )
         }
         return text(row, "id")
       })
@@ -138,17 +145,24 @@ const make = Effect.fnUntraced(function*(directory: string) {
       yield* ring(owner)
       return true
     }),
-    list: (owner, folder, { before = Number.MAX_SAFE_INTEGER, limit, unreadOnly = false }) =>
-      sqlite.read("Mailbox", "list", (tables) =>
+    list: (owner, folder, { before = Number.MAX_SAFE_INTEGER, keys = {}, limit, unreadOnly = false }) => {
+      const { inReplyTo, messageId } = keys
+      const only = [
+        unreadOnly ? " AND unread = 1" : "",
+        messageId === undefined ? "" : " AND message_id = ?",
+        inReplyTo === undefined ? "" : " AND in_reply_to = ?"
+      ].join("")
+      const values = [messageId, inReplyTo].filter((value) => value !== undefined)
+      return sqlite.read("Mailbox", "list", (tables) =>
         tables.all(
-          `SELECT ${filedColumns} FROM mail WHERE owner = ? AND state = ? AND seq < ?${
-            unreadOnly ? " AND unread = 1" : ""
-          } ORDER BY seq DESC LIMIT ?`,
+          `SELECT ${filedColumns} FROM mail WHERE owner = ? AND state = ? AND seq < ?${only} ORDER BY seq DESC LIMIT ?`,
           owner,
           folder,
           before,
+          ...values,
           limit
-        ).map(filedOf)),
+        ).map(filedOf))
+    },
     get: (owner, id) =>
       sqlite.read("Mailbox", "get", (tables) => {
         const row = tables.get(
@@ -191,8 +205,31 @@ const make = Effect.fnUntraced(function*(directory: string) {
         if (known === undefined || text(known, "manifest") !== copy.manifestSha256) return "replayed"
         return text(known, "delivery") === copy.delivery ? "first" : "duplicate"
       }),
+    note: Effect.fnUntraced(function*(owner, key, value, keepUntilSeconds) {
+      yield* sqlite.write("Mailbox", "note", (tables) =>
+        tables.run(
+          "INSERT OR REPLACE INTO mail_notes (owner, key, value, keep_until) VALUES (?, ?, ?, ?)",
+          owner,
+          key,
+          value,
+          keepUntilSeconds * 1_000
+        ))
+    }),
+    noted: Effect.fnUntraced(function*(owner, key) {
+      const now = yield* Clock.currentTimeMillis
+      return yield* sqlite.read("Mailbox", "noted", (tables) => {
+        const row = tables.get(
+          "SELECT value FROM mail_notes WHERE owner = ? AND key = ? AND keep_until > ?",
+          owner,
+          key,
+          now
+        )
+        return row === undefined ? Option.none() : Option.some(text(row, "value"))
+      })
+    }),
     removeAll: Effect.fnUntraced(function*(owner) {
       yield* sqlite.write("Mailbox", "removeAll", (tables) => {
+        tables.run("DELETE FROM mail_notes WHERE owner = ?", owner)
         tables.run("DELETE FROM mail WHERE owner = ?", owner)
         tables.run("DELETE FROM mail_seen WHERE owner = ?", owner)
       })

@@ -9,6 +9,7 @@ import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts
 import type { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { km } from "../../support/KmProcess.ts"
 import { mailProgram } from "../../support/mailPrograms.ts"
+import { until } from "../../support/ScriptedModel.ts"
 import { startStack } from "../../support/Stack.ts"
 
 const Message = Schema.Struct({
@@ -112,7 +113,10 @@ describe("mail between sandboxes", () => {
       assert.strictEqual(later.exit, 0, later.err)
       const kept = messages(later.out.toString())
       assert.deepStrictEqual(kept.map(({ id, status }) => [id, status]), [[answer?.id, "verified"]])
-      const rows = database.prepare("SELECT id, state, content FROM mail WHERE owner = ? ORDER BY seq").all(ada)
+      const all = database.prepare("SELECT id, state, content FROM mail WHERE owner = ? ORDER BY seq")
+      // The first one is shown as soon as it is filed; the others follow.
+      yield* until(() => all.all(ada).every(({ state }) => state !== "arrived"))
+      const rows = all.all(ada)
       assert.deepStrictEqual(rows.map(({ state }) => state), ["inbox", "quarantine", "dropped"])
       assert.match(String(rows[1]?.["content"]), /"status":"invalid","reason":"header-changed"/)
       // The operator sees the same, with reasons.

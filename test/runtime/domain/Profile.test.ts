@@ -16,6 +16,19 @@ const decoded = (cli: object, agent: object = {}): Profile =>
     spec: { cli, agent }
   })
 
+/** Who may write, and what is said of these keys of `spec.email`. */
+const emailOf = (keys: object, cli: object = {}) => {
+  const result = decodeProfile({
+    apiVersion: "klankermaker.ai/v1",
+    kind: "SandboxProfile",
+    metadata: { name: "demo" },
+    spec: { cli, email: keys }
+  })
+  if (result._tag === "Failure") throw new Error("the test's own profile was refused")
+  const { spec } = result.success
+  return [spec.email.allowedSenders, profileFindings(result.success, bareContext).map(({ code }) => code)]
+}
+
 const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {}) =>
   profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
     .map(({ code }) => code)
@@ -118,6 +131,20 @@ describe("ProfileRules", () => {
     assert.deepStrictEqual(codes({}, ["spec.cli.slackArchiveOnDestroy"]), ["KM-PRO-102"])
     assert.deepStrictEqual(codes({ ...own, notifySlackInboundAllow: ["U0123"] }), ["KM-PRO-103"])
     assert.deepStrictEqual(codes({ notifyEmailEnabled: false }), ["KM-PRO-104"])
+  })
+
+  it("nobody may start turns by mail but those whom the profile names", () => {
+    assert.deepStrictEqual(emailOf({}), [["install"], []])
+    assert.deepStrictEqual(emailOf({ onReceive: "turn" }), [[], ["KM-PRO-105"]])
+    assert.deepStrictEqual(emailOf({ onReceive: "turn", allowedSenders: ["sb-a"] }), [["sb-a"], []])
+    assert.deepStrictEqual(emailOf({ onReceive: "notify", allowedSenders: [] }), [[], []])
+    assert.deepStrictEqual(
+      emailOf({ onReceive: "turn", allowedSenders: ["install"] }, {
+        notifyEmailEnabled: false,
+        notifySlackEnabled: true
+      }),
+      [["install"], ["KM-PRO-106"]]
+    )
   })
 
   it("every code is explained once", () => {

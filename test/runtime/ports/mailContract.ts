@@ -11,6 +11,9 @@ const bob = SandboxId.make("sb-00000002")
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const minute = Duration.minutes(1)
 
+const inboxIds = (mailbox: Mailbox["Service"], page: Parameters<(typeof mailbox)["list"]>[2], owner = ada) =>
+  Effect.map(mailbox.list(owner, "inbox", page), (rows) => rows.map(({ id }) => id))
+
 export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void => {
   const test = <E>(
     name: string,
@@ -96,6 +99,37 @@ export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void
       yield* mailbox.removeAll(ada)
       assert.deepStrictEqual(yield* mailbox.list(ada, "inbox", { limit: 10 }), [])
       assert.isTrue(Option.isNone(yield* mailbox.raw(ada, "big")))
+    }))
+
+  test("finds what was filed by its own id and by the id that it answers", (mailer, mailbox) =>
+    Effect.gen(function*() {
+      const keys = [{ messageId: "<1@x>" }, { messageId: "<2@x>", inReplyTo: "<1@x>" }, {}, { messageId: "<1@x>" }]
+      for (const [n, found] of keys.entries()) {
+        yield* mailer.send({ id: `m${n}`, to: [ada], raw: bytes("x") })
+        const { receipt } = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        yield* mailbox.file(ada, receipt, n === 3 ? "quarantine" : "inbox", "", found)
+      }
+      assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, keys: { messageId: "<1@x>" } }), ["m0"])
+      assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, keys: { inReplyTo: "<1@x>" } }), ["m1"])
+      assert.deepStrictEqual(
+        yield* inboxIds(mailbox, { limit: 9, keys: { messageId: "<2@x>", inReplyTo: "<2@x>" } }),
+        []
+      )
+      assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, keys: { messageId: "<1@x>" } }, bob), [])
+      assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9 }), ["m2", "m1", "m0"])
+    }))
+
+  test("notes are found by their owner and key until they end", (_mailer, mailbox) =>
+    Effect.gen(function*() {
+      yield* mailbox.note(ada, "k", "one", 60)
+      yield* mailbox.note(ada, "k", "two", 120)
+      assert.deepStrictEqual(yield* mailbox.noted(ada, "k"), Option.some("two"))
+      assert.isTrue(Option.isNone(yield* mailbox.noted(bob, "k")))
+      yield* TestClock.adjust(Duration.seconds(120))
+      assert.isTrue(Option.isNone(yield* mailbox.noted(ada, "k")))
+      yield* mailbox.note(ada, "k", "three", 1_000)
+      yield* mailbox.removeAll(ada)
+      assert.isTrue(Option.isNone(yield* mailbox.noted(ada, "k")))
     }))
 
   test("a copy is first once; the same delivery again is still first, another is a duplicate or a replay", (

@@ -1,0 +1,187 @@
+/**
+ * Where turns that a mail started come from and where their outcome goes: one mail back in the thread, and the
+ * sandbox's channel where it has one. Whatever is done here may be done again after a crash and is then the same.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import type { ChannelId, SenderId } from "../../runtime/domain/Ids.ts"
+import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
+import type { MailOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
+import type { Bridge } from "../../runtime/ports/Bridge.ts"
+import type { Mailbox } from "../../runtime/ports/Mail.ts"
+import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
+import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { MailRoom } from "./MailRoom.ts"
+import { answerSubject, referencesAfter } from "./MailTurns.ts"
+import { rememberedSeconds, sessionNote } from "./SentMail.ts"
+
+/** A turn may be taken a moment before its mail is filed; it begins without, when that takes longer than this. */
+const filedWithin = Duration.seconds(60)
+/** A channel that cannot be reached must not hold up the conversation: the request is in the outbox by then. */
+const shownWithin = Duration.seconds(10)
+/** 1 s, doubling, at most 30 s apart, for ever: an outcome is not given up because a store is busy. */
+const patiently = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+/** Characters of an outcome that the channel is shown; all of it was mailed. Three bytes each stay below 1 MiB. */
+const shownCharacters = 200_000
+
+export interface MailOriginDeps {
+  readonly owner: SenderId
+  readonly room: MailRoom
+  readonly mailbox: Mailbox["Service"]
+  readonly bridge: Bridge["Service"]
+  readonly redaction: Redaction["Service"]
+  /** Where the outcome is shown too; none without Slack. */
+  readonly channel: ChannelId | undefined
+  /** Answers are shown by the transcript already. */
+  readonly transcript: boolean
+  /** The line that announced the mail: its idempotency key and its text. */
+  readonly announced: (origin: Origin) => { readonly key: string; readonly markdown: string }
+}
+
+/** Turns of mail whose agent may be at work, and the hop of each. In memory: with the runtime its agents end. */
+export class RunningMail {
+  private readonly hops = new Map<string, number>()
+
+  begin(row: TurnRow): void {
+    this.hops.set(row.key, originOf(row).hop)
+  }
+
+  end(row: TurnRow): void {
+    this.hops.delete(row.key)
+  }
+
+  get count(): number {
+    return this.hops.size
+  }
+
+  /** What the agent writes now may be caused by any of them: one more than the highest; 0 when none runs. */
+  get hop(): number {
+    return this.hops.size === 0 ? 0 : Math.max(...this.hops.values()) + 1
+  }
+}
+
+const originOf = (row: TurnRow): Origin => {
+  const { origin } = row.request
+  // The kernel picks the handler by this very field.
+  if (origin.kind !== "mail") throw new TypeError(`turn ${row.key} does not come from mail`)
+  return origin
+}
+
+const noAnswer = "(The agent finished without a written answer.)"
+
+export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): OriginHandler => {
+  const { bridge, channel, mailbox, owner, redaction, room } = deps
+
+  const clean = (text: string): string => redaction.redact(text).toWellFormed()
+
+  /** From the moment it is filed the agent can fetch it; then it counts as read, because a turn has taken it. */
+  const taken = Effect.fnUntraced(function*({ delivery }: Origin) {
+    const bell = mailbox.bell(owner)
+    for (;;) {
+      const count = bell.count()
+      if (Option.isSome(yield* mailbox.get(owner, delivery))) break
+      yield* bell.wait(count, Duration.seconds(5))
+    }
+    yield* mailbox.markRead(owner, [delivery])
+  })
+
+  /** The outcome, mailed once: its key is the turn's, so that the mailbox drops a second one. */
+  const mailBack = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
+    yield* room.send({
+      to: [origin.address],
+      cc: [],
+      bcc: [],
+      subject: answerSubject(origin.subject),
+      body: text,
+      inReplyTo: origin.messageId,
+      references: referencesAfter(origin.references, origin.messageId),
+      hop: origin.hop + 1,
+      encrypt: origin.encrypted,
+      attachments: [],
+      key: `${row.key}/answer`
+    }).pipe(
+      Effect.tapError((error) => Effect.logWarning("an outcome cannot be mailed back", error.message)),
+      Effect.retry({
+        while: (error) => error._tag !== "PostRefused" && error._tag !== "MailRefused",
+        schedule: patiently
+      }),
+      Effect.catch((error) =>
+        error._tag === "PostRefused" || error._tag === "MailRefused"
+          ? new Undeliverable({ code: error.code, detail: error.message })
+          : Effect.die(error)
+      )
+    )
+  })
+
+  /** Below the line that announced the mail, where that is there in time. */
+  const show = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
+    if (channel === undefined || (deps.transcript && row.result === "answered")) return []
+    const { key, markdown } = deps.announced(origin)
+    // Redacted as the plugin does: another text under this key would be another request.
+    const line = yield* bridge.call({
+      key,
+      action: { action: "post", channel, markdown: redaction.redact(markdown) }
+    })
+    const threadTs = line.parts?.[0]?.ts
+    const shown = text.slice(0, shownCharacters).toWellFormed()
+    const result = yield* bridge.call({
+      key: `${row.key}/answer/0`,
+      action: { action: "post", channel, markdown: shown, ...(threadTs === undefined ? {} : { threadTs }) }
+    })
+    const sha256 = sha256Hex(shown)
+    return (result.parts ?? []).map(({ ts }) => ({ ts, sha256 }))
+  })
+
+  return {
+    kind: "mail",
+    environment: (row) => {
+      const { address, delivery } = originOf(row)
+      return { KM_MAIL_ID: delivery, KM_MAIL_FROM: address }
+    },
+    // The last question before the agent starts, so what it sends is counted as caused by this turn.
+    frame: (row) =>
+      Effect.sync(() => {
+        running.begin(row)
+        return { sender: originOf(row).sender, place: "a mail" }
+      }),
+    session: Effect.fn("MailOrigin.session")(function*(row: TurnRow) {
+      yield* Effect.timeoutOption(taken(originOf(row)), filedWithin)
+      return Option.getOrUndefined(yield* mailbox.noted(owner, sessionNote(row.request.group)))
+    }, Effect.catch((error) => Effect.as(Effect.logWarning("a conversation begins anew", error.message), undefined))),
+    starting: () => Effect.void,
+    settle: Effect.fn("MailOrigin.settle")(function*(row: TurnRow) {
+      running.end(row)
+      const origin = originOf(row)
+      const text = clean(outcomeText(row)).trim() || noAnswer
+      const refused = origin.answered
+        ? yield* mailBack(row, origin, text).pipe(
+          Effect.as(undefined),
+          Effect.catch((error) => Effect.succeed(error))
+        )
+        : undefined
+      const parts = yield* show(row, origin, text).pipe(
+        Effect.catch((error) =>
+          Effect.as(Effect.logWarning("the channel was not shown an outcome", error.message), [])
+        ),
+        Effect.timeoutOption(shownWithin)
+      )
+      if (refused !== undefined) return yield* refused
+      return Option.getOrElse(parts, () => [])
+    }),
+    remember: Effect.fn("MailOrigin.remember")(function*(row: TurnRow) {
+      if (row.session === undefined) return
+      const until = Math.floor((yield* Clock.currentTimeMillis) / 1_000) + rememberedSeconds
+      yield* mailbox.note(owner, sessionNote(row.request.group), row.session, until)
+    }, (effect) =>
+      effect.pipe(
+        Effect.retry({ times: 5, schedule: patiently }),
+        Effect.catch((error) => Effect.logWarning("a conversation will not be resumed", error.message))
+      )),
+    mark: () => Effect.void,
+    finish: () => Effect.void
+  }
+}

@@ -1,0 +1,89 @@
+/** Which mail starts a turn, what that turn is, and what its answer refers to. Pure. */
+import { sha256Base64Url } from "../../runtime/domain/Digest.ts"
+import { GroupId, type SenderId, TurnKey } from "../../runtime/domain/Ids.ts"
+import type { Judged } from "../../runtime/domain/JudgedMail.ts"
+import type { Profile } from "../../runtime/domain/Profile.ts"
+import type { TurnRequest } from "../../runtime/domain/Turn.ts"
+import type { Verdict } from "./protocol/Verdict.ts"
+import type { SentMail } from "./SentMail.ts"
+
+/** UTF-16 units of a mail's text that go into a prompt; the rest is the agent's to fetch. */
+export const promptCharacters = 100_000
+
+/** A mail that was let into the inbox. */
+export interface AdmittedMail {
+  readonly verdict: Verdict
+  readonly judged: Judged
+  readonly delivery: string
+  /** Unix milliseconds. */
+  readonly receivedAt: number
+}
+
+/**
+ * True for a message that was let in, `verified`, and that nobody waits for. `verified-v1` starts nothing: it proves
+ * neither to whom it was written nor that it came once. Who may write was asked before (`allowedSenders`).
+ */
+export const mayStartTurn = (
+  onReceive: Profile["spec"]["email"]["onReceive"],
+  { verdict }: Pick<AdmittedMail, "verdict">,
+  awaited: boolean
+): boolean =>
+  onReceive === "turn" && !awaited && verdict.status === "verified" && verdict.form === "v2" && !verdict.duplicate
+  && verdict.sender !== undefined && typeof verdict.mail?.id === "string"
+
+/** The same for every delivery of a message: the mailbox gives one name to one copy (docs/email-protocol.md, Once). */
+export const turnKeyOf = (owner: SenderId, delivery: string): TurnKey =>
+  TurnKey.make(`mail:${sha256Base64Url(JSON.stringify(["km-mail-turn", owner, delivery]))}`)
+
+/** The first message of the thread, as far as this one knows. */
+export const rootOf = (judged: Pick<Judged, "id" | "inReplyTo" | "references">): string =>
+  judged.references[0] ?? judged.inReplyTo ?? judged.id ?? ""
+
+/** One conversation: the sender is part of it, so that nobody resumes what another one began. */
+export const groupOf = (sender: string, root: string): GroupId =>
+  GroupId.make(`mail:${sha256Base64Url(JSON.stringify(["km-mail-thread", sender, root]))}`)
+
+/** The most that a manifest takes. Source: docs/email-protocol.md §4. */
+const maxReferences = 50
+
+/** What an answer refers to: the root always, then the newest. */
+export const referencesAfter = (references: ReadonlyArray<string>, id: string): ReadonlyArray<string> => {
+  const all = [...references, id]
+  return all.length <= maxReferences ? all : [...all.slice(0, 1), ...all.slice(1 - maxReferences)]
+}
+
+/** `Re: …` once, within what a subject may have. */
+export const answerSubject = (subject: string): string =>
+  (/^re:/i.test(subject) ? subject : `Re: ${subject}`).slice(0, 998).toWellFormed()
+
+/** Whether somebody waits for this reply: then it is left to them. */
+export const isAwaited = (sent: SentMail | undefined, sender: SenderId | undefined, receivedAt: number): boolean =>
+  sent !== undefined && sender !== undefined && receivedAt < sent.awaitedUntil && sent.owners.includes(sender)
+
+/** The turn of a mail that may start one. */
+export const requestOf = (owner: SenderId, mail: AdmittedMail, repliesToOurs: boolean): TurnRequest | undefined => {
+  const { delivery, judged, receivedAt, verdict } = mail
+  const { id } = judged
+  if (verdict.sender === undefined || id === null) return undefined
+  return {
+    key: turnKeyOf(owner, delivery),
+    group: groupOf(verdict.sender, rootOf(judged)),
+    origin: {
+      kind: "mail",
+      messageId: id,
+      delivery,
+      sender: verdict.sender,
+      address: judged.from,
+      subject: judged.subject,
+      date: judged.date,
+      references: judged.references,
+      hop: judged.hop,
+      encrypted: judged.encrypted,
+      answered: !repliesToOurs,
+      cut: judged.body.length > promptCharacters
+    },
+    text: judged.body.slice(0, promptCharacters).toWellFormed(),
+    files: judged.attachments.map(({ name, sha256, size, type }) => ({ id: sha256, name, mimeType: type, size })),
+    acceptedAt: receivedAt
+  }
+}
