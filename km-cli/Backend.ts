@@ -81,6 +81,8 @@ export interface Backend {
     readonly runtime: ChildCommand
     readonly workspace: (credentialsFile: string) => ChildCommand
     readonly model: ChildCommand
+    /** Takes mail in by SMTP, where the install says so. */
+    readonly mailIn: ChildCommand
   }
 }
 

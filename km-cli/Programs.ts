@@ -22,7 +22,8 @@ export const children = {
   bridge: program("bridge.mjs", "../bridge/main.ts"),
   runtime: program("km-runtime.mjs", "../runtime/main.ts", "--all"),
   workspace: (credentials: string) => program("km.mjs", "./main.ts", "workspace", "--credentials", credentials),
-  model: program("km.mjs", "./main.ts", "model")
+  model: program("km.mjs", "./main.ts", "model"),
+  mailIn: program("km-smtp.mjs", "../runtime/adapters/smtp/main.ts", "listen")
 }
 
 /** Directory of the profiles that are shipped. */

@@ -15,6 +15,7 @@ const dist = path.join(root, "dist")
 const programs = {
   "chunks/km-main": "km-cli/main.ts",
   "km-runtime": "runtime/main.ts",
+  "km-smtp": "runtime/adapters/smtp/main.ts",
   "km-hook": "hooks/main.ts",
   bridge: "bridge/main.ts"
 }
@@ -90,7 +91,7 @@ writeFileSync(path.join(dist, "km.mjs"), kmEntry)
 // The first run fills the cache.
 execFileSync(process.execPath, [path.join(dist, "km.mjs"), "--help"], { stdio: "ignore" })
 
-for (const name of ["km", "km-runtime", "km-hook", "km-send", "km-recv", "bridge"]) {
+for (const name of ["km", "km-runtime", "km-smtp", "km-hook", "km-send", "km-recv", "bridge"]) {
   const file = path.join(dist, `${name}.mjs`)
   chmodSync(file, 0o755)
   process.stdout.write(`dist/${name}.mjs  ${(statSync(file).size / 1024).toFixed(0)} KiB\n`)

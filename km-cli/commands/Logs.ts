@@ -12,12 +12,12 @@ import { logFile } from "../up/Child.ts"
 
 export interface LogsInput {
   readonly reference: Option.Option<string>
-  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model">
+  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model" | "mail-in">
   readonly lines: number
   readonly follow: boolean
 }
 
-const parts = ["workspace", "model", "bridge", "runtime"] as const
+const parts = ["workspace", "model", "bridge", "runtime", "mail-in"] as const
 
 const Entry = Schema.fromJsonString(Schema.Struct({
   timestamp: Schema.String,

@@ -94,10 +94,12 @@ const logsOf = (backend: Backend): string => path.join(backend.paths.run, "logs"
 /** Where the tokens of the local workspace are while it runs. */
 export const credentialsFile = (backend: Backend): string => path.join(backend.paths.run, "workspace.json")
 
+type Part = "workspace" | "model" | "bridge" | "runtime" | "mail-in"
+
 /** Every part ends with its standard input, so that none outlives us. */
 const commandOf = (
   { backend, ephemeral }: StackOptions,
-  name: "workspace" | "model" | "bridge" | "runtime"
+  name: Part
 ): ChildCommand => {
   switch (name) {
     case "workspace": {
@@ -107,14 +109,15 @@ const commandOf = (
     case "model":
       return backend.children.model
     case "bridge":
-    case "runtime": {
-      const { args, command } = backend.children[name]
+    case "runtime":
+    case "mail-in": {
+      const { args, command } = backend.children[name === "mail-in" ? "mailIn" : name]
       return { command, args: [...args, "--end-with-stdin"] }
     }
   }
 }
 
-const child = (options: StackOptions, name: "workspace" | "model" | "bridge" | "runtime", more: {
+const child = (options: StackOptions, name: Part, more: {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
 }) =>
@@ -188,6 +191,13 @@ export const startRuntime = (options: StackOptions, model: ModelChoice) =>
     }
   })
 
+/** The SMTP listener; ready once it says where it listens. */
+export const startMailIn = Effect.fn("Stack.mailIn")(function*(options: StackOptions) {
+  const listener = yield* child(options, "mail-in", {})
+  yield* within("mail-in", logsOf(options.backend), listener.firstLine)
+  return listener
+})
+
 /** Shakes hands with the bridge, so that the workspace's events arrive there. */
 export const deliverEvents = Effect.fn("Stack.deliverEvents")(function*(credentials: Credentials, install: Install) {
   const client = yield* connect(credentials)
@@ -197,11 +207,12 @@ export const deliverEvents = Effect.fn("Stack.deliverEvents")(function*(credenti
 /** After the first end at once, then 1 s, 2 s … up to 30 s; back to the start after 5 minutes of health. */
 export const keepRunning = Effect.fn("Stack.keepRunning")(function*<E extends { readonly message: string }, R>(
   name: string,
-  first: Child,
+  /** `undefined`: it could not be started yet. */
+  first: Child | undefined,
   again: Effect.Effect<Child, E, R>
 ) {
   const failures = yield* Ref.make(0)
-  let current: Child | undefined = first
+  let current = first
   while (true) {
     if (current !== undefined) {
       const since = yield* Clock.currentTimeMillis

@@ -30,6 +30,7 @@ import {
   modelKey,
   type StackOptions,
   startBridge,
+  startMailIn,
   startModel,
   startRuntime,
   startWorkspace
@@ -143,6 +144,11 @@ const life = Effect.fnUntraced(function*(
       yield* talk(`${labelOf(row)} has a new channel: the local workspace keeps nothing over a restart`)
     }
     const runtime = yield* startRuntime(options, model)
+    // A port that another program has keeps mail programs out, and nothing else.
+    const mailIn = install.smtp?.listen === undefined ? undefined : startMailIn(options).pipe(
+      Effect.catch((error) => Effect.as(talk(`no mail is taken in by SMTP: ${error.message}`), undefined))
+    )
+    const listener = yield* mailIn ?? Effect.succeed(undefined)
     yield* book.change({
       ready: true,
       workspaceUrl: credentials.url,
@@ -163,6 +169,7 @@ const life = Effect.fnUntraced(function*(
       Effect.all([
         keepRunning("bridge", bridge, startBridge(options, install)),
         keepRunning("runtime", runtime, startRuntime(options, model)),
+        ...(mailIn === undefined ? [] : [keepRunning("mail-in", listener, startMailIn(options))]),
         control.run,
         renewOperator(install.install),
         (yield* ScheduleRunner).run

@@ -1,6 +1,7 @@
 /** What every process of one install agrees on: who vouches for its keys, where its bridge and its Slack are. */
 import * as Schema from "effect/Schema"
 import { InstallName, TeamId, UserId } from "./Ids.ts"
+import { SmtpSettings } from "./SmtpSettings.ts"
 
 const HttpUrl = Schema.String.check(
   Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" })
@@ -33,6 +34,8 @@ export const Install = Schema.Struct({
       message: "a domain name in lower case"
     })
   )),
+  /** Real mail programs may take part; absent: none. */
+  smtp: Schema.optionalKey(SmtpSettings),
   /** People of the workspace who may stop any turn by 🛑, beside its author. */
   operators: Schema.optionalKey(Schema.Array(UserId)),
   /** True when the workspace is the local one that `km up` starts. */

@@ -15,6 +15,7 @@ import { errorCodes as engine } from "../../runtime/adapters/embedded/EngineErro
 import { errorCodes as hooks } from "../../runtime/adapters/hooks/ErrorCodes.ts"
 import { errorCodes as host } from "../../runtime/adapters/host/ErrorCodes.ts"
 import { errorCodes as model } from "../../runtime/adapters/model/ErrorCodes.ts"
+import { errorCodes as smtp } from "../../runtime/adapters/smtp/ErrorCodes.ts"
 import { errorCodes as profile } from "../../runtime/domain/ProfileErrors.ts"
 import { errorCodes as sandbox } from "../../runtime/kernel/SandboxErrors.ts"
 import { errorCodes as schedules } from "../../runtime/kernel/ScheduleErrors.ts"
@@ -37,7 +38,7 @@ const sections: ReadonlyArray<{ readonly title: string; readonly codes: Readonly
   { title: "Slack: the bridge", codes: bridge },
   { title: "Slack: the sandbox's side", codes: [...slackInbound, ...bridgeClient, ...transcript] },
   { title: "Hooks", codes: hooks },
-  { title: "Email", codes: [...email, ...post] },
+  { title: "Email", codes: [...email, ...post, ...smtp] },
   { title: "Schedules", codes: schedules },
   { title: "The engine", codes: engine },
   { title: "The host", codes: host }

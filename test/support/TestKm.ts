@@ -89,7 +89,8 @@ export class TestKm {
         bridge: { command: "false", args: [] },
         runtime: { command: "false", args: [] },
         workspace: () => ({ command: "false", args: [] }),
-        model: { command: "false", args: [] }
+        model: { command: "false", args: [] },
+        mailIn: { command: "false", args: [] }
       }
     }
   }

@@ -1,0 +1,271 @@
+/**
+ * Mail in, from real mail programs: only for the addresses of this install, stored before it is acknowledged. Who wrote a
+ * message is for its reader to judge, so nobody logs in, nothing is passed on, and no secret is held here.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { AddressInfo } from "node:net"
+import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from "smtp-server"
+import type { SenderId } from "../../domain/Ids.ts"
+import { Mailbox, Mailer } from "../../ports/Mail.ts"
+import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { type SmtpErrorCode, smtpErrors, SmtpRefused } from "./ErrorCodes.ts"
+import { deliveryIds, hopsOf, traceHeaders } from "./trace.ts"
+
+export interface SmtpLimits {
+  /** Connections at a time. */
+  readonly maxClients: number
+  /** Milliseconds without a byte after which a client is cut off. */
+  readonly idleMillis: number
+  /** Milliseconds for one message from the beginning of its data. */
+  readonly messageMillis: number
+  /** Bytes of unfinished messages in memory, over all clients. */
+  readonly maxHeldBytes: number
+}
+
+export const defaultSmtpLimits: SmtpLimits = {
+  maxClients: 32,
+  // RFC 5321 §4.5.3.2 asks for 5 minutes; a client on this machine or beside it that is silent for one is gone.
+  idleMillis: 60_000,
+  messageMillis: 600_000,
+  // Two of the largest messages.
+  maxHeldBytes: 192 * 1024 * 1024
+}
+
+export interface SmtpListenerOptions {
+  readonly host: string
+  readonly port: number
+  /** Of the install's addresses; also the name that the listener gives itself. */
+  readonly domain: string
+  /** Bytes of one raw message. */
+  readonly maxBytes: number
+  /** PEM, for STARTTLS. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly allowPlain?: boolean
+  readonly limits?: Partial<SmtpLimits>
+}
+
+/** As many as a signed message may have (docs/email-protocol.md §4). */
+const maxRecipients = 100
+/** RFC 5321 §6.3 asks for at least 100 before a loop is assumed. */
+const maxHops = 100
+
+const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host)
+
+/** What a client is told, and whether the connection ends with it. */
+interface Refusal {
+  readonly responseCode: number
+  readonly error: SmtpErrorCode
+  readonly detail: string
+  readonly close: boolean
+}
+
+const refusal = (responseCode: number, error: SmtpErrorCode, detail: string, close = false): Refusal => ({
+  responseCode,
+  error,
+  detail,
+  close
+})
+
+const textOf = ({ detail, error }: Refusal): string => `${error.code} ${error.what}: ${detail}`
+
+class SmtpReply extends Error {
+  readonly responseCode: number
+  constructor(refused: Refusal) {
+    super(textOf(refused))
+    this.responseCode = refused.responseCode
+  }
+}
+
+/** Bytes in memory: of one message, and of all messages of all clients. */
+interface Held {
+  own: number
+  readonly all: { bytes: number }
+}
+
+/** The message as it arrives; nothing more is kept once there is too much of it. */
+const collect = (
+  stream: SMTPServerDataStream,
+  maxBytes: number,
+  held: Held,
+  limits: SmtpLimits
+): Effect.Effect<ReadonlyArray<Buffer>, Refusal> =>
+  Effect.callback<ReadonlyArray<Buffer>, Refusal>((resume) => {
+    const chunks: Array<Buffer> = []
+    const over = (result: Effect.Effect<ReadonlyArray<Buffer>, Refusal>) => {
+      stream.removeAllListeners("data")
+      resume(result)
+    }
+    stream.on("data", (chunk: Buffer) => {
+      if (held.own + chunk.length > maxBytes) {
+        return over(Effect.fail(refusal(552, smtpErrors.tooLarge, `at most ${maxBytes} bytes`, true)))
+      }
+      if (held.all.bytes + chunk.length > limits.maxHeldBytes) {
+        return over(Effect.fail(refusal(452, smtpErrors.busy, "try again later", true)))
+      }
+      held.own += chunk.length
+      held.all.bytes += chunk.length
+      chunks.push(chunk)
+    })
+    stream.once("end", () => over(Effect.succeed(chunks)))
+    // The client went away in the middle: what it sent is dropped, nobody is left to be answered.
+    stream.once("error", () => over(Effect.interrupt))
+    return Effect.sync(() => void stream.removeAllListeners("data"))
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: limits.messageMillis,
+      orElse: () => Effect.fail(refusal(421, smtpErrors.tooSlow, "closing the connection", true))
+    })
+  )
+
+/** Listens until the scope closes. A message that was acknowledged is in the mailboxes of all its recipients. */
+export const listen = Effect.fn("SmtpListener.listen")(function*(
+  options: SmtpListenerOptions
+): Effect.fn.Return<AddressInfo, SmtpRefused, Mailbox | Mailer | Sandboxes | Scope.Scope> {
+  const { domain, host, maxBytes, port, tls } = options
+  const limits = { ...defaultSmtpLimits, ...options.limits }
+  const mailbox = yield* Mailbox
+  const mailer = yield* Mailer
+  const sandboxes = yield* Sandboxes
+  const all = { bytes: 0 }
+  if (!isLoopback(host) && tls === undefined && options.allowPlain !== true) {
+    return yield* new SmtpRefused({ reason: "plainNetwork", detail: `it was to listen on ${host} without TLS` })
+  }
+
+  /** Whose mailbox an address is. */
+  const ownerOf = Effect.fnUntraced(function*(address: string) {
+    const wanted = address.toLowerCase()
+    if (wanted === `operator@${domain}`) return "operator" as const
+    const rows = yield* sandboxes.list
+    return rows.find(({ mailAddresses = [], status }) => status !== "destroying" && mailAddresses.includes(wanted))?.id
+  }, Effect.mapError((error) => refusal(451, smtpErrors.notStored, error.reason)))
+
+  const recipient = Effect.fnUntraced(function*(address: string) {
+    const owner = yield* ownerOf(address)
+    return owner ?? (yield* Effect.fail(refusal(550, smtpErrors.noMailbox, address)))
+  })
+
+  /** The name under which this owner has the message already, or the newest one. */
+  const nameFor = Effect.fnUntraced(function*(owner: SenderId, ids: readonly [string, ...Array<string>]) {
+    for (const id of ids.slice(1)) {
+      if (Option.isSome(yield* mailbox.raw(owner, id))) return id
+    }
+    return ids[0]
+  })
+
+  const store = Effect.fnUntraced(function*(chunks: ReadonlyArray<Buffer>, session: SMTPServerSession) {
+    const at = yield* Clock.currentTimeMillis
+    const mailFrom = session.envelope.mailFrom === false ? "" : session.envelope.mailFrom.address
+    const owners = new Set<SenderId>()
+    for (const { address } of session.envelope.rcptTo) {
+      const owner = yield* ownerOf(address)
+      if (owner === undefined) return yield* Effect.fail(refusal(554, smtpErrors.gone, address))
+      owners.add(owner)
+    }
+    const trace = Buffer.from(traceHeaders({
+      helo: session.hostNameAppearsAs,
+      remoteAddress: session.remoteAddress,
+      by: domain,
+      protocol: session.transmissionType,
+      id: `${session.id}.${session.transaction}`,
+      at,
+      mailFrom
+    }))
+    const delivered = Buffer.concat([trace, ...chunks])
+    const raw = delivered.subarray(trace.length)
+    if (hopsOf(raw) > maxHops) return yield* Effect.fail(refusal(554, smtpErrors.loop, `more than ${maxHops} servers`))
+    const ids = deliveryIds(mailFrom, raw, at)
+    const byId = new Map<string, Array<SenderId>>()
+    for (const owner of owners) {
+      const id = ids.length === 1 ? ids[0] : yield* nameFor(owner, ids)
+      byId.set(id, [...byId.get(id) ?? [], owner])
+    }
+    for (const [id, to] of byId) yield* mailer.send({ id, to, raw: delivered })
+    yield* Effect.logInfo("mail taken in").pipe(
+      Effect.annotateLogs({ delivery: ids[0], bytes: raw.length, recipients: owners.size })
+    )
+  }, (effect) =>
+    Effect.catchTag(effect, "StoreError", (error) =>
+      Effect.andThen(
+        Effect.logError("mail is not taken in", error.message),
+        Effect.fail(
+          error.reason === "TooLarge"
+            ? refusal(552, smtpErrors.tooLarge, `at most ${maxBytes} bytes`)
+            : refusal(451, smtpErrors.notStored, error.reason)
+        )
+      )))
+
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  /** Answers by `done` unless the client is gone; what is no refusal is a bug, and the client may try again. */
+  const answer = <A>(effect: Effect.Effect<A, Refusal>, done: (refused: Refusal | undefined) => void) => {
+    runFork(Effect.result(effect)).addObserver((exit) => {
+      if (Exit.isFailure(exit)) {
+        if (!Exit.hasInterrupts(exit)) done(refusal(451, smtpErrors.notStored, "try again later"))
+        return
+      }
+      done(Result.isFailure(exit.value) ? exit.value.failure : undefined)
+    })
+  }
+
+  const server = yield* Effect.try({
+    try: () =>
+      new SMTPServer({
+        name: domain,
+        banner: "km",
+        disabledCommands: ["AUTH", "WIZ", "SHELL", "KILL", ...(tls === undefined ? ["STARTTLS"] : [])],
+        ...(tls === undefined ? {} : { cert: tls.certificate, key: tls.key }),
+        size: maxBytes,
+        maxRecipients,
+        maxClients: limits.maxClients,
+        socketTimeout: limits.idleMillis,
+        closeTimeout: 2_000,
+        // RFC 5321 §4.5.3.1.4 has 512 octets; extensions and long addresses add to it.
+        maxCommandLength: 4_096,
+        disableReverseLookup: true,
+        logger: false,
+        onRcptTo: ({ address }, _session, callback) =>
+          answer(recipient(address), (refused) => callback(refused === undefined ? null : new SmtpReply(refused))),
+        onData: (stream, session, callback) => {
+          const held = { own: 0, all }
+          const taken = collect(stream, maxBytes, held, limits).pipe(
+            Effect.flatMap((chunks) => store(chunks, session)),
+            Effect.ensuring(Effect.sync(() => {
+              all.bytes -= held.own
+            }))
+          )
+          answer(taken, (refused) => {
+            if (refused === undefined) return callback(null, "OK: stored")
+            if (!refused.close) return callback(new SmtpReply(refused))
+            // It goes on sending what nobody wants: it is told now, and not read to its end.
+            const connection = [...server.connections].find((one) => one.session === session)
+            connection?.send(refused.responseCode, textOf(refused))
+            connection?.close()
+          })
+        }
+      }),
+    catch: (cause) =>
+      new SmtpRefused({ reason: "certificate", detail: cause instanceof Error ? cause.message : String(cause) })
+  })
+  // Faults of single connections; each has ended with its own.
+  server.on("error", (error) => void runFork(Effect.logDebug("an SMTP connection failed", error.message)))
+  yield* Effect.acquireRelease(
+    Effect.callback<void, SmtpRefused>((resume) => {
+      const failed = (error: Error) =>
+        resume(Effect.fail(new SmtpRefused({ reason: "notListening", detail: error.message })))
+      server.server.once("error", failed)
+      server.listen(port, host, () => {
+        server.server.off("error", failed)
+        resume(Effect.void)
+      })
+    }),
+    () => Effect.callback<void>((resume) => server.close(() => resume(Effect.void)))
+  )
+  const address = server.server.address()
+  return typeof address === "object" && address !== null
+    ? address
+    : yield* new SmtpRefused({ reason: "notListening", detail: "it has no address" })
+})
