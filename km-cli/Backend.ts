@@ -25,6 +25,7 @@ import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { KmError } from "./KmError.ts"
 import type { JailHere } from "./Machine.ts"
+import type { MailDesk, MailOwner } from "./MailDesk.ts"
 
 /** Shared tables, objects, secrets (all of them) and the host of this machine. */
 export type InstallPorts =
@@ -72,6 +73,8 @@ export interface Backend {
   readonly bridge: (install: Install) => Layer.Layer<Bridge, KmError, Secrets>
   /** The sandbox's own record of its turns, read beside a running runtime; only where the sandbox lives on this machine. */
   readonly ledger: (id: SandboxId) => Layer.Layer<Ledger, KmError>
+  /** Writes and reads mail with the keys of `owner`. */
+  readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk, KmError, InstallPorts>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
   readonly lock: Effect.Effect<void, KmError, Scope.Scope>
   /** Whether agents can be jailed on this machine. */

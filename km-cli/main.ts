@@ -9,15 +9,20 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts"
+import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { runKm } from "./Km.ts"
-import { exitOf, KmError, kmError } from "./KmError.ts"
+import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
+import type { MailDesk } from "./MailDesk.ts"
 import { troubleOf } from "./trouble.ts"
 
 const engineTrouble = (error: EngineRefused | StoreError): KmError =>
@@ -36,6 +41,42 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
   Layer.effectContext(
     Effect.mapError(Layer.build(layer), tell) as Effect.Effect<Context.Context<A>, E2, R | Scope.Scope>
   )
+
+/** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
+const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
+  const [{ makeMailDesk }, { postTrouble }, { lastRevocationPath }, { defaultMailDomain }] = yield* Effect.promise(() =>
+    Promise.all([
+      import("../plugins/email/MailDesk.ts"),
+      import("../plugins/email/PostCodes.ts"),
+      import("./commands/Identity.ts"),
+      import("../runtime/domain/MailIdentity.ts")
+    ])
+  )
+  const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.mapError(effect, (error) => {
+      const { code, exit, next, what, why } = postTrouble(error)
+      return new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
+    })
+  return yield* told(Effect.gen(function*() {
+    const highest = yield* (yield* Secrets).get(lastRevocationPath)
+    const desk = yield* makeMailDesk({
+      ...who,
+      install: install.install,
+      certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
+      domain: install.mailDomain ?? defaultMailDomain(install.install),
+      revocations: Option.match(highest, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text)) })
+    })
+    const made: MailDesk = {
+      send: (letter, how) => told(desk.send(letter, how)),
+      judgeAll: told(desk.judgeAll),
+      list: (folder, page) => told(desk.list(folder, page)),
+      get: (delivery) => told(desk.get(delivery)),
+      raw: (delivery) => told(desk.raw(delivery)),
+      saveAttachments: (...args) => told(desk.saveAttachments(...args))
+    }
+    return made
+  }))
+})
 
 /** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */
 const open = async (root: string): Promise<Backend> => {
@@ -95,6 +136,7 @@ const open = async (root: string): Promise<Backend> => {
         Effect.map(there, () => telling(SandboxStore.layer(directory, { check: false }), engineTrouble))
       )
     },
+    mail,
     lock: Effect.mapError(
       ProcessLock.holdLock(`${run}/up.lock`, "runs this install"),
       (error) =>

@@ -12,6 +12,7 @@ import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import type { Backend } from "../Backend.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
+import { ensureOperator } from "../MailDesk.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
@@ -95,6 +96,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = controlServices(backend, install, "operator").pipe(Layer.provide(backend.ports("short")))
+  yield* Effect.provide(ensureOperator(install), backend.ports("short"))
   const begun = performance.now()
   yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
   const row = yield* Effect.flatMap(Provisioning, (provisioning) =>

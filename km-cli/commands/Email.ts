@@ -1,101 +1,237 @@
-/** `km email`: what arrived for a sandbox, for its operator. Reading here marks nothing as read. */
+/** `km email`: mail by the operator, and what arrived for the operator or for a sandbox. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import { type Judged, unsealed } from "../../runtime/domain/JudgedMail.ts"
-import { mailboxKeyPath } from "../../runtime/domain/MailIdentity.ts"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import process from "node:process"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import { type FiledMail, Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
-import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { KmError } from "../KmError.ts"
+import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { KmError, kmError } from "../KmError.ts"
+import { type FiledJudged, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
-import { resolve } from "../Reference.ts"
+import { pick, resolve } from "../Reference.ts"
+import { troubleOf } from "../trouble.ts"
 
 /** Written by others: nothing of it may drive the terminal. */
 // oxlint-disable-next-line no-control-regex
 const plain = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
 const oneLine = (text: string): string => plain(text).replaceAll(/\s+/g, " ").slice(0, 80)
 
-const viewOf = (filed: FiledMail, judged: Judged) => ({
-  delivery: filed.id,
-  folder: filed.folder,
-  receivedAt: new Date(filed.receivedAt).toISOString(),
-  read: filed.read,
+const viewOf = ({ judged, row }: FiledJudged) => ({
+  delivery: row.id,
+  folder: row.folder,
+  receivedAt: new Date(row.receivedAt).toISOString(),
+  read: row.read,
   ...judged
 })
 
-/** The mailbox of a sandbox with the key that its runtime sealed it with. */
-const mailboxOf = Effect.fnUntraced(function*(row: SandboxRow) {
-  const mailbox = yield* Mailbox
-  const key = yield* (yield* Secrets).get(mailboxKeyPath(row.id))
-  if (Option.isNone(key)) {
-    return yield* new KmError({
-      code: "KM-EML-107",
-      exit: 4,
-      what: `${row.id} has no mail keys`,
-      why: "its profile has notifyEmailEnabled false, or it was made by an earlier version",
-      next: "km identity show"
-    })
+/** Of the operator, or of a sandbox with the keys that its runtime has. */
+const mailboxOf = Effect.fnUntraced(function*(reference: string) {
+  const { backend } = yield* opened
+  const install = yield* backend.install
+  if (reference === "operator") {
+    const desk = yield* operatorDesk(backend, install)
+    // Nobody judges the operator's mail but who looks at it. What is wrong with new mail does not hide the old.
+    const collect = desk.judgeAll.pipe(
+      Effect.catchTag("KmError", (error) => talk(`new mail waits: ${error.code}: ${error.why}`))
+    )
+    return { desk, owner: "operator" as const, collect }
   }
-  const seal = Buffer.from(Redacted.value(key.value), "base64")
-  return { mailbox, open: (filed: FiledMail) => viewOf(filed, unsealed(seal, row.id, filed)) }
+  const row: SandboxRow = yield* resolve(reference)
+  const desk = yield* backend.mail(install, { owner: row.id, name: "", policy: row.profile.spec.email })
+  return { desk, owner: row.id, collect: Effect.void }
 })
 
-const inSandbox = <A, E, R>(reference: string, act: (row: SandboxRow) => Effect.Effect<A, E, R>) =>
+/** Runs on the install, whose ports are opened for this command alone. */
+const onInstall = <A, E, R>(act: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const { backend } = yield* opened
     yield* backend.install
-    return yield* Effect.flatMap(resolve(reference), act).pipe(Effect.provide(backend.ports("short")))
+    return yield* Effect.provide(act, backend.ports("short"))
   })
 
-const listing = (folder: MailFolder) => (input: { readonly reference: string; readonly limit: number }) =>
-  inSandbox(input.reference, (row) =>
-    Effect.gen(function*() {
-      const { mailbox, open } = yield* mailboxOf(row)
-      const mails = (yield* mailbox.list(row.id, folder, { limit: input.limit })).map(open)
-      if (mails.length === 0) yield* talk(folder === "inbox" ? "the inbox is empty" : "nothing is in quarantine")
-      const rows = mails.map(({ delivery, from, reason, receivedAt, status, subject }) => [
-        receivedAt,
-        reason === "" ? status : `${status} (${reason})`,
-        oneLine(from),
-        oneLine(subject),
-        delivery
-      ])
-      yield* data(
-        mails.length === 0 ? [] : columns([["RECEIVED", "STATUS", "FROM", "SUBJECT", "DELIVERY"], ...rows]),
-        { ok: true, folder, messages: mails }
-      )
-    }))
+/** What a sandbox has read is its agent's to say. */
+const onlyOwn = (owner: string, markRead: boolean) =>
+  markRead && owner !== "operator"
+    ? Effect.fail(
+      kmError("KM-CLI-001", "--mark-read is for the operator's own mailbox", `${owner} marks its mail itself`)
+    )
+    : Effect.void
+
+export interface ListInput {
+  readonly reference: Option.Option<string>
+  readonly limit: number
+  readonly unread: boolean
+  readonly markRead: boolean
+  /** Seconds. */
+  readonly wait: number
+}
+
+const listing = (folder: MailFolder) => (input: ListInput) =>
+  onInstall(Effect.gen(function*() {
+    const { collect, desk, owner } = yield* mailboxOf(Option.getOrElse(input.reference, () => "operator"))
+    yield* onlyOwn(owner, input.markRead)
+    const mailbox = yield* Mailbox
+    const bell = mailbox.bell(owner)
+    const until = (yield* Clock.currentTimeMillis) + input.wait * 1_000
+    const look = Effect.andThen(collect, desk.list(folder, { limit: input.limit, unreadOnly: input.unread }))
+    let found = yield* look
+    for (;;) {
+      const count = bell.count()
+      const left = until - (yield* Clock.currentTimeMillis)
+      if (found.length > 0 || left <= 0) break
+      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+      found = yield* look
+    }
+    if (found.length === 0 && input.wait > 0) {
+      const next = "wait longer with --wait"
+      return yield* new KmError({ code: "KM-EML-110", exit: 7, what: "no message came", why: `${input.wait} s`, next })
+    }
+    const mails = found.map(viewOf)
+    if (mails.length === 0) {
+      const what = folder === "quarantine"
+        ? "nothing is in quarantine"
+        : input.unread
+        ? "no unread mail"
+        : "the inbox is empty"
+      yield* talk(owner === "operator" ? `operator: ${what}` : what)
+    }
+    const rows = mails.map(({ delivery, from, read, reason, receivedAt, status, subject }) => [
+      receivedAt,
+      read ? "" : "*",
+      reason === "" ? status : `${status} (${reason})`,
+      oneLine(from),
+      oneLine(subject),
+      delivery
+    ])
+    yield* data(
+      mails.length === 0 ? [] : columns([["RECEIVED", "NEW", "STATUS", "FROM", "SUBJECT", "DELIVERY"], ...rows]),
+      { ok: true, folder, messages: mails }
+    )
+    if (input.markRead) yield* mailbox.markRead(owner, mails.map(({ delivery }) => delivery))
+  }))
 
 export const emailList = Effect.fn("km.email.list")(listing("inbox"))
 export const emailQuarantine = Effect.fn("km.email.quarantine")(listing("quarantine"))
 
-export const emailRead = Effect.fn("km.email.read")((
-  input: { readonly reference: string; readonly delivery: string }
-) =>
-  inSandbox(input.reference, (row) =>
-    Effect.gen(function*() {
-      const { mailbox, open } = yield* mailboxOf(row)
-      const found = yield* mailbox.get(row.id, input.delivery)
-      if (Option.isNone(found)) {
-        return yield* new KmError({
-          code: "KM-EML-106",
-          exit: 3,
-          what: "no message has this id",
-          why: input.delivery,
-          next: `km email list ${row.id}`
-        })
-      }
-      const mail = open(found.value)
+export interface ReadInput {
+  /** The delivery, after the mailbox's owner unless it is the operator. */
+  readonly words: ReadonlyArray<string>
+  readonly raw: boolean
+  readonly markRead: boolean
+  readonly saveAttachments: Option.Option<string>
+}
+
+/** Bytes as they are; written out when it succeeds. */
+const writeOut = (bytes: Uint8Array): Effect.Effect<void> =>
+  Effect.callback((resume) => void process.stdout.write(bytes, () => resume(Effect.void)))
+
+export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
+  onInstall(Effect.gen(function*() {
+    const [delivery = "", reference = "operator"] = input.words.toReversed()
+    const { collect, desk, owner } = yield* mailboxOf(reference)
+    yield* onlyOwn(owner, input.markRead)
+    yield* collect
+    const found = yield* desk.get(delivery)
+    const mail = viewOf(found)
+    const saved = Option.isNone(input.saveAttachments)
+      ? []
+      : yield* desk.saveAttachments(delivery, found.judged, found.row.receivedAt, input.saveAttachments.value)
+    for (const file of saved) yield* talk(`saved ${file}`)
+    if (input.raw) yield* writeOut(yield* desk.raw(delivery))
+    else {
       const lines = [
         `From: ${oneLine(mail.from)}`,
+        ...(mail.date === null ? [] : [`Date: ${mail.date}`]),
+        ...(mail.id === null ? [] : [`Message: ${mail.id}`]),
         `Status: ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}`,
         `Subject: ${plain(mail.subject)}`,
         ...mail.attachments.map(({ name, size }) => `Attachment: ${oneLine(name)} (${size} bytes)`),
         "",
         plain(mail.body)
       ]
-      return yield* data(lines, { ok: true, message: mail })
-    }))
+      yield* data(lines, { ok: true, message: mail, ...(saved.length === 0 ? {} : { saved }) })
+    }
+    if (input.markRead) yield* (yield* Mailbox).markRead(owner, [delivery])
+  }))
+)
+
+export interface SendInput {
+  readonly to: ReadonlyArray<string>
+  readonly cc: ReadonlyArray<string>
+  readonly bcc: ReadonlyArray<string>
+  readonly subject: string
+  readonly body: Option.Option<string>
+  readonly bodyText: Option.Option<string>
+  readonly attach: ReadonlyArray<string>
+  readonly replyTo: Option.Option<string>
+  readonly inReplyTo: Option.Option<string>
+  readonly encrypt: boolean
+  readonly dryRun: boolean
+}
+
+const bytesOf = (file: string) =>
+  Effect.try({
+    try: () => fs.readFileSync(file === "-" ? 0 : file),
+    catch: (cause) =>
+      new KmError({
+        code: "KM-EML-109",
+        exit: 1,
+        what: "a file cannot be read",
+        why: cause instanceof Error ? cause.message : file,
+        next: "check its path and rights"
+      })
+  })
+
+const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
+  if (Option.isSome(body) && Option.isSome(bodyText)) {
+    return yield* kmError("KM-CLI-001", "--body and --body-text are two bodies", "", "give one of them")
+  }
+  if (Option.isSome(bodyText)) return bodyText.value
+  return (yield* bytesOf(Option.getOrElse(body, () => "-"))).toString("utf8")
+})
+
+/** A beginning that fits only one sandbox becomes its id; what the codec knows by itself stays as it is. */
+const wholeName = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>, text: string) {
+  if (text === "operator" || text.includes("@")) return text
+  const found = pick(rows, text)
+  const [row] = found
+  if (row === undefined || row.id === text || row.alias === text) return text
+  if (found.length === 1) return yield* Effect.as(talk(`${text} is ${row.id}`), row.id)
+  const why = found.map(({ id }) => id).join(", ")
+  return yield* kmError("KM-CLI-003", `${JSON.stringify(text)} fits ${found.length} sandboxes`, why)
+})
+
+export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
+  onInstall(Effect.gen(function*() {
+    const { backend } = yield* opened
+    const desk = yield* operatorDesk(backend, yield* backend.install)
+    const body = yield* bodyOf(input)
+    const attachments = yield* Effect.forEach(
+      input.attach,
+      (file) => Effect.map(bytesOf(file), (bytes) => ({ name: path.basename(file), bytes }))
+    )
+    const rows = yield* Effect.mapError((yield* Sandboxes).list, troubleOf)
+    const named = (names: ReadonlyArray<string>) => Effect.forEach(names, (name) => wholeName(rows, name))
+    const { dryRun, encrypt, subject } = input
+    const sent = yield* desk.send({
+      to: yield* named(input.to),
+      cc: yield* named(input.cc),
+      bcc: yield* named(input.bcc),
+      subject,
+      body,
+      attachments,
+      encrypt,
+      ...(Option.isNone(input.replyTo) ? {} : { replyTo: input.replyTo.value }),
+      ...(Option.isNone(input.inReplyTo) ? {} : { inReplyTo: input.inReplyTo.value })
+    }, { dryRun })
+    const how = `${sent.recipients.join(", ")}, ${sent.encrypted ? "encrypted" : "in plain text"}`
+    yield* talk(dryRun ? `would be sent to ${how}` : `sent to ${how}`)
+    const { id, ...rest } = sent
+    return yield* data(dryRun ? [] : [id], dryRun ? { ok: true, dryRun, ...rest } : { ok: true, ...sent })
+  }))
 )

@@ -27,7 +27,7 @@ const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certi
 const purposes: ReadonlyArray<KeyPurpose> = ["bridge", "operator", "mail", "mail-box"]
 
 /** The highest revocation made here: the directory's own rows cannot say that the last one was removed. */
-const lastRevocationPath = "certifier/last-revocation"
+export const lastRevocationPath = "certifier/last-revocation"
 
 /** `untrusted`: not what the certifier signed for this owner and purpose, so no reader believes it. */
 type Standing = "valid" | "not-yet" | "expired" | "revoked" | "untrusted"

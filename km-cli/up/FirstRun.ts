@@ -8,6 +8,7 @@ import { createServer } from "node:net"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { ensureOperatorMail } from "../../runtime/kernel/MailIdentities.ts"
 import {
   bridgeCertificate,
   certifierKeyPath,
@@ -47,16 +48,19 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
 })
 
 /**
- * Certifies the operator's key for the next 30 days. `km up` repeats it, since it may run for longer than a certificate
- * lasts.
+ * Certifies the operator's key for the next 30 days, and its mail identity when that is due. `km up` repeats it, since it
+ * may run for longer than a certificate lasts.
  */
-export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(install: InstallName) {
+export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(
+  { install, mailDomain }: Pick<Install, "install" | "mailDomain">
+) {
   const certifier = yield* keyAt(certifierKeyPath)
   const operator = yield* keyAt(signingKeyPath("operator"))
   const identities = yield* Identities
   const now = yield* Clock.currentTimeMillis
   const certificate = bridgeCertificate(certifier, install, "operator", operator, now)
   yield* identities.put("operator", "operator", operator.keyId, certificate)
+  yield* ensureOperatorMail(certifier, install, mailDomain)
 })
 
 /** Makes what is missing and certifies the operator anew; the rest of `install.json` stays as it was. */
@@ -75,7 +79,7 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: B
     )
   }
   const install = before?.install ?? name
-  yield* certifyOperator(install)
+  yield* certifyOperator({ ...before, install })
   const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
   const prepared: Install = {
     ...(before ?? { version: 1, install, certifierPublicKey, slackApiUrl: "https://slack.com/api/", local: true }),

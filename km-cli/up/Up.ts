@@ -113,7 +113,7 @@ const bookOf = Effect.fnUntraced(function*(run: string, bridgeUrl: string, scrip
 })
 
 /** Every day, long before the certificate of 30 days ends; a failure is tried again the next day. */
-const renewOperator = (install: InstallName) =>
+const renewOperator = (install: Install) =>
   certifyOperator(install).pipe(
     Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
     Effect.delay("1 day"),
@@ -171,7 +171,7 @@ const life = Effect.fnUntraced(function*(
         keepRunning("runtime", runtime, startRuntime(options, model)),
         ...(mailIn === undefined ? [] : [keepRunning("mail-in", listener, startMailIn(options))]),
         control.run,
-        renewOperator(install.install),
+        renewOperator(install),
         (yield* ScheduleRunner).run
       ], { concurrency: "unbounded", discard: true })
     )

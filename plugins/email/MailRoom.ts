@@ -51,7 +51,7 @@ export interface MailRoomOptions {
   readonly policy: Profile["spec"]["email"]
 }
 
-/** Recipients as people name them: id, alias or address. */
+/** Recipients as people name them: id, alias or address; `operator` is the operator. */
 export interface Letter {
   readonly to: ReadonlyArray<string>
   readonly cc: ReadonlyArray<string>
@@ -73,13 +73,19 @@ export interface Letter {
   readonly awaitSeconds?: number
 }
 
+export interface SendOptions {
+  /** Everything but the delivery. */
+  readonly dryRun?: boolean
+}
+
 /** Messages with one id that are looked at: their number is the writers' choice. */
 const sameId = 20
 
 /** For the largest message on a busy machine; parsing it takes a few seconds. */
 const maxParseMillis = 60_000
 
-const lastRevocation = "mail-last-revocation"
+/** The fact of the ledger under which the highest revocation seen is remembered. */
+export const lastRevocation = "mail-last-revocation"
 
 export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions) {
   const identities = yield* Identities
@@ -124,6 +130,10 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   /** Who is meant, and by which address: an id before an alias, and no address but the install's own. */
   const resolve = Effect.fnUntraced(function*(text: string) {
     const wanted = text.trim().toLowerCase()
+    const operator = mailAddress(`operator@${domain}`)
+    if (operator !== undefined && (wanted === "operator" || wanted === operator)) {
+      return { owner: "operator" as const, address: operator }
+    }
     const at = wanted.lastIndexOf("@")
     const rows = yield* sandboxes.list
     const found = at === -1
@@ -168,6 +178,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     const { mail } = verdict
     if (mail === undefined) return ""
     if (mail.hop > maxHops) return "too-many-hops"
+    // What follows stops agents that write to each other without end; a person or a schedule may repeat itself.
+    if (proven?.sender === "operator") return ""
     const peer = `in ${verdict.sender ?? mail.from.address}`
     const hashes = mail.attachments.map(({ sha256 }) => sha256)
     if (limits.repeats(peer, sha256Hex(JSON.stringify([mail.subject, mail.text, hashes])), delivery, now)) {
@@ -199,7 +211,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
   return {
     /** Builds, signs, encrypts and delivers; nothing is sent when any part is refused. */
-    send: Effect.fn("MailRoom.send")(function*(letter: Letter) {
+    send: Effect.fn("MailRoom.send")(function*(letter: Letter, how: SendOptions = {}) {
       const { box, key, seal } = yield* keys
       const now = yield* Clock.currentTimeMillis
       const owners = new Map<string, SenderId>()
@@ -253,6 +265,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         }
       )
       const [first] = copies
+      const made = { id: first?.id ?? "", recipients: [...owners.keys()], encrypted: first?.encrypted ?? false, hop }
+      if (how.dryRun === true) return made
       if (first !== undefined) {
         // Before it is sent, because a reply may be there at once.
         const awaitedUntil = letter.awaitSeconds === undefined ? 0 : now + letter.awaitSeconds * 1_000
@@ -266,7 +280,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           raw: copy.raw
         })
       }
-      return { id: copies[0]?.id ?? "", recipients: [...owners.keys()], encrypted: copies[0]?.encrypted ?? false, hop }
+      return made
     }),
 
     /** What is remembered of a message that this room sent. */
@@ -287,7 +301,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         yield* mailbox.file(owner, leased.receipt, "dropped", "")
         return undefined
       }
-      const against = yield* objection(verdict, leased.id, yield* Clock.currentTimeMillis)
+      // By when it came, not when it is judged: mail that waited for its judge did not come all at once.
+      const against = yield* objection(verdict, leased.id, leased.receivedAt)
       const folder = against === "" ? "inbox" as const : "quarantine" as const
       const judged = judgedOf(verdict, against === "" ? verdict.reason : against)
       const { id: delivery, receivedAt } = leased

@@ -12,7 +12,7 @@ import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
 import type { MailRoom } from "./MailRoom.ts"
-import { type PostRefused, postRefused } from "./PostCodes.ts"
+import { type PostRefused, postRefused, postTrouble } from "./PostCodes.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
 import { frame, protocolVersion } from "./socketClient.ts"
 
@@ -195,18 +195,8 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
 })
 
 const told = (error: { readonly _tag: string; readonly message: string }): Reply => {
-  if (error._tag === "PostRefused") {
-    const { code, exit, next, what, why } = error as PostRefused
-    return [{ ok: false, error: { code, exit, what, why, next } }]
-  }
-  const own = /^(KM-EML-\d{3}): (.*)$/s.exec(error.message)
-  const { exit, next, what } = postRefused("KM-EML-104", "")
-  return own === null
-    ? [{ ok: false, error: { code: "KM-EML-104", exit, what, why: error.message, next } }]
-    : [{
-      ok: false,
-      error: { code: own[1], exit: 6, what: "The message was refused.", why: own[2], next: "see docs/errors.md" }
-    }]
+  const { code, exit, next, what, why } = postTrouble(error)
+  return [{ ok: false, error: { code, exit, what, why, next } }]
 }
 
 const closing = (server: Server) =>

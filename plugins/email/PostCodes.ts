@@ -54,3 +54,17 @@ export const postRefused = (code: PostCode, why: string): PostRefused => {
   const [exit, what, next] = table[code]
   return new PostRefused({ code, exit, what, why, next })
 }
+
+/** What a person is told, with the exit code. */
+export type PostTrouble = Pick<PostRefused, "code" | "exit" | "what" | "why" | "next">
+
+/** Any failure of mail as such a sentence: refusals of the codec have their own codes, everything else is the store's. */
+export const postTrouble = (error: { readonly _tag: string; readonly message: string }): PostTrouble => {
+  if (error instanceof PostRefused) return error
+  const own = /^(KM-EML-\d{3}): (.*)$/s.exec(error.message)
+  const [, code = "KM-EML-104", why = error.message] = own ?? []
+  const { exit, next, what } = postRefused("KM-EML-104", "")
+  return own === null
+    ? { code, exit, what, why, next }
+    : { code, exit: 6, what: "The message was refused.", why, next: "see docs/errors.md" }
+}

@@ -22,6 +22,10 @@ export const mailboxKeyPath = (owner: SenderId): string => `sandbox/${owner}/mai
 /** Of an install that names no domain of its own. `.invalid` never resolves (RFC 2606), so nothing leaves by mistake. */
 export const defaultMailDomain = (install: InstallName): string => `${install.replace(/-+$/, "")}.invalid`
 
+/** Where people of the install are reached by its sandboxes; no sandbox can have this name. */
+export const operatorAddress = (install: InstallName, mailDomain: string | undefined): string =>
+  `operator@${mailDomain ?? defaultMailDomain(install)}`
+
 export const hasMail = (profile: Profile): boolean => profile.spec.cli.notifyEmailEnabled
 
 /** Whether it gets an X25519 key. */

@@ -3,8 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
-import { certify } from "../domain/Certificate.ts"
+import { Certificate, certify, verifyCertificate } from "../domain/Certificate.ts"
 import { keyIdOf, type SigningKey } from "../domain/Ed25519.ts"
 import type { InstallName, SenderId } from "../domain/Ids.ts"
 import {
@@ -15,10 +16,11 @@ import {
   mailBoxPublicKey,
   mailCertificate,
   mailSigningKeyFromText,
-  mailSigningKeyPath
+  mailSigningKeyPath,
+  operatorAddress
 } from "../domain/MailIdentity.ts"
-import type { Identities } from "../ports/Identities.ts"
-import type { Secrets } from "../ports/Secrets.ts"
+import { Identities } from "../ports/Identities.ts"
+import { Secrets } from "../ports/Secrets.ts"
 
 /** Secrets of a mail identity: where each lies and how one is made. */
 export const mailSecrets = (
@@ -66,4 +68,42 @@ export const certifyMail = Effect.fnUntraced(function*(
     yield* identities.put(who.subject, purpose, keyIdOf(publicKey), certify(certifier, certificate))
   }
   return true
+})
+
+/** Certificates are renewed this long before they end. */
+export const renewBeforeSeconds = 10 * 24 * 3_600
+
+const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certificate))
+
+const endOf = (certificates: ReadonlyArray<Certificate>): number =>
+  Math.max(0, ...certificates.map(({ notAfter }) => notAfter))
+
+/**
+ * The operator's mail identity: makes keys that are missing, also in an install that an earlier version made, and
+ * certifies them when the newest certificate ends within 10 days or names another address. True when it certified.
+ */
+export const ensureOperatorMail = Effect.fn("MailIdentities.ensureOperatorMail")(function*(
+  certifier: SigningKey,
+  install: InstallName,
+  /** Of the install; `{install}.invalid` where it names none. */
+  mailDomain: string | undefined
+) {
+  const ports = { identities: yield* Identities, secrets: yield* Secrets }
+  for (const [path, make] of mailSecrets("operator", true)) yield* ensureSecret(ports.secrets, path, make)
+  const now = yield* Clock.currentTimeMillis
+  const addresses = [operatorAddress(install, mailDomain)]
+  const known = Effect.fnUntraced(function*(purpose: "mail" | "mail-box") {
+    const rows = yield* ports.identities.keys("operator", purpose)
+    return rows.flatMap((row) => {
+      const claimed = Option.getOrUndefined(decodeCertificate(row.certificate))
+      const certificate = claimed && verifyCertificate(certifier.publicKey, row, claimed.notBefore)
+      return certificate?.addresses.join() === addresses.join() ? [certificate] : []
+    })
+  })
+  const mail = yield* known("mail")
+  const boxes = yield* known("mail-box")
+  if (Math.min(endOf(mail), endOf(boxes)) - now / 1_000 > renewBeforeSeconds) return false
+  // The keys are as old as their first certificate, which a renewed one must cover for mail that is under way.
+  const madeAt = mail.length === 0 ? now : (Math.min(...mail.map((one) => one.notBefore)) + 300) * 1_000
+  return yield* certifyMail(ports, certifier, { install, subject: "operator", addresses, madeAt })
 })

@@ -25,7 +25,7 @@ import { SandboxHost } from "../ports/SandboxHost.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
-import { certifyMail, ensureSecret, mailSecrets } from "./MailIdentities.ts"
+import { certifyMail, ensureSecret, mailSecrets, renewBeforeSeconds } from "./MailIdentities.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 import { Teardown } from "./Teardown.ts"
@@ -96,9 +96,6 @@ export const bridgeCertificate = (
   })
 }
 
-/** Certificates are renewed this long before they end. */
-const renewBeforeSeconds = 10 * 24 * 3_600
-
 const sameProfile = Schema.toEquivalence(Profile)
 const CertificateEnd = Schema.Struct({ notAfter: Schema.Int })
 const decodeEnd = Schema.decodeUnknownOption(Schema.fromJsonString(CertificateEnd))
@@ -150,6 +147,13 @@ const make = Effect.gen(function*() {
         return yield* conflict(id, "it exists with another profile or alias", "use another id, or destroy it first")
       }
       return row
+    }
+    if (alias === "operator") {
+      return yield* conflict(
+        id,
+        `"operator" is the operator's own name, also as a mail address`,
+        "choose another alias"
+      )
     }
     const createdAt = yield* Clock.currentTimeMillis
     const ttl = durationMillis(profile.spec.lifecycle.ttl)

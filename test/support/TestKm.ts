@@ -83,6 +83,7 @@ export class TestKm {
       ports: () => shared,
       bridge: () => shared,
       ledger: () => Ledger.memory(ledger),
+      mail: () => Effect.die("mail is tested on the real engine"),
       lock: Effect.void,
       jail: Effect.sync(() => this.jail),
       children: {

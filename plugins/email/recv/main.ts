@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 /** `km-recv`: shows what the sandbox's runtime received and verified, newest first. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs"
-import { basename, join } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
+import { plainText, savedAttachments } from "../savedAttachments.ts"
 import { call, fail, trouble } from "../socketClient.ts"
 
 const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--wait SECONDS] [--watch] [--mark-read]
@@ -26,42 +25,24 @@ interface Message {
   readonly attachments: ReadonlyArray<{ readonly name: string; readonly size: number }>
 }
 
-/** The runtime is ours, but what it shows was written by others: nothing of it may drive the terminal. */
-// oxlint-disable-next-line no-control-regex
-const plain = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
-
 const shown = (mail: Message): string =>
   [
-    `${plain(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
-    `Subject: ${plain(mail.subject)}`,
+    `${plainText(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
+    `Subject: ${plainText(mail.subject)}`,
     `Id: ${mail.delivery}`,
-    ...mail.attachments.map(({ name, size }) => `Attachment: ${plain(name)} (${size} bytes)`),
+    ...mail.attachments.map(({ name, size }) => `Attachment: ${plainText(name)} (${size} bytes)`),
     "",
-    plain(mail.body),
+    plainText(mail.body),
     ""
   ].join("\n")
-
-/** Never over a file that is there: a second one gets a number before its name. */
-const freeName = (directory: string, name: string): string => {
-  const safe = basename(plain(name)).replace(/^\.+/, "_") || "attachment"
-  for (let n = 1;; n++) {
-    const file = join(directory, n === 1 ? safe : `${n}-${safe}`)
-    if (!existsSync(file)) return file
-  }
-}
 
 const saveAttachments = async (mail: Message, directory: string): Promise<void> => {
   if (mail.attachments.length === 0) return
   const { blob } = await call({ op: "attachments", delivery: mail.delivery })
+  let at = 0
+  const parts = mail.attachments.map(({ name, size }) => ({ name, bytes: blob.subarray(at, at += size) }))
   try {
-    mkdirSync(directory, { recursive: true })
-    let at = 0
-    for (const { name, size } of mail.attachments) {
-      const file = freeName(directory, name)
-      writeFileSync(file, blob.subarray(at, at + size), { flag: "wx" })
-      process.stderr.write(`saved ${file}\n`)
-      at += size
-    }
+    for (const file of savedAttachments(directory, parts)) process.stderr.write(`saved ${file}\n`)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : directory
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")

@@ -4,27 +4,15 @@ import { readFileSync } from "node:fs"
 import { basename } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
+import { attachmentType } from "../attachmentType.ts"
 import { call, fail, trouble } from "../socketClient.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
         [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--json]
 
-WHO is a sandbox's id, alias or address. The body is read from FILE, or from standard input with - or without --body.
+WHO is a sandbox's id, alias or address; "operator" is the operator of the install. The body is read from FILE, or from standard input with - or without --body.
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 refused.
 `
-
-/** By the ending of the name; everything else is bytes. */
-const types: Readonly<Record<string, string>> = {
-  csv: "text/csv",
-  gif: "image/gif",
-  html: "text/html",
-  jpg: "image/jpeg",
-  json: "application/json",
-  md: "text/markdown",
-  pdf: "application/pdf",
-  png: "image/png",
-  txt: "text/plain"
-}
 
 const bytesOf = (file: string): Uint8Array => {
   try {
@@ -67,7 +55,7 @@ const run = async (): Promise<void> => {
     bodySize: body.length,
     attachments: files.map(({ bytes, name }) => ({
       name,
-      type: types[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream",
+      type: attachmentType(name),
       size: bytes.length
     }))
   }, [body, ...files.map(({ bytes }) => bytes)])

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, Layer, Result } from "effect"
 import { TestClock } from "effect/testing"
-import { verifyCertificate } from "../../../runtime/domain/Certificate.ts"
-import { keyIdOf } from "../../../runtime/domain/Ed25519.ts"
+import { type Certificate, type CertifiedKey, verifyCertificate } from "../../../runtime/domain/Certificate.ts"
+import { generateSeed, keyIdOf, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
 import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
 import {
   mailBoxKeyPath,
@@ -11,6 +11,7 @@ import {
   mailSigningKeyPath
 } from "../../../runtime/domain/MailIdentity.ts"
 import { channelNameOf } from "../../../runtime/kernel/ChannelName.ts"
+import { ensureOperatorMail } from "../../../runtime/kernel/MailIdentities.ts"
 import {
   certifierKeyPath,
   type CreateRequest,
@@ -294,5 +295,50 @@ describe("Provisioning", () => {
       yield* TestClock.adjust(Duration.seconds(1))
       assert.isTrue(yield* renew)
       assert.isFalse(yield* renew)
+    }))
+
+  it.effect("nobody but the operator is called operator", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const refused = yield* Effect.flip(create(world, { ...demo, alias: Alias.make("operator") }))
+      assert.strictEqual(refused.code, "KM-CLI-102")
+      assert.deepStrictEqual(world.snapshot().rows, [])
+    }))
+})
+
+describe("the operator's mail identity", () => {
+  const key = signingKeyFromSeed(generateSeed())
+  const ensure = (world: World, domain?: string) =>
+    Effect.provide(ensureOperatorMail(key, InstallName.make("km"), domain), world.layer())
+
+  it.effect("is made once, also late, renewed within 10 days of its end, and anew for another domain", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      assert.isTrue(yield* ensure(world))
+      const paths = ["encryption-key", "mail-signing-key", "mailbox-key"].map((name) => `sandbox/operator/${name}`)
+      assert.includeMembers([...world.secrets.keys()], paths)
+      const before = paths.map((path) => world.secrets.get(path))
+      const rows = world.identities.get("operator") ?? new Map<string, CertifiedKey>()
+      const addresses = () =>
+        [...rows].map(([name, row]) => {
+          const { addresses: [address], notBefore } = JSON.parse(row.certificate) as Certificate
+          return `${name.split(" ")[0]} ${address} ${notBefore}`
+        })
+      assert.deepStrictEqual(addresses(), ["mail operator@km.invalid -300", "mail-box operator@km.invalid -300"])
+
+      yield* TestClock.adjust(Duration.seconds(20 * 24 * 3_600 - 301))
+      assert.isFalse(yield* ensure(world))
+      yield* TestClock.adjust(Duration.seconds(1))
+      assert.isTrue(yield* ensure(world))
+      assert.isFalse(yield* ensure(world))
+      // Seven days back, for mail that is under way.
+      const since = 13 * 24 * 3_600 - 300
+      assert.deepStrictEqual(addresses(), [
+        `mail operator@km.invalid ${since}`,
+        `mail-box operator@km.invalid ${since}`
+      ])
+      assert.isTrue(yield* ensure(world, "example.org"))
+      assert.match(addresses().join(), /operator@example\.org/)
+      assert.deepStrictEqual(paths.map((path) => world.secrets.get(path)), before, "the keys stay")
     }))
 })

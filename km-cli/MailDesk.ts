@@ -1,0 +1,103 @@
+/**
+ * Mail as the operator's commands write and read it. The codec is a plugin's, which this room may not name, so the
+ * composition root hands it in.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { SenderId } from "../runtime/domain/Ids.ts"
+import type { Install } from "../runtime/domain/Install.ts"
+import type { Judged } from "../runtime/domain/JudgedMail.ts"
+import type { Profile } from "../runtime/domain/Profile.ts"
+import { ensureOperatorMail } from "../runtime/kernel/MailIdentities.ts"
+import { certifierKeyPath, signingKeyFromText } from "../runtime/kernel/Provisioning.ts"
+import type { FiledMail, MailFolder } from "../runtime/ports/Mail.ts"
+import { Secrets } from "../runtime/ports/Secrets.ts"
+import type { Backend } from "./Backend.ts"
+import type { KmError } from "./KmError.ts"
+
+/** Whose mailbox, and by which rules its mail is judged and written. */
+export interface MailOwner {
+  readonly owner: SenderId
+  /** Shown beside the address; empty for none. */
+  readonly name: string
+  readonly policy: Profile["spec"]["email"]
+}
+
+/** Everyone of the install may write to the operator, and nobody else; what can be encrypted is. */
+export const operatorOwner: MailOwner = {
+  owner: "operator",
+  name: "operator",
+  policy: {
+    signing: "required",
+    verifyInbound: "required",
+    encryption: "optional",
+    allowedSenders: ["install"],
+    onReceive: "notify"
+  }
+}
+
+/** Recipients are ids, aliases or addresses; the body may have any line ends. */
+export interface DeskLetter {
+  readonly to: ReadonlyArray<string>
+  readonly cc: ReadonlyArray<string>
+  readonly bcc: ReadonlyArray<string>
+  readonly subject: string
+  readonly body: string
+  readonly replyTo?: string
+  readonly inReplyTo?: string
+  /** Refuse rather than send plain text. */
+  readonly encrypt: boolean
+  readonly attachments: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
+  /** Names the letter for good: a recipient gets one under it, however often it is sent. */
+  readonly key?: string
+}
+
+export interface SentMail {
+  /** As its readers see it. */
+  readonly id: string
+  /** Addresses. */
+  readonly recipients: ReadonlyArray<string>
+  readonly encrypted: boolean
+  readonly hop: number
+}
+
+export interface FiledJudged {
+  readonly row: FiledMail
+  readonly judged: Judged
+}
+
+/** Fails with the codes of `km-send` and `km-recv`, as a `KmError`. */
+export interface MailDesk {
+  /** All recipients or none. */
+  readonly send: (letter: DeskLetter, how: { readonly dryRun?: boolean }) => Effect.Effect<SentMail, KmError>
+  /** Judges and files what came; safe in two processes at once. Only for an owner without a runtime. */
+  readonly judgeAll: Effect.Effect<void, KmError>
+  /** Newest first. */
+  readonly list: (
+    folder: MailFolder,
+    page: { readonly limit: number; readonly unreadOnly?: boolean }
+  ) => Effect.Effect<ReadonlyArray<FiledJudged>, KmError>
+  readonly get: (delivery: string) => Effect.Effect<FiledJudged, KmError>
+  readonly raw: (delivery: string) => Effect.Effect<Uint8Array, KmError>
+  /** Names of the files written; never over a file that is there. */
+  readonly saveAttachments: (
+    delivery: string,
+    judged: Judged,
+    receivedAt: number,
+    directory: string
+  ) => Effect.Effect<ReadonlyArray<string>, KmError>
+}
+
+/** Makes the operator's mail identity where an earlier version left none, and renews it when that is due. */
+export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(function*(install: Install) {
+  const text = yield* (yield* Secrets).get(certifierKeyPath)
+  const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
+  if (certifier !== undefined) yield* ensureOperatorMail(certifier, install.install, install.mailDomain)
+})
+
+/** The operator's own. */
+export const operatorDesk = Effect.fn("MailDesk.operator")(function*(backend: Backend, install: Install) {
+  yield* ensureOperator(install)
+  return yield* backend.mail(install, operatorOwner)
+})

@@ -1,0 +1,71 @@
+/**
+ * A mailbox as the operator's commands use it, in a process that lives for one command: without a ledger, and mail is
+ * judged when somebody looks. The leases of the mailbox keep two such processes from judging the same message.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Judged } from "../../runtime/domain/JudgedMail.ts"
+import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
+import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { attachmentType } from "./attachmentType.ts"
+import { lastRevocation, type Letter, type MailRoomOptions, makeMailRoom, type SendOptions } from "./MailRoom.ts"
+import { postRefused } from "./PostCodes.ts"
+import { defaultMaxContentBytes } from "./protocol/Draft.ts"
+import { savedAttachments } from "./savedAttachments.ts"
+
+/** Longer than judging the largest message takes; after a crash the message waits this long. */
+const visibility = Duration.seconds(30)
+
+export interface MailDeskOptions extends MailRoomOptions {
+  /** The highest revocation that was ever made here; a directory with fewer was changed. */
+  readonly revocations: number
+}
+
+export interface DeskLetter extends Omit<Letter, "attachments"> {
+  readonly attachments: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
+}
+
+export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions) {
+  const mailbox = yield* Mailbox
+  const memory = makeMemoryLedgerState()
+  memory.facts.set(lastRevocation, String(options.revocations))
+  const room = yield* makeMailRoom(options).pipe(Effect.provide(Ledger.memory(memory)))
+
+  return {
+    ...room,
+
+    /** The limit is that of `km-send`. */
+    send: Effect.fnUntraced(function*(letter: DeskLetter, how: SendOptions) {
+      const bytes = letter.attachments.reduce((sum, part) => sum + part.bytes.length, Buffer.byteLength(letter.body))
+      if (bytes > defaultMaxContentBytes) {
+        return yield* postRefused(
+          "KM-EML-105",
+          `text and attachments have ${bytes} bytes; at most ${defaultMaxContentBytes}`
+        )
+      }
+      const attachments = letter.attachments.map((part) => ({ ...part, type: attachmentType(part.name) }))
+      return yield* room.send({ ...letter, attachments }, how)
+    }),
+
+    /** Judges and files all that came and that nobody else is judging. */
+    judgeAll: Effect.gen(function*() {
+      for (;;) {
+        const leased = yield* mailbox.lease(options.owner, visibility)
+        if (Option.isNone(leased)) return
+        yield* room.judge(leased.value)
+      }
+    }),
+
+    /** Names of the files that were written. */
+    saveAttachments: Effect.fnUntraced(
+      function*(delivery: string, judged: Judged, receivedAt: number, directory: string) {
+        const parts = judged.attachments.length === 0 ? [] : yield* room.attachments(delivery, judged, receivedAt)
+        return yield* Effect.try({
+          try: () => savedAttachments(directory, parts),
+          catch: (cause) => postRefused("KM-EML-109", cause instanceof Error ? cause.message : directory)
+        })
+      }
+    )
+  }
+})

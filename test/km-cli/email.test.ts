@@ -1,0 +1,126 @@
+/** `km email` as people run it: real processes on the real engine, and sandboxes at the other end. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { km } from "../support/KmProcess.ts"
+import { mailState } from "../support/MailState.ts"
+
+const ada = "sb-aaaa1111"
+const bob = "sb-bbbb2222"
+
+interface Shown {
+  readonly delivery: string
+  readonly status: string
+  readonly reason: string
+  readonly sender: string
+  readonly from: string
+  readonly subject: string
+  readonly body: string
+  readonly encrypted: boolean
+  readonly read: boolean
+  readonly hop: number
+}
+
+const json = (text: string) => JSON.parse(text) as Record<string, unknown> & { readonly messages: ReadonlyArray<Shown> }
+
+describe("km email", () => {
+  it.live("the operator writes to a sandbox and reads its answer, encrypted both ways", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const run = (...args: ReadonlyArray<string>) => km(state, ["email", ...args])
+      const file = path.join(state, "notes.txt")
+      fs.writeFileSync(file, "attached")
+
+      const planned = yield* run("send", "--to", "ada", "--subject", "Deploy", "--body-text", "now", "--dry-run")
+      assert.deepStrictEqual([planned.exit, planned.out], [0, ""], planned.err)
+      assert.include(planned.err, "would be sent to sb-aaaa1111@km.invalid, encrypted")
+      const room = yield* roomOf(ada)
+      assert.isUndefined(yield* room.judge)
+
+      const sent = yield* run(
+        "send",
+        "--to",
+        "sb-aa",
+        "--bcc",
+        "bob",
+        "--subject",
+        "Deploy",
+        "--body-text",
+        "now",
+        "--attach",
+        file,
+        "--encrypt"
+      )
+      assert.strictEqual(sent.exit, 0, sent.err)
+      const got = yield* room.judge
+      assert.deepInclude(got?.judged, {
+        status: "verified",
+        reason: "",
+        id: sent.out.trim(),
+        sender: "operator",
+        from: "operator@km.invalid",
+        subject: "Deploy",
+        body: "now",
+        encrypted: true,
+        hop: 0
+      })
+      assert.strictEqual(got?.judged.attachments[0]?.name, "notes.txt")
+      assert.strictEqual((yield* (yield* roomOf(bob)).judge)?.judged.status, "verified")
+
+      const answer = { ...room.letter, to: ["operator"], subject: "Re: Deploy", body: "done", encrypt: true }
+      yield* room.send({
+        ...answer,
+        inReplyTo: sent.out.trim(),
+        attachments: [
+          { name: "log.txt", type: "text/plain", bytes: Buffer.from("all green") }
+        ]
+      })
+      const listed = json((yield* run("list", "--json")).out)
+      assert.lengthOf(listed.messages, 1)
+      assert.deepInclude(listed.messages[0], {
+        status: "verified",
+        sender: ada,
+        subject: "Re: Deploy",
+        body: "done",
+        encrypted: true,
+        read: false,
+        hop: 1
+      })
+      const { delivery = "" } = listed.messages[0] ?? {}
+      const directory = path.join(state, "in")
+      const read = yield* run("read", delivery, "--save-attachments", directory, "--mark-read")
+      assert.strictEqual(read.exit, 0, read.err)
+      assert.match(read.out, /^Status: verified$[^]*^done$/m)
+      assert.strictEqual(fs.readFileSync(path.join(directory, "log.txt"), "utf8"), "all green")
+      assert.deepStrictEqual(json((yield* run("list", "operator", "--unread", "--json")).out).messages, [])
+      const raw = yield* run("read", "operator", delivery, "--raw")
+      assert.match(raw.out, /^X-KM-Sender-ID: sb-aaaa1111/m)
+      assert.notInclude(raw.out, "all green")
+    }).pipe(Effect.scoped), 60_000)
+
+  it.live("refusals have the codes and exits of km-send", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const run = (...args: ReadonlyArray<string>) => km(state, ["email", ...args, "--json"])
+      const refused = Effect.fnUntraced(function*(exit: number, code: string, ...args: ReadonlyArray<string>) {
+        const ended = yield* run(...args)
+        assert.strictEqual(ended.exit, exit, ended.err)
+        assert.include(ended.err, code)
+        assert.deepInclude(json(ended.out), { ok: false })
+      })
+      const text = ["--subject", "x", "--body-text", "y"]
+      yield* refused(3, "KM-EML-101", "send", "--to", ada, "--cc", "nobody", ...text)
+      yield* refused(5, "KM-CLI-003", "send", "--to", "sb-", ...text)
+      yield* refused(6, "KM-EML-004", "send", "--to", ada, "--subject", "x\ny", "--body-text", "z")
+      yield* refused(1, "KM-EML-109", "send", "--to", ada, ...text, "--attach", path.join(state, "none"))
+      yield* refused(2, "KM-CLI-001", "send", ...text)
+      yield* refused(2, "KM-CLI-001", "list", ada, "--mark-read")
+      yield* refused(3, "KM-EML-106", "read", "operator", "nothing")
+      yield* refused(7, "KM-EML-110", "list", "--wait", "0.2")
+      const large = path.join(state, "large.bin")
+      fs.writeFileSync(large, Buffer.alloc(41 * 1024 * 1024))
+      yield* refused(2, "KM-EML-105", "send", "--to", ada, ...text, "--attach", large)
+      assert.isUndefined(yield* (yield* roomOf(ada)).judge, "nothing of all that was sent")
+    }).pipe(Effect.scoped), 90_000)
+})

@@ -1,0 +1,89 @@
+/** A state directory with an install and certified sandboxes whose mail a test reads and writes as their runtimes would. */
+import { Duration, Effect, Layer, Option, Redacted } from "effect"
+import * as path from "node:path"
+import { makeMailRoom } from "../../plugins/email/MailRoom.ts"
+import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
+import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/Ed25519.ts"
+import { Alias, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
+import { mailAddressesOf } from "../../runtime/domain/MailIdentity.ts"
+import { certifyMail, ensureSecret, mailSecrets } from "../../runtime/kernel/MailIdentities.ts"
+import { certifierKeyPath } from "../../runtime/kernel/Provisioning.ts"
+import { Identities } from "../../runtime/ports/Identities.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { slackProfile } from "./profiles.ts"
+import { temporaryDirectory } from "./ScriptedModel.ts"
+
+const install = InstallName.make("km")
+
+/** Scoped: the directory goes with it. `sandboxes` are ids with their aliases. */
+export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<string, string>>) {
+  const state = path.join(yield* temporaryDirectory, "state")
+  yield* openStateDirectory(state)
+  const seed = generateSeed()
+  const certifier = signingKeyFromSeed(seed)
+  yield* writeInstall(state, {
+    version: 1,
+    install,
+    certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64"),
+    bridgeUrl: "http://127.0.0.1:9",
+    bridgeHost: "127.0.0.1:9",
+    slackApiUrl: "http://127.0.0.1:9/api/",
+    local: true
+  })
+  const ports = yield* Layer.build(
+    Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
+  )
+  yield* Effect.gen(function*() {
+    const secrets = yield* Secrets
+    const identities = yield* Identities
+    yield* secrets.put(certifierKeyPath, Redacted.make(Buffer.from(seed).toString("base64")))
+    for (const [name, called] of Object.entries(sandboxes)) {
+      const id = SandboxId.make(name)
+      const alias = Alias.make(called)
+      const addresses = mailAddressesOf(id, alias, "km.invalid")
+      for (const [secret, make] of mailSecrets(id, true)) yield* ensureSecret(secrets, secret, make)
+      yield* certifyMail({ identities, secrets }, certifier, { install, subject: id, addresses, madeAt: Date.now() })
+      yield* (yield* Sandboxes).insert({
+        id,
+        alias,
+        install,
+        profile: slackProfile,
+        desired: "running",
+        status: "running",
+        unconfined: false,
+        createdAt: Date.now(),
+        ready: true,
+        plugins: [],
+        inventory: [],
+        mailAddresses: addresses
+      })
+    }
+  }).pipe(Effect.provideContext(ports))
+
+  /** The sandbox's own end; `judge` files one waiting message and says what became of it. */
+  const roomOf = Effect.fnUntraced(function*(name: string) {
+    const owner = SandboxId.make(name)
+    const room = yield* makeMailRoom({
+      owner,
+      install,
+      certifierPublicKey: certifier.publicKey,
+      domain: "km.invalid",
+      name: "",
+      policy: slackProfile.spec.email
+    }).pipe(Effect.provide(Ledger.layerMemory))
+    const mailbox = yield* Mailbox
+    const judge = Effect.gen(function*() {
+      const leased = yield* mailbox.lease(owner, Duration.seconds(30))
+      return Option.isNone(leased) ? undefined : yield* room.judge(leased.value)
+    })
+    const letter = { cc: [], bcc: [], encrypt: false, attachments: [] }
+    return { ...room, judge, letter }
+  }, Effect.provideContext(ports))
+
+  return { state, ports, roomOf, certifier }
+})
