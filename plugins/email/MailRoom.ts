@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { createHash, randomUUID } from "node:crypto"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { InstallName, SenderId } from "../../runtime/domain/Ids.ts"
 import { type Judged, sealed, unsealed } from "../../runtime/domain/JudgedMail.ts"
@@ -32,6 +33,7 @@ import { boxKeyFromPrivate } from "./protocol/naclBox.ts"
 import type { MailDirectory } from "./protocol/Reader.ts"
 import { readMail } from "./protocol/readMail.ts"
 import { certifiedSender, currentBox, readRevocations } from "./protocol/SenderDirectory.ts"
+import { toBase64Url } from "./protocol/strictBase64.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
 import { type BoxRecipient, writeV2 } from "./protocol/writeMail.ts"
@@ -67,10 +69,12 @@ export interface Letter {
   readonly hop?: number
   /** The thread that it answers in, oldest first, when `inReplyTo` is not to be looked up. */
   readonly references?: ReadonlyArray<string>
-  /** The same letter has the same key: a second one changes nothing. Such letters are not counted as a peer's rate. */
+  /** As `once`, for what the runtime itself writes: such letters are not counted as a peer's rate. */
   readonly key?: string
   /** Seconds for which somebody waits for the replies. */
   readonly awaitSeconds?: number
+  /** Names this letter: given again, it is the same message with the same id, delivered once. A new one unless given. */
+  readonly once?: string
 }
 
 export interface SendOptions {
@@ -244,6 +248,9 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       if (letter.replyTo !== undefined && replyTo === undefined) {
         return yield* postRefused("KM-EML-101", JSON.stringify(letter.replyTo.slice(0, 254)))
       }
+      const once = letter.key ?? letter.once ?? randomUUID()
+      const named = (...what: ReadonlyArray<string>) =>
+        createHash("sha256").update(JSON.stringify([owner, once, ...what])).digest().subarray(0, 16)
       const copies = yield* writeV2(
         {
           from: { address: own.address, name: options.name },
@@ -261,7 +268,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         {
           createdSeconds: Math.floor(now / 1_000),
           encryption: letter.encrypt ? "required" : policy.encryption,
-          boxOf: (address) => known.get(address)
+          boxOf: (address) => known.get(address),
+          idBytes: named("id")
         }
       )
       const [first] = copies
@@ -273,13 +281,12 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         const sent = encodeSent({ owners: [...new Set(owners.values())], awaitedUntil: Math.ceil(awaitedUntil) })
         yield* mailbox.note(owner, sentNote(first.id), sent, Math.floor(now / 1_000) + rememberedSeconds)
       }
-      for (const [n, copy] of copies.entries()) {
-        yield* mailer.send({
-          id: letter.key === undefined ? `${owner}/${copy.manifest.nonce}` : `${owner}/${letter.key}/${n}`,
-          to: copy.recipients.flatMap((address) => owners.get(address) ?? []),
-          raw: copy.raw
-        })
-      }
+      yield* mailer.sendAll(copies.map(({ raw, recipients }) => ({
+        // Says nothing of the other copies: a blind recipient must not learn that there are more.
+        id: `${owner}/${toBase64Url(named("copy", ...recipients))}`,
+        to: recipients.flatMap((address) => owners.get(address) ?? []),
+        raw
+      })))
       return made
     }),
 

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
@@ -36,6 +37,8 @@ const Send = Schema.Struct({
   bcc: Texts,
   subject: Line,
   encrypt: Schema.Boolean,
+  /** Random, of one invocation: the same request with the same one is the same message, however often it is made. */
+  invocation: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\w-]{22,64}$/))),
   replyTo: Schema.optionalKey(Line),
   inReplyTo: Schema.optionalKey(Line),
   bodySize: Bytes,
@@ -124,8 +127,12 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       bytes: blob.subarray(at, at += size)
     }))
     const body = blob.subarray(0, request.bodySize).toString("utf8")
+    // With all that is asked for, so that one used for something else names something else.
+    const once = request.invocation === undefined
+      ? {}
+      : { once: createHash("sha256").update(JSON.stringify(request)).update(blob).digest("hex") }
     return Effect.map(
-      room.send({ ...request, body, attachments, hop: hop() }),
+      room.send({ ...request, ...once, body, attachments, hop: hop() }),
       (sent): Reply => [{ ok: true, ...sent }]
     )
   }

@@ -22,6 +22,8 @@ export interface Trouble {
   readonly what: string
   readonly why: string
   readonly next: string
+  /** A runtime that restarts does this too: worth another try. */
+  readonly passing?: boolean
 }
 
 export interface Answer {
@@ -37,14 +39,22 @@ export const trouble = (code: string, exit: number, what: string, why: string, n
   next
 })
 
-const unreachable = (why: string): Trouble =>
-  trouble(
+const unreachable = (why: string, passing: boolean): Trouble => ({
+  ...trouble(
     "KM-EML-108",
     1,
     "The runtime of the sandbox does not answer.",
     why,
     "run it inside a sandbox whose runtime is up"
-  )
+  ),
+  passing
+})
+
+/** Tries for as long as a runtime takes to restart, after a kill at worst until the lease of the old one ends (30 s). */
+const restartMillis = 60_000
+
+/** Errors of a runtime that is not there for the moment: no socket, nobody at it, cut off in the middle. */
+const away = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "EAGAIN"])
 
 /** One request, one answer. Rejects with a `Trouble`. */
 export const call = (
@@ -53,17 +63,17 @@ export const call = (
 ): Promise<Answer> =>
   new Promise((resolve, reject: (trouble: Trouble) => void) => {
     const path = process.env["KM_MAIL_SOCKET"] ?? ""
-    if (path === "") return reject(unreachable("KM_MAIL_SOCKET is not set"))
+    if (path === "") return reject(unreachable("KM_MAIL_SOCKET is not set", false))
     const chunks: Array<Buffer> = []
     const socket = connect({ path })
-    socket.on("error", (error) => reject(unreachable(error.message)))
+    socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(error.message, away.has(error.code ?? ""))))
     socket.on("data", (chunk: Buffer) => chunks.push(chunk))
     socket.on("close", () => {
       const all = Buffer.concat(chunks)
       const length = all.length < 4 ? Infinity : all.readUInt32BE(0)
-      if (all.length < 4 + length) return reject(unreachable("the answer was cut off"))
+      if (all.length < 4 + length) return reject(unreachable("the answer was cut off", true))
       const answer: unknown = JSON.parse(all.subarray(4, 4 + length).toString("utf8"))
-      if (typeof answer !== "object" || answer === null) return reject(unreachable("the answer is no answer"))
+      if (typeof answer !== "object" || answer === null) return reject(unreachable("the answer is no answer", false))
       const fields: Record<string, unknown> = { ...answer }
       if (fields["ok"] === true) return resolve({ header: fields, blob: all.subarray(4 + length) })
       const error = Object(fields["error"])
@@ -77,6 +87,26 @@ export const call = (
     })
     socket.end(frame({ v: protocolVersion, ...header }, blobs))
   })
+
+/**
+ * `call` until there is an answer, for a minute: only for requests that may be made twice, because a runtime may have
+ * died after it did what was asked and before it said so.
+ */
+export const callUntilAnswered = async (
+  header: Readonly<Record<string, unknown>>,
+  blobs: ReadonlyArray<Uint8Array> = []
+): Promise<Answer> => {
+  const until = Date.now() + restartMillis
+  for (let pause = 50;; pause = Math.min(pause * 2, 1_000)) {
+    try {
+      return await call(header, blobs)
+    } catch (error) {
+      if (Object(error)["passing"] !== true || Date.now() + pause > until) throw error
+      if (pause === 50) process.stderr.write("the runtime does not answer; trying again for a minute\n")
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+}
 
 /** Tells a person, and a program under `--json`, and ends with the exit code. */
 export const fail = (error: unknown, json: boolean): never => {

@@ -13,16 +13,23 @@ import type { StoreError } from "./StoreError.ts"
  */
 export const maxRawMailBytes = 96 * 1024 * 1024
 
+/** One message and whom it goes to. */
+export interface Envelope {
+  /** Dedupes per recipient: the same again changes nothing. */
+  readonly id: string
+  readonly to: ReadonlyArray<SenderId>
+  readonly raw: Uint8Array
+}
+
 export class Mailer extends Context.Service<Mailer, {
+  /** `sendAll` of one. */
+  readonly send: (mail: Envelope) => Effect.Effect<void, StoreError>
   /**
-   * One envelope per recipient, all or none; durable once the effect succeeds. `id` dedupes per recipient: the same again
-   * changes nothing. `TooLarge` above `maxRawMailBytes`.
+   * Every envelope to each of its recipients, all or none, also when the process dies meanwhile; durable once the effect
+   * succeeds. An engine whose transport takes one envelope at a time commits them all to an outbox of its own first, in
+   * one transaction, and delivers from there. `TooLarge`, and nothing sent, when any is above `maxRawMailBytes`.
    */
-  readonly send: (mail: {
-    readonly id: string
-    readonly to: ReadonlyArray<SenderId>
-    readonly raw: Uint8Array
-  }) => Effect.Effect<void, StoreError>
+  readonly sendAll: (mails: ReadonlyArray<Envelope>) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Mailer") {}
 
 /** One delivery that has not been judged yet. */

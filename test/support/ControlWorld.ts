@@ -262,7 +262,10 @@ export class World {
       Layer.succeed(Mailbox, this.guard(this.mailbox)),
       Layer.succeed(
         Mailer,
-        Mailer.of({ send: ({ to }) => Effect.sync(() => to.forEach((owner) => this.mail.add(owner))) })
+        Mailer.of({
+          send: ({ to }) => Effect.sync(() => to.forEach((owner) => this.mail.add(owner))),
+          sendAll: (mails) => Effect.sync(() => mails.forEach(({ to }) => to.forEach((owner) => this.mail.add(owner))))
+        })
       ),
       Layer.succeed(Objects, this.guard(this.objectStore)),
       Layer.succeed(Bridge, this.guard(Bridge.of({ call: bridgeOf(this) })))

@@ -10,18 +10,19 @@ export interface ProgramRun {
   readonly err: string
 }
 
-/** `directory` is the sandbox's own. */
+/** `directory` is the sandbox's own; so is the socket, unless another one is given. */
 export const mailProgram = (
   directory: string,
   name: "km-send" | "km-recv",
   args: ReadonlyArray<string>,
-  input = ""
+  input = "",
+  socket = path.join(sandboxPaths(directory).mail, "mail.sock")
 ): Effect.Effect<ProgramRun> =>
   Effect.callback((resume) => {
     const { mail, workspace } = sandboxPaths(directory)
     const child = spawn(path.join(mail, name), args, {
       cwd: workspace,
-      env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: path.join(mail, "mail.sock") },
+      env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: socket },
       stdio: ["pipe", "pipe", "pipe"]
     })
     const out: Array<Buffer> = []

@@ -47,6 +47,8 @@ export interface WriteOptions {
   readonly lifeSeconds?: number
   /** Bytes of text and attachments together. 40 MiB by default. */
   readonly maxContentBytes?: number
+  /** 16 bytes that name the message in its id; random unless given. */
+  readonly idBytes?: Uint8Array
   /** The system's generator by default; vectors give their own. */
   readonly random?: (bytes: number) => Uint8Array
 }
@@ -71,8 +73,8 @@ export interface WrittenMail {
 
 const systemRandom = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
 
-const idFor = (draft: CheckedDraft, random: (bytes: number) => Uint8Array): MessageId =>
-  MessageId.make(`<${toBase64Url(random(16))}@${domainOf(draft.from.address)}>`)
+const idFor = (draft: CheckedDraft, bytes: Uint8Array): MessageId =>
+  MessageId.make(`<${toBase64Url(bytes)}@${domainOf(draft.from.address)}>`)
 
 const forbidden = (why: string) =>
   new MailRefused({
@@ -121,7 +123,7 @@ export const writeV1 = Effect.fn("writeV1")(function*(
     // Wrapped text is signed as wrapped; the reference's decoder skips the line feeds.
     text = toBase64(sealed).match(/.{1,76}/g)?.join("\n") ?? ""
   }
-  const id = idFor(checked, random)
+  const id = idFor(checked, options.idBytes ?? random(16))
   const raw = yield* writeMime({
     ...headersOf(checked),
     id,
@@ -216,7 +218,7 @@ export const writeV2 = Effect.fn("writeV2")(function*(draft: Draft, signer: Sign
     return yield* new MailRefused({ reason: "bad-lifetime", detail: `a message lives 1 to ${maxLifeSeconds} seconds` })
   }
   const encryption = yield* chooseKeys(checked, signer, options)
-  const id = idFor(checked, random)
+  const id = idFor(checked, options.idBytes ?? random(16))
   const content: Content = encryption === undefined
     ? {
       subject: checked.subject,

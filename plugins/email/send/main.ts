@@ -1,16 +1,18 @@
 #!/usr/bin/env node
 /** `km-send`: hands a message to the sandbox's runtime, which signs, encrypts and delivers it. */
+import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { basename } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
-import { call, fail, trouble } from "../socketClient.ts"
+import { callUntilAnswered, fail, trouble } from "../socketClient.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
         [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--json]
 
 WHO is a sandbox's id, alias or address; "operator" is the operator of the install. The body is read from FILE, or from standard input with - or without --body.
+A runtime that restarts is waited for, for a minute; the message is delivered once.
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 refused.
 `
 
@@ -43,8 +45,10 @@ const run = async (): Promise<void> => {
   if (values.to.length === 0) throw new Error("give at least one --to")
   const body = bytesOf(values.body)
   const files = values.attach.map((file) => ({ name: basename(file), bytes: bytesOf(file) }))
-  const { header } = await call({
+  const { header } = await callUntilAnswered({
     op: "send",
+    // Of this invocation: asked again after a crash of the runtime, the message is not sent twice.
+    invocation: randomBytes(16).toString("base64url"),
     to: values.to,
     cc: values.cc,
     bcc: values.bcc,

@@ -9,7 +9,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { sha256Hex } from "../../domain/Digest.ts"
 import type { SenderId } from "../../domain/Ids.ts"
-import { type FiledMail, Mailbox, Mailer, type MailFolder, maxRawMailBytes } from "../../ports/Mail.ts"
+import { type Envelope, type FiledMail, Mailbox, Mailer, type MailFolder, maxRawMailBytes } from "../../ports/Mail.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { integer, text } from "./columns.ts"
 import { Doorbell } from "./Doorbell.ts"
@@ -56,45 +56,42 @@ const make = Effect.fnUntraced(function*(directory: string) {
   const rawOf = (owner: SenderId, id: string, row: Row) =>
     fileEffect("Mailbox", "raw", () => bytesOf(row) ?? new Uint8Array(fs.readFileSync(fileOf(owner, id))))
 
-  const mailer = Mailer.of({
-    send: Effect.fn("Mailer.send")(function*({ id, raw, to }) {
-      if (raw.length > maxRawMailBytes) {
-        const detail = `a message of ${raw.length} bytes; this engine takes ${maxRawMailBytes}`
-        return yield* new StoreError({
-          port: "Mailer",
-          operation: "send",
-          reason: "TooLarge",
-          detail,
-          cause: undefined
-        })
-      }
-      const owners = [...new Set(to)]
-      const large = raw.length > inlineBytes
-      if (large) {
-        // Before the rows: a row whose file is missing could not be read, a file without a row is only space.
-        yield* fileEffect("Mailer", "send", () => {
-          for (const owner of owners) {
-            makeDirectory(path.join(directory, owner))
-            if (!fs.existsSync(fileOf(owner, id))) writeFileAtomically(fileOf(owner, id), raw)
-          }
-        })
-      }
-      const now = yield* Clock.currentTimeMillis
-      yield* sqlite.write("Mailer", "send", (tables) => {
-        for (const owner of owners) {
-          tables.run(
-            "INSERT OR IGNORE INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)",
-            owner,
-            id,
-            now,
-            raw.length,
-            large ? null : raw
-          )
-        }
+  const sendAll = Effect.fn("Mailer.sendAll")(function*(mails: ReadonlyArray<Envelope>) {
+    for (const { raw } of mails) {
+      if (raw.length <= maxRawMailBytes) continue
+      return yield* new StoreError({
+        port: "Mailer",
+        operation: "send",
+        reason: "TooLarge",
+        detail: `a message of ${raw.length} bytes; this engine takes ${maxRawMailBytes}`,
+        cause: undefined
       })
-      yield* Effect.forEach(owners, ring, { discard: true })
+    }
+    const deliveries = mails.flatMap(({ id, raw, to }) => [...new Set(to)].map((owner) => ({ id, owner, raw })))
+    // Before the rows: a row whose file is missing could not be read, a file without a row is only space.
+    yield* fileEffect("Mailer", "send", () => {
+      for (const { id, owner, raw } of deliveries) {
+        if (raw.length <= inlineBytes) continue
+        makeDirectory(path.join(directory, owner))
+        if (!fs.existsSync(fileOf(owner, id))) writeFileAtomically(fileOf(owner, id), raw)
+      }
     })
+    const now = yield* Clock.currentTimeMillis
+    yield* sqlite.write("Mailer", "send", (tables) => {
+      for (const { id, owner, raw } of deliveries) {
+        tables.run(
+          "INSERT OR IGNORE INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)",
+          owner,
+          id,
+          now,
+          raw.length,
+          raw.length > inlineBytes ? null : raw
+        )
+      }
+    })
+    yield* Effect.forEach(new Set(deliveries.map(({ owner }) => owner)), ring, { discard: true })
   })
+  const mailer = Mailer.of({ send: (mail) => sendAll([mail]), sendAll })
 
   const mailbox = Mailbox.of({
     bell,

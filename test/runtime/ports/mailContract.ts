@@ -43,6 +43,26 @@ export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void
   )
 
   test(
+    "several envelopes are sent all or none, and a second time change nothing",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        const letter = { id: "m1", to: [ada], raw: bytes("one") }
+        const blind = { id: "m2", to: [bob], raw: bytes("two") }
+        const huge = { id: "m3", to: [bob], raw: new Uint8Array(maxRawMailBytes + 1) }
+        const refused = yield* Effect.flip(mailer.sendAll([letter, blind, huge]))
+        assert.strictEqual(refused.reason, "TooLarge")
+        for (const owner of [ada, bob]) assert.isTrue(Option.isNone(yield* mailbox.lease(owner, minute)))
+        yield* mailer.sendAll([letter, blind])
+        yield* mailer.sendAll([letter, blind])
+        for (const [owner, id] of [[ada, "m1"], [bob, "m2"]] as const) {
+          assert.strictEqual(Option.getOrThrow(yield* mailbox.lease(owner, minute)).id, id)
+          assert.isTrue(Option.isNone(yield* mailbox.lease(owner, minute)))
+        }
+        yield* mailer.sendAll([])
+      })
+  )
+
+  test(
     "what was leased and not filed comes again, and the first holder can no longer file it",
     (mailer, mailbox) =>
       Effect.gen(function*() {

@@ -241,7 +241,7 @@ describe("SMTP in", () => {
     withEngine(Effect.gen(function*() {
       const full = new StoreError({ port: "Mailer", operation: "send", reason: "Full", detail: "x", cause: undefined })
       const port = yield* listening().pipe(
-        Effect.provideService(Mailer, Mailer.of({ send: () => Effect.fail(full) }))
+        Effect.provideService(Mailer, Mailer.of({ send: () => Effect.fail(full), sendAll: () => Effect.fail(full) }))
       )
       const client = yield* begun(port)
       assert.match(yield* client.say(`${headers("full")}hi\r\n.`), /^451 KM-SMT-105 /)
