@@ -84,6 +84,8 @@ export interface SendOptions {
 
 /** Messages with one id that are looked at: their number is the writers' choice. */
 const sameId = 20
+/** Replies to one message that are looked at: five for each of its recipients at most. */
+const manyReplies = 500
 
 /** For the largest message on a busy machine; parsing it takes a few seconds. */
 const maxParseMillis = 60_000
@@ -198,15 +200,17 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       (rows) => rows.map((row) => ({ row, judged: unsealed(seal, owner, row) }))
     )
 
-  /**
-   * What a reply to this message refers to. `wanted` is its id or its delivery; ids are their writers' choice, so of
-   * several messages with one id the one with the highest hop counts. An unknown id begins at hop 0.
-   */
-  const threadOf = Effect.fnUntraced(function*(seal: Uint8Array, wanted: string) {
+  /** Messages of the inbox with this delivery or id; ids are their writers' choice, so there may be several. */
+  const byId = Effect.fnUntraced(function*(seal: Uint8Array, wanted: string) {
     const row = Option.getOrUndefined(yield* mailbox.get(owner, wanted))
-    const found = row === undefined || row.folder !== "inbox"
-      ? (yield* filed(seal, { limit: sameId, keys: { messageId: wanted } }, "inbox")).map(({ judged }) => judged)
-      : [unsealed(seal, owner, row)]
+    return row === undefined || row.folder !== "inbox"
+      ? yield* filed(seal, { limit: sameId, keys: { messageId: wanted } }, "inbox")
+      : [{ row, judged: unsealed(seal, owner, row) }]
+  })
+
+  /** What a reply to this message refers to: of several, the one with the highest hop counts; hop 0 when unknown. */
+  const threadOf = Effect.fnUntraced(function*(seal: Uint8Array, wanted: string) {
+    const found = (yield* byId(seal, wanted)).map(({ judged }) => judged)
     const [parent] = found.filter(({ id }) => id !== null).toSorted((a, b) => b.hop - a.hop)
     return parent === undefined || parent.id === null
       ? { inReplyTo: wanted, references: [wanted], hop: 0 }
@@ -327,10 +331,30 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     /** Newest first. */
     list: Effect.fn("MailRoom.list")(function*(
       folder: "inbox" | "quarantine",
-      page: { readonly limit: number; readonly before?: number; readonly unreadOnly?: boolean }
+      page: Parameters<typeof mailbox.list>[2]
     ) {
       const { seal } = yield* keys
       return yield* filed(seal, page, folder)
+    }),
+
+    byId: Effect.fn("MailRoom.byId")(function*(wanted: string) {
+      return yield* byId((yield* keys).seal, wanted)
+    }),
+
+    /** The first verified reply of each recipient of a message of this room, and who has not answered. */
+    replies: Effect.fn("MailRoom.replies")(function*(messageId: string) {
+      const sent = Option.map(yield* mailbox.noted(owner, sentNote(messageId)), decodeSent)
+      const owners = Option.getOrUndefined(sent)?.owners
+      if (owners === undefined) return yield* postRefused("KM-EML-106", JSON.stringify(messageId.slice(0, 254)))
+      const page = { limit: manyReplies, keys: { inReplyTo: messageId } }
+      const rows = yield* filed((yield* keys).seal, page, "inbox")
+      const answered = new Map<string, (typeof rows)[number]>()
+      // Newest first, so the first one of each is what stays.
+      for (const entry of rows) if (entry.judged.status === "verified") answered.set(entry.judged.sender, entry)
+      return {
+        found: owners.flatMap((peer) => answered.get(peer) ?? []).toSorted((a, b) => a.row.seq - b.row.seq),
+        missing: owners.filter((peer) => !answered.has(peer))
+      }
     }),
 
     get: Effect.fn("MailRoom.get")(function*(delivery: string) {

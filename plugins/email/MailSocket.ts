@@ -41,6 +41,8 @@ const Send = Schema.Struct({
   invocation: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\w-]{22,64}$/))),
   replyTo: Schema.optionalKey(Line),
   inReplyTo: Schema.optionalKey(Line),
+  /** Somebody waits so long for the replies; at most as long as a message lives. */
+  awaitSeconds: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 7 * 24 * 3_600 }))),
   bodySize: Bytes,
   attachments: Schema.Array(Schema.Struct({ name: Line, type: Line, size: Bytes })).check(Schema.isMaxLength(200))
 })
@@ -53,11 +55,20 @@ const List = Schema.Struct({
   waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
   id: Schema.optionalKey(Line),
   from: Schema.optionalKey(Line),
-  subject: Schema.optionalKey(Line)
+  subject: Schema.optionalKey(Line),
+  inReplyTo: Schema.optionalKey(Line)
+})
+/** The verified replies to a message of this sandbox, once there is one that is not `known`, or all are there. */
+const Replies = Schema.Struct({
+  v: version,
+  op: Schema.Literal("replies"),
+  id: Line,
+  known: Schema.Array(Line).check(Schema.isMaxLength(200)),
+  waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 }))
 })
 const Read = Schema.Struct({ v: version, op: Schema.Literal("read"), deliveries: Schema.Array(Line) })
 const One = Schema.Struct({ v: version, op: Schema.Literals(["attachments", "raw"]), delivery: Line })
-const Request = Schema.Union([Send, List, Read, One])
+const Request = Schema.Union([Send, List, Replies, Read, One])
 type Request = typeof Request.Type
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Request))
@@ -114,7 +125,26 @@ const readRequest = (socket: Socket): Effect.Effect<Asked, PostRefused> =>
     })
   })
 
+type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
 type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
+
+const fits = (request: typeof List.Type, { judged, row }: Entry) => {
+  const { after, from, id, inReplyTo, subject } = request
+  return row.seq > after
+    && (id === undefined || judged.id === id || row.id === id)
+    && (from === undefined || judged.from === from || judged.sender === from)
+    && (subject === undefined || judged.subject.includes(subject))
+    && (inReplyTo === undefined || judged.inReplyTo === inReplyTo)
+}
+
+/** As programs see it (docs/multi-agent-email.md). */
+const shown = ({ judged, row }: Entry) => ({
+  delivery: row.id,
+  seq: row.seq,
+  receivedAt: new Date(row.receivedAt).toISOString(),
+  read: row.read,
+  ...judged
+})
 
 const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, hop: () => number) {
   const mailbox = yield* Mailbox
@@ -138,20 +168,17 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
   }
 
   const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
-    const { after, from, id, limit, subject } = request
-    const found: Array<Effect.Success<ReturnType<MailRoom["list"]>>[number]> = []
+    const { after, from, id, inReplyTo, limit, subject } = request
+    if (id !== undefined) {
+      return (yield* room.byId(id)).filter((entry) => fits(request, entry)).slice(0, limit)
+    }
+    const found: Array<Entry> = []
+    const keys = inReplyTo === undefined ? {} : { inReplyTo }
     let before = Number.MAX_SAFE_INTEGER
     for (let page = 0; page < maxPages && found.length < limit; page++) {
-      const size = from === undefined && id === undefined && subject === undefined ? limit : 500
-      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: id === undefined })
-      for (const entry of rows) {
-        const { judged, row } = entry
-        const fits = row.seq > after
-          && (id === undefined || judged.id === id || row.id === id)
-          && (from === undefined || judged.from === from || judged.sender === from)
-          && (subject === undefined || judged.subject.includes(subject))
-        if (fits && found.length < limit) found.push(entry)
-      }
+      const size = from === undefined && subject === undefined ? limit : 500
+      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
+      found.push(...rows.filter((entry) => fits(request, entry)).slice(0, limit - found.length))
       const last = rows.at(-1)
       if (last === undefined || rows.length < size || last.row.seq <= after) break
       before = last.row.seq
@@ -159,26 +186,38 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
     return found
   })
 
-  const list = Effect.fnUntraced(function*(request: typeof List.Type) {
-    const until = (yield* Clock.currentTimeMillis) + request.waitSeconds * 1_000
+  /** Asks again at each ring until there is an answer, or until the time is over. */
+  const waiting = Effect.fnUntraced(function*<A, E, R>(
+    waitSeconds: number,
+    look: Effect.Effect<A, E, R>,
+    enough: (found: A) => boolean
+  ) {
+    const until = (yield* Clock.currentTimeMillis) + waitSeconds * 1_000
     const bell = mailbox.bell(owner)
     while (true) {
       const count = bell.count()
-      const found = yield* matching(request)
+      const found = yield* look
       const left = until - (yield* Clock.currentTimeMillis)
-      if (found.length > 0 || left <= 0) {
-        const messages = found.map(({ judged, row }) => ({
-          delivery: row.id,
-          seq: row.seq,
-          receivedAt: new Date(row.receivedAt).toISOString(),
-          read: row.read,
-          ...judged
-        }))
-        return [{ ok: true, messages }] as Reply
-      }
+      if (enough(found) || left <= 0) return found
       yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
     }
   })
+
+  const list = (request: typeof List.Type) =>
+    Effect.map(
+      waiting(request.waitSeconds, matching(request), (found) => found.length > 0),
+      (found): Reply => [{ ok: true, messages: found.map(shown) }]
+    )
+
+  const replies = ({ id, known, waitSeconds }: typeof Replies.Type) =>
+    Effect.map(
+      waiting(
+        waitSeconds,
+        room.replies(id),
+        ({ found, missing }) => missing.length === 0 || found.some(({ row }) => !known.includes(row.id))
+      ),
+      ({ found, missing }): Reply => [{ ok: true, messages: found.map(shown), missing }]
+    )
 
   return (asked: Asked) => {
     const { blob, request } = asked
@@ -187,6 +226,8 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
         return send(request, blob)
       case "list":
         return list(request)
+      case "replies":
+        return replies(request)
       case "read":
         return Effect.map(mailbox.markRead(owner, request.deliveries), (): Reply => [{ ok: true }])
       case "raw":

@@ -108,6 +108,23 @@ export const callUntilAnswered = async (
   }
 }
 
+/**
+ * As `call`, for who waits until then (Unix milliseconds, or `Infinity`): a runtime that is started again is back within
+ * a minute. `undefined` when it was away; ask again.
+ */
+export const callThroughRestarts = async (
+  header: Readonly<Record<string, unknown>>,
+  until: number
+): Promise<Answer | undefined> => {
+  try {
+    return await call(header)
+  } catch (error) {
+    if (Object(error)["passing"] !== true || Date.now() >= until) throw error
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    return undefined
+  }
+}
+
 /** Tells a person, and a program under `--json`, and ends with the exit code. */
 export const fail = (error: unknown, json: boolean): never => {
   const { code, exit, next, what, why }: Trouble = typeof error === "object" && error !== null && "exit" in error

@@ -1,8 +1,11 @@
-/** Mail that starts work: an agent of the real CLI asks by mail, the other's runtime starts its agent and mails the answer. */
+/**
+ * Mail that starts work: an agent of the real CLI asks by mail and waits, the other's runtime starts its agent and mails
+ * the answer back.
+ */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
+import { DatabaseSync } from "node:sqlite"
 import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
-import { mailProgram } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { botTexts, startStack } from "../support/Stack.ts"
@@ -10,57 +13,57 @@ import { botTexts, startStack } from "../support/Stack.ts"
 const slack = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
 const worker = profileWith(slack, { email: { onReceive: "turn", allowedSenders: ["install"] } })
 
-const Mail = Schema.Struct({
-  status: Schema.String,
-  sender: Schema.String,
-  subject: Schema.String,
-  inReplyTo: Schema.NullOr(Schema.String),
-  references: Schema.Array(Schema.String),
-  hop: Schema.Int,
-  encrypted: Schema.Boolean,
-  body: Schema.String
-})
-const mails = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Mail)))
+const count = (file: string, sql: string): unknown => {
+  const database = new DatabaseSync(file)
+  try {
+    return database.prepare(sql).get()?.["n"]
+  } finally {
+    database.close()
+  }
+}
 
 describe("mail that starts work, end to end", () => {
   it.live(
-    "one mail is one turn, and its answer comes back in the thread",
+    "one mail is one turn, and its answer comes back to who waits for it",
     () =>
       Effect.gen(function*() {
         const stack = yield* startStack()
-        const ada = yield* stack.sandbox(profileWith(slack))
+        // She takes mail as work too, but not the reply that she waits for.
+        const ada = yield* stack.sandbox(worker)
         const bob = yield* stack.sandbox(worker)
-        const paths = statePaths(stack.state)
-        const work = bashScript(
-          "echo \"the tests pass\" && km-recv --json --id \"$KM_MAIL_ID\" | grep '\"body\"' | wc -l"
-        )
-        const asked = yield* ada.say(
-          bashScript(`echo ${work} | km-send --to ${bob.row.id} --subject 'job 17' --encrypt`)
-        )
-        const sent = yield* ada.untilReaction(asked, "white_check_mark")
-        const local = /[\w-]{22}(?=@km\.invalid)/.exec(botTexts(sent, stack.workspace.botUserId).join("\n"))?.[0] ?? ""
-        const id = `<${local}@km.invalid>`
-        const recv = mailProgram(paths.sandbox(ada.row.id).directory, "km-recv", ["--json", "--wait", "60"])
-        const [answer, ...more] = mails((yield* recv).out.toString())
-        assert.deepStrictEqual(more, [])
-        assert.deepInclude(answer, {
+        const work = bashScript("echo \"the tests pass\"; km-recv --json --id \"$KM_MAIL_ID\" | grep -c '\"hop\": 0'")
+        const command = `echo ${work} | km-send --to ${bob.row.id} --subject 'job 17' --encrypt --wait-reply 60 --json`
+        const asked = yield* ada.untilReaction(yield* ada.say(bashScript(command)), "white_check_mark")
+        const text = botTexts(asked, stack.workspace.botUserId).join("\n")
+        assert.match(text, /"body":"Output:\\n\\nthe tests pass\\n1"/)
+        const expected = {
           status: "verified",
           sender: bob.row.id,
           subject: "Re: job 17",
-          inReplyTo: id,
-          references: [id],
           hop: 1,
-          encrypted: true
-        })
-        assert.match(answer?.body ?? "", /the tests pass\s+1\b/)
-        // The channel of the worker shows it too.
-        yield* stack.workspace.waitFor((change) => JSON.stringify(change).includes("the tests pass"), 0)
-        const seen = (yield* stack.model.requests).find(({ body }) => body.includes("[km] Mail from the agent of"))
-        assert.include(
-          seen?.body ?? "",
-          `[km] Mail from the agent of ${ada.row.id} (${ada.row.id}\uFF20km.invalid), verified`
+          encrypted: true,
+          read: false
+        }
+        for (const [name, value] of Object.entries(expected)) assert.include(text, `"${name}":${JSON.stringify(value)}`)
+
+        // The channel of the worker shows the answer below the line that announced the mail.
+        const reply = yield* stack.workspace.waitFor(
+          (change) => change.channel === bob.channel && JSON.stringify(change).includes("the tests pass"),
+          0
         )
-        assert.include(seen?.body ?? "", "Subject: job 17")
+        const thread = yield* bob.thread(String(reply.threadTs))
+        assert.include(String(thread.message["text"]), "Mail from")
+
+        const requests = (yield* stack.model.requests).map(({ body }) => body).join("\n")
+        assert.include(requests, `[km] Mail from the agent of ${ada.row.id} (${ada.row.id}\uFF20km.invalid), verified`)
+        assert.include(requests, "Subject: job 17")
+
+        // One turn in all: the awaited reply started none, and nothing is left to be read.
+        const paths = statePaths(stack.state)
+        const mailTurns = "SELECT COUNT(*) AS n FROM turns WHERE key LIKE 'mail:%'"
+        assert.strictEqual(count(paths.sandbox(ada.row.id).ledger, mailTurns), 0)
+        assert.strictEqual(count(paths.sandbox(bob.row.id).ledger, mailTurns), 1)
+        assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail WHERE unread = 1"), 0)
       }),
     90_000
   )

@@ -2,41 +2,19 @@
 /** `km-recv`: shows what the sandbox's runtime received and verified, newest first. */
 import process from "node:process"
 import { parseArgs } from "node:util"
-import { plainText, savedAttachments } from "../savedAttachments.ts"
-import { call, fail, trouble } from "../socketClient.ts"
+import { savedAttachments } from "../savedAttachments.ts"
+import { print, shown, type ShownMail } from "../shownMail.ts"
+import { call, callThroughRestarts, fail, trouble } from "../socketClient.ts"
 
-const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--wait SECONDS] [--watch] [--mark-read]
-        [--save-attachments DIR] [--raw] [--limit N]
+const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--in-reply-to ID] [--wait SECONDS] [--watch]
+        [--mark-read] [--save-attachments DIR] [--raw] [--limit N]
 
 Shows the newest unread messages, with --id one message whether read or not. --mark-read marks what was printed as read.
 --wait waits for a first one, --watch goes on until Ctrl-C, one message a line under --json.
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such message, 6 refused, 7 nothing came within --wait.
 `
 
-interface Message {
-  readonly delivery: string
-  readonly seq: number
-  readonly status: string
-  readonly reason: string
-  readonly from: string
-  readonly subject: string
-  readonly date: string | null
-  readonly body: string
-  readonly attachments: ReadonlyArray<{ readonly name: string; readonly size: number }>
-}
-
-const shown = (mail: Message): string =>
-  [
-    `${plainText(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
-    `Subject: ${plainText(mail.subject)}`,
-    `Id: ${mail.delivery}`,
-    ...mail.attachments.map(({ name, size }) => `Attachment: ${plainText(name)} (${size} bytes)`),
-    "",
-    plainText(mail.body),
-    ""
-  ].join("\n")
-
-const saveAttachments = async (mail: Message, directory: string): Promise<void> => {
+const saveAttachments = async (mail: ShownMail, directory: string): Promise<void> => {
   if (mail.attachments.length === 0) return
   const { blob } = await call({ op: "attachments", delivery: mail.delivery })
   let at = 0
@@ -48,12 +26,6 @@ const saveAttachments = async (mail: Message, directory: string): Promise<void> 
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")
   }
 }
-
-/** Printed means written out: what is marked as read afterwards was seen by whoever reads our output. */
-const print = (text: string): Promise<void> =>
-  new Promise((resolve, reject) =>
-    process.stdout.write(text, (error) => error === undefined || error === null ? resolve() : reject(error))
-  )
 
 const run = async (): Promise<void> => {
   const { values } = parseArgs({
@@ -67,6 +39,7 @@ const run = async (): Promise<void> => {
       wait: { type: "string", default: "0" },
       from: { type: "string" },
       subject: { type: "string" },
+      "in-reply-to": { type: "string" },
       limit: { type: "string", default: "20" },
       help: { type: "boolean", default: false }
     }
@@ -78,22 +51,16 @@ const run = async (): Promise<void> => {
   const filter = {
     ...(values.id === undefined ? {} : { id: values.id }),
     ...(values.from === undefined ? {} : { from: values.from }),
-    ...(values.subject === undefined ? {} : { subject: values.subject })
+    ...(values.subject === undefined ? {} : { subject: values.subject }),
+    ...(values["in-reply-to"] === undefined ? {} : { inReplyTo: values["in-reply-to"] })
   }
   const until = Date.now() + wait * 1_000
-  const ask = async (after: number, waitSeconds: number): Promise<ReadonlyArray<Message>> => {
-    try {
-      const { header } = await call({ op: "list", limit, after, waitSeconds, ...filter })
-      return header["messages"] as ReadonlyArray<Message>
-    } catch (error) {
-      // A runtime that restarts is back within a minute; whoever waits goes on waiting.
-      const away = Object(error)["code"] === "KM-EML-108" && process.env["KM_MAIL_SOCKET"] !== undefined
-      if (!away || !values.watch && Date.now() >= until) throw error
-      await new Promise((resolve) => setTimeout(resolve, 500))
-      return []
-    }
+  const ask = async (after: number, waitSeconds: number): Promise<ReadonlyArray<ShownMail>> => {
+    const request = { op: "list", limit, after, waitSeconds, ...filter }
+    const answer = await callThroughRestarts(request, values.watch ? Infinity : until)
+    return (answer?.header["messages"] ?? []) as ReadonlyArray<ShownMail>
   }
-  const hand = async (messages: ReadonlyArray<Message>): Promise<void> => {
+  const hand = async (messages: ReadonlyArray<ShownMail>): Promise<void> => {
     if (values.raw) {
       for (const { delivery } of messages) process.stdout.write((await call({ op: "raw", delivery })).blob)
     } else if (values.json && values.watch) { for (const mail of messages) await print(`${JSON.stringify(mail)}\n`) }

@@ -6,14 +6,18 @@ import { basename } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
-import { callUntilAnswered, fail, trouble } from "../socketClient.ts"
+import { plainText } from "../savedAttachments.ts"
+import { print, shown, type ShownMail } from "../shownMail.ts"
+import { call, callThroughRestarts, callUntilAnswered, fail, trouble } from "../socketClient.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
-        [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--json]
+        [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--wait-reply [SECONDS]] [--json]
 
 WHO is a sandbox's id, alias or address; "operator" is the operator of the install. The body is read from FILE, or from standard input with - or without --body.
 A runtime that restarts is waited for, for a minute; the message is delivered once.
-Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 refused.
+--wait-reply waits, ten minutes unless told, for the verified reply of every recipient, prints each as it comes and marks
+it as read: the text of one recipient's, with several each as km-recv shows it, under --json one object a line.
+Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 refused, 7 a reply did not come in time.
 `
 
 const bytesOf = (file: string): Uint8Array => {
@@ -25,9 +29,45 @@ const bytesOf = (file: string): Uint8Array => {
   }
 }
 
+/** Seconds of `--wait-reply` without a number. */
+const usualWait = "600"
+/** A message lives so long. */
+const longestWait = 7 * 24 * 3_600
+
+/** `--wait-reply` may stand alone, which `parseArgs` does not know. */
+const withWait = (args: ReadonlyArray<string>): Array<string> =>
+  args.flatMap((arg, n) => arg === "--wait-reply" && !/^\d+$/.test(args[n + 1] ?? "") ? [arg, usualWait] : [arg])
+
+/** Prints the replies to a message as they come, until everybody has answered. */
+const collect = async (id: string, recipients: number, waitSeconds: number, json: boolean): Promise<void> => {
+  const until = Date.now() + waitSeconds * 1_000
+  const seen = new Set<string>()
+  for (;;) {
+    const left = Math.max(0, (until - Date.now()) / 1_000)
+    const request = { op: "replies", id, known: [...seen], waitSeconds: Math.min(30, left) }
+    const answer = await callThroughRestarts(request, until)
+    const replies = (answer?.header["messages"] ?? []) as ReadonlyArray<ShownMail>
+    for (const mail of replies) {
+      if (seen.has(mail.delivery)) continue
+      await print(json ? `${JSON.stringify(mail)}\n` : recipients === 1 ? `${plainText(mail.body)}\n` : shown(mail))
+      seen.add(mail.delivery)
+    }
+    if (replies.length > 0) await call({ op: "read", deliveries: replies.map(({ delivery }) => delivery) })
+    const missing = (answer?.header["missing"] ?? [""]) as ReadonlyArray<string>
+    if (missing.length === 0) return
+    if (answer !== undefined && Date.now() >= until) {
+      const why = `within ${waitSeconds} s ${missing.join(", ")} did not answer ${id}`
+      const next = `later: km-recv --in-reply-to '${id}' --wait ${usualWait}`
+      throw trouble("KM-EML-110", 7, "No message came within the time.", why, next)
+    }
+  }
+}
+
 const run = async (): Promise<void> => {
   const { values } = parseArgs({
+    args: withWait(process.argv.slice(2)),
     options: {
+      "wait-reply": { type: "string" },
       to: { type: "string", multiple: true, default: [] },
       cc: { type: "string", multiple: true, default: [] },
       bcc: { type: "string", multiple: true, default: [] },
@@ -43,6 +83,10 @@ const run = async (): Promise<void> => {
   })
   if (values.help) return void process.stdout.write(help)
   if (values.to.length === 0) throw new Error("give at least one --to")
+  const wait = values["wait-reply"] === undefined ? undefined : Number(values["wait-reply"])
+  if (wait !== undefined && !(wait >= 1 && wait <= longestWait)) {
+    throw new Error(`--wait-reply takes 1 to ${longestWait} seconds`)
+  }
   const body = bytesOf(values.body)
   const files = values.attach.map((file) => ({ name: basename(file), bytes: bytesOf(file) }))
   const { header } = await callUntilAnswered({
@@ -54,6 +98,7 @@ const run = async (): Promise<void> => {
     bcc: values.bcc,
     subject: values.subject,
     encrypt: values.encrypt,
+    ...(wait === undefined ? {} : { awaitSeconds: wait }),
     ...(values["reply-to"] === undefined ? {} : { replyTo: values["reply-to"] }),
     ...(values["in-reply-to"] === undefined ? {} : { inReplyTo: values["in-reply-to"] }),
     bodySize: body.length,
@@ -63,8 +108,12 @@ const run = async (): Promise<void> => {
       size: bytes.length
     }))
   }, [body, ...files.map(({ bytes }) => bytes)])
-  if (values.json) process.stdout.write(`${JSON.stringify(header, null, 2)}\n`)
-  else process.stdout.write(`${String(header["id"])}\n`)
+  const id = String(header["id"])
+  if (wait !== undefined) {
+    process.stderr.write(`sent ${id}\n`)
+    return collect(id, values.to.length + values.cc.length + values.bcc.length, wait, values.json)
+  }
+  process.stdout.write(values.json ? `${JSON.stringify(header, null, 2)}\n` : `${id}\n`)
 }
 
 await run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
