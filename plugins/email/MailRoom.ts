@@ -19,7 +19,7 @@ import {
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
-import { type LeasedMail, Mailbox, Mailer, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
+import { type LeasedMail, Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { judgedOf } from "./judgedOf.ts"
@@ -168,7 +168,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       addresses,
       boxes: box === undefined ? [] : [box],
       nowSeconds: Math.floor(at / 1_000),
-      limits: { ...defaultReadLimits, maxBytes: maxRawMailBytes, maxMillis: maxParseMillis }
+      limits: { ...defaultReadLimits, maxMillis: maxParseMillis }
     }
     const seen = { record: (entry: Parameters<typeof mailbox.recordSeen>[1]) => mailbox.recordSeen(owner, entry) }
     return { verdict: yield* readMail(raw, reader, directory, seen, delivery), seal }

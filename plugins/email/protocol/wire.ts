@@ -1,5 +1,6 @@
 /** The names on the wire, the words for outcomes, and the limits: what both ends of the protocol must agree on. */
 import * as Schema from "effect/Schema"
+import { maxRawMailBytes } from "../../../runtime/ports/Mail.ts"
 
 /** As written; readers compare without case. The first three are the reference's (v1). */
 export const headerNames = {
@@ -68,7 +69,7 @@ export type MailReason = typeof MailReason.Type
 
 /** What the reader takes; exceeding one refuses the whole message before its content is looked at. */
 export interface ReadLimits {
-  /** Raw bytes. An encrypted 40 MiB attachment is base64 within base64: 75 MiB. */
+  /** Raw bytes; by default what a mailbox takes, so that whatever arrives can be read. */
   readonly maxBytes: number
   /** Header bytes of the message and all its parts together. */
   readonly maxHeaderBytes: number
@@ -82,7 +83,7 @@ export interface ReadLimits {
 }
 
 export const defaultReadLimits: ReadLimits = {
-  maxBytes: 96 * 1024 * 1024,
+  maxBytes: maxRawMailBytes,
   maxHeaderBytes: 512 * 1024,
   maxDepth: 8,
   maxParts: 256,
