@@ -1,18 +1,14 @@
 /** `km-smtp` as a process that is killed around its answers: what it acknowledged is there, and once. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Result } from "effect"
-import type { Scope } from "effect"
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import { createTransport } from "nodemailer"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import { openStateDirectory, writeInstall } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import type { Install } from "../../../../runtime/domain/Install.ts"
 import { bob, certifier, install } from "../../../plugins/email/world.ts"
+import { smtpProcess } from "../../../support/smtpProcess.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { arrivals, domain, insertParties } from "./smtpWorld.ts"
-
-const program = fileURLToPath(new URL("../../../../runtime/adapters/smtp/main.ts", import.meta.url))
 
 const settings: Install = {
   version: 1,
@@ -25,32 +21,6 @@ const settings: Install = {
   smtp: { listen: { port: 0 } },
   local: true
 }
-
-interface Listener {
-  readonly port: number
-  readonly kill: Effect.Effect<void>
-}
-
-const started = (state: string): Effect.Effect<Listener, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<Listener & { readonly kill: Effect.Effect<void> }>((resume) => {
-      const child = spawn(process.execPath, [program, "listen", "--state", state], {
-        stdio: ["ignore", "pipe", "ignore"],
-        env: { PATH: process.env["PATH"] ?? "", HOME: state }
-      })
-      const ended = new Promise<void>((end) => child.once("close", () => end()))
-      child.stdout.setEncoding("utf8").once("data", (line: string) => {
-        const { port } = JSON.parse(line) as { readonly port: number }
-        const kill = Effect.promise(() => {
-          child.kill("SIGKILL")
-          return ended
-        })
-        resume(Effect.succeed({ port, kill }))
-      })
-      void ended.then(() => resume(Effect.die(new Error("km-smtp ended before it was ready"))))
-    }),
-    ({ kill }) => kill
-  )
 
 const message = (n: number): string =>
   `From: a@b.example\r\nTo: ${bob.address}\r\nSubject: ${n}\r\nMessage-ID: <${n}@b.example>\r\n\r\nmessage ${n}\r\n`
@@ -96,7 +66,7 @@ describe("km-smtp", () => {
       )
 
       for (let round = 0; round < 4; round++) {
-        const { kill, port } = yield* started(state)
+        const { kill, port } = yield* smtpProcess(state, "listen")
         const before = acknowledged.size
         // In the middle of its answers: others are on their way when the last of these comes.
         const after = before + 5 + 7 * round
@@ -115,7 +85,7 @@ describe("km-smtp", () => {
       assert.deepStrictEqual([...acknowledged].filter((n) => !numbers.includes(n)), [])
 
       // Mail programs try again what was not answered; some of it had been stored.
-      const { port } = yield* started(state)
+      const { port } = yield* smtpProcess(state, "listen")
       const again = [...tried].filter((n) => !acknowledged.has(n))
       yield* sending(port, [...again, ...[...acknowledged].slice(0, 10)], Effect.void)
       assert.strictEqual(acknowledged.size, tried.size)

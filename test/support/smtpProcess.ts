@@ -1,0 +1,38 @@
+/** `km-smtp` as a process of its own, on a state directory whose `install.json` names what it is to do. */
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+const program = fileURLToPath(new URL("../../runtime/adapters/smtp/main.ts", import.meta.url))
+
+export interface SmtpProcess {
+  /** Where it listens; 0 for one that does not. */
+  readonly port: number
+  /** SIGKILL, if it still runs. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** Ready; killed with the scope. */
+export const smtpProcess = (state: string, mode: "listen"): Effect.Effect<SmtpProcess, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<SmtpProcess>((resume) => {
+      const child = spawn(process.execPath, [program, mode, "--state", state], {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { PATH: process.env["PATH"] ?? "", HOME: state }
+      })
+      let log = ""
+      child.stderr.setEncoding("utf8").on("data", (text: string) => log += text)
+      const ended = new Promise<void>((end) => child.once("close", () => end()))
+      child.stdout.setEncoding("utf8").once("data", (line: string) => {
+        const { port = 0 } = JSON.parse(line) as { readonly port?: number }
+        const kill = Effect.promise(() => {
+          child.kill("SIGKILL")
+          return ended
+        })
+        resume(Effect.succeed({ port, kill }))
+      })
+      void ended.then(() => resume(Effect.die(new Error(`km-smtp ended before it was ready: ${log}`))))
+    }),
+    ({ kill }) => kill
+  )
