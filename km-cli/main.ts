@@ -48,7 +48,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
     Promise.all([
       import("../plugins/email/MailDesk.ts"),
       import("../plugins/email/PostCodes.ts"),
-      import("./commands/Identity.ts"),
+      import("../runtime/kernel/Certifier.ts"),
       import("../runtime/domain/MailIdentity.ts")
     ])
   )

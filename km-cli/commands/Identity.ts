@@ -1,23 +1,18 @@
-/** `km identity`: who is known in this install, which of their keys hold, and the taking back of a key. */
+/** `km identity list`, `show`, `verify`: who is known in this install, and which of their keys hold. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import {
-  Certificate,
-  type KeyPurpose,
-  signRevocation,
-  verifyCertificate,
-  verifyRevocation
-} from "../../runtime/domain/Certificate.ts"
-import { KeyId, SandboxId, type SenderId } from "../../runtime/domain/Ids.ts"
+import { Certificate, type KeyPurpose, verifyCertificate } from "../../runtime/domain/Certificate.ts"
+import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
-import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Provisioning.ts"
+import type { Revocations } from "../../runtime/domain/Revocations.ts"
+import { wholeRevocations } from "../../runtime/kernel/Certifier.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { KmError, kmError } from "../KmError.ts"
+import { KmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data } from "../Output.ts"
 import { resolve } from "../Reference.ts"
@@ -26,11 +21,12 @@ const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certi
 
 const purposes: ReadonlyArray<KeyPurpose> = ["bridge", "operator", "mail", "mail-box"]
 
-/** The highest revocation made here: the directory's own rows cannot say that the last one was removed. */
-export const lastRevocationPath = "certifier/last-revocation"
-
-/** `untrusted`: not what the certifier signed for this owner and purpose, so no reader believes it. */
-type Standing = "valid" | "not-yet" | "expired" | "revoked" | "untrusted"
+/**
+ * `replaced`: by a newer key; what it signed until then stays good. `untrusted`: not what the certifier signed for this
+ * owner and purpose, so no reader believes it. `put-back`: an older certificate, which says more than the certifier does
+ * now; readers go by the numbered statement.
+ */
+type Standing = "valid" | "not-yet" | "expired" | "revoked" | "replaced" | "untrusted" | "put-back"
 
 interface KeyView {
   readonly owner: string
@@ -44,7 +40,7 @@ interface KeyView {
 
 const iso = (seconds: number): string => new Date(seconds * 1_000).toISOString()
 
-const tampered = (detail: string) =>
+export const tampered = (detail: string) =>
   new KmError({
     code: "KM-EML-030",
     exit: 6,
@@ -53,35 +49,18 @@ const tampered = (detail: string) =>
     next: "restore the rows from a backup, and look for who can write the engine's tables"
   })
 
-const lastKnown = Effect.gen(function*() {
-  const found = yield* (yield* Secrets).get(lastRevocationPath)
-  return Option.match(found, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text)) })
-})
-
-/** Every signature, and the numbers from 1 without a gap up to the last that was made here. */
-const revocationsOf = Effect.fnUntraced(function*(install: Install) {
-  const signed = yield* (yield* Identities).revocations
-  const atLeast = yield* lastKnown
+/** Proven whole, up to the last that was made here. */
+export const revocationsOf = Effect.fnUntraced(function*(install: Install) {
+  const ports = { identities: yield* Identities, secrets: yield* Secrets }
   const certifier = Buffer.from(install.certifierPublicKey, "base64")
-  const revoked = new Set<string>()
-  let highest = 0
-  for (const row of signed) {
-    const revocation = verifyRevocation(certifier, row)
-    if (revocation === undefined || revocation.install !== install.install) {
-      return yield* tampered(`the revocation after number ${highest} is not the certifier's`)
-    }
-    if (revocation.number !== highest + 1) return yield* tampered(`revocation ${highest + 1} is missing`)
-    highest = revocation.number
-    revoked.add(`${revocation.subject} ${revocation.keyId}`)
-  }
-  if (highest < atLeast) return yield* tampered(`revocation ${atLeast} was there before, now the last is ${highest}`)
-  return { highest, isRevoked: (owner: SenderId, keyId: KeyId) => revoked.has(`${owner} ${keyId}`) }
+  const whole = yield* wholeRevocations(ports, certifier, install.install)
+  return Result.isSuccess(whole) ? whole.success : yield* tampered(whole.failure.detail)
 })
 
-const keysOf = Effect.fnUntraced(function*(
+export const keysOf = Effect.fnUntraced(function*(
   install: Install,
   owner: SenderId,
-  isRevoked: (owner: SenderId, key: KeyId) => boolean
+  { endOf, isRevoked }: Revocations
 ) {
   const identities = yield* Identities
   const certifier = Buffer.from(install.certifierPublicKey, "base64")
@@ -96,6 +75,8 @@ const keysOf = Effect.fnUntraced(function*(
       const standing = (): Standing => {
         if (!own) return "untrusted"
         if (isRevoked(owner, certificate.keyId)) return "revoked"
+        const end = endOf(owner, certificate.keyId)
+        if (end !== undefined) return certificate.notAfter > end ? "put-back" : "replaced"
         if (now >= certificate.notAfter) return "expired"
         return now < certificate.notBefore ? "not-yet" : "valid"
       }
@@ -113,7 +94,7 @@ const keysOf = Effect.fnUntraced(function*(
   return views
 })
 
-const inInstall = <A, E, R>(
+export const inInstall = <A, E, R>(
   act: (install: Install) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function*() {
@@ -126,7 +107,7 @@ const allKeys = Effect.fnUntraced(function*(install: Install) {
   const revocations = yield* revocationsOf(install)
   const rows = yield* (yield* Sandboxes).list
   const owners: ReadonlyArray<SenderId> = ["operator", ...rows.map(({ id }) => id)]
-  const keys = yield* Effect.forEach(owners, (owner) => keysOf(install, owner, revocations.isRevoked))
+  const keys = yield* Effect.forEach(owners, (owner) => keysOf(install, owner, revocations))
   return { keys: keys.flat(), owners: owners.length, revocations: revocations.highest }
 })
 
@@ -144,7 +125,7 @@ export const identityList = Effect.fn("km.identity.list")(() =>
 )
 
 /** `operator`, or whatever names a sandbox. */
-const ownerOf = Effect.fnUntraced(function*(reference: string) {
+export const ownerOf = Effect.fnUntraced(function*(reference: string) {
   if (reference === "operator") return "operator" as const
   return (yield* resolve(reference)).id
 })
@@ -152,8 +133,7 @@ const ownerOf = Effect.fnUntraced(function*(reference: string) {
 export const identityShow = Effect.fn("km.identity.show")((input: { readonly reference: string }) =>
   inInstall(Effect.fnUntraced(function*(install) {
     const owner = yield* ownerOf(input.reference)
-    const { isRevoked } = yield* revocationsOf(install)
-    const keys = yield* keysOf(install, owner, isRevoked)
+    const keys = yield* keysOf(install, owner, yield* revocationsOf(install))
     const addresses = [...new Set(keys.flatMap((key) => key.addresses))]
     return yield* data(
       [`${owner}${addresses.length === 0 ? " has no mail address" : `  ${addresses.join("  ")}`}`, ...table(keys)],
@@ -177,48 +157,4 @@ export const identityVerify = Effect.fn("km.identity.verify")(() =>
       { ok: true, keys: keys.length, identities: owners, revocations }
     )
   }))
-)
-
-/** Signed, numbered, never removed; every reader refuses the key from then on. */
-export const identityRevoke = Effect.fn("km.identity.revoke")(
-  (input: { readonly reference: string; readonly key: string; readonly reason: string; readonly dryRun: boolean }) =>
-    inInstall(Effect.fnUntraced(function*(install) {
-      // A sandbox that was destroyed has no row, but its key may still be believed.
-      const gone = Schema.decodeUnknownOption(SandboxId)(input.reference)
-      const owner = Option.isSome(gone) ? gone.value : yield* ownerOf(input.reference)
-      const { highest, isRevoked } = yield* revocationsOf(install)
-      const keyId = Option.getOrUndefined(Schema.decodeUnknownOption(KeyId)(input.key))
-      const keys = yield* keysOf(install, owner, isRevoked)
-      if (keyId === undefined || !keys.some((key) => key.keyId === keyId)) {
-        return yield* kmError(
-          "KM-CLI-001",
-          `${owner} has no key ${JSON.stringify(input.key)}`,
-          "",
-          `km identity show ${owner}`
-        )
-      }
-      const number = highest + 1
-      const lines = [`${input.dryRun ? "would revoke" : "revoked"} ${keyId} of ${owner} as number ${number}`]
-      const answer = { ok: true, dryRun: input.dryRun, owner, keyId, number }
-      if (input.dryRun || isRevoked(owner, keyId)) return yield* data(lines, answer)
-      const secrets = yield* Secrets
-      const text = yield* secrets.get(certifierKeyPath)
-      const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
-      if (certifier === undefined) {
-        return yield* kmError("KM-CLI-004", "this install has no certifier key", "", "restore it from a backup")
-      }
-      const at = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
-      const revocation = {
-        version: 1,
-        install: install.install,
-        number,
-        subject: owner,
-        keyId,
-        reason: input.reason,
-        at
-      } as const
-      yield* (yield* Identities).revoke(number, signRevocation(certifier, revocation))
-      yield* secrets.put(lastRevocationPath, Redacted.make(String(number)))
-      return yield* data(lines, answer)
-    }))
 )

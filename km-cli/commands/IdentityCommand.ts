@@ -5,6 +5,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 
 const load = () => Effect.promise(() => import("./Identity.ts"))
+const loadChange = () => Effect.promise(() => import("./IdentityChange.ts"))
 
 const reference = Argument.String("identity").pipe(
   Argument.withDescription("`operator`, or a sandbox's id, alias or prefix")
@@ -32,6 +33,44 @@ const verify = Command.make("verify", {}, () => Effect.flatMap(load(), (module) 
   )
 )
 
+const dryRun = Flag.Boolean("dry-run").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Say what would be done and change nothing")
+)
+
+const rotate = Command.make(
+  "rotate",
+  {
+    reference,
+    purpose: Flag.Literals("purpose", ["all", "mail", "mail-box", "bridge"]).pipe(
+      Flag.withDefault("all" as const),
+      Flag.withDescription("`mail` signs, `mail-box` opens encrypted mail, `bridge` speaks to the bridge")
+    ),
+    dryRun
+  },
+  (input) => Effect.flatMap(loadChange(), (module) => module.identityRotate(input))
+).pipe(
+  Command.withShortDescription("Replace its keys"),
+  Command.withDescription(
+    "Makes and certifies new keys, which a running runtime uses at once. What the old ones signed stays good, and what " +
+      "was encrypted for them still opens. The same command again completes one that was cut off."
+  )
+)
+
+const renew = Command.make(
+  "renew",
+  {
+    reference: Argument.optional(reference),
+    dryRun
+  },
+  (input) => Effect.flatMap(loadChange(), (module) => module.identityRenew(input))
+).pipe(
+  Command.withShortDescription("Certify the keys that are there for longer"),
+  Command.withDescription(
+    "Certifies the current keys of one identity, or of all, anew. `km up` does this by itself, ten days before they end."
+  )
+)
+
 const revoke = Command.make(
   "revoke",
   {
@@ -41,19 +80,16 @@ const revoke = Command.make(
       Flag.withDefault("revoked by the operator"),
       Flag.withDescription("For people; stored with the revocation")
     ),
-    dryRun: Flag.Boolean("dry-run").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Say what would be done and change nothing")
-    )
+    dryRun
   },
-  (input) => Effect.flatMap(load(), (module) => module.identityRevoke(input))
+  (input) => Effect.flatMap(loadChange(), (module) => module.identityRevoke(input))
 ).pipe(
   Command.withShortDescription("Take a key back"),
   Command.withDescription("Adds a signed, numbered revocation; it is never removed and counts within 60 seconds.")
 )
 
 export const identity = Command.make("identity").pipe(
-  Command.withShortDescription("Identities: list, show, verify, revoke"),
-  Command.withDescription("Identities: list, show, verify, revoke"),
-  Command.withSubcommands([list, show, verify, revoke])
+  Command.withShortDescription("Identities: list, show, verify, rotate, renew, revoke"),
+  Command.withDescription("Identities: list, show, verify, rotate, renew, revoke"),
+  Command.withSubcommands([list, show, verify, rotate, renew, revoke])
 )

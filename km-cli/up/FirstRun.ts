@@ -8,13 +8,10 @@ import { createServer } from "node:net"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Certifier.ts"
+import { signingKeyPath } from "../../runtime/kernel/KeyRotation.ts"
 import { ensureOperatorMail } from "../../runtime/kernel/MailIdentities.ts"
-import {
-  bridgeCertificate,
-  certifierKeyPath,
-  signingKeyFromText,
-  signingKeyPath
-} from "../../runtime/kernel/Provisioning.ts"
+import { bridgeCertificate } from "../../runtime/kernel/Provisioning.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import type { Backend } from "../Backend.ts"

@@ -8,9 +8,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, randomUUID } from "node:crypto"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import type { InstallName, SenderId } from "../../runtime/domain/Ids.ts"
+import type { InstallName, KeyId, SenderId } from "../../runtime/domain/Ids.ts"
 import { type Judged, sealed, unsealed } from "../../runtime/domain/JudgedMail.ts"
 import {
+  directoryPinPath,
+  mailBoxHistory,
+  mailBoxHistoryPath,
   mailBoxKeyPath,
   mailboxKeyPath,
   mailSigningKeyFromText,
@@ -29,10 +32,10 @@ import { postRefused } from "./PostCodes.ts"
 import { allowsSender, provenSender } from "./protocol/allowedSenders.ts"
 import { type MailAddress, mailAddress } from "./protocol/MailAddress.ts"
 import type { OutgoingPart } from "./protocol/MimeWriter.ts"
-import { boxKeyFromPrivate } from "./protocol/naclBox.ts"
+import { type BoxKey, boxKeyFromPrivate } from "./protocol/naclBox.ts"
 import type { MailDirectory } from "./protocol/Reader.ts"
 import { readMail } from "./protocol/readMail.ts"
-import { certifiedSender, currentBox, readRevocations } from "./protocol/SenderDirectory.ts"
+import { certifiedSender, currentBox, keyValidAt, readRevocations, type SenderBox } from "./protocol/SenderDirectory.ts"
 import { toBase64Url } from "./protocol/strictBase64.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
@@ -93,6 +96,17 @@ const maxParseMillis = 60_000
 /** The fact of the ledger under which the highest revocation seen is remembered. */
 export const lastRevocation = "mail-last-revocation"
 
+/** Of stored texts; what is no key is left out. */
+const boxKeys = (texts: ReadonlyArray<string>): ReadonlyArray<BoxKey> =>
+  texts.map((text) => Buffer.from(text.trim(), "base64")).filter(({ length }) => length === 32).map(boxKeyFromPrivate)
+
+/** Whether readers take what this key writes now. */
+const believed = (
+  { keyId }: { readonly keyId: KeyId },
+  certified: ReadonlyArray<Pick<SenderBox, "keyId" | "revoked" | "window">> = [],
+  seconds: number
+): boolean => certified.some((one) => one.keyId === keyId && !one.revoked && keyValidAt(one, seconds))
+
 export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions) {
   const identities = yield* Identities
   const ledger = yield* Ledger
@@ -111,12 +125,15 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     const key = text === undefined ? undefined : mailSigningKeyFromText(text)
     const seal = yield* secret(mailboxKeyPath(owner))
     if (key === undefined || seal === undefined) return yield* postRefused("KM-EML-107", owner)
-    const box = Buffer.from(yield* Effect.map(secret(mailBoxKeyPath(owner)), (found) => found ?? ""), "base64")
-    return { key, seal: Buffer.from(seal, "base64"), box: box.length === 32 ? boxKeyFromPrivate(box) : undefined }
+    const [box] = boxKeys([(yield* secret(mailBoxKeyPath(owner))) ?? ""])
+    return { key, seal: Buffer.from(seal, "base64"), box }
   })
 
+  /** What this reader has seen before, and what it was told when it was made: it never accepts fewer. */
   const revocations = Effect.gen(function*() {
-    const highest = Number(Option.getOrElse(yield* ledger.recall(lastRevocation), () => "0"))
+    const seen = Number(Option.getOrElse(yield* ledger.recall(lastRevocation), () => "0"))
+    const pinned = Number((yield* secret(directoryPinPath(owner))) ?? "0")
+    const highest = Math.max(seen, pinned)
     const read = yield* readRevocations(certifierPublicKey, install, yield* identities.revocations, highest)
     if (read.highest > highest) yield* ledger.remember(lastRevocation, String(read.highest))
     return read
@@ -161,12 +178,13 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
   const read = Effect.fnUntraced(function*(raw: Uint8Array, delivery: string, at: number) {
     const { box, seal } = yield* keys
+    const others = boxKeys(mailBoxHistory((yield* secret(mailBoxHistoryPath(owner))) ?? ""))
     const own = yield* Effect.map(sandboxes.list, (rows) => rows.find(({ id }) => id === owner))
     const addresses = (own?.mailAddresses ?? [`${owner}@${domain}`]).flatMap((text) => mailAddress(text) ?? [])
     const reader = {
       install,
       addresses,
-      boxes: box === undefined ? [] : [box],
+      boxes: [...(box === undefined ? [] : [box]), ...others],
       nowSeconds: Math.floor(at / 1_000),
       limits: { ...defaultReadLimits, maxMillis: maxParseMillis }
     }
@@ -248,6 +266,9 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       if (hop > maxHops) return yield* postRefused("KM-EML-102", `this would be answer ${hop} of at most ${maxHops}`)
       const own = yield* resolve(owner)
       if (own === undefined) return yield* postRefused("KM-EML-107", owner)
+      const certified = yield* bySender(owner)
+      const at = Math.floor(now / 1_000)
+      if (!believed(key, certified?.keys, at)) return yield* postRefused("KM-EML-121", `${owner}, key ${key.keyId}`)
       const replyTo = letter.replyTo === undefined ? undefined : yield* resolve(letter.replyTo)
       if (letter.replyTo !== undefined && replyTo === undefined) {
         return yield* postRefused("KM-EML-101", JSON.stringify(letter.replyTo.slice(0, 254)))
@@ -268,7 +289,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           ...(replyTo === undefined ? {} : { replyTo: replyTo.address }),
           ...(thread === undefined ? {} : { inReplyTo: thread.inReplyTo, references: thread.references })
         },
-        { install, sender: owner, key, ...(box === undefined ? {} : { box }) },
+        { install, sender: owner, key, ...(box !== undefined && believed(box, certified?.boxes, at) ? { box } : {}) },
         {
           createdSeconds: Math.floor(now / 1_000),
           encryption: letter.encrypt ? "required" : policy.encryption,

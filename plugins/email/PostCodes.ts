@@ -28,6 +28,11 @@ const table = {
     6,
     "A stored message was changed after it was verified, so its attachments are not given out.",
     "Ask the sender to send it again, and look for who can write the mail store."
+  ],
+  "KM-EML-121": [
+    4,
+    "The sender's own mail key is not certified now, so nobody would believe the message; nothing was sent.",
+    "The operator runs `km identity renew ID`, or `km identity rotate ID` when the key was revoked."
   ]
 } as const satisfies Record<string, readonly [number, string, string]>
 

@@ -48,7 +48,12 @@ export const Revocation = Schema.Struct({
   keyId: KeyId,
   reason: Schema.String,
   /** Unix seconds. */
-  at: Schema.Int
+  at: Schema.Int,
+  /**
+   * Unix seconds. Present where a key was replaced rather than taken back: what it signed before then stays good, and no
+   * certificate makes it good for later. Who does not know this member takes the key for revoked.
+   */
+  until: Schema.optionalKey(Schema.Int)
 })
 export type Revocation = typeof Revocation.Type
 export const SignedRevocation = Schema.Struct({ revocation: Schema.String, signature: Schema.String })
@@ -83,6 +88,27 @@ export const verifyCertificate = (
     && certificate.notBefore <= nowSeconds && nowSeconds < certificate.notAfter
   return honest ? certificate : undefined
 }
+
+/**
+ * What the certifier said of a sender's keys for one purpose, in the order of the rows. Rows that it did not sign for
+ * this install, sender and purpose count for nothing. Their time is the caller's to check.
+ */
+export const certificatesOf = (
+  certifierPublicKey: Uint8Array,
+  install: InstallName,
+  subject: SenderId,
+  purpose: KeyPurpose,
+  keys: ReadonlyArray<CertifiedKey>
+): ReadonlyArray<Certificate> =>
+  keys.flatMap((key) => {
+    const claimed = decodeCertificate(key.certificate)
+    if (claimed._tag === "None") return []
+    const certificate = verifyCertificate(certifierPublicKey, key, claimed.value.notBefore)
+    return certificate !== undefined && certificate.install === install && certificate.subject === subject
+        && certificate.purpose === purpose
+      ? [certificate]
+      : []
+  })
 
 export const signRevocation = (certifier: SigningKey, revocation: Revocation): SignedRevocation => {
   const text = encodeRevocation(revocation)

@@ -16,6 +16,21 @@ export const mailSigningKeyPath = (owner: SenderId): string => `sandbox/${owner}
 /** X25519, opens encrypted mail: base64 of 32 bytes, the reference's own name. */
 export const mailBoxKeyPath = (owner: SenderId): string => `sandbox/${owner}/encryption-key`
 
+/**
+ * Every other X25519 key that mail may have been encrypted for, a line of base64 each, oldest first: the replaced ones,
+ * so that stored mail opens as long as the identity lives, and the coming one, before anybody can know its public half.
+ */
+export const mailBoxHistoryPath = (owner: SenderId): string => `sandbox/${owner}/encryption-key-history`
+
+/** The lines of such a history. */
+export const mailBoxHistory = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")
+
+/**
+ * A decimal number: the highest revocation that was known when the identity was made or a key of the install was last
+ * replaced or taken back. Its readers never accept less, not even for the first message that they read.
+ */
+export const directoryPinPath = (owner: SenderId): string => `sandbox/${owner}/directory-pin`
+
 /** 32 random bytes in base64: seals what was decided about received mail, so that nobody edits it in the store. */
 export const mailboxKeyPath = (owner: SenderId): string => `sandbox/${owner}/mailbox-key`
 

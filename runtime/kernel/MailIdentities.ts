@@ -3,9 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
-import { Certificate, certify, verifyCertificate } from "../domain/Certificate.ts"
+import { type Certificate, certificatesOf, certify } from "../domain/Certificate.ts"
 import { keyIdOf, type SigningKey } from "../domain/Ed25519.ts"
 import type { InstallName, SenderId } from "../domain/Ids.ts"
 import {
@@ -21,6 +20,7 @@ import {
 } from "../domain/MailIdentity.ts"
 import { Identities } from "../ports/Identities.ts"
 import { Secrets } from "../ports/Secrets.ts"
+import { currentKeyId } from "./KeyRotation.ts"
 
 /** Secrets of a mail identity: where each lies and how one is made. */
 export const mailSecrets = (
@@ -64,7 +64,12 @@ export const certifyMail = Effect.fnUntraced(function*(
     ...(box === undefined ? [] : [{ purpose: "mail-box", publicKey: box } as const])
   ]
   for (const { publicKey, purpose } of keys) {
-    const certificate = mailCertificate({ ...who, purpose, publicKey, now })
+    // A key may be younger than its owner, and is as old as its first certificate says.
+    const rows = yield* identities.keys(who.subject, purpose)
+    const own = certificatesOf(certifier.publicKey, who.install, who.subject, purpose, rows)
+      .findLast(({ keyId }) => keyId === keyIdOf(publicKey))
+    const madeAt = own === undefined ? who.madeAt : (own.notBefore + 300) * 1_000
+    const certificate = mailCertificate({ ...who, purpose, publicKey, madeAt, now })
     yield* identities.put(who.subject, purpose, keyIdOf(publicKey), certify(certifier, certificate))
   }
   return true
@@ -72,8 +77,6 @@ export const certifyMail = Effect.fnUntraced(function*(
 
 /** Certificates are renewed this long before they end. */
 export const renewBeforeSeconds = 10 * 24 * 3_600
-
-const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certificate))
 
 const endOf = (certificates: ReadonlyArray<Certificate>): number =>
   Math.max(0, ...certificates.map(({ notAfter }) => notAfter))
@@ -93,17 +96,14 @@ export const ensureOperatorMail = Effect.fn("MailIdentities.ensureOperatorMail")
   const now = yield* Clock.currentTimeMillis
   const addresses = [operatorAddress(install, mailDomain)]
   const known = Effect.fnUntraced(function*(purpose: "mail" | "mail-box") {
+    const current = yield* currentKeyId(ports, "operator", purpose)
     const rows = yield* ports.identities.keys("operator", purpose)
-    return rows.flatMap((row) => {
-      const claimed = Option.getOrUndefined(decodeCertificate(row.certificate))
-      const certificate = claimed && verifyCertificate(certifier.publicKey, row, claimed.notBefore)
-      return certificate?.addresses.join() === addresses.join() ? [certificate] : []
-    })
+    return certificatesOf(certifier.publicKey, install, "operator", purpose, rows).filter((certificate) =>
+      certificate.keyId === current && certificate.addresses.join() === addresses.join()
+    )
   })
   const mail = yield* known("mail")
   const boxes = yield* known("mail-box")
   if (Math.min(endOf(mail), endOf(boxes)) - now / 1_000 > renewBeforeSeconds) return false
-  // The keys are as old as their first certificate, which a renewed one must cover for mail that is under way.
-  const madeAt = mail.length === 0 ? now : (Math.min(...mail.map((one) => one.notBefore)) + 300) * 1_000
-  return yield* certifyMail(ports, certifier, { install, subject: "operator", addresses, madeAt })
+  return yield* certifyMail(ports, certifier, { install, subject: "operator", addresses, madeAt: now })
 })

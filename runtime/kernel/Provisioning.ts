@@ -13,9 +13,9 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { certify, maxCertificateSeconds } from "../domain/Certificate.ts"
 import type { SigningKey } from "../domain/Ed25519.ts"
-import { generateSeed, signingKeyFromSeed } from "../domain/Ed25519.ts"
+import { generateSeed } from "../domain/Ed25519.ts"
 import { type Alias, type InstallName, SandboxId } from "../domain/Ids.ts"
-import { defaultMailDomain, hasMail, mailAddressesOf, opensMail } from "../domain/MailIdentity.ts"
+import { defaultMailDomain, directoryPinPath, hasMail, mailAddressesOf, opensMail } from "../domain/MailIdentity.ts"
 import { durationMillis, Profile } from "../domain/Profile.ts"
 import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
 import { Bridge } from "../ports/Bridge.ts"
@@ -24,17 +24,13 @@ import { Sandboxes } from "../ports/Sandboxes.ts"
 import { SandboxHost } from "../ports/SandboxHost.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
+import { certifierKeyPath, makePin, signingKeyFromText } from "./Certifier.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
+import { certifiedUntil, renewKey, rotatable, signingKeyPath } from "./KeyRotation.ts"
 import { certifyMail, ensureSecret, mailSecrets, renewBeforeSeconds } from "./MailIdentities.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 import { Teardown } from "./Teardown.ts"
-
-/** Where the certifier's private half is kept; only create, rotate and renewal read it. */
-export const certifierKeyPath = "certifier/signing-key"
-
-/** Where a sender's private half is kept: base64 of a 32-byte seed. */
-export const signingKeyPath = (sender: string): string => `sandbox/${sender}/signing-key`
 
 export interface CreateRequest {
   readonly id: SandboxId
@@ -68,12 +64,6 @@ export class Provisioning extends Context.Service<Provisioning, {
   static readonly layer = Layer.effect(Provisioning, Effect.suspend(() => make))
 }
 
-/** The base64 of a 32-byte seed as a key; `undefined` for anything else. */
-export const signingKeyFromText = (text: string): SigningKey | undefined => {
-  const seed = Buffer.from(text.trim(), "base64")
-  return seed.length === 32 ? signingKeyFromSeed(seed) : undefined
-}
-
 /** A certificate for a bridge key, valid from 5 minutes ago (clocks differ) for 30 days in all. */
 export const bridgeCertificate = (
   certifier: SigningKey,
@@ -97,8 +87,6 @@ export const bridgeCertificate = (
 }
 
 const sameProfile = Schema.toEquivalence(Profile)
-const CertificateEnd = Schema.Struct({ notAfter: Schema.Int })
-const decodeEnd = Schema.decodeUnknownOption(Schema.fromJsonString(CertificateEnd))
 
 /** Looks every half second. */
 const looks = Schedule.spaced("500 millis")
@@ -239,6 +227,7 @@ const make = Effect.gen(function*() {
     for (const [path, makeSecret] of mailSecrets(row.id, opensMail(row.profile))) {
       row = yield* item(row, "secret", path, Effect.as(ensureSecret(secrets, path, makeSecret), {}))
     }
+    row = yield* item(row, "secret", directoryPinPath(row.id), Effect.as(makePin(secrets, row.id), {}))
     return yield* item(row, "identity", `${row.id}/mail`, certifyMailKeys(row, yield* addressesOf(request)))
   })
 
@@ -372,26 +361,21 @@ const make = Effect.gen(function*() {
 
   const renewCertificate = Effect.fn("Provisioning.renewCertificate")(
     function*(row: SandboxRow) {
-      const endOf = Effect.fnUntraced(function*(purpose: "bridge" | "mail") {
-        const keys = yield* identities.keys(row.id, purpose)
-        return Math.max(
-          0,
-          ...keys.map(({ certificate }) =>
-            Option.match(decodeEnd(certificate), { onNone: () => 0, onSome: ({ notAfter }) => notAfter })
-          )
-        )
-      })
+      const certifier = yield* certifierOf(row.id)
+      const ports = { identities, secrets }
+      const owner = { install: row.install, subject: row.id }
       const now = yield* Clock.currentTimeMillis
-      const addresses = row.mailAddresses
-      const soonest = Math.min(yield* endOf("bridge"), addresses === undefined ? Infinity : yield* endOf("mail"))
-      if (soonest - now / 1_000 > renewBeforeSeconds) return false
-      if (addresses !== undefined) yield* certifyMailKeys(row, addresses)
-      yield* certifyKey(row)
+      const ends = yield* Effect.forEach(rotatable, (what) => certifiedUntil(ports, certifier, owner, what))
+      if (ends.every((end) => end === undefined || end - now / 1_000 > renewBeforeSeconds)) return false
+      yield* Effect.forEach(rotatable, (what) => renewKey(ports, certifier, owner, what), { discard: true })
       return true
     },
     (effect, row) =>
       effect.pipe(
-        Effect.catchTag("StoreError", (error) => Effect.fail(failed(row.id, "identity", error.message)))
+        Effect.catchTags({
+          StoreError: (error) => Effect.fail(failed(row.id, "identity", error.message)),
+          IdentityRefused: (error) => Effect.fail(failed(row.id, "identity", error.reason, error.remedy))
+        })
       )
   )
 

@@ -3,63 +3,27 @@
  * not trusted: whoever can write its rows can at worst make a sender unknown.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../../../runtime/domain/Certificate.ts"
-import { Certificate, verifyCertificate, verifyRevocation } from "../../../runtime/domain/Certificate.ts"
+import * as Result from "effect/Result"
+import type { Certificate, CertifiedKey, SignedRevocation } from "../../../runtime/domain/Certificate.ts"
+import { certificatesOf } from "../../../runtime/domain/Certificate.ts"
 import { keyIdOf, verifierOf } from "../../../runtime/domain/Ed25519.ts"
 import type { InstallName, KeyId, SenderId } from "../../../runtime/domain/Ids.ts"
+import { checkRevocations, type Revocations } from "../../../runtime/domain/Revocations.ts"
 import { type MailAddress, mailAddress } from "./MailAddress.ts"
 import { DirectoryTampered } from "./MailErrors.ts"
 import { fromBase64 } from "./strictBase64.ts"
 
-/** The signed, numbered revocations of an install, checked for completeness. */
-export interface Revocations {
-  /** The highest number; whoever reads mail remembers it and never accepts less. */
-  readonly highest: number
-  readonly isRevoked: (subject: SenderId, keyId: KeyId) => boolean
-}
-
-/**
- * Checks every signature and that the numbers run from 1 without a gap up to at least `atLeast`, the highest number
- * seen before: one that was removed, also at the end, is noticed.
- */
-export const readRevocations = Effect.fn("readRevocations")(function*(
+/** As `checkRevocations`, for readers of mail, who refuse all mail while the chain is not whole. */
+export const readRevocations = (
   certifierPublicKey: Uint8Array,
   install: InstallName,
   signed: ReadonlyArray<SignedRevocation>,
   atLeast: number
-) {
-  const revoked = new Set<string>()
-  let highest = 0
-  for (const row of signed) {
-    const revocation = verifyRevocation(certifierPublicKey, row)
-    if (revocation === undefined || revocation.install !== install) {
-      return yield* new DirectoryTampered({
-        reason: "bad-signature",
-        detail: `the revocation after number ${highest} is not the certifier's`
-      })
-    }
-    if (revocation.number !== highest + 1) {
-      return yield* new DirectoryTampered({
-        reason: "missing-revocation",
-        detail: `revocation ${highest + 1} is missing`
-      })
-    }
-    highest = revocation.number
-    revoked.add(`${revocation.subject} ${revocation.keyId}`)
-  }
-  if (highest < atLeast) {
-    return yield* new DirectoryTampered({
-      reason: "rolled-back",
-      detail: `revocation ${atLeast} was there before, now the last is ${highest}`
-    })
-  }
-  return {
-    highest,
-    isRevoked: (subject, keyId) => revoked.has(`${subject} ${keyId}`)
-  } satisfies Revocations
-})
+): Effect.Effect<Revocations, DirectoryTampered> =>
+  Result.match(checkRevocations(certifierPublicKey, install, signed, atLeast), {
+    onSuccess: Effect.succeed,
+    onFailure: (fault) => Effect.fail(new DirectoryTampered(fault))
+  })
 
 /** Unix seconds, `notAfter` exclusive. */
 export interface Window {
@@ -96,26 +60,6 @@ export interface KnownSender {
   readonly boxes: ReadonlyArray<SenderBox>
 }
 
-const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certificate))
-
-const certificatesOf = (
-  certifierPublicKey: Uint8Array,
-  install: InstallName,
-  sender: SenderId,
-  purpose: KeyPurpose,
-  keys: ReadonlyArray<CertifiedKey>
-): ReadonlyArray<Certificate> =>
-  keys.flatMap((key) => {
-    // When it is valid is the message's question, so the check is made at the certificate's own start.
-    const claimed = decodeCertificate(key.certificate)
-    if (Option.isNone(claimed)) return []
-    const certificate = verifyCertificate(certifierPublicKey, key, claimed.value.notBefore)
-    return certificate !== undefined && certificate.install === install && certificate.subject === sender
-        && certificate.purpose === purpose
-      ? [certificate]
-      : []
-  })
-
 /**
  * From the rows of the directory. Rows that the certifier did not sign for this install, sender and purpose count for
  * nothing; with none left, the sender is unknown (`undefined`). Certified senders always write v2.
@@ -131,20 +75,25 @@ export const certifiedSender = (input: {
   const { certifierPublicKey, install, revocations, sender } = input
   const mail = certificatesOf(certifierPublicKey, install, sender, "mail", input.mail)
   if (mail.length === 0) return undefined
+  /** A replaced key ends when the certifier said so, whatever older certificate of it is put back. */
+  const windowOf = ({ keyId, notAfter, notBefore }: Certificate): Window => ({
+    notBefore,
+    notAfter: Math.min(notAfter, revocations.endOf(sender, keyId) ?? notAfter)
+  })
   return {
     sender,
     promises: "v2",
     keys: mail.map((certificate) => ({
       keyId: certificate.keyId,
       addresses: certificate.addresses.flatMap((text) => mailAddress(text) ?? []),
-      window: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
+      window: windowOf(certificate),
       revoked: revocations.isRevoked(sender, certificate.keyId),
       verify: verifierOf(Buffer.from(certificate.publicKey, "base64"))
     })),
     boxes: certificatesOf(certifierPublicKey, install, sender, "mail-box", input.boxes).map((certificate) => ({
       keyId: certificate.keyId,
       publicKey: Buffer.from(certificate.publicKey, "base64"),
-      window: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
+      window: windowOf(certificate),
       revoked: revocations.isRevoked(sender, certificate.keyId)
     }))
   }

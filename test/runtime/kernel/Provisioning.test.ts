@@ -10,15 +10,11 @@ import {
   mailSigningKeyFromText,
   mailSigningKeyPath
 } from "../../../runtime/domain/MailIdentity.ts"
+import { certifierKeyPath, signingKeyFromText } from "../../../runtime/kernel/Certifier.ts"
 import { channelNameOf } from "../../../runtime/kernel/ChannelName.ts"
+import { signingKeyPath } from "../../../runtime/kernel/KeyRotation.ts"
 import { ensureOperatorMail } from "../../../runtime/kernel/MailIdentities.ts"
-import {
-  certifierKeyPath,
-  type CreateRequest,
-  Provisioning,
-  signingKeyFromText,
-  signingKeyPath
-} from "../../../runtime/kernel/Provisioning.ts"
+import { type CreateRequest, Provisioning } from "../../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../../runtime/kernel/Teardown.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { profileWith, slackProfile } from "../../support/profiles.ts"
@@ -86,6 +82,7 @@ describe("Provisioning", () => {
         "secret sandbox/sb-1a2b3c4d/mail-signing-key made",
         "secret sandbox/sb-1a2b3c4d/mailbox-key made",
         "secret sandbox/sb-1a2b3c4d/encryption-key made",
+        "secret sandbox/sb-1a2b3c4d/directory-pin made",
         "identity sb-1a2b3c4d/mail made",
         "queue sb-1a2b3c4d made",
         "channel sb-demo made",
