@@ -14,7 +14,7 @@ import { ensureOperatorMail } from "../runtime/kernel/MailIdentities.ts"
 import type { FiledMail, MailFolder } from "../runtime/ports/Mail.ts"
 import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Backend } from "./Backend.ts"
-import type { KmError } from "./KmError.ts"
+import { KmError } from "./KmError.ts"
 
 /** Whose mailbox, and by which rules its mail is judged and written. */
 export interface MailOwner {
@@ -90,14 +90,20 @@ export interface MailDesk {
 }
 
 /** Makes the operator's mail identity where an earlier version left none, and renews it when that is due. */
-export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(function*(install: Install) {
-  const text = yield* (yield* Secrets).get(certifierKeyPath)
-  const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
-  if (certifier !== undefined) yield* ensureOperatorMail(certifier, install.install, install.mailDomain)
-})
+export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(
+  function*(install: Install) {
+    const text = yield* (yield* Secrets).get(certifierKeyPath)
+    const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
+    if (certifier !== undefined) yield* ensureOperatorMail(certifier, install.install, install.mailDomain)
+  },
+  Effect.catchTag("IdentityRefused", ({ code, reason, remedy }) =>
+    Effect.fail(
+      new KmError({ code, exit: 1, what: "the operator's keys cannot be certified", why: reason, next: remedy })
+    ))
+)
 
 /** The operator's own. */
-export const operatorDesk = Effect.fn("MailDesk.operator")(function*(backend: Backend, install: Install) {
+export const operatorDesk = Effect.fn("MailDesk.operator")(function*(backend: Pick<Backend, "mail">, install: Install) {
   yield* ensureOperator(install)
   return yield* backend.mail(install, operatorOwner)
 })

@@ -11,8 +11,7 @@ import {
   maxSteps,
   ScheduledAction,
   type ScheduleStep,
-  stepsOf,
-  targetOf
+  stepsOf
 } from "../../runtime/domain/ScheduleAction.ts"
 import { refusal, type ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
 
@@ -45,13 +44,13 @@ const flagNames = new Map([
   ["alias", false],
   ["unconfined", true],
   ["prompt", false],
-  ["from", false],
+  ["expect", false],
   ["to", false],
   ["cc", false],
   ["bcc", false],
   ["subject", false],
-  ["text", false],
   ["body", false],
+  ["body-text", false],
   ["encrypt", true],
   ["on-success", false],
   ["on-failure", false]
@@ -95,12 +94,12 @@ const forms: ReadonlyArray<{
   { words: ["stop"], rest: ["SANDBOX"], kind: "Stop", flags: [] },
   { words: ["resume"], rest: ["SANDBOX"], kind: "Resume", flags: [] },
   { words: ["extend"], rest: ["SANDBOX", "DURATION"], kind: "Extend", flags: [] },
-  { words: ["agent", "run"], rest: ["SANDBOX"], kind: "AgentRun", flags: ["prompt"] },
+  { words: ["agent", "run"], rest: ["SANDBOX"], kind: "AgentRun", flags: ["prompt", "expect"] },
   {
     words: ["email", "send"],
     rest: [],
     kind: "EmailSend",
-    flags: ["from", "to", "cc", "bcc", "subject", "text", "body", "encrypt"]
+    flags: ["to", "cc", "bcc", "subject", "body", "body-text", "encrypt"]
   }
 ]
 
@@ -114,9 +113,9 @@ const decodeAction = Schema.decodeUnknownResult(ScheduledAction)
 const single = (line: Line, name: string): string | undefined => line.flags.get(name)?.at(-1)
 
 const readBody = Effect.fnUntraced(function*(line: Line) {
-  const text = single(line, "text")
+  const text = single(line, "body-text")
   const file = single(line, "body")
-  if (text !== undefined && file !== undefined) return yield* no("--text and --body are two bodies; give one")
+  if (text !== undefined && file !== undefined) return yield* no("--body-text and --body are two bodies; give one")
   if (file === undefined) return text
   const fs = yield* FileSystem.FileSystem
   const { size } = yield* Effect.mapError(fs.stat(file), (error) => no(`--body ${file}: ${error.message}`))
@@ -124,8 +123,8 @@ const readBody = Effect.fnUntraced(function*(line: Line) {
   return yield* Effect.mapError(fs.readFileString(file), (error) => no(`--body ${file}: ${error.message}`))
 })
 
-/** The action as plain data, before it is checked. `writer` sends mail that names no sender. */
-const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: ReadonlyArray<string>, writer?: string) {
+/** The action as plain data, before it is checked. */
+const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: ReadonlyArray<string>) {
   const [first = "", second = ""] = rest
   switch (kind) {
     case "Create": {
@@ -140,12 +139,13 @@ const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: Read
     }
     case "Extend":
       return { _tag: kind, target: first, by: second }
-    case "AgentRun":
-      return { _tag: kind, target: first, prompt: single(line, "prompt") }
+    case "AgentRun": {
+      const expect = single(line, "expect")
+      return { _tag: kind, target: first, prompt: single(line, "prompt"), ...(expect === undefined ? {} : { expect }) }
+    }
     case "EmailSend":
       return {
         _tag: kind,
-        from: single(line, "from") ?? writer,
         to: line.flags.get("to") ?? [],
         cc: line.flags.get("cc") ?? [],
         bcc: line.flags.get("bcc") ?? [],
@@ -161,8 +161,7 @@ const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: Read
 /** The words of one step, and lines of those that follow it. */
 const parse = (
   tokens: ReadonlyArray<string>,
-  depth: number,
-  writer?: string
+  depth: number
 ): Effect.Effect<ScheduleStep, ScheduleRefused, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     if (depth > maxSteps) return yield* no(`a schedule has at most ${maxSteps} steps`)
@@ -184,7 +183,7 @@ const parse = (
     for (const flag of line.flags.keys()) {
       if (!form.flags.includes(flag) && !flag.startsWith("on-")) return yield* no(`${name} knows no --${flag}`)
     }
-    const data = yield* raw(form.kind, line, rest, writer)
+    const data = yield* raw(form.kind, line, rest)
     const decoded = decodeAction(data)
     if (Result.isFailure(decoded)) return yield* no(`${name}: ${explained(decoded.failure)}`)
     const action = decoded.success
@@ -195,7 +194,7 @@ const parse = (
         if (lines.length > 1) return yield* no(`--${flag} is given twice; one step follows, and others follow that one`)
         if (next === undefined) return undefined
         const words = yield* Effect.fromResult(wordsOf(next))
-        return yield* parse(words, depth + 1, targetOf(action) ?? writer)
+        return yield* parse(words, depth + 1)
       })
     const onSuccess = yield* follow("on-success")
     const onFailure = yield* follow("on-failure")

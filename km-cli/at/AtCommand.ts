@@ -66,15 +66,18 @@ const history = Command.make(
 
 const flags = {
   prompt: text("prompt", "agent run: what the agent is asked"),
+  expect: text(
+    "expect",
+    "agent run: a success only if the answer's last line is exactly this, which the agent is told"
+  ),
   alias: text("alias", "create: a name for people"),
   unconfined: bare("unconfined", "create: accept an agent without a jail where there is none"),
-  from: text("from", "email send: the sandbox that writes"),
   to: texts("to", "email send: to whom; repeatable"),
   cc: texts("cc", "email send: copy; repeatable"),
   bcc: texts("bcc", "email send: blind copy; repeatable"),
   subject: text("subject", "email send: the subject"),
-  text: text("text", "email send: the body itself"),
   body: text("body", "email send: the body's file, read now"),
+  bodyText: text("body-text", "email send: the body itself"),
   encrypt: bare("encrypt", "email send: encrypted"),
   onSuccess: text("on-success", "An action in one line that follows a success, with its own --on-success"),
   onFailure: text("on-failure", "The same after a failure, or an end that is not known")
@@ -97,14 +100,15 @@ export const at = Command.make(
     dryRun
   },
   lazy((handlers) => (input) => {
-    const { dryRun: dry, name, onFailure, onSuccess, overlap, when, words, yes: sure, zone, ...action } = input
+    const { bodyText, dryRun: dry, name, onFailure, onSuccess, overlap, when, words, yes: sure, zone, ...action } =
+      input
     return handlers.at({
       when,
       words,
       zone,
       name,
       overlap,
-      action: { ...action, "on-success": onSuccess, "on-failure": onFailure },
+      action: { ...action, "body-text": bodyText, "on-success": onSuccess, "on-failure": onFailure },
       yes: sure,
       dryRun: dry
     })
@@ -115,14 +119,14 @@ export const at = Command.make(
     "Times, read whole or refused: 'tomorrow at 9am', 'in 2 hours', '2026-05-01T10:00+02:00', 'every monday at 9am', " +
       "'every weekday at 8:30', 'every 15 minutes', 'daily at noon', 'weekly on friday at 5pm', 'monthly on the last " +
       "day at 9am', 'hourly', rate(5 minutes), cron(0 9 ? * MON-FRI *). Actions: create PROFILE, destroy|stop|resume " +
-      "SANDBOX, extend SANDBOX DURATION, agent run SANDBOX --prompt …, email send --to … --subject … --text …. " +
+      "SANDBOX, extend SANDBOX DURATION, agent run SANDBOX --prompt … [--expect WORD], email send --to … --subject … --body-text …. " +
       "Shows the next five times and asks before it stores anything; needs --yes where nobody can be asked. A local " +
       "time that clocks jump over is left out; of one that comes twice the first is taken. Fires in km up."
   ),
   Command.withExamples([
     {
-      command: "km at 'every monday at 9am' agent run sb-a --prompt 'run the smoke tests' " +
-        "--on-success 'agent run sb-b --prompt \"deploy\"'",
+      command: "km at 'every monday at 9am' agent run sb-a --prompt 'Run the smoke tests' --expect PASSED " +
+        "--on-success \"email send --to sb-b --subject Deploy --body-text 'Smoke tests passed: deploy.'\"",
       description: "A pipeline"
     },
     { command: "km at 'in 2 hours' destroy demo", description: "Once" }

@@ -2,4 +2,4 @@
 import { type ActionKind, sandboxActionKinds } from "../../runtime/domain/ScheduleAction.ts"
 
 /** One entry for each runner that `km up` has; a room that brings another one adds its kinds here. */
-export const schedulableKinds: ReadonlyArray<ActionKind> = [...sandboxActionKinds]
+export const schedulableKinds: ReadonlyArray<ActionKind> = [...sandboxActionKinds, "EmailSend"]

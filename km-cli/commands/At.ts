@@ -6,9 +6,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import { type Schedule, ScheduleName, type ScheduleState, whenText } from "../../runtime/domain/Schedule.ts"
-import { kindText, type ScheduleStep, stepsOf, targetOf } from "../../runtime/domain/ScheduleAction.ts"
+import { kindText, referencesOf, type ScheduleStep, stepsOf } from "../../runtime/domain/ScheduleAction.ts"
 import { refusal, ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
-import { meaningOf } from "../../runtime/kernel/ScheduleTargets.ts"
+import { meaningOf, wholeNames } from "../../runtime/kernel/ScheduleTargets.ts"
 import { instantText, nextAfter, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../runtime/ports/Scheduler.ts"
@@ -79,12 +79,15 @@ const nameFor = Effect.fnUntraced(function*(input: AtInput, step: ScheduleStep, 
   }
 })
 
-/** What the references mean today; they are looked up again when the time comes. */
+/** What the references mean today; aliases are looked up again when the time comes. */
 const targetNotes = Effect.fnUntraced(function*(step: ScheduleStep) {
   const rows = yield* (yield* Sandboxes).list
-  const references = new Set(stepsOf(step).flatMap(({ action }) => targetOf(action) ?? []))
-  return [...references].map((reference) => {
+  const references = new Set(stepsOf(step).flatMap(({ action }) => referencesOf(action)))
+  // Addresses, and the operator, are the mail's own to find.
+  return [...references].filter((name) => name !== "operator" && !name.includes("@")).flatMap((reference) => {
     const meaning = meaningOf(rows, reference)
+    if (meaning._tag === "One" && meaning.row.id === reference) return []
+    if (meaning._tag === "One" && meaning.row.alias !== reference) return `${reference} is ${meaning.row.id}`
     if (meaning._tag === "One") return `${reference} is ${meaning.row.id} today; it is looked up when the time comes`
     return meaning._tag === "None"
       ? `warning: no sandbox is called ${reference} today; it is looked up when the time comes`
@@ -98,13 +101,14 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
   const timing = yield* Effect.fromResult(
     parseWhen(input.when, { zone: Option.getOrUndefined(input.zone), machineZone: machineZone(), now })
   )
-  const step = yield* parseStep(tokensOf(input), schedulableKinds)
+  const said = yield* parseStep(tokensOf(input), schedulableKinds)
   const instants = nextInstants(timing, now, now, shownTimes)
   const [nextAt] = instants
   if (nextAt === undefined) return yield* refusal("KM-SCH-002", `${JSON.stringify(input.when)} never fires`)
   yield* backend.install
   return yield* Effect.gen(function*() {
     const scheduler = yield* Scheduler
+    const step = wholeNames(yield* (yield* Sandboxes).list, said)
     const name = yield* nameFor(input, step, yield* scheduler.list)
     const schedule: Schedule = {
       name,
@@ -121,7 +125,7 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
       timing.when._tag === "Once" ? "fires once:" : `next ${instants.length === 1 ? "time" : "times"}:`,
       ...instants.map((instant) => `  ${instantText(instant, timing.zone)}`)
     ]
-    for (const note of yield* targetNotes(step)) yield* talk(note)
+    for (const note of yield* targetNotes(said)) yield* talk(note)
     const view = { schedule: scheduleView(schedule), next: instants.map((instant) => new Date(instant).toISOString()) }
     if (input.dryRun) {
       return yield* data([...lines, "nothing was stored"], { ok: true, dryRun: true, ...view })

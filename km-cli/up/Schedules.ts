@@ -14,6 +14,7 @@ import type { Backend } from "../Backend.ts"
 import { channelOwners, verdict } from "../commands/Validate.ts"
 import { kmError } from "../KmError.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
+import { makeMailActions } from "./MailActions.ts"
 
 /** The same verdict as `km create`, on the file as it is when the action begins. */
 const profileReader = (backend: Backend, files: Context.Context<FileSystem.FileSystem | Path.Path>) => (path: string) =>
@@ -23,7 +24,7 @@ const profileReader = (backend: Backend, files: Context.Context<FileSystem.FileS
     return yield* kmError("KM-CLI-006", verdict(report), report.findings.map(findingLine).join("; "))
   }).pipe(Effect.provideContext(files))
 
-/** Sandbox actions alone until another room brings a runner: then it is one more element here. */
+/** One for each room that can do an action. */
 const runners = (backend: Backend, install: Install) =>
   Layer.effect(
     ActionRunners,
@@ -42,7 +43,7 @@ const runners = (backend: Backend, install: Install) =>
             )
           )
       })
-      return [sandboxes]
+      return [sandboxes, yield* makeMailActions(backend, install)]
     })
   )
 

@@ -72,6 +72,18 @@ export const RunState = Schema.Literals(["claimed", "acting", "ended"])
 export const RunOutcome = Schema.Literals(["succeeded", "failed", "skipped", "unknown"])
 export type RunOutcome = typeof RunOutcome.Type
 
+/** What a step that follows another knows of it. */
+export const RunBefore = Schema.Struct({
+  id: Schema.NonEmptyString,
+  /** One line: `agent run sb-a "run the smoke tests"`. */
+  action: Schema.String,
+  outcome: RunOutcome,
+  code: Schema.optionalKey(Schema.String),
+  /** The sentence on its end; of an agent run, the answer. Not the operator's words. */
+  detail: Schema.optionalKey(Schema.String)
+})
+export type RunBefore = typeof RunBefore.Type
+
 /** One firing, or a step that follows it. */
 export const ScheduleRun = Schema.Struct({
   /** `{schedule}:{instant}` for a firing; `+s` or `+f` is appended for each step that follows a success or failure. */
@@ -85,6 +97,8 @@ export const ScheduleRun = Schema.Struct({
   missed: Schema.Int,
   /** A copy: a run is not changed by what happens to its schedule. */
   step: ScheduleStep,
+  /** Absent for a firing itself. */
+  after: Schema.optionalKey(RunBefore),
   state: RunState,
   outcome: Schema.optionalKey(RunOutcome),
   /** A sentence on how it ended. */

@@ -21,6 +21,13 @@ const MailAddressee = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9._%+@-]{1,254}$/, { message: "an id, an alias or an address" })
 )
 
+/** One word or a few that an answer ends with, without the marks by which agents stress things. */
+const Expected = Schema.String.check(
+  Schema.isPattern(/^[\p{L}\p{N}](?:[\p{L}\p{N} .,:!_-]{0,58}[\p{L}\p{N}.!])?$/u, {
+    message: "at most 60 letters, digits, spaces and . , : ! _ -"
+  })
+)
+
 export const ScheduledAction = Schema.TaggedUnion({
   /** A new sandbox each time, with an id of its own; `profile` is an absolute path, read when the action begins. */
   Create: { profile: Schema.NonEmptyString, alias: Schema.optionalKey(Alias), unconfined: Schema.Boolean },
@@ -30,11 +37,13 @@ export const ScheduledAction = Schema.TaggedUnion({
   Resume: { target: TargetReference },
   /** Moves the end of the time to live, counted from where it is then. */
   Extend: { target: TargetReference, by: DurationText },
-  /** A prompt as a turn in a new thread of the sandbox's channel. Succeeds when the turn is answered. */
-  AgentRun: { target: TargetReference, prompt: LongText },
-  /** `from` writes, and signs, as itself. */
+  /**
+   * A prompt as a turn in a new thread of the sandbox's channel. Succeeds when the turn is answered and, with `expect`,
+   * the answer's last line is exactly that.
+   */
+  AgentRun: { target: TargetReference, prompt: LongText, expect: Schema.optionalKey(Expected) },
+  /** The operator writes and signs. After another action the body goes on with what became of that. */
   EmailSend: {
-    from: TargetReference,
     to: Schema.NonEmptyArray(MailAddressee),
     cc: Schema.Array(MailAddressee),
     bcc: Schema.Array(MailAddressee),
@@ -77,9 +86,29 @@ export const retryClass: { readonly [Kind in ActionKind]: RetryClass } = {
   EmailSend: "idempotent"
 }
 
-/** The sandbox that an action is about; a create has none, a mail that of its writer. */
+/** The sandbox that an action is about; a create and a mail have none. */
 export const targetOf = (action: ScheduledAction): string | undefined =>
-  action._tag === "Create" ? undefined : action._tag === "EmailSend" ? action.from : action.target
+  action._tag === "Create" || action._tag === "EmailSend" ? undefined : action.target
+
+/** Every sandbox that an action names, as it was named: its target, or who a mail is written to. */
+export const referencesOf = (action: ScheduledAction): ReadonlyArray<string> => {
+  if (action._tag === "EmailSend") return [...action.to, ...action.cc, ...action.bcc]
+  const target = targetOf(action)
+  return target === undefined ? [] : [target]
+}
+
+/** The action with each of its references put differently. */
+export const renamed = (action: ScheduledAction, name: (reference: string) => string): ScheduledAction => {
+  if (action._tag === "Create") return action
+  if (action._tag !== "EmailSend") return { ...action, target: name(action.target) }
+  const [first, ...others] = action.to
+  return {
+    ...action,
+    to: [name(first), ...others.map(name)],
+    cc: action.cc.map(name),
+    bcc: action.bcc.map(name)
+  }
+}
 
 /** An action and what follows its end. Each step runs at most once per firing. */
 export interface ScheduleStep {
@@ -131,9 +160,11 @@ export const actionText = (action: ScheduledAction): string => {
     case "Extend":
       return `extend ${action.target} by ${action.by}`
     case "AgentRun":
-      return `agent run ${action.target} ${JSON.stringify(shortened(action.prompt))}`
+      return `agent run ${action.target} ${JSON.stringify(shortened(action.prompt))}${
+        action.expect === undefined ? "" : ` --expect ${JSON.stringify(action.expect)}`
+      }`
     case "EmailSend":
-      return `email send ${action.from} → ${action.to.join(", ")} ${JSON.stringify(shortened(action.subject))}`
+      return `email send to ${action.to.join(", ")} ${JSON.stringify(shortened(action.subject))}`
     default:
       return `${kinds[action._tag]} ${action.target}`
   }

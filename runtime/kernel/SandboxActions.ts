@@ -35,8 +35,11 @@ const longestTurnMillis = 24 * 3_600_000
 /** A created sandbox is given this long to become ready. */
 const readyWithin = Duration.minutes(3)
 
-/** Characters of a prompt that are shown above its thread, and of an answer in the history. */
+/** Characters of a prompt that are shown above its thread. */
 const shownCharacters = 2_000
+
+/** Characters of an answer in the history and for the step that follows: of a longer one the end, where results stand. */
+const answerCharacters = 8_000
 
 export interface SandboxActionsOptions {
   readonly install: Install
@@ -61,6 +64,20 @@ const isUser = Schema.is(UserId)
 
 const short = (text: string, characters: number): string =>
   text.length <= characters ? text : `${text.slice(0, characters - 1).toWellFormed()}…`
+
+const tail = (text: string, characters: number): string =>
+  text.length <= characters ? text : `…${text.slice(1 - characters).toWellFormed()}`
+
+/** Whether the last line is the expected text, but for the marks by which agents stress a word. */
+export const endsWith = (answer: string, expect: string): boolean =>
+  (answer.trimEnd().split(/\r?\n/).at(-1) ?? "").trim().replaceAll(/^[*_`]+|[*_`]+$/g, "") === expect
+
+/** What the agent is asked; with `expect`, also how to say that it succeeded. */
+const promptOf = ({ expect, prompt }: { readonly prompt: string; readonly expect?: string }): string =>
+  expect === undefined
+    ? prompt
+    : `${prompt}\n\nWhen you are done, and only if it succeeded, end your answer with a last line that is exactly:\n${expect}\n` +
+      "Otherwise end it with what went wrong. What follows in the pipeline depends on that line alone."
 
 /** Every line as a quotation, so that nothing in a prompt looks like ours. */
 const quotation = (text: string): string =>
@@ -145,7 +162,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
         user: isUser(botUserId) ? botUserId : UserId.make("USCHEDULE"),
         userName: `schedule ${request.schedule}`
       },
-      text: request.action.prompt,
+      text: promptOf(request.action),
       files: [],
       acceptedAt: yield* Clock.currentTimeMillis
     })
@@ -161,7 +178,8 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     const known = Effect.mapError(options.turn(row.id, key), notNow)
     // The queue forgets a key after 5 minutes; the ledger keeps it. What it knows is not sent again.
     if (Option.isNone(yield* known)) yield* send(row, request, key)
-    return yield* ending(row.id, key, yield* Clock.currentTimeMillis, known)
+    const { expect } = request.action
+    return yield* ending(row.id, key, yield* Clock.currentTimeMillis, known, expect)
   })
 
   /** Waits for the turn's end, by its ledger, by the dead letters, or with its sandbox. */
@@ -169,17 +187,24 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     sandbox: SandboxId,
     key: TurnKey,
     since: number,
-    known: Effect.Effect<Option.Option<TurnRow>, ActionFailed>
+    known: Effect.Effect<Option.Option<TurnRow>, ActionFailed>,
+    expect: string | undefined
   ) {
     // One look that fails says nothing about the turn: it is not given up for that.
     const patient = Effect.retry(known, { schedule: Schedule.spaced(lookEvery), times: 30 })
     while (true) {
       const turn = yield* patient
       if (Option.isSome(turn) && turn.value.state === "settled") {
-        const text = short(outcomeText(turn.value).trim(), shownCharacters)
-        if (turn.value.result === "answered") return { detail: text, turn: key }
-        // The work is done; that Slack would not take the answer is the thread's trouble, not the pipeline's.
-        if (turn.value.outcome?._tag === "Answered") return { detail: `(not delivered) ${text}`, turn: key }
+        const whole = outcomeText(turn.value).trim()
+        const text = tail(whole, answerCharacters)
+        const delivered = turn.value.result === "answered"
+        if (delivered || turn.value.outcome?._tag === "Answered") {
+          if (expect !== undefined && !endsWith(whole, expect)) {
+            return yield* no(`the answer does not end in ${JSON.stringify(expect)}: ${text}`, "KM-SCH-026")
+          }
+          // The work is done; that Slack would not take the answer is the thread's trouble, not the pipeline's.
+          return { detail: delivered ? text : `(not delivered) ${text}`, turn: key }
+        }
         return yield* no(`turn ${key} ended ${turn.value.result ?? "without a result"}: ${text}`, "KM-SCH-025")
       }
       if (Option.isNone(turn)) {

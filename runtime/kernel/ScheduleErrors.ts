@@ -32,6 +32,10 @@ const table = {
     "An earlier run of the schedule was not over.",
     "Fire less often, or choose --overlap queue or allow."
   ],
+  "KM-SCH-026": [
+    "The last line of the agent's answer was not what --expect asks for.",
+    "`km at history NAME --json` has the answer; the thread shows all of it."
+  ],
   "KM-SCH-025": [
     "The scheduled agent turn did not end in an answer.",
     "Its thread says why; `km status SANDBOX` lists its turns."

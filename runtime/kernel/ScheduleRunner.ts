@@ -12,7 +12,7 @@ import * as EffectSchedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { runIdOf, type Schedule, type ScheduleName, type ScheduleRun } from "../domain/Schedule.ts"
-import { kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
+import { actionText, kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
 import { type ActionDone, ActionFailed, ActionRunners } from "../ports/ActionRunner.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type Firing, Scheduler } from "../ports/Scheduler.ts"
@@ -46,6 +46,14 @@ export const endRun = (
   const step = good ? run.step.onSuccess : run.step.onFailure
   if (step === undefined) return { ended, next: undefined }
   const { instant, manual, schedule } = run
+  const { code, detail, outcome } = end
+  const after = {
+    id: run.id,
+    action: actionText(run.step.action),
+    outcome,
+    ...(code === undefined ? {} : { code }),
+    ...(detail === undefined ? {} : { detail })
+  }
   const id = `${run.id}+${good ? "s" : "f"}`
   const next = {
     id,
@@ -54,6 +62,7 @@ export const endRun = (
     manual,
     missed: 0,
     step,
+    after,
     state: "claimed",
     attempts: 0,
     claimedAt: now
@@ -107,7 +116,13 @@ const make = Effect.gen(function*() {
         ? Effect.fail(
           new ActionFailed({ code: "KM-SCH-020", reason: `nothing here can do ${kindText(action)}`, passing: false })
         )
-        : runner.run({ id: run.id, schedule: run.schedule, action, target: run.target })
+        : runner.run({
+          id: run.id,
+          schedule: run.schedule,
+          action,
+          target: run.target,
+          ...(run.after === undefined ? {} : { after: run.after })
+        })
     }).pipe(
       Effect.catchDefect((defect) =>
         Effect.andThen(

@@ -3,7 +3,14 @@ import * as Effect from "effect/Effect"
 import type { Alias, SandboxId } from "../domain/Ids.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { type Schedule, whenText } from "../domain/Schedule.ts"
-import { type ScheduledAction, targetOf } from "../domain/ScheduleAction.ts"
+import {
+  referencesOf,
+  renamed,
+  type ScheduledAction,
+  type ScheduleStep,
+  stepsOf,
+  targetOf
+} from "../domain/ScheduleAction.ts"
 import type { Scheduler } from "../ports/Scheduler.ts"
 
 export type Meaning =
@@ -26,11 +33,35 @@ export const meaningOf = (rows: ReadonlyArray<SandboxRow>, reference: string): M
  * What becomes of a schedule when a sandbox ends. An id never comes back, so a schedule of it has nothing left to act
  * on; an alias may be another sandbox's tomorrow, so that schedule goes on and says what happened.
  */
-export const afterEndOf = (schedule: Schedule, id: SandboxId, alias: Alias | undefined): "end" | "note" | "keep" => {
+export const afterEndOf = (
+  schedule: Schedule,
+  id: SandboxId,
+  alias: Alias | undefined
+): "end" | "alias" | "step" | "keep" => {
   if (schedule.state !== "active" && schedule.state !== "paused") return "keep"
-  const target = targetOf(schedule.step.action)
-  if (target === id) return "end"
-  return target !== undefined && target === alias ? "note" : "keep"
+  const names = namesOf(schedule.step.action)
+  if (names.includes(id)) return "end"
+  if (alias !== undefined && names.includes(alias)) return "alias"
+  const later = stepsOf(schedule.step).flatMap(({ action }) => namesOf(action))
+  return later.includes(id) || (alias !== undefined && later.includes(alias)) ? "step" : "keep"
+}
+
+/** Ids and aliases; an address of the install begins with one. */
+const namesOf = (action: ScheduledAction): ReadonlyArray<string> =>
+  referencesOf(action).map((reference) => reference.replace(/@.*$/, "").toLowerCase())
+
+/** The step as it is stored: a beginning that fits one sandbox becomes its id, so that its end is noticed. */
+export const wholeNames = (rows: ReadonlyArray<SandboxRow>, step: ScheduleStep): ScheduleStep => {
+  const whole = (reference: string): string => {
+    const meaning = meaningOf(rows, reference)
+    if (reference === "operator" || meaning._tag !== "One") return reference
+    return reference === meaning.row.alias ? reference : meaning.row.id
+  }
+  return {
+    action: renamed(step.action, whole),
+    ...(step.onSuccess === undefined ? {} : { onSuccess: wholeNames(rows, step.onSuccess) }),
+    ...(step.onFailure === undefined ? {} : { onFailure: wholeNames(rows, step.onFailure) })
+  }
 }
 
 /** Ends or marks the schedules of a sandbox that is destroyed. Idempotent. Returns how many were ended. */
@@ -43,15 +74,17 @@ export const endSchedulesOf = Effect.fn("ScheduleTargets.endSchedulesOf")(functi
   for (const schedule of yield* scheduler.list) {
     const fate = afterEndOf(schedule, id, alias)
     if (fate === "keep") continue
-    const note = fate === "end"
-      ? `${id} was destroyed`
-      : `${alias ?? id} (${id}) was destroyed; it fails until another sandbox has the alias`
+    const note = {
+      end: `${id} was destroyed`,
+      alias: `${alias ?? id} (${id}) was destroyed; it fails until another sandbox has the alias`,
+      step: `${id} was destroyed; the step that names it${alias === undefined ? "" : " or its alias"} fails`
+    }[fate]
     const changed = yield* scheduler.change(schedule.name, [schedule.state], {
       state: fate === "end" ? "orphaned" : schedule.state,
       nextAt: fate === "end" ? undefined : schedule.nextAt,
       note
     })
-    if (!changed || fate === "note") continue
+    if (!changed || fate !== "end") continue
     ended += 1
     yield* Effect.logInfo("a schedule ended with its sandbox").pipe(
       Effect.annotateLogs({ schedule: schedule.name, sandbox: id, when: whenText(schedule.when) })

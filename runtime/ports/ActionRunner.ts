@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SandboxId, TurnKey } from "../domain/Ids.ts"
-import type { ScheduleName } from "../domain/Schedule.ts"
+import type { RunBefore, ScheduleName } from "../domain/Schedule.ts"
 import type { ActionKind, ScheduledAction } from "../domain/ScheduleAction.ts"
 
 /** The action did not happen, or not as asked. */
@@ -30,6 +30,8 @@ export interface ActionRequest<Action extends ScheduledAction = ScheduledAction>
   readonly action: Action
   /** What `targetOf(action)` meant when the run began; absent for actions without a target. */
   readonly target: SandboxId | undefined
+  /** The run that this one follows, if it follows one. */
+  readonly after?: RunBefore
 }
 
 export interface ActionDone {

@@ -5,6 +5,7 @@ import { makeMailRoom } from "../../plugins/email/MailRoom.ts"
 import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import * as EmbeddedHost from "../../runtime/adapters/host/EmbeddedHost.ts"
 import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/Ed25519.ts"
 import { Alias, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import { mailAddressesOf } from "../../runtime/domain/MailIdentity.ts"
@@ -20,7 +21,7 @@ import { temporaryDirectory } from "./ScriptedModel.ts"
 
 const install = InstallName.make("km")
 
-/** Scoped: the directory goes with it. `sandboxes` are ids with their aliases. */
+/** Scoped: the directory goes with it. `sandboxes` are ids with their aliases; no runtime serves them. */
 export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<string, string>>) {
   const state = path.join(yield* temporaryDirectory, "state")
   yield* openStateDirectory(state)
@@ -30,13 +31,17 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
     version: 1,
     install,
     certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64"),
-    bridgeUrl: "http://127.0.0.1:9",
-    bridgeHost: "127.0.0.1:9",
-    slackApiUrl: "http://127.0.0.1:9/api/",
+    // Without a port: the first `km up` finds one.
+    bridgeUrl: "http://127.0.0.1",
+    bridgeHost: "127.0.0.1",
+    slackApiUrl: "http://127.0.0.1/api/",
     local: true
   })
   const ports = yield* Layer.build(
-    Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
+    EmbeddedHost.layer(state).pipe(
+      Layer.provideMerge(EmbeddedEngine.layer(state)),
+      Layer.merge(FileSecrets.layer(statePaths(state).secrets))
+    )
   )
   yield* Effect.gen(function*() {
     const secrets = yield* Secrets
@@ -53,8 +58,8 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
         alias,
         install,
         profile: slackProfile,
-        desired: "running",
-        status: "running",
+        desired: "stopped",
+        status: "stopped",
         unconfined: false,
         createdAt: Date.now(),
         ready: true,

@@ -146,23 +146,9 @@ describe("km at", () => {
           ["KM-SCH-010", 2, "hourly", "stop", "demo", "--on-success", "resume 'demo"],
           ["KM-SCH-010", 2, "hourly", "stop", "demo", "--on-success", "resume demo --frob"],
           ["KM-SCH-010", 2, "hourly", "stop", "demo", "--name", "No Name"],
-          // Nobody here can send mail yet: said now, not on Monday at 9.
-          [
-            "KM-SCH-020",
-            6,
-            "hourly",
-            "email",
-            "send",
-            "--from",
-            "demo",
-            "--to",
-            "sb-b",
-            "--subject",
-            "s",
-            "--text",
-            "t"
-          ],
-          ["KM-SCH-020", 6, "hourly", "stop", "demo", "--on-success", "email send --to sb-b --subject s --text t"]
+          ["KM-SCH-010", 2, "hourly", "agent", "run", "demo", "--prompt", "x", "--expect", "PASSED\n"],
+          ["KM-SCH-010", 2, "hourly", "email", "send", "--to", "sb-b", "--subject", "s"],
+          ["KM-SCH-010", 2, "hourly", "stop", "demo", "--on-success", "email send --to sb-b --body-text t"]
         ]
         for (const [code, exit, ...words] of cases) {
           const ran = yield* km.run("at", ...words, "--yes")
@@ -287,7 +273,7 @@ describe("km at", () => {
       Effect.provide(NodeServices.layer)
     )
 
-  it.effect("mail in a pipeline is written by the sandbox of the step before it, and its file is read now", () =>
+  it.effect("mail in a pipeline names its recipients, and its file is read now; who cannot send mail says so now", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const file = yield* fs.makeTempFileScoped()
@@ -296,7 +282,6 @@ describe("km at", () => {
       const step = yield* parsed(`agent run sb-a --prompt smoke --on-success "${mail}"`)
       assert.deepStrictEqual(step.onSuccess?.action, {
         _tag: "EmailSend",
-        from: "sb-a",
         to: ["sb-b", "ada@example.com"],
         cc: [],
         bcc: [],
@@ -305,17 +290,19 @@ describe("km at", () => {
         encrypt: true
       })
       const refused = [
-        "email send --to sb-b --subject s --text t",
-        "email send --from a --subject s --text t",
-        "email send --from a --to b --subject s",
-        "email send --from a --to b --subject s --text t --body x",
-        "email send --from a --to b --subject s --body /nowhere/at/all",
-        "email send --from a --to 'b c' --subject s --text t",
-        "email send --from a --to 'b\r\nBcc: c' --subject s --text t",
-        "email send --from a --to b --subject 's\r\nBcc: c@d' --text t",
-        "email send sb-b --from a --to b --subject s --text t"
+        "email send --subject s --body-text t",
+        "email send --to b --subject s",
+        "email send --to b --subject s --body-text t --body x",
+        "email send --to b --subject s --body /nowhere/at/all",
+        "email send --to 'b c' --subject s --body-text t",
+        "email send --to 'b\r\nBcc: c' --subject s --body-text t",
+        "email send --to b --subject 's\r\nBcc: c@d' --body-text t",
+        "email send sb-b --to b --subject s --body-text t",
+        "email send --from a --to b --subject s --body-text t"
       ]
       for (const line of refused) assert.strictEqual((yield* Effect.flip(parsed(line))).code, "KM-SCH-010", line)
+      const unable = parseStep(["stop", "a", "--on-success", "email send --to b --subject s --body-text t"], ["Stop"])
+      assert.strictEqual((yield* Effect.flip(unable)).code, "KM-SCH-020")
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it("splits a line as a shell would", () => {

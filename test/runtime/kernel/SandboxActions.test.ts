@@ -1,6 +1,6 @@
 /** What schedules do with sandboxes, over ports in memory; killed at every call and asked again, each effect is one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Alias, InstallName, MessageTs, SandboxId, slackTurnKey, TeamId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import type { Install } from "../../../runtime/domain/Install.ts"
@@ -320,11 +320,45 @@ describe("SandboxActions", () => {
       })
     ))
 
+  it.effect("with --expect only an answer that ends in it is a success, and the agent is told", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const gated = AgentRun.make({ target: "demo", prompt: "test", expect: "PASSED" })
+        const cases: ReadonlyArray<readonly [answer: string, good: boolean]> = [
+          ["12 tests\nPASSED", true],
+          ["12 tests\r\n**PASSED** \n\n", true],
+          ["`PASSED`", true],
+          ["PASSED\n3 of them", false],
+          ["not PASSED", false],
+          ["passed", false],
+          ["PASSED.", false],
+          ["", false]
+        ]
+        for (const [n, [answer, good]] of cases.entries()) {
+          const fiber = yield* Effect.forkChild(Effect.exit(place.run(gated, { id: `gate:${n}` })), {
+            startImmediately: true
+          })
+          yield* TestClock.adjust("1 seconds")
+          const request = place.queued()
+          if (request === undefined) return assert.fail("nothing was sent")
+          assert.match(request.text, /^test\n\n.*exactly:\nPASSED\n/s)
+          place.settle(request, "answered", AgentOutcome.cases.Answered.make({ text: answer }))
+          place.world.queue.queues.get(id)?.messages.splice(0)
+          yield* TestClock.adjust("3 seconds")
+          const exit = yield* Fiber.join(fiber)
+          assert.strictEqual(Exit.isSuccess(exit), good, answer)
+          if (Exit.isSuccess(exit)) continue
+          const [failure] = Cause.prettyErrors(exit.cause)
+          assert.include(failure?.message, "KM-SCH-026")
+          if (answer.startsWith("PASSED\n")) assert.include(failure?.message, "3 of them", "what went wrong is kept")
+        }
+      })
+    ))
+
   it.effect("mail is another runner's", () =>
     at((place) =>
       Effect.gen(function*() {
         const mail = EmailSend.make({
-          from: "demo",
           to: ["sb-b"],
           cc: [],
           bcc: [],

@@ -7,7 +7,7 @@ import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
 import { type ActionKind, ScheduledAction, type ScheduleStep } from "../../../runtime/domain/ScheduleAction.ts"
 import { ScheduleRunner } from "../../../runtime/kernel/ScheduleRunner.ts"
-import { afterEndOf, endSchedulesOf, meaningOf } from "../../../runtime/kernel/ScheduleTargets.ts"
+import { afterEndOf, endSchedulesOf, meaningOf, wholeNames } from "../../../runtime/kernel/ScheduleTargets.ts"
 import { ActionFailed, type ActionRequest, ActionRunners } from "../../../runtime/ports/ActionRunner.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
@@ -136,6 +136,16 @@ const once = (at: number) => ({ when: When.cases.Once.make({ at }), nextAt: at }
 
 const passing = () => new ActionFailed({ code: "KM-SCH-022", reason: "busy", passing: true })
 
+const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
+  ScheduledAction.cases.EmailSend.make({
+    to,
+    cc: [],
+    bcc: ["copy@example.org"],
+    subject: "s",
+    body: "b",
+    encrypt: false
+  })
+
 describe("ScheduleRunner", () => {
   it.effect("runs at the instant, on what the reference means then, and writes down how it ended", () =>
     Effect.gen(function*() {
@@ -175,6 +185,10 @@ describe("ScheduleRunner", () => {
       good.add({ step: pipeline, ...once(minute) })
       yield* during(good, TestClock.adjust(minute))
       assert.deepStrictEqual([...good.effects.keys()], ["nightly:60000", "nightly:60000+s"])
+      assert.deepStrictEqual(good.begun.map(({ after }) => after), [
+        undefined,
+        { id: "nightly:60000", action: "agent run demo \"smoke tests\"", outcome: "succeeded", detail: "done" }
+      ])
       assert.strictEqual(good.schedules.schedules.get(name)?.state, "finished")
 
       const bad = new Stage(demo)
@@ -182,6 +196,7 @@ describe("ScheduleRunner", () => {
       bad.failures.push(new ActionFailed({ code: "KM-SCH-025", reason: "red", passing: false }))
       yield* during(bad, TestClock.adjust(minute))
       assert.deepStrictEqual([...bad.effects.keys()], ["nightly:120000+f"])
+      assert.deepInclude(bad.begun.at(-1)?.after, { outcome: "failed", code: "KM-SCH-025", detail: "red" })
       const first = bad.runs().at(-1)
       assert.deepStrictEqual([first?.outcome, first?.code, first?.detail], ["failed", "KM-SCH-025", "red"])
     }))
@@ -372,6 +387,34 @@ describe("ScheduleRunner", () => {
       ])
       assert.strictEqual(afterEndOf(scheduleOf({ state: "cancelled" }), demo.id, demo.alias), "keep")
     }))
+
+  it("a mail that is written to a sandbox is of that sandbox, and so is a later step", () => {
+    const fate = (step: ScheduleStep) => afterEndOf(scheduleOf({ step }), demo.id, demo.alias)
+    const other = agentRun("sb-00000002", "go")
+    assert.deepStrictEqual(
+      [
+        { action: mailTo("prod", demo.id) },
+        { action: mailTo(`${demo.id}@km.invalid`) },
+        { action: mailTo("prod", "Demo") },
+        { action: other, onSuccess: { action: other, onFailure: { action: mailTo(demo.id) } } },
+        { action: other, onFailure: { action: agentRun("demo", "go") } },
+        { action: mailTo("prod", "operator"), onSuccess: { action: other } }
+      ].map(fate),
+      ["end", "end", "alias", "step", "step", "keep"]
+    )
+  })
+
+  it("a beginning becomes the id when it is planned; a whole name, an address and the operator stay", () => {
+    const rows = [demo, rowOf("sb-00000002"), rowOf("op-00000003", "operations")]
+    const step = wholeNames(rows, {
+      action: agentRun("de", "go"),
+      onSuccess: { action: mailTo("demo", "sb-00000002", "oper", "operator", "de@km.invalid", "sb-", "who") }
+    })
+    assert.deepStrictEqual([step.action, step.onSuccess?.action], [
+      agentRun(demo.id, "go"),
+      mailTo("demo", "sb-00000002", "op-00000003", "operator", "de@km.invalid", "sb-", "who")
+    ])
+  })
 
   it("a whole name wins over a prefix, and what is being destroyed has none", () => {
     const rows = [rowOf("sb-00000001", "sb-0000000a"), rowOf("sb-0000000a"), {

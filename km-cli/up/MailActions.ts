@@ -1,0 +1,64 @@
+/**
+ * What schedules can do with mail: the operator writes. The message is named after the run, so that one that is taken up
+ * again after a crash finds its message delivered.
+ */
+import * as Effect from "effect/Effect"
+import type { Install } from "../../runtime/domain/Install.ts"
+import type { RunBefore } from "../../runtime/domain/Schedule.ts"
+import { ActionFailed, type ActionRequest, type ActionRunner } from "../../runtime/ports/ActionRunner.ts"
+import type { Backend, InstallPorts } from "../Backend.ts"
+import { operatorDesk } from "../MailDesk.ts"
+import { troubleOf } from "../trouble.ts"
+
+/** Between the operator's text and what became of the step before. */
+const separator = "-".repeat(8)
+
+/**
+ * The body as it is sent. What an agent said is quoted line by line, because the operator's signature is over it and its
+ * author is not the operator.
+ */
+export const mailBody = (body: string, after: RunBefore | undefined): string => {
+  if (after === undefined) return body
+  const end = after.outcome === "succeeded" ? "succeeded" : `ended ${after.outcome} (${after.code ?? "without a code"})`
+  const quoted = (after.detail ?? "").split(/\r?\n/).map((line) => `> ${line}`.trimEnd())
+  return [
+    body.trimEnd(),
+    "",
+    separator,
+    `After: ${after.action}`,
+    `Run: ${after.id}, which ${end}. It said, and this is not the operator's text:`,
+    ...quoted
+  ].join("\n")
+}
+
+/** Trouble of the store passes; so does a recipient that was written to too often. */
+const passing = new Set(["KM-EML-103", "KM-EML-104", "KM-CLI-015"])
+
+export const makeMailActions = Effect.fnUntraced(function*(backend: Pick<Backend, "mail">, install: Install) {
+  const ports = yield* Effect.context<InstallPorts>()
+
+  const send = Effect.fnUntraced(
+    function*({ action, after, id }: ActionRequest) {
+      if (action._tag !== "EmailSend") {
+        return yield* new ActionFailed({ code: "KM-SCH-020", reason: "this runner sends mail only", passing: false })
+      }
+      const desk = yield* operatorDesk(backend, install)
+      const { bcc, cc, encrypt, subject, to } = action
+      const body = mailBody(action.body, after)
+      const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})
+      return {
+        detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`
+      }
+    },
+    (effect) =>
+      effect.pipe(
+        Effect.mapError((error) => {
+          if (error._tag === "ActionFailed") return error
+          const { code, what, why } = troubleOf(error)
+          return new ActionFailed({ code, reason: why === "" ? what : `${what}: ${why}`, passing: passing.has(code) })
+        }),
+        Effect.provideContext(ports)
+      )
+  )
+  return { kinds: ["EmailSend"], run: send } satisfies ActionRunner
+})
