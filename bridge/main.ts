@@ -19,6 +19,7 @@ import { readInstall, statePaths, stateRoot } from "../runtime/adapters/embedded
 import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
+import { bridgePinPath } from "../runtime/domain/Revocations.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
@@ -80,7 +81,7 @@ const program = Effect.fnUntraced(function*(flags: {
   const port = Option.getOrElse(flags.port, () => portOf(install))
   const ports = Layer.merge(
     EmbeddedEngine.layer(root),
-    FileSecrets.layerScoped(statePaths(root).secrets, ["slack"])
+    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
   )
   const everything = bridgeLayer.pipe(
     Layer.provideMerge(ports),

@@ -4,14 +4,18 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { bridgeHeaders, maxClockSkewSeconds, signedText } from "../../runtime/domain/BridgeProtocol.ts"
-import { type Certificate, verifyCertificate, verifyRevocation } from "../../runtime/domain/Certificate.ts"
+import { type Certificate, verifyCertificate } from "../../runtime/domain/Certificate.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { verifierOf } from "../../runtime/domain/Ed25519.ts"
 import { InstallName, KeyId, RequestId, SenderId } from "../../runtime/domain/Ids.ts"
+import { bridgePinPath, checkRevocations, type Revocations } from "../../runtime/domain/Revocations.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 
@@ -57,8 +61,9 @@ export class Authenticator extends Context.Service<Authenticator, {
       const settings = yield* BridgeSettings
       const identities = yield* Identities
       const leases = yield* Leases
+      const secrets = yield* Secrets
       const directory = new Map<SenderId, { readonly keys: ReadonlyArray<KnownKey>; readonly at: number }>()
-      let revoked: { readonly keys: ReadonlySet<string>; readonly at: number } | undefined
+      let held: { readonly revocations: Revocations; readonly at: number } | undefined
 
       const unauthenticated = new BridgeRefusal({ code: "unauthenticated", detail: "" })
 
@@ -83,17 +88,28 @@ export class Authenticator extends Context.Service<Authenticator, {
         return keys
       })
 
-      const revokedKeys = Effect.fnUntraced(function*(now: number) {
-        if (revoked !== undefined && now - revoked.at < directoryMaxAgeMillis) return revoked.keys
+      /**
+       * Where one was removed or forged, what was known before goes on; a bridge that has not seen them whole since its
+       * start believes nobody.
+       */
+      const revocationsAt = Effect.fnUntraced(function*(now: number) {
+        if (held !== undefined && now - held.at < directoryMaxAgeMillis) return held.revocations
         const signed = yield* Effect.mapError(identities.revocations, refusalOfStore)
-        const keys = new Set(signed.flatMap((entry) => {
-          const revocation = verifyRevocation(settings.certifierPublicKey, entry)
-          return revocation === undefined || revocation.install !== settings.install
-            ? []
-            : [`${revocation.subject}/${revocation.keyId}`]
-        }))
-        revoked = { keys, at: now }
-        return keys
+        const pin = yield* Effect.mapError(secrets.get(bridgePinPath), refusalOfStore)
+        const pinned = Option.match(pin, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text).trim()) })
+        const atLeast = Math.max(pinned, held?.revocations.highest ?? 0)
+        const whole = checkRevocations(settings.certifierPublicKey, settings.install, signed, atLeast)
+        const revocations = Result.isSuccess(whole) ? whole.success : held?.revocations
+        if (Result.isFailure(whole)) {
+          yield* Effect.logError("the identity directory was changed; run `km identity verify`").pipe(
+            Effect.annotateLogs({ code: "KM-EML-030", detail: whole.failure.detail })
+          )
+        }
+        if (revocations === undefined) {
+          return yield* new BridgeRefusal({ code: "unavailable", detail: "revocations", retryAfterMillis: 10_000 })
+        }
+        held = { revocations, at: now }
+        return revocations
       })
 
       const check = Effect.fn("Authenticator.check")(function*(request: {
@@ -135,7 +151,8 @@ export class Authenticator extends Context.Service<Authenticator, {
         const signatures = signature.split(/[, ]+/).slice(0, maxSignatures)
         const holds = signatures.some((one) => (known?.verify ?? nobody)(text, one))
         if (!holds || known === undefined || install !== settings.install) return yield* unauthenticated
-        if ((yield* revokedKeys(now)).has(`${sender}/${key}`)) {
+        const { endOf, isRevoked } = yield* revocationsAt(now)
+        if (isRevoked(sender, key) || (endOf(sender, key) ?? Infinity) <= now / 1_000) {
           return yield* new BridgeRefusal({ code: "revoked_key", detail: key })
         }
         if (sender !== "operator") {

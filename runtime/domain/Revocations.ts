@@ -6,6 +6,9 @@ import * as Result from "effect/Result"
 import { type SignedRevocation, verifyRevocation } from "./Certificate.ts"
 import type { InstallName, KeyId, SenderId } from "./Ids.ts"
 
+/** A decimal number in the secrets: the bridge never accepts fewer revocations than this. Raised by every new one. */
+export const bridgePinPath = "bridge/directory-pin"
+
 export interface Revocations {
   /** The highest number; whoever reads them remembers it and never accepts less. */
   readonly highest: number

@@ -11,7 +11,7 @@ import { type Revocation, signRevocation } from "../domain/Certificate.ts"
 import { type SigningKey, signingKeyFromSeed } from "../domain/Ed25519.ts"
 import type { InstallName } from "../domain/Ids.ts"
 import { directoryPinPath } from "../domain/MailIdentity.ts"
-import { checkRevocations } from "../domain/Revocations.ts"
+import { bridgePinPath, checkRevocations } from "../domain/Revocations.ts"
 import type { Identities } from "../ports/Identities.ts"
 import type { Secrets } from "../ports/Secrets.ts"
 import { identityRefused } from "./IdentityErrors.ts"
@@ -59,12 +59,12 @@ export const wholeRevocations = Effect.fnUntraced(function*(
 })
 
 /**
- * The owner's readers never accept fewer revocations than `number`. An owner is given its pin when it is made; what is
- * not there is not made here, since its owner may just be destroyed.
+ * Readers never accept fewer revocations than `number`. An owner is given its pin when it is made; what is not there is
+ * not made here, since its owner may just be destroyed.
  */
 const raisePins = Effect.fnUntraced(function*(secrets: Secrets["Service"], number: number) {
   const pins = (yield* secrets.list("sandbox/")).filter((path) => path.endsWith("/directory-pin"))
-  for (const path of pins) {
+  for (const path of [bridgePinPath, ...pins]) {
     if (0 < number && (yield* numberAt(secrets, path)) < number) yield* secrets.put(path, Redacted.make(String(number)))
   }
 })

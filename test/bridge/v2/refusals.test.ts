@@ -1,13 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Redacted } from "effect"
 import { signRevocation } from "../../../runtime/domain/Certificate.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
 import { requestIdOf } from "../../../runtime/domain/Ids.ts"
+import { bridgePinPath } from "../../../runtime/domain/Revocations.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import {
   bridgeOver,
   callV2,
@@ -149,6 +151,49 @@ describe("POST /v2 refuses", () => {
         }
         const answer = yield* Effect.provideService(callV2("b", react), Clock.Clock, inAMinute)
         assert.strictEqual(codeOf(answer), "revoked_key")
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("a replaced key from its end on, not before", () =>
+    Effect.gen(function*() {
+      const { channel, ts, workspace } = yield* scene
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const now = Math.floor(Date.now() / 1000)
+        const ending = signingKeyFromSeed(new Uint8Array(32).fill(7))
+        const ended = signingKeyFromSeed(new Uint8Array(32).fill(8))
+        const identities = yield* Identities
+        for (const [n, key, until] of [[1, ending, now + 250], [2, ended, now]] as const) {
+          yield* identities.put(sandbox, "bridge", key.keyId, certified(sandbox, key))
+          const words = {
+            version: 1,
+            install,
+            number: n,
+            subject: sandbox,
+            keyId: key.keyId,
+            reason: "replaced",
+            at: now
+          }
+          yield* identities.revoke(n, signRevocation(certifier, { ...words, version: 1, until }))
+        }
+        const react = { action: "react", channel, ts, emoji: "eyes" }
+        assert.strictEqual((yield* callV2("a", react, { key: ending })).status, 200)
+        assert.strictEqual(codeOf(yield* callV2("b", react, { key: ended })), "revoked_key")
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("everybody, while a revocation is missing that it was told of", () =>
+    Effect.gen(function*() {
+      const { channel, ts, workspace } = yield* scene
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* (yield* Secrets).put(bridgePinPath, Redacted.make("1"))
+        const react = { action: "react", channel, ts, emoji: "eyes" }
+        assert.strictEqual(codeOf(yield* callV2("a", react)), "unavailable")
+        const at = Math.floor(Date.now() / 1000)
+        const words = { version: 1, install, number: 1, subject: otherSandbox, keyId: sandboxKey.keyId } as const
+        yield* (yield* Identities).revoke(1, signRevocation(certifier, { ...words, reason: "lost", at }))
+        assert.strictEqual((yield* callV2("b", react)).status, 200)
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 

@@ -15,6 +15,7 @@ import { CatchUp } from "../../../bridge/events/CatchUp.ts"
 import * as EmbeddedEngine from "../../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRoot } from "../../../runtime/adapters/embedded/StateDirectory.ts"
+import { bridgePinPath } from "../../../runtime/domain/Revocations.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
@@ -73,7 +74,7 @@ const program = Effect.gen(function*() {
   const ports = Layer.mergeAll(dyingQueue, dyingSeen, dyingIdempotency).pipe(
     Layer.provideMerge(Layer.merge(
       EmbeddedEngine.layer(root),
-      FileSecrets.layerScoped(statePaths(root).secrets, ["slack"])
+      FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
     ))
   )
   const everything = bridgeLayer.pipe(
