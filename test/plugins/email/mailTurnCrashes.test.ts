@@ -1,0 +1,60 @@
+/** Mail that starts a turn, killed before and after every call to the world outside: one turn, one answer, nothing lost. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { ada, bob, type Death, mailTurnWorld } from "./mailTurnWorld.ts"
+
+/** What must be so at the end, however often the process was killed. */
+const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
+  const world = yield* mailTurnWorld()
+  const sent = yield* world.roomOf(ada).send(world.letter("job 17", "run the tests", { encrypt: true }))
+  for (const death of deaths) yield* world.live(Effect.succeed(false), death)
+  const calls = yield* world.live(world.quiet)
+  const name = JSON.stringify(deaths)
+
+  const rows = yield* world.turns
+  assert.deepStrictEqual(rows.map(({ result, state }) => [state, result]), [["settled", "answered"]], name)
+  // An agent that was killed is told to go on; the mail is given to one once.
+  assert.strictEqual(world.agent.runs.filter(({ prompt }) => prompt.includes("run the tests")).length, 1, name)
+  const answers = yield* world.inboxOf(ada)
+  assert.deepStrictEqual(
+    answers.map(({ body, hop, inReplyTo, sender, status, subject }) => ({
+      body,
+      hop,
+      inReplyTo,
+      sender,
+      status,
+      subject
+    })),
+    [{ body: "the tests pass", hop: 1, inReplyTo: sent.id, sender: bob, status: "verified", subject: "Re: job 17" }],
+    name
+  )
+  // A second copy would be quarantined as a repetition.
+  assert.deepStrictEqual(yield* world.roomOf(ada).list("quarantine", { limit: 10 }), [], name)
+  const inbox = yield* world.roomOf(bob).list("inbox", { limit: 10 })
+  assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.id, row.read]), [[sent.id, true]], name)
+  assert.deepStrictEqual(yield* world.roomOf(bob).list("quarantine", { limit: 10 }), [], name)
+  const shown = world.bridge.effects().map(({ action }) => action.action === "post" ? action.markdown : action.action)
+  assert.deepStrictEqual(
+    shown,
+    ["📬 Mail from `sb-aaaa1111@km.invalid` (verified): job 17", "the tests pass"],
+    name
+  )
+  return calls
+}, Effect.scoped)
+
+describe("mail turns through crashes", () => {
+  it.live("every point of one turn, before and after", () =>
+    Effect.gen(function*() {
+      const calls = yield* oneTurn([])
+      // The whole way is in it, or this test tests nothing.
+      for (const name of ["recordSeen", "file", "markRead", "note", "noted"]) assert.include(calls, `Mailbox.${name}`)
+      for (const name of ["Ledger.insert", "Ledger.update", "Mailer.sendAll", "Bridge.call"]) {
+        assert.include(calls, name)
+      }
+      for (let call = 0; call < calls.length; call++) {
+        yield* oneTurn([{ call, when: "before" }])
+        // And its next life dies young.
+        yield* oneTurn([{ call, when: "after" }, { call: (call * 7) % 6, when: "before" }])
+      }
+    }), 120_000)
+})

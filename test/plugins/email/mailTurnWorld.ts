@@ -1,0 +1,272 @@
+/**
+ * One sandbox that mail gives work to, on the real store, with the real pipeline and plugin; only its agent and its
+ * bridge are played. Its process can be killed before or after any call that it makes to the world outside.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Context, Deferred, Duration, Effect, Layer, Logger, Option, Redacted, Stream } from "effect"
+import * as path from "node:path"
+import process from "node:process"
+import { DatabaseSync } from "node:sqlite"
+import { EmailPlugin } from "../../../plugins/email/EmailPlugin.ts"
+import { type MailRoom, makeMailRoom } from "../../../plugins/email/MailRoom.ts"
+import { call } from "../../../plugins/email/socketClient.ts"
+import * as EmbeddedEngine from "../../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
+import * as SandboxStore from "../../../runtime/adapters/embedded/SandboxStore.ts"
+import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
+import { signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
+import { ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import type { Profile } from "../../../runtime/domain/Profile.ts"
+import { AgentOutcome, type TurnRow } from "../../../runtime/domain/Turn.ts"
+import { certifyMail, ensureSecret, mailSecrets } from "../../../runtime/kernel/MailIdentities.ts"
+import { PluginHost } from "../../../runtime/kernel/PluginHost.ts"
+import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
+import { Agent, type AgentRun } from "../../../runtime/ports/Agent.ts"
+import { Bridge } from "../../../runtime/ports/Bridge.ts"
+import { Identities } from "../../../runtime/ports/Identities.ts"
+import { Ledger } from "../../../runtime/ports/Ledger.ts"
+import { Mailbox, Mailer, MailSetup } from "../../../runtime/ports/Mail.ts"
+import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
+import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
+import { profileWith } from "../../support/profiles.ts"
+import { recordingBridge } from "../../support/RecordingBridge.ts"
+import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
+
+const install = InstallName.make("km")
+const certifier = signingKeyFromSeed(Uint8Array.from({ length: 32 }, () => 7))
+export const ada = SandboxId.make("sb-aaaa1111")
+export const bob = SandboxId.make("sb-bbbb2222")
+export const carol = SandboxId.make("sb-cccc3333")
+const everyone = [ada, bob, carol]
+const addressOf = (id: SandboxId) => `${id}@km.invalid`
+
+/** Where a process ends: at its `call`-th call to the world outside, before it is made or after it was. */
+export interface Death {
+  readonly call: number
+  readonly when: "before" | "after"
+}
+
+/** A process of the sandbox. Dead, nothing of it reaches the world. */
+interface Life {
+  dead: boolean
+  calls: Array<string>
+  readonly death: Death | undefined
+  readonly died: Deferred.Deferred<void>
+}
+
+/** Every method of a port that acts goes through it; `names` are those that do. */
+const gated = <S extends object>(life: Life, port: string, service: S, names: ReadonlyArray<keyof S & string>): S => {
+  const die = Effect.suspend(() => {
+    life.dead = true
+    return Effect.andThen(Deferred.succeed(life.died, undefined), Effect.die("the process was killed"))
+  })
+  const through = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      if (life.dead) return Effect.die("the process was killed")
+      const { death } = life
+      const here = death !== undefined && life.calls.length === death.call
+      life.calls.push(`${port}.${name}`)
+      if (here && death.when === "before") return die
+      return Effect.flatMap(
+        Effect.exit(effect),
+        (exit) => here ? die : life.dead ? Effect.die("the process was killed") : exit
+      )
+    })
+  return new Proxy(service, {
+    get: (target, name: keyof S & string) => {
+      const value: unknown = target[name]
+      if (typeof value !== "function" || !names.includes(name)) return value
+      return (...args: ReadonlyArray<unknown>) => through(name, value.apply(target, args))
+    }
+  })
+}
+
+/** What the agent was asked, and how it answers. Its runs outlive the process that watches them. */
+export interface PlayedAgent {
+  readonly runs: Array<AgentRun>
+  answer: (run: AgentRun) => Effect.Effect<AgentOutcome>
+}
+
+const nothing = () => Effect.void
+
+const agentLayer = (played: PlayedAgent, results: Map<string, AgentOutcome>) =>
+  Layer.succeed(Agent)(Agent.of({
+    start: (run) =>
+      Effect.gen(function*() {
+        played.runs.push(run)
+        const outcome = yield* Effect.cached(
+          Effect.tap(played.answer(run), (end) => Effect.sync(() => void results.set(run.runDir, end)))
+        )
+        yield* Effect.forkScoped(outcome)
+        return {
+          mark: { pid: played.runs.length, startTime: "", bootId: "" },
+          events: Stream.empty,
+          outcome,
+          interrupt: nothing,
+          timeOut: nothing
+        }
+      }),
+    recover: ({ runDir }) => Effect.sync(() => Option.fromNullishOr(results.get(runDir))),
+    sessionExists: (session) => Effect.sync(() => played.runs.some((run) => run.session === session)),
+    messageReceived: ({ runDir }) => Effect.sync(() => played.runs.some((run) => run.runDir === runDir)),
+    confinement: Effect.succeed({ confined: true, detail: "a test" })
+  }))
+
+export const turnProfile = (email: object = {}): Profile =>
+  profileWith({ notifySlackEnabled: true }, { email: { onReceive: "turn", allowedSenders: ["install"], ...email } })
+
+/** Bob takes work by mail; the others write to him. */
+export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turnProfile()) {
+  const state = yield* temporaryDirectory
+  const paths = statePaths(state)
+  const store = yield* Layer.build(Layer.mergeAll(
+    EmbeddedEngine.layer(state),
+    FileSecrets.layer(paths.secrets),
+    SandboxStore.layer(paths.sandbox(bob).directory),
+    Layer.succeed(MailSetup)(MailSetup.of({
+      certifierPublicKey: certifier.publicKey,
+      domain: "km.invalid",
+      socket: path.join(state, "mail.sock")
+    }))
+  ))
+  const sandboxes = Context.get(store, Sandboxes)
+  const secrets = Context.get(store, Secrets)
+  const identities = Context.get(store, Identities)
+  for (const id of everyone) {
+    const own = id === bob ? profile : profileWith()
+    yield* sandboxes.insert(sandboxRow(id, { profile: own, mailAddresses: [addressOf(id)], status: "running" }))
+    for (const [secret, make] of mailSecrets(id, true)) yield* ensureSecret(secrets, secret, make)
+    yield* certifyMail({ identities, secrets }, certifier, {
+      install,
+      subject: id,
+      addresses: [addressOf(id)],
+      madeAt: Date.now()
+    })
+  }
+  const bridge = recordingBridge()
+  const agent: PlayedAgent = {
+    runs: [],
+    answer: () => Effect.succeed(AgentOutcome.cases.Answered.make({ text: "the tests pass" }))
+  }
+  const results = new Map<string, AgentOutcome>()
+  const rooms = new Map<SandboxId, MailRoom>()
+  for (const id of everyone) {
+    const room = makeMailRoom({
+      owner: id,
+      install,
+      certifierPublicKey: certifier.publicKey,
+      domain: "km.invalid",
+      name: "",
+      policy: profileWith().spec.email
+    })
+    rooms.set(id, yield* Effect.provide(room, store))
+  }
+  const roomOf = (id: SandboxId): MailRoom => {
+    const room = rooms.get(id)
+    if (room === undefined) throw new Error(`no room of ${id}`)
+    return room
+  }
+  const mailbox = Context.get(store, Mailbox)
+  const ledger = Context.get(store, Ledger)
+
+  /** Runs the sandbox's process until `until` says so, or until it dies; the calls that it made. */
+  const live = Effect.fnUntraced(function*<E>(
+    until: Effect.Effect<boolean, E>,
+    death?: Death
+  ) {
+    const life: Life = { dead: false, calls: [], death, died: Deferred.makeUnsafe() }
+    // A dead process's leases have ended by the time that the next one looks.
+    const database = new DatabaseSync(paths.database)
+    database.exec("UPDATE mail SET visible_at = 0")
+    database.close()
+    const outside = Layer.mergeAll(
+      Layer.succeed(
+        Mailbox,
+        gated(life, "Mailbox", mailbox, ["lease", "file", "markRead", "recordSeen", "note", "noted", "get"])
+      ),
+      Layer.succeed(Mailer, gated(life, "Mailer", Context.get(store, Mailer), ["send", "sendAll"])),
+      Layer.succeed(Ledger, gated(life, "Ledger", ledger, ["insert", "update", "remember"])),
+      Layer.effect(Bridge, Effect.map(Bridge, (real) => gated(life, "Bridge", real, ["call"]))).pipe(
+        Layer.provide(bridge.layer)
+      ),
+      agentLayer(agent, results),
+      Layer.succeed(SandboxInfo)(SandboxInfo.of({
+        id: bob,
+        install,
+        profile,
+        channel: ChannelId.make("C123"),
+        label: bob,
+        directories: {
+          state: paths.sandbox(bob).directory,
+          home: state,
+          workspace: state,
+          runs: path.join(state, "runs")
+        }
+      })),
+      Redaction.layer,
+      NodeFileSystem.layer
+    )
+    const runtime = PluginHost.layer([EmailPlugin], Effect.succeed(Duration.zero)).pipe(
+      Layer.provideMerge(TurnPipeline.layer),
+      Layer.provideMerge(outside),
+      Layer.provideMerge(Layer.succeedContext(Context.omit(Mailbox, Mailer, Ledger)(store)))
+    )
+    const look = Effect.gen(function*() {
+      while (!life.dead && !(yield* until)) yield* Effect.sleep(5)
+    })
+    yield* Effect.scoped(Effect.gen(function*() {
+      const context = yield* Layer.buildWithMemoMap(runtime, yield* Layer.makeMemoMap, yield* Effect.scope)
+      const redaction = Context.get(context, Redaction)
+      yield* redaction.add(Redacted.make("hunter2-hunter2"))
+      yield* Effect.raceFirst(look, Deferred.await(life.died))
+    })).pipe(Effect.provide(Logger.layer([])))
+    return life.calls
+  })
+
+  /** Everything that a sandbox other than Bob has been sent, judged. */
+  const inboxOf = Effect.fnUntraced(function*(id: SandboxId) {
+    for (;;) {
+      const leased = yield* mailbox.lease(id, Duration.minutes(1))
+      if (Option.isNone(leased)) break
+      yield* roomOf(id).judge(leased.value)
+    }
+    return (yield* roomOf(id).list("inbox", { limit: 500 })).map(({ judged, row }) => ({ ...judged, delivery: row.id }))
+  })
+
+  const turns = ledger.recent(100)
+  /** Nothing of Bob's waits, and every turn is over. */
+  const quiet = Effect.gen(function*() {
+    const rows: ReadonlyArray<TurnRow> = yield* turns
+    const database = new DatabaseSync(paths.database, { readOnly: true })
+    const arrived = database.prepare("SELECT COUNT(*) AS n FROM mail WHERE owner = ? AND state = 'arrived'").get(bob)
+    database.close()
+    return arrived?.["n"] === 0 && rows.every(({ state: at }) => at === "settled")
+  })
+
+  const letter = (subject: string, body: string, more: object = {}) => ({
+    to: [String(bob)],
+    cc: [],
+    bcc: [],
+    subject,
+    body,
+    encrypt: false,
+    attachments: [],
+    ...more
+  })
+  /** Bytes in Bob's mailbox. */
+  const deliver = (id: string, raw: string) => Context.get(store, Mailer).send({ id, to: [bob], raw: Buffer.from(raw) })
+
+  /** As Bob's agent does, by the socket of his runtime. */
+  const sendAsAgent = (to: SandboxId, body: string) =>
+    Effect.promise(() => {
+      process.env["KM_MAIL_SOCKET"] = path.join(state, "mail.sock")
+      const bytes = Buffer.from(body)
+      const bare = { cc: [], bcc: [], subject: "from an agent", encrypt: false, attachments: [] }
+      return call({ op: "send", to: [to], ...bare, bodySize: bytes.length }, [bytes])
+    })
+
+  return { deliver, sendAsAgent, state, agent, bridge, live, inboxOf, quiet, roomOf, turns, mailbox, ledger, letter }
+})

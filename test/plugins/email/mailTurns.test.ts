@@ -1,0 +1,231 @@
+/** Which mail starts a turn, whose conversation it continues, and when its answer is not mailed: the decisions, and the whole. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import {
+  answerSubject,
+  groupOf,
+  isAwaited,
+  mayStartTurn,
+  promptCharacters,
+  referencesAfter,
+  rootOf,
+  turnKeyOf
+} from "../../../plugins/email/MailTurns.ts"
+import type { Verdict } from "../../../plugins/email/protocol/Verdict.ts"
+import { MailStatus } from "../../../plugins/email/protocol/wire.ts"
+import { AgentOutcome, type MailOrigin } from "../../../runtime/domain/Turn.ts"
+import { ada, bob, carol, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
+
+const Text = Schema.String.check(Schema.isMaxLength(30))
+const Id = Schema.String.check(Schema.isPattern(/^<[a-c]{1,2}@x>$/))
+
+const verdict: Verdict = {
+  status: "verified",
+  reason: "",
+  form: "v2",
+  sender: ada,
+  promised: "v2",
+  encrypted: false,
+  duplicate: false,
+  mail: {
+    id: "<a@x>",
+    from: { address: "sb-aaaa1111@km.invalid", name: "" },
+    to: [],
+    cc: [],
+    replyTo: null,
+    subject: "",
+    inReplyTo: null,
+    references: [],
+    created: 1,
+    hop: 0,
+    text: "",
+    attachments: []
+  }
+}
+
+describe("mail turns: decisions", () => {
+  it("only what is verified under v2, once, and not awaited", () => {
+    assert.isTrue(mayStartTurn("turn", { verdict }, false))
+    assert.isFalse(mayStartTurn("notify", { verdict }, false))
+    assert.isFalse(mayStartTurn("turn", { verdict }, true))
+    assert.isFalse(mayStartTurn("turn", { verdict: { ...verdict, duplicate: true } }, false))
+    assert.isFalse(mayStartTurn("turn", { verdict: { ...verdict, sender: undefined } }, false))
+    assert.isFalse(mayStartTurn("turn", { verdict: { ...verdict, form: "v1" } }, false))
+    for (const status of MailStatus.literals) {
+      assert.strictEqual(
+        mayStartTurn("turn", { verdict: { ...verdict, status } }, false),
+        status === "verified",
+        status
+      )
+    }
+  })
+
+  it.prop(
+    "a conversation is one sender's and one thread's",
+    [Text, Text, Text, Text],
+    ([sender, root, otherSender, otherRoot]) => {
+      const same = sender === otherSender && root === otherRoot
+      assert.strictEqual(groupOf(sender, root) === groupOf(otherSender, otherRoot), same)
+    }
+  )
+
+  it.prop(
+    "an answer's thread keeps its root and its newest, and fits",
+    [Schema.Array(Id).check(Schema.isMaxLength(120)), Id],
+    ([references, id]) => {
+      const after = referencesAfter(references, id)
+      assert.isAtMost(after.length, 50)
+      assert.strictEqual(after.at(-1), id)
+      assert.strictEqual(after[0], references[0] ?? id)
+      // Whoever answers that answer is in the same conversation.
+      assert.strictEqual(
+        rootOf({ id: "<z@x>", inReplyTo: id, references: after }),
+        rootOf({ id, inReplyTo: null, references })
+      )
+    }
+  )
+
+  it.prop("one key for one delivery", [Text, Text], ([a, b]) => {
+    assert.strictEqual(turnKeyOf(ada, a) === turnKeyOf(ada, b), a === b)
+    assert.notStrictEqual(turnKeyOf(ada, a), turnKeyOf(bob, a))
+  })
+
+  it("an answer's subject, and who is waited for", () => {
+    assert.strictEqual(answerSubject("job"), "Re: job")
+    assert.strictEqual(answerSubject("RE: job"), "RE: job")
+    assert.lengthOf(answerSubject("x".repeat(998)), 998)
+    const sent = { owners: [bob], awaitedUntil: 100 }
+    assert.isTrue(isAwaited(sent, bob, 99))
+    assert.isFalse(isAwaited(sent, bob, 100))
+    assert.isFalse(isAwaited(sent, carol, 99))
+    assert.isFalse(isAwaited(undefined, bob, 99))
+  })
+})
+
+const origins = (rows: ReadonlyArray<{ readonly request: { readonly origin: unknown } }>) =>
+  rows.map(({ request }) => request.origin as MailOrigin)
+
+describe("mail turns: the whole", () => {
+  it.live("a follow-up continues the conversation; nobody else does", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      const first = yield* world.roomOf(ada).send(world.letter("job", "one"))
+      yield* world.live(world.quiet)
+      const [answer] = yield* world.inboxOf(ada)
+      // Ada goes on in the thread; it answers Bob's mail, so his outcome is not mailed.
+      yield* world.roomOf(ada).send(world.letter("Re: job", "two", { inReplyTo: answer?.id ?? "" }))
+      // Carol knows the thread's ids and uses them.
+      const stolen = { inReplyTo: first.id, references: [first.id] }
+      yield* world.roomOf(carol).send(world.letter("Re: job", "three", stolen))
+      yield* world.live(world.quiet)
+      const runs = ["one", "two", "three"].map((said) => world.agent.runs.find(({ prompt }) => prompt.endsWith(said)))
+      assert.deepStrictEqual(runs.map((run) => run?.mode), ["fresh", "resume", "fresh"])
+      assert.strictEqual(runs[1]?.session, runs[0]?.session)
+      assert.notStrictEqual(runs[2]?.session, runs[0]?.session)
+      assert.include(runs[1]?.prompt ?? "", "nothing is mailed back by itself")
+      assert.include(runs[2]?.prompt ?? "", "is mailed back to them")
+      assert.lengthOf(yield* world.inboxOf(ada), 1)
+      assert.lengthOf(yield* world.inboxOf(carol), 1)
+      // All three outcomes are shown in the channel.
+      const shown = world.bridge.effects().filter(({ key }) => key.endsWith("/answer/0"))
+      assert.lengthOf(shown, 3)
+    }).pipe(Effect.scoped))
+
+  it.live("a failure is mailed back as well, and no secret with it", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      const reason = "The key hunter2-hunter2 is not valid"
+      world.agent.answer = (run) =>
+        Effect.succeed(
+          run.prompt.endsWith("fail")
+            ? AgentOutcome.cases.Failed.make({ code: "KM-AGT-401", reason, remedy: "Set a key" })
+            : AgentOutcome.cases.Answered.make({ text: run.prompt.endsWith("empty") ? "" : "it is hunter2-hunter2" })
+        )
+      for (const body of ["fail", "tell", "empty"]) yield* world.roomOf(ada).send(world.letter(body, body))
+      yield* world.live(world.quiet)
+      const bodies = new Map((yield* world.inboxOf(ada)).map(({ body, subject }) => [subject, body]))
+      assert.match(
+        bodies.get("Re: fail") ?? "",
+        /^\*\*Failed\.\*\* The key .* is not valid\. Set a key\. \(KM-AGT-401\)$/
+      )
+      assert.match(bodies.get("Re: tell") ?? "", /^it is /)
+      assert.include(bodies.get("Re: empty") ?? "", "without a written answer")
+      assert.notInclude([...bodies.values()].join(), "hunter2")
+    }).pipe(Effect.scoped))
+
+  it.live("a long mail is cut for the prompt, attachments are named, and its environment says where all of it is", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      const attachments = [{ name: "log.txt", type: "text/plain", bytes: Buffer.from("log") }]
+      yield* world.roomOf(ada).send(world.letter("long", "x".repeat(promptCharacters + 1), { attachments }))
+      yield* world.live(world.quiet)
+      const [run] = world.agent.runs
+      const [filed] = yield* world.roomOf(bob).list("inbox", { limit: 1 })
+      assert.include(run?.prompt ?? "", "Only the beginning of its text follows")
+      assert.include(run?.prompt ?? "", "log.txt (text/plain, 3 B)")
+      assert.isBelow(run?.prompt.length ?? 0, promptCharacters + 2_000)
+      assert.deepStrictEqual(run?.env, { KM_MAIL_ID: filed?.row.id ?? "", KM_MAIL_FROM: `${ada}@km.invalid` })
+    }).pipe(Effect.scoped))
+
+  it.live("who is not named starts nothing and is told of in quarantine; nor does mail that proves nothing", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld(turnProfile({ allowedSenders: [ada], verifyInbound: "off" }))
+      yield* world.roomOf(carol).send(world.letter("job", "from carol"))
+      yield* world.deliver(
+        "unsigned",
+        "From: x@example.org\r\nTo: sb-bbbb2222@km.invalid\r\nSubject: hi\r\n\r\nwork\r\n"
+      )
+      yield* world.live(world.quiet)
+      assert.deepStrictEqual(yield* world.turns, [])
+      const kept = yield* world.roomOf(bob).list("quarantine", { limit: 9 })
+      assert.deepStrictEqual(kept.map(({ judged }) => [judged.status, judged.reason]), [[
+        "verified",
+        "sender-not-allowed"
+      ]])
+      const inbox = yield* world.roomOf(bob).list("inbox", { limit: 9 })
+      assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.status, row.read]), [["unsigned", false]])
+    }).pipe(Effect.scoped))
+
+  it.live("an awaited reply is left to who waits, as unread mail; one that comes too late is work", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      const ask = (awaitSeconds: object) =>
+        world.roomOf(bob).send(world.letter("question", "?", { to: [ada], ...awaitSeconds }))
+      const waited = yield* ask({ awaitSeconds: 600 })
+      const forgotten = yield* ask({})
+      for (const { id } of [waited, forgotten]) {
+        yield* world.roomOf(ada).send(world.letter("Re: question", `to ${id}`, { inReplyTo: id }))
+      }
+      // Not among the recipients: nobody waits for Carol.
+      yield* world.roomOf(carol).send(world.letter("Re: question", "me too", { inReplyTo: waited.id }))
+      yield* world.live(world.quiet)
+      const rows = yield* world.turns
+      assert.deepStrictEqual(origins(rows).map(({ sender }) => sender).toSorted(), [ada, carol])
+      assert.deepStrictEqual(origins(rows).map(({ answered }) => answered), [false, false])
+      const { found, missing } = yield* world.roomOf(bob).replies(waited.id)
+      assert.deepStrictEqual([found.length, missing], [1, []])
+      assert.isFalse(found[0]?.row.read)
+    }).pipe(Effect.scoped))
+
+  it.live("what the agent writes during a turn is at least one hop further", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      world.agent.answer = () =>
+        Effect.as(world.sendAsAgent(carol, "please help"), AgentOutcome.cases.Answered.make({ text: "asked carol" }))
+      yield* world.roomOf(ada).send(world.letter("job", "delegate it", { hop: 4 }))
+      yield* world.live(world.quiet)
+      assert.deepStrictEqual((yield* world.inboxOf(carol)).map(({ hop }) => hop), [5])
+      assert.deepStrictEqual((yield* world.inboxOf(ada)).map(({ hop }) => hop), [5])
+    }).pipe(Effect.scoped))
+
+  it.live("two sandboxes that answer by themselves end: the hop limit is the runtime's", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      yield* world.roomOf(ada).send(world.letter("job", "the last answer", { hop: 20 }))
+      yield* world.live(world.quiet)
+      assert.deepStrictEqual((yield* world.turns).map(({ result }) => result), ["undeliverable"])
+      assert.deepStrictEqual(yield* world.inboxOf(ada), [])
+      // It is shown where the sandbox's people are.
+      assert.isTrue(world.bridge.effects().some(({ key }) => key.endsWith("/answer/0")))
+    }).pipe(Effect.scoped))
+})
