@@ -21,7 +21,7 @@ import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import * as EmbeddedHost from "../../runtime/adapters/host/EmbeddedHost.ts"
 import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/Ed25519.ts"
-import { type ChannelId, InstallName, SandboxId, TeamId } from "../../runtime/domain/Ids.ts"
+import { Alias, type ChannelId, InstallName, SandboxId, TeamId } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { certifierKeyPath } from "../../runtime/kernel/Certifier.ts"
@@ -193,7 +193,9 @@ export interface Stack {
   readonly model: ScriptedModel.ScriptedModel
   readonly startBridge: Effect.Effect<Program, never, Scope.Scope>
   readonly startRuntime: Effect.Effect<Program, never, Scope.Scope>
-  readonly sandbox: (profile?: Profile) => Effect.Effect<StackSandbox>
+  readonly sandbox: (profile?: Profile, alias?: string) => Effect.Effect<StackSandbox>
+  /** A sandbox without a channel. */
+  readonly quietSandbox: (profile: Profile, alias?: string) => Effect.Effect<SandboxRow>
   readonly destroy: (id: SandboxId) => Effect.Effect<void>
 }
 
@@ -301,29 +303,34 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     }
   }
 
+  const created = (profile: Profile, alias?: string) =>
+    Effect.gen(function*() {
+      const provisioning = yield* Provisioning
+      return yield* provisioning.create({
+        id: SandboxId.make(`sb-${randomUUID().slice(0, 8)}`),
+        install,
+        alias: alias === undefined ? undefined : Alias.make(alias),
+        profile,
+        unconfined: true,
+        readyWithin: Duration.seconds(30)
+      })
+    }).pipe(Effect.provide(control), Effect.orDie)
+
   const stack: Stack = {
     state,
     workspace,
     model,
     startBridge: Effect.orDie(startBridge),
     startRuntime,
-    sandbox: (profile = slackProfile) =>
+    sandbox: (profile = slackProfile, alias) =>
       Effect.gen(function*() {
-        const provisioning = yield* Provisioning
-        const id = SandboxId.make(`sb-${randomUUID().slice(0, 8)}`)
-        const row = yield* provisioning.create({
-          id,
-          install,
-          alias: undefined,
-          profile,
-          unconfined: true,
-          readyWithin: Duration.seconds(30)
-        })
+        const row = yield* created(profile, alias)
         if (row.channel === undefined) return yield* Effect.die(new Error("the sandbox has no channel"))
         const person = slackClient(workspace, tokenOf(workspace, "ada"))
         yield* Effect.promise(() => person.conversations.join({ channel: String(row.channel) }))
         return view(row, row.channel)
-      }).pipe(Effect.provide(control), Effect.orDie),
+      }),
+    quietSandbox: created,
     destroy: (id) =>
       Effect.flatMap(Teardown, (teardown) => teardown.run(id, "destroyed")).pipe(
         Effect.provide(control),
