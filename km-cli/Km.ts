@@ -266,11 +266,20 @@ const systemd = Command.make(
 
 const completions = Command.make(
   "completions",
-  { shell: Argument.Literals("shell", ["bash", "zsh", "fish", "names"]) },
+  {
+    shell: Argument.Literals("shell", ["bash", "zsh", "fish", "names", "schedules", "deliveries"]),
+    mailbox: Argument.String("mailbox").pipe(
+      Argument.withDefault("operator"),
+      Argument.withDescription("Whose deliveries")
+    )
+  },
   lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
 ).pipe(
   Command.withShortDescription("Print completions for bash, zsh or fish"),
-  Command.withDescription("Completes commands, flags and the live names of sandboxes. `names` prints just these.")
+  Command.withDescription(
+    "Completes commands, flags and the live names of sandboxes, schedules and deliveries. `names`, `schedules` and " +
+      "`deliveries` print just these."
+  )
 )
 
 const workspace = Command.make(

@@ -80,6 +80,7 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
     const until = (yield* Clock.currentTimeMillis) + input.wait * 1_000
     const look = Effect.andThen(collect, desk.list(folder, { limit: input.limit, unreadOnly: input.unread }))
     let found = yield* look
+    if (found.length === 0 && input.wait > 0) yield* talk(`waiting for mail, ${input.wait} s at most`)
     for (;;) {
       const count = bell.count()
       const left = until - (yield* Clock.currentTimeMillis)

@@ -19,7 +19,7 @@ import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
-import { defaultMailDomain } from "../domain/MailIdentity.ts"
+import { defaultMailDomain, operatorAddress } from "../domain/MailIdentity.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { mailSecrets } from "../kernel/MailIdentities.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
@@ -99,7 +99,7 @@ const writeMailPrograms = Effect.fnUntraced(function*(directory: string) {
 })
 
 /** The agent behind the model door, told by its settings to call our hooks. */
-const agentLayer = (row: SandboxRow) =>
+const agentLayer = (row: SandboxRow, install: Install) =>
   Layer.unwrap(Effect.gen(function*() {
     const config = yield* RuntimeConfig
     const { directories } = yield* SandboxInfo
@@ -122,7 +122,11 @@ const agentLayer = (row: SandboxRow) =>
       unconfinedAccepted: row.unconfined,
       readOnly: [...config.hookFiles, ...config.mailFiles, mail],
       path: [mail],
-      env: { KM_MAIL_SOCKET: mailSocket(mail) },
+      // The second is the reference's name, for scripts that have it.
+      env: {
+        KM_MAIL_SOCKET: mailSocket(mail),
+        KM_OPERATOR_EMAIL: operatorAddress(install.install, install.mailDomain)
+      },
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({
           ...agentSettings({
@@ -234,7 +238,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   )
   const outside = Layer.mergeAll(
     BridgeUsers.layer.pipe(Layer.provideMerge(bridge)),
-    agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
+    agentLayer(row, install).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
   const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
     Layer.provideMerge(outside),

@@ -476,6 +476,12 @@ describe("km completions", () => {
         assert.notMatch(script, /-a workspace |[" ]workspace[" ]?\)|down workspace/)
       }
       assert.deepStrictEqual((yield* km.run("completions", "names")).out, ["demo", "sb-1a2b3c4d", "sb-1affffff"])
-      assert.deepStrictEqual(yield* new TestKm().run("completions", "names"), { exit: 0, out: [], err: [] })
+      for (const what of ["names", "schedules", "deliveries"]) {
+        assert.deepStrictEqual(yield* new TestKm().run("completions", what), { exit: 0, out: [], err: [] })
+      }
+      for (const name of ["nightly", "lunch"]) {
+        assert.strictEqual((yield* km.run("at", "hourly", "stop", "demo", "--name", name, "--yes")).exit, 0)
+      }
+      assert.deepStrictEqual((yield* km.run("completions", "schedules")).out, ["lunch", "nightly"])
     }))
 })

@@ -3,8 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { km } from "../support/KmProcess.ts"
+import { DatabaseSync } from "node:sqlite"
+import { km, kmStarted } from "../support/KmProcess.ts"
 import { mailState } from "../support/MailState.ts"
+import { untilReal } from "../support/untilReal.ts"
 
 const ada = "sb-aaaa1111"
 const bob = "sb-bbbb2222"
@@ -88,6 +90,8 @@ describe("km email", () => {
         hop: 1
       })
       const { delivery = "" } = listed.messages[0] ?? {}
+      const told = yield* km(state, ["completions", "deliveries"])
+      assert.strictEqual(told.out, `${delivery}\n`)
       const directory = path.join(state, "in")
       const read = yield* run("read", delivery, "--save-attachments", directory, "--mark-read")
       assert.strictEqual(read.exit, 0, read.err)
@@ -122,5 +126,50 @@ describe("km email", () => {
       fs.writeFileSync(large, Buffer.alloc(41 * 1024 * 1024))
       yield* refused(2, "KM-EML-105", "send", "--to", ada, ...text, "--attach", large)
       assert.isUndefined(yield* (yield* roomOf(ada)).judge, "nothing of all that was sent")
+    }).pipe(Effect.scoped), 90_000)
+
+  it.live(
+    "two commands that look at once, and one that is killed meanwhile, file each message once",
+    () =>
+      Effect.gen(function*() {
+        const { roomOf, state } = yield* mailState({ [ada]: "ada" })
+        const room = yield* roomOf(ada)
+        const subjects = Array.from({ length: 40 }, (_, n) => `report ${n}`)
+        const write = (subject: string) => room.send({ ...room.letter, to: ["operator"], subject, body: subject })
+        const database = new DatabaseSync(path.join(state, "engine.db"))
+        const states = () =>
+          database.prepare("SELECT state, count(*) AS n FROM mail WHERE owner = 'operator' GROUP BY state").all()
+            .map((row) => `${String(row["state"])} ${String(row["n"])}`)
+        // So that no identity is made meanwhile.
+        yield* km(state, ["email", "list"])
+        for (const subject of subjects) yield* write(subject)
+        const looking = yield* kmStarted(state, ["email", "list"], {})
+        yield* untilReal("something was filed", Effect.sync(() => states().some((line) => line.startsWith("inbox"))))
+        looking.child.kill("SIGKILL")
+        yield* Effect.promise(() => looking.ended)
+        assert.isTrue(states().some((line) => line.startsWith("arrived")), "killed in the middle")
+        const look = km(state, ["email", "list", "--json", "-n", "100"])
+        const both = yield* Effect.all([look, look], { concurrency: "unbounded" })
+        assert.deepStrictEqual(both.map(({ exit }) => exit), [0, 0])
+        // The lease of the killed one, which lapses by itself after half a minute.
+        database.prepare("UPDATE mail SET visible_at = 0 WHERE state = 'arrived'").run()
+        const all = json((yield* look).out).messages
+        assert.deepStrictEqual(states(), ["inbox 40"])
+        assert.deepStrictEqual(all.map(({ subject }) => subject), subjects.toReversed())
+        assert.deepStrictEqual([...new Set(all.map(({ status }) => status))], ["verified"])
+        database.close()
+      }).pipe(Effect.scoped),
+    60_000
+  )
+
+  it.live("waits for what is not there yet", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
+      const room = yield* roomOf(ada)
+      const waiting = yield* kmStarted(state, ["email", "list", "--wait", "60", "--json"], {})
+      yield* untilReal("it waits", Effect.sync(() => waiting.err().includes("waiting for mail")))
+      yield* room.send({ ...room.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
+      const exit = yield* Effect.promise(() => waiting.ended)
+      assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
     }).pipe(Effect.scoped), 90_000)
 })

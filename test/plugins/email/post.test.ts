@@ -135,6 +135,12 @@ describe("mail between sandboxes", () => {
       assert.deepStrictEqual(edited.map(({ body, reason, status }) => [body, reason, status]), [
         ["", "changed-in-store", "invalid"]
       ])
+      // Whom the agent reports to: nobody watches that mailbox, so it is judged by the command that looks.
+      const report = yield* send(ada, "all is well", "--to", "operator", "--subject", "report")
+      assert.strictEqual(report.exit, 0, report.err)
+      const received = yield* km(stack.state, ["email", "list", "--json"])
+      const [told] = (JSON.parse(received.out) as { messages: ReadonlyArray<typeof Message.Type> }).messages
+      assert.deepInclude(told, { status: "verified", sender: ada, subject: "report", body: "all is well" })
       database.close()
     }), 180_000)
 })
