@@ -15,6 +15,7 @@ import type { Identities } from "../runtime/ports/Identities.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
 import type { Ledger } from "../runtime/ports/Ledger.ts"
 import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
+import type { MailSpool } from "../runtime/ports/MailSpool.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
@@ -35,6 +36,7 @@ export type InstallPorts =
   | Leases
   | Mailbox
   | Mailer
+  | MailSpool
   | Objects
   | SandboxHost
   | Sandboxes
@@ -86,6 +88,8 @@ export interface Backend {
     readonly model: ChildCommand
     /** Takes mail in by SMTP, where the install says so. */
     readonly mailIn: ChildCommand
+    /** Gives mail for other people to a relay, where the install has one. */
+    readonly mailOut: ChildCommand
   }
 }
 

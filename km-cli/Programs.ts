@@ -23,7 +23,8 @@ export const children = {
   runtime: program("km-runtime.mjs", "../runtime/main.ts", "--all"),
   workspace: (credentials: string) => program("km.mjs", "./main.ts", "workspace", "--credentials", credentials),
   model: program("km.mjs", "./main.ts", "model"),
-  mailIn: program("km-smtp.mjs", "../runtime/adapters/smtp/main.ts", "listen")
+  mailIn: program("km-smtp.mjs", "../runtime/adapters/smtp/main.ts", "listen"),
+  mailOut: program("km-smtp.mjs", "../runtime/adapters/smtp/main.ts", "relay")
 }
 
 /** Directory of the profiles that are shipped. */

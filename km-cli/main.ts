@@ -44,14 +44,17 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
 
 /** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
 const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
-  const [{ makeMailDesk }, { postTrouble }, { lastRevocationPath }, { defaultMailDomain }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../plugins/email/MailDesk.ts"),
-      import("../plugins/email/PostCodes.ts"),
-      import("../runtime/kernel/Certifier.ts"),
-      import("../runtime/domain/MailIdentity.ts")
-    ])
-  )
+  const [{ makeMailDesk }, { postTrouble }, { lastRevocationPath }, { defaultMailDomain }, { relayOf }] = yield* Effect
+    .promise(() =>
+      Promise.all([
+        import("../plugins/email/MailDesk.ts"),
+        import("../plugins/email/PostCodes.ts"),
+        import("../runtime/kernel/Certifier.ts"),
+        import("../runtime/domain/MailIdentity.ts"),
+        import("../runtime/domain/SmtpSettings.ts")
+      ])
+    )
+  const relay = relayOf(install)
   const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.mapError(effect, (error) => {
       const { code, exit, next, what, why } = postTrouble(error)
@@ -64,6 +67,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
       install: install.install,
       certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
       domain: install.mailDomain ?? defaultMailDomain(install.install),
+      ...(relay === undefined ? {} : { relay }),
       revocations: Option.match(highest, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text)) })
     })
     const made: MailDesk = {

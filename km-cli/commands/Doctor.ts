@@ -11,6 +11,7 @@ import * as path from "node:path"
 import process from "node:process"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { MailSpool } from "../../runtime/ports/MailSpool.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
@@ -171,6 +172,34 @@ const sandboxChecks = Effect.gen(function*() {
   return checks
 })
 
+/** Mail that has waited this long for its relay needs a look: the relay has been asked four times by then. */
+const longWaitMillis = 15 * 60_000
+
+/** What `smtp` of `install.json` asks for, and whether it runs. */
+const smtpChecks = Effect.fnUntraced(function*(install: Install, up: Option.Option<UpFile.UpFile>) {
+  const { listen, relay } = install.smtp ?? {}
+  const runs = (part: string) => Option.isSome(up) && up.value.children.some(({ name }) => name === part)
+  const checks: Array<Check> = []
+  if (listen !== undefined) {
+    checks.push(
+      runs("mail-in")
+        ? check("mail in", "ok", `SMTP on ${listen.host ?? "127.0.0.1"}, port ${listen.port}`)
+        : check("mail in", "warn", "the SMTP listener does not run", "km logs --part mail-in")
+    )
+  }
+  if (relay !== undefined) {
+    const { recipients, since = 0 } = yield* (yield* MailSpool).waiting
+    const late = recipients > 0 && (yield* Clock.currentTimeMillis) - since > longWaitMillis
+    const waits = recipients === 0 ? "nothing waits" : `${recipients} recipients wait for ${relay.host}`
+    checks.push(
+      runs("mail-out")
+        ? check("mail out", late ? "warn" : "ok", waits, late ? "km logs --part mail-out" : "")
+        : check("mail out", "warn", `the relay's client does not run; ${waits}`, "km logs --part mail-out")
+    )
+  }
+  return checks
+})
+
 /** The state directory as the engine wants it: everything private; the engine's own refusal names the exception. */
 const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* Effect.result(backend.install)
@@ -183,6 +212,10 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
     return { checks: [check("state", "error", inside.failure.message, "follow the reason")], install: undefined }
   }
   const up = yield* UpFile.running(backend.paths.run)
+  const smtp = yield* smtpChecks(install.success, up).pipe(
+    Effect.provide(backend.ports("short")),
+    Effect.catch((error) => Effect.succeed([check("mail", "error", error.message, "follow the reason")]))
+  )
   return {
     install: install.success,
     checks: [
@@ -193,7 +226,8 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
       ...(Option.isSome(up) && up.value.modelScripted
         ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
         : []),
-      ...inside.success
+      ...inside.success,
+      ...smtp
     ]
   }
 })

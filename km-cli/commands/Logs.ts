@@ -12,12 +12,12 @@ import { logFile } from "../up/Child.ts"
 
 export interface LogsInput {
   readonly reference: Option.Option<string>
-  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model" | "mail-in">
+  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model" | "mail-in" | "mail-out">
   readonly lines: number
   readonly follow: boolean
 }
 
-const parts = ["workspace", "model", "bridge", "runtime", "mail-in"] as const
+const parts = ["workspace", "model", "bridge", "runtime", "mail-in", "mail-out"] as const
 
 const Entry = Schema.fromJsonString(Schema.Struct({
   timestamp: Schema.String,

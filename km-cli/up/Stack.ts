@@ -94,7 +94,9 @@ const logsOf = (backend: Backend): string => path.join(backend.paths.run, "logs"
 /** Where the tokens of the local workspace are while it runs. */
 export const credentialsFile = (backend: Backend): string => path.join(backend.paths.run, "workspace.json")
 
-type Part = "workspace" | "model" | "bridge" | "runtime" | "mail-in"
+type Part = "workspace" | "model" | "bridge" | "runtime" | "mail-in" | "mail-out"
+
+const childKeys = { bridge: "bridge", runtime: "runtime", "mail-in": "mailIn", "mail-out": "mailOut" } as const
 
 /** Every part ends with its standard input, so that none outlives us. */
 const commandOf = (
@@ -110,8 +112,9 @@ const commandOf = (
       return backend.children.model
     case "bridge":
     case "runtime":
-    case "mail-in": {
-      const { args, command } = backend.children[name === "mail-in" ? "mailIn" : name]
+    case "mail-in":
+    case "mail-out": {
+      const { args, command } = backend.children[childKeys[name]]
       return { command, args: [...args, "--end-with-stdin"] }
     }
   }
@@ -191,11 +194,11 @@ export const startRuntime = (options: StackOptions, model: ModelChoice) =>
     }
   })
 
-/** The SMTP listener; ready once it says where it listens. */
-export const startMailIn = Effect.fn("Stack.mailIn")(function*(options: StackOptions) {
-  const listener = yield* child(options, "mail-in", {})
-  yield* within("mail-in", logsOf(options.backend), listener.firstLine)
-  return listener
+/** The SMTP listener or the relay's client; ready once it says so. */
+export const startMail = Effect.fn("Stack.mail")(function*(options: StackOptions, name: "mail-in" | "mail-out") {
+  const part = yield* child(options, name, {})
+  yield* within(name, logsOf(options.backend), part.firstLine)
+  return part
 })
 
 /** Shakes hands with the bridge, so that the workspace's events arrive there. */

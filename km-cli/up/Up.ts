@@ -30,7 +30,7 @@ import {
   modelKey,
   type StackOptions,
   startBridge,
-  startMailIn,
+  startMail,
   startModel,
   startRuntime,
   startWorkspace
@@ -120,6 +120,18 @@ const renewOperator = (install: Install) =>
     Effect.forever
   )
 
+/** What the install says about real mail programs. */
+const mailParts = ({ smtp = {} }: Install): ReadonlyArray<"mail-in" | "mail-out"> => [
+  ...(smtp.listen === undefined ? [] : ["mail-in" as const]),
+  ...(smtp.relay === undefined ? [] : ["mail-out" as const])
+]
+
+/** What keeps mail programs out, such as a port that another program has, stops nothing else: it is tried again. */
+const startedMail = (options: StackOptions, name: "mail-in" | "mail-out") =>
+  startMail(options, name).pipe(
+    Effect.catch((error) => Effect.as(talk(`${name} could not be started: ${error.message}`), undefined))
+  )
+
 /** One life of the workspace and of everything that knows it; ends when the workspace or the model does. */
 const life = Effect.fnUntraced(function*(
   options: StackOptions,
@@ -144,11 +156,10 @@ const life = Effect.fnUntraced(function*(
       yield* talk(`${labelOf(row)} has a new channel: the local workspace keeps nothing over a restart`)
     }
     const runtime = yield* startRuntime(options, model)
-    // A port that another program has keeps mail programs out, and nothing else.
-    const mailIn = install.smtp?.listen === undefined ? undefined : startMailIn(options).pipe(
-      Effect.catch((error) => Effect.as(talk(`no mail is taken in by SMTP: ${error.message}`), undefined))
+    const mail = yield* Effect.forEach(
+      mailParts(install),
+      (name) => Effect.map(startedMail(options, name), (first) => keepRunning(name, first, startMail(options, name)))
     )
-    const listener = yield* mailIn ?? Effect.succeed(undefined)
     yield* book.change({
       ready: true,
       workspaceUrl: credentials.url,
@@ -169,7 +180,7 @@ const life = Effect.fnUntraced(function*(
       Effect.all([
         keepRunning("bridge", bridge, startBridge(options, install)),
         keepRunning("runtime", runtime, startRuntime(options, model)),
-        ...(mailIn === undefined ? [] : [keepRunning("mail-in", listener, startMailIn(options))]),
+        ...mail,
         control.run,
         renewOperator(install),
         (yield* ScheduleRunner).run

@@ -77,7 +77,8 @@ const makeRoom = Effect.fnUntraced(function*({ email }: EmailConfig) {
     certifierPublicKey: setup.certifierPublicKey,
     domain: setup.domain,
     name: info.label === info.id ? "" : info.label,
-    policy: email
+    policy: email,
+    ...(setup.relay === undefined ? {} : { relay: setup.relay })
   })
 })
 

@@ -22,7 +22,7 @@ import {
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
-import { type LeasedMail, Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
+import { bouncePrefix, type LeasedMail, Mailbox, Mailer, type MailRelay } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { judgedOf } from "./judgedOf.ts"
@@ -54,6 +54,8 @@ export interface MailRoomOptions {
   /** Shown beside the address; empty for none. */
   readonly name: string
   readonly policy: Profile["spec"]["email"]
+  /** Absent: recipients outside of the install are refused. */
+  readonly relay?: MailRelay
 }
 
 /** Recipients as people name them: id, alias or address; `operator` is the operator. */
@@ -115,7 +117,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   const sandboxes = yield* Sandboxes
   const secrets = yield* Secrets
   const limits = new PeerLimits()
-  const { certifierPublicKey, domain, install, owner, policy } = options
+  const { certifierPublicKey, domain, install, owner, policy, relay } = options
 
   const secret = (path: string) =>
     Effect.map(secrets.get(path), (found) => Option.getOrUndefined(Option.map(found, Redacted.value)))
@@ -167,6 +169,12 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     return { owner: found.id, address }
   })
 
+  /** An address that the relay takes; never one of our own domain, where it would only come back. */
+  const outsideAddress = (text: string): MailAddress | undefined => {
+    const address = relay === undefined ? undefined : mailAddress(text.trim().toLowerCase())
+    return address?.endsWith(`@${domain}`) === true ? undefined : address
+  }
+
   const directory: MailDirectory<Effect.Error<ReturnType<typeof bySender>>> = {
     bySender,
     byAddress: (address) =>
@@ -194,6 +202,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
   /** Why it may not reach the inbox; empty when it may. */
   const objection = Effect.fnUntraced(function*(verdict: Verdict, delivery: string, now: number) {
+    // The install's own word that this owner's mail was not taken; nobody else gives such ids.
+    if (delivery.startsWith(bouncePrefix)) return ""
     if (!admits(policy.verifyInbound, verdict)) return verdict.reason === "" ? verdict.status : verdict.reason
     const rows = yield* sandboxes.list
     const proven = provenSender(verdict, rows.find(({ id }) => id === verdict.sender)?.alias)
@@ -242,9 +252,15 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const now = yield* Clock.currentTimeMillis
       const owners = new Map<string, SenderId>()
       const known = new Map<MailAddress, BoxRecipient>()
+      const outside = new Set<MailAddress>()
       const meant = Effect.fnUntraced(function*(text: string) {
         const found = yield* resolve(text)
-        if (found === undefined) return yield* postRefused("KM-EML-101", JSON.stringify(text.slice(0, 254)))
+        if (found === undefined) {
+          const address = outsideAddress(text)
+          if (address === undefined) return yield* postRefused("KM-EML-101", JSON.stringify(text.slice(0, 254)))
+          outside.add(address)
+          return address
+        }
         owners.set(found.address, found.owner)
         const sender = yield* bySender(found.owner)
         const current = sender === undefined ? undefined : currentBox(sender, Math.floor(now / 1_000))
@@ -254,7 +270,10 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const to = yield* Effect.forEach(letter.to, meant)
       const cc = yield* Effect.forEach(letter.cc, meant)
       const bcc = yield* Effect.forEach(letter.bcc, meant)
-      for (const peer of letter.key === undefined ? new Set(owners.values()) : []) {
+      if (letter.awaitSeconds !== undefined && outside.size > 0) {
+        return yield* postRefused("KM-EML-105", "replies are awaited from recipients of this install only")
+      }
+      for (const peer of letter.key === undefined ? new Set<string>([...owners.values(), ...outside]) : []) {
         if (limits.exceeds(`out ${peer}`, now)) return yield* postRefused("KM-EML-103", peer)
       }
       const thread = letter.inReplyTo === undefined
@@ -269,7 +288,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const certified = yield* bySender(owner)
       const at = Math.floor(now / 1_000)
       if (!believed(key, certified?.keys, at)) return yield* postRefused("KM-EML-121", `${owner}, key ${key.keyId}`)
-      const replyTo = letter.replyTo === undefined ? undefined : yield* resolve(letter.replyTo)
+      const answered = letter.replyTo === undefined ? undefined : yield* resolve(letter.replyTo)
+      const replyTo = answered?.address ?? outsideAddress(letter.replyTo ?? "")
       if (letter.replyTo !== undefined && replyTo === undefined) {
         return yield* postRefused("KM-EML-101", JSON.stringify(letter.replyTo.slice(0, 254)))
       }
@@ -286,7 +306,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           text: letter.body,
           attachments: letter.attachments,
           hop,
-          ...(replyTo === undefined ? {} : { replyTo: replyTo.address }),
+          ...(replyTo === undefined ? {} : { replyTo }),
           ...(thread === undefined ? {} : { inReplyTo: thread.inReplyTo, references: thread.references })
         },
         { install, sender: owner, key, ...(box !== undefined && believed(box, certified?.boxes, at) ? { box } : {}) },
@@ -298,7 +318,18 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         }
       )
       const [first] = copies
-      const made = { id: first?.id ?? "", recipients: [...owners.keys()], encrypted: first?.encrypted ?? false, hop }
+      const made = {
+        id: first?.id ?? "",
+        recipients: [...owners.keys(), ...outside],
+        encrypted: first?.encrypted ?? false,
+        hop
+      }
+      for (const { raw, recipients } of copies) {
+        if (relay === undefined || raw.length <= relay.maxBytes) continue
+        const [address] = recipients.filter((one) => outside.has(one))
+        if (address === undefined) continue
+        return yield* postRefused("KM-EML-112", `it has ${raw.length} bytes as sent; ${relay.maxBytes} for ${address}`)
+      }
       if (how.dryRun === true) return made
       if (first !== undefined) {
         // Before it is sent, because a reply may be there at once.
@@ -310,7 +341,10 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         // Says nothing of the other copies: a blind recipient must not learn that there are more.
         id: `${owner}/${toBase64Url(named("copy", ...recipients))}`,
         to: recipients.flatMap((address) => owners.get(address) ?? []),
-        raw
+        raw,
+        ...(recipients.some((address) => outside.has(address))
+          ? { outside: { owner, from: own.address, to: recipients.filter((address) => outside.has(address)) } }
+          : {})
       })))
       return made
     }),

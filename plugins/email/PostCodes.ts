@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 const table = {
   "KM-EML-101": [
     3,
-    "A recipient is nobody of this install; nothing was sent.",
+    "A recipient is nobody of this install, and there is no relay for others; nothing was sent.",
     "Use a sandbox's id, alias or address; `km list` shows them."
   ],
   "KM-EML-102": [
@@ -28,6 +28,11 @@ const table = {
     6,
     "A stored message was changed after it was verified, so its attachments are not given out.",
     "Ask the sender to send it again, and look for who can write the mail store."
+  ],
+  "KM-EML-112": [
+    6,
+    "The message is larger than the relay takes for recipients outside of the install; nothing was sent.",
+    "Send less, or raise smtp.relay.maxBytes of install.json if the relay takes more."
   ],
   "KM-EML-121": [
     4,

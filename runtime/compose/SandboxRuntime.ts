@@ -21,6 +21,7 @@ import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
 import { defaultMailDomain, operatorAddress } from "../domain/MailIdentity.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
+import { relayOf } from "../domain/SmtpSettings.ts"
 import { mailSecrets } from "../kernel/MailIdentities.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
 import { TurnPipeline } from "../kernel/TurnPipeline.ts"
@@ -72,11 +73,17 @@ const unreadable = (state: string, directory: string): ReadonlyArray<string> => 
 
 const mailSocket = (directory: string): string => path.join(directory, "mail.sock")
 
+const relaySetup = (install: Install) => {
+  const relay = relayOf(install)
+  return relay === undefined ? {} : { relay }
+}
+
 const mailSetup = (install: Install, directory: string) =>
   Layer.succeed(MailSetup)(MailSetup.of({
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     domain: install.mailDomain ?? defaultMailDomain(install.install),
-    socket: mailSocket(directory)
+    socket: mailSocket(directory),
+    ...relaySetup(install)
   }))
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`

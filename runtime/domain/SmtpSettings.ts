@@ -1,4 +1,4 @@
-/** The part of `install.json` that lets real mail programs take part: a listener in, a relay out; both off when absent. */
+/** The part of `install.json` that lets real mail programs take part: a listener in, a relay out; each off when absent. */
 import * as Schema from "effect/Schema"
 
 const Host = Schema.String.check(
@@ -26,5 +26,37 @@ export const SmtpListen = Schema.Struct({
 })
 export type SmtpListen = typeof SmtpListen.Type
 
-export const SmtpSettings = Schema.Struct({ listen: Schema.optionalKey(SmtpListen) })
+/** 25 MB as most providers count it, on the wire. */
+export const defaultRelayBytes = 26_214_400
+
+/** Who takes mail to addresses outside of the install. Its password is the secret `mail/relay-password`. */
+export const SmtpRelay = Schema.Struct({
+  host: Host,
+  port: Port,
+  /** TLS from the first byte, as on port 465; otherwise STARTTLS is demanded. Default: whether the port is 465. */
+  secure: Schema.optionalKey(Schema.Boolean),
+  /** Without one nobody logs in. */
+  user: Schema.optionalKey(Schema.NonEmptyString),
+  /** Bytes of one raw message that the relay takes. Default `defaultRelayBytes`. */
+  maxBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 65_536, maximum: mostBytes }))),
+  /** Mail and password may go over the network unencrypted; always so on loopback. */
+  allowPlain: Schema.optionalKey(Schema.Boolean)
+})
+export type SmtpRelay = typeof SmtpRelay.Type
+
+/** What a writer of mail must know of the relay; absent where mail cannot leave. An invented domain is no sender to anybody. */
+export const relayOf = (
+  { mailDomain, smtp }: { readonly mailDomain?: string; readonly smtp?: SmtpSettings }
+): { readonly maxBytes: number } | undefined =>
+  smtp?.relay === undefined || mailDomain === undefined
+    ? undefined
+    : { maxBytes: smtp.relay.maxBytes ?? defaultRelayBytes }
+
+/** Where the relay's password lies among the secrets. */
+export const relayPasswordPath = "mail/relay-password"
+
+export const SmtpSettings = Schema.Struct({
+  listen: Schema.optionalKey(SmtpListen),
+  relay: Schema.optionalKey(SmtpRelay)
+})
 export type SmtpSettings = typeof SmtpSettings.Type

@@ -19,7 +19,20 @@ export interface Envelope {
   readonly id: string
   readonly to: ReadonlyArray<SenderId>
   readonly raw: Uint8Array
+  /** Recipients outside of the install, for whom it waits in the `MailSpool` until a relay takes it. */
+  readonly outside?: {
+    readonly owner: SenderId
+    /** The sender's address. */
+    readonly from: string
+    readonly to: ReadonlyArray<string>
+  }
 }
+
+/**
+ * Deliveries whose id begins so tell an owner that its own mail was not taken. Only who runs the relay gives such ids; what
+ * comes from outside never has one.
+ */
+export const bouncePrefix = "bounce/"
 
 export class Mailer extends Context.Service<Mailer, {
   /** `sendAll` of one. */
@@ -129,6 +142,12 @@ export class Mailbox extends Context.Service<Mailbox, {
   readonly removeAll: (owner: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Mailbox") {}
 
+/** What a writer must know of the relay. */
+export interface MailRelay {
+  /** Bytes of one raw message. */
+  readonly maxBytes: number
+}
+
 /** What mail needs to know of the install, and where the agent's programs reach its sandbox's runtime. */
 export class MailSetup extends Context.Service<MailSetup, {
   /** 32 raw bytes, pinned. */
@@ -137,4 +156,6 @@ export class MailSetup extends Context.Service<MailSetup, {
   readonly domain: string
   /** Path of the unix socket, in a directory that the agent sees and cannot write. */
   readonly socket: string
+  /** What takes mail to addresses outside of the install; absent when there is nothing. */
+  readonly relay?: MailRelay
 }>()("km/runtime/ports/MailSetup") {}

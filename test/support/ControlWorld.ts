@@ -16,6 +16,7 @@ import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
+import { MailSpool } from "../../runtime/ports/MailSpool.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { SandboxConflict, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
@@ -223,6 +224,9 @@ export class World {
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
   })
 
+  /** What waits for a relay. */
+  spooled: { readonly recipients: number; readonly since: number | undefined } = { recipients: 0, since: undefined }
+
   private readonly mailbox = Mailbox.of({
     lease: () => Effect.die("unused"),
     file: () => Effect.die("unused"),
@@ -260,6 +264,16 @@ export class World {
       Layer.succeed(Secrets, this.guard(this.secretStore)),
       Layer.succeed(Identities, this.guard(this.identityStore)),
       Layer.succeed(Mailbox, this.guard(this.mailbox)),
+      Layer.succeed(
+        MailSpool,
+        MailSpool.of({
+          due: () => Effect.succeed([]),
+          raw: () => Effect.die("unused"),
+          settle: () => Effect.die("unused"),
+          waiting: Effect.sync(() => this.spooled),
+          bell: makeBell()
+        })
+      ),
       Layer.succeed(
         Mailer,
         Mailer.of({

@@ -13,7 +13,7 @@ import { certifierKeyPath } from "../../runtime/kernel/Certifier.ts"
 import { certifyMail, ensureSecret, mailSecrets } from "../../runtime/kernel/MailIdentities.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
-import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Mailbox, type MailRelay } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { slackProfile } from "./profiles.ts"
@@ -71,7 +71,7 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
   }).pipe(Effect.provideContext(ports))
 
   /** The sandbox's own end; `judge` files one waiting message and says what became of it. */
-  const roomOf = Effect.fnUntraced(function*(name: string) {
+  const roomOf = Effect.fnUntraced(function*(name: string, relay?: MailRelay) {
     const owner = SandboxId.make(name)
     const room = yield* makeMailRoom({
       owner,
@@ -79,7 +79,8 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
       certifierPublicKey: certifier.publicKey,
       domain: "km.invalid",
       name: "",
-      policy: slackProfile.spec.email
+      policy: slackProfile.spec.email,
+      ...(relay === undefined ? {} : { relay })
     }).pipe(Effect.provide(Ledger.layerMemory))
     const mailbox = yield* Mailbox
     const judge = Effect.gen(function*() {

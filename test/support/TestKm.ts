@@ -91,7 +91,8 @@ export class TestKm {
         runtime: { command: "false", args: [] },
         workspace: () => ({ command: "false", args: [] }),
         model: { command: "false", args: [] },
-        mailIn: { command: "false", args: [] }
+        mailIn: { command: "false", args: [] },
+        mailOut: { command: "false", args: [] }
       }
     }
   }

@@ -9,12 +9,15 @@ const program = fileURLToPath(new URL("../../runtime/adapters/smtp/main.ts", imp
 export interface SmtpProcess {
   /** Where it listens; 0 for one that does not. */
   readonly port: number
+  readonly pid: number
+  /** What it logged so far. */
+  readonly log: () => string
   /** SIGKILL, if it still runs. */
   readonly kill: Effect.Effect<void>
 }
 
 /** Ready; killed with the scope. */
-export const smtpProcess = (state: string, mode: "listen"): Effect.Effect<SmtpProcess, never, Scope.Scope> =>
+export const smtpProcess = (state: string, mode: "listen" | "relay"): Effect.Effect<SmtpProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<SmtpProcess>((resume) => {
       const child = spawn(process.execPath, [program, mode, "--state", state], {
@@ -26,11 +29,12 @@ export const smtpProcess = (state: string, mode: "listen"): Effect.Effect<SmtpPr
       const ended = new Promise<void>((end) => child.once("close", () => end()))
       child.stdout.setEncoding("utf8").once("data", (line: string) => {
         const { port = 0 } = JSON.parse(line) as { readonly port?: number }
+        const pid = child.pid ?? 0
         const kill = Effect.promise(() => {
           child.kill("SIGKILL")
           return ended
         })
-        resume(Effect.succeed({ port, kill }))
+        resume(Effect.succeed({ port, pid, kill, log: () => log }))
       })
       void ended.then(() => resume(Effect.die(new Error(`km-smtp ended before it was ready: ${log}`))))
     }),

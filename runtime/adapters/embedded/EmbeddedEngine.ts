@@ -8,6 +8,7 @@ import type { Idempotency } from "../../ports/Idempotency.ts"
 import { type Identities, tombstoneMillis } from "../../ports/Identities.ts"
 import type { Leases } from "../../ports/Leases.ts"
 import type { Mailbox, Mailer } from "../../ports/Mail.ts"
+import type { MailSpool } from "../../ports/MailSpool.ts"
 import type { Objects } from "../../ports/Objects.ts"
 import type { Posts } from "../../ports/Posts.ts"
 import type { Sandboxes } from "../../ports/Sandboxes.ts"
@@ -27,6 +28,7 @@ import * as SqliteIdempotency from "./SqliteIdempotency.ts"
 import * as SqliteIdentities from "./SqliteIdentities.ts"
 import * as SqliteLeases from "./SqliteLeases.ts"
 import * as SqliteMail from "./SqliteMail.ts"
+import * as SqliteMailSpool from "./SqliteMailSpool.ts"
 import * as SqlitePosts from "./SqlitePosts.ts"
 import * as SqliteSandboxes from "./SqliteSandboxes.ts"
 import * as SqliteScheduler from "./SqliteScheduler.ts"
@@ -43,6 +45,7 @@ export type EnginePorts =
   | Leases
   | Mailbox
   | Mailer
+  | MailSpool
   | Objects
   | Posts
   | Sandboxes
@@ -73,6 +76,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
       SqliteScheduler.sweepSchedules(tables, now)
+      SqliteMailSpool.sweepSpool(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
       Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))
@@ -97,6 +101,7 @@ export const layer = (
       SqliteIdentities.layer,
       SqliteLeases.layer,
       SqliteMail.layer(paths.mail),
+      SqliteMailSpool.layer(paths.mail),
       SqlitePosts.layer,
       SqliteSandboxes.layer,
       SqliteScheduler.layer,

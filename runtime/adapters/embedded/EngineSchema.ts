@@ -197,7 +197,33 @@ CREATE TABLE mail_notes (
 CREATE INDEX mail_notes_until ON mail_notes (keep_until);
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4]
+const engine5 = `
+-- Mail for a relay. raw is NULL when it is a file, or when nobody waits for it any more (done_at).
+CREATE TABLE mail_out (
+  owner TEXT NOT NULL,
+  id TEXT NOT NULL,
+  mail_from TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  done_at INTEGER,
+  raw BLOB,
+  PRIMARY KEY (owner, id)
+) STRICT;
+CREATE INDEX mail_out_done ON mail_out (done_at) WHERE done_at IS NOT NULL;
+-- state: waiting, sent, failed.
+CREATE TABLE mail_out_to (
+  owner TEXT NOT NULL,
+  id TEXT NOT NULL,
+  address TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'waiting',
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_at INTEGER NOT NULL DEFAULT 0,
+  reply TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (owner, id, address)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX mail_out_due ON mail_out_to (next_at) WHERE state = 'waiting';
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

@@ -16,6 +16,7 @@ import { Doorbell } from "./Doorbell.ts"
 import { fileEffect, makeDirectory, writeFileAtomically } from "./PrivateFiles.ts"
 import { type Row, Sqlite } from "./Sqlite.ts"
 import { RowUnreadable } from "./SqliteErrors.ts"
+import { putSpool, removeSpool, spoolFile, spoolTopic } from "./SqliteMailSpool.ts"
 
 /** Above this a message is a file of its own. */
 const inlineBytes = 64 * 1024
@@ -67,6 +68,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
         cause: undefined
       })
     }
+    const outside = mails.flatMap((mail) => mail.outside === undefined ? [] : [{ ...mail, outside: mail.outside }])
     const deliveries = mails.flatMap(({ id, raw, to }) => [...new Set(to)].map((owner) => ({ id, owner, raw })))
     // Before the rows: a row whose file is missing could not be read, a file without a row is only space.
     yield* fileEffect("Mailer", "send", () => {
@@ -75,9 +77,14 @@ const make = Effect.fnUntraced(function*(directory: string) {
         makeDirectory(path.join(directory, owner))
         if (!fs.existsSync(fileOf(owner, id))) writeFileAtomically(fileOf(owner, id), raw)
       }
+      for (const { id, outside: { owner }, raw } of outside) {
+        if (raw.length <= inlineBytes) continue
+        makeDirectory(path.join(directory, owner))
+        writeFileAtomically(spoolFile(directory, owner, id), raw)
+      }
     })
     const now = yield* Clock.currentTimeMillis
-    yield* sqlite.write("Mailer", "send", (tables) => {
+    const useless = yield* sqlite.write("Mailer", "send", (tables) => {
       for (const { id, owner, raw } of deliveries) {
         tables.run(
           "INSERT OR IGNORE INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)",
@@ -88,7 +95,14 @@ const make = Effect.fnUntraced(function*(directory: string) {
           raw.length > inlineBytes ? null : raw
         )
       }
+      return outside.filter(({ id, outside: beyond, raw }) =>
+        !putSpool(tables, id, beyond, raw.length > inlineBytes ? null : raw, now)
+      )
     })
+    yield* fileEffect("Mailer", "send", () => {
+      for (const { id, outside: { owner } } of useless) fs.rmSync(spoolFile(directory, owner, id), { force: true })
+    })
+    if (outside.length > 0) yield* Effect.sync(() => doorbell.topic(spoolTopic).ring())
     yield* Effect.forEach(new Set(deliveries.map(({ owner }) => owner)), ring, { discard: true })
   })
   const mailer = Mailer.of({ send: (mail) => sendAll([mail]), sendAll })
@@ -229,6 +243,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
         tables.run("DELETE FROM mail_notes WHERE owner = ?", owner)
         tables.run("DELETE FROM mail WHERE owner = ?", owner)
         tables.run("DELETE FROM mail_seen WHERE owner = ?", owner)
+        removeSpool(tables, owner)
       })
       yield* fileEffect("Mailbox", "removeAll", () => {
         fs.rmSync(path.join(directory, owner), { recursive: true, force: true })

@@ -28,6 +28,16 @@ export const smtpErrors = {
     what: "install.json has no such part of smtp",
     remedy: "add smtp.listen or smtp.relay, see docs/operating.md"
   },
+  noDomain: {
+    code: "KM-SMT-005",
+    what: "mail cannot leave an install whose addresses nobody else knows",
+    remedy: "set mailDomain in install.json to a domain of yours, before sandboxes are created"
+  },
+  noPassword: {
+    code: "KM-SMT-006",
+    what: "the relay wants a password and there is none",
+    remedy: "give it on standard input to `km-smtp password`"
+  },
   noMailbox: {
     code: "KM-SMT-101",
     what: "a recipient is nobody of this install, and mail is not passed on",
@@ -62,6 +72,16 @@ export const smtpErrors = {
     code: "KM-SMT-107",
     what: "a recipient was destroyed while the message arrived; nobody got it",
     remedy: "send it again without that recipient"
+  },
+  refusedOutside: {
+    code: "KM-SMT-201",
+    what: "the relay refused a message for a recipient, and will not take it later",
+    remedy: "follow the relay's words, which are in the notice to the sender"
+  },
+  givenUp: {
+    code: "KM-SMT-202",
+    what: "the relay did not take a message within two days",
+    remedy: "check smtp.relay of install.json and `km logs --part mail-out`, then send it again"
   }
 } as const satisfies Record<string, SmtpErrorCode>
 
@@ -69,7 +89,7 @@ export const errorCodes: ReadonlyArray<SmtpErrorCode> = Object.values(smtpErrors
 
 /** A door cannot be opened as it is configured. */
 export class SmtpRefused extends Schema.TaggedError<SmtpRefused>()("SmtpRefused", {
-  reason: Schema.Literals(["plainNetwork", "notListening", "certificate", "notConfigured"]),
+  reason: Schema.Literals(["plainNetwork", "notListening", "certificate", "notConfigured", "noDomain", "noPassword"]),
   detail: Schema.String
 }) {
   override get message(): string {

@@ -14,6 +14,7 @@ import type { SenderId } from "../../domain/Ids.ts"
 import { Mailbox, Mailer } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { type SmtpErrorCode, smtpErrors, SmtpRefused } from "./ErrorCodes.ts"
+import { isLoopback } from "./loopback.ts"
 import { deliveryIds, hopsOf, traceHeaders } from "./trace.ts"
 
 export interface SmtpLimits {
@@ -53,8 +54,6 @@ export interface SmtpListenerOptions {
 const maxRecipients = 100
 /** RFC 5321 §6.3 asks for at least 100 before a loop is assumed. */
 const maxHops = 100
-
-const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host)
 
 /** What a client is told, and whether the connection ends with it. */
 interface Refusal {

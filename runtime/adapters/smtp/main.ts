@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /**
- * `km-smtp listen`: takes mail in from real mail programs, as `smtp.listen` of `install.json` says. A process of its own,
- * so that what strangers send is read where no secret of the install is given out.
+ * `km-smtp listen` takes mail in from real mail programs, `km-smtp relay` gives mail for other people to a relay, as `smtp`
+ * of `install.json` says. Two processes, so that what strangers send is read where no secret of the install is given out.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
@@ -13,15 +14,21 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
+import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/MailIdentity.ts"
-import type { SmtpListen } from "../../domain/SmtpSettings.ts"
+import { relayPasswordPath, type SmtpListen } from "../../domain/SmtpSettings.ts"
 import { maxRawMailBytes } from "../../ports/Mail.ts"
+import { Secrets } from "../../ports/Secrets.ts"
 import * as EmbeddedEngine from "../embedded/EmbeddedEngine.ts"
-import { readInstall, stateRoot } from "../embedded/StateDirectory.ts"
+import * as FileSecrets from "../embedded/FileSecrets.ts"
+import { holdLock } from "../embedded/ProcessLock.ts"
+import { readInstall, statePaths, stateRoot } from "../embedded/StateDirectory.ts"
 import { endWithStdin, parentGone } from "../host/ParentGone.ts"
 import * as Telemetry from "../telemetry/Telemetry.ts"
 import { SmtpRefused } from "./ErrorCodes.ts"
+import { makeRelayLoop } from "./RelayLoop.ts"
 import { listen } from "./SmtpListener.ts"
 
 const version = "0.1.0"
@@ -59,7 +66,7 @@ const listening = Effect.fnUntraced(function*(flags: {
   })).pipe(Effect.raceFirst(parentGone(flags.endWithStdin)), Effect.provide(EmbeddedEngine.layer(root)))
 })
 
-const flags = {
+const common = {
   state: Flag.String("state").pipe(
     Flag.optional,
     Flag.withDescription("The state directory; KM_STATE unless given")
@@ -70,13 +77,77 @@ const flags = {
   )
 }
 
-const listenCommand = Command.make("listen", flags, listening).pipe(
+/** The only process that is given the relay's password. */
+const relaying = Effect.fnUntraced(function*(flags: {
+  readonly state: Option.Option<string>
+  readonly endWithStdin: boolean
+}) {
+  const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
+  const install = yield* readInstall(root)
+  const settings = install.smtp?.relay
+  if (settings === undefined) return yield* new SmtpRefused({ reason: "notConfigured", detail: "relay is missing" })
+  if (install.mailDomain === undefined) {
+    return yield* new SmtpRefused({ reason: "noDomain", detail: "install.json has no mailDomain" })
+  }
+  const name = install.mailDomain
+  const paths = statePaths(root)
+  return yield* Effect.scoped(Effect.gen(function*() {
+    yield* holdLock(path.join(paths.run, "mail-out.lock"), "gives this install's mail to its relay")
+    const secrets = yield* Secrets
+    const password = secrets.get(relayPasswordPath).pipe(
+      Effect.catch((error) =>
+        Effect.as(Effect.logError("the relay's password cannot be read", error.message), Option.none())
+      )
+    )
+    if (settings.user !== undefined && Option.isNone(yield* password)) {
+      return yield* new SmtpRefused({ reason: "noPassword", detail: `it is for ${settings.user}` })
+    }
+    const { run } = yield* makeRelayLoop({ ...settings, name, password })
+    yield* Console.log(JSON.stringify({ ready: true, pid: process.pid }))
+    yield* Effect.logInfo("gives mail to the relay").pipe(
+      Effect.annotateLogs({ host: settings.host, port: settings.port })
+    )
+    return yield* run
+  })).pipe(
+    Effect.raceFirst(parentGone(flags.endWithStdin)),
+    Effect.provide(Layer.merge(EmbeddedEngine.layer(root), FileSecrets.layerScoped(paths.secrets, ["mail"])))
+  )
+})
+
+const relayCommand = Command.make("relay", common, relaying).pipe(
+  Command.withDescription("Gives mail for other people to the relay of this install")
+)
+
+/** Characters of a password. */
+const maxPassword = 1_024
+
+const passwordCommand = Command.make(
+  "password",
+  { state: common.state },
+  Effect.fnUntraced(function*(given) {
+    const root = Option.isSome(given.state) ? given.state.value : yield* stateRoot
+    yield* readInstall(root)
+    const text = yield* Effect.try({
+      try: () => fs.readFileSync(0, "utf8").replace(/\r?\n$/, ""),
+      catch: (cause) => new CliError.UserError({ cause })
+    })
+    if (text === "" || text.length > maxPassword || /[\r\n]/.test(text)) {
+      return yield* new CliError.UserError({ cause: "give the password on standard input, as one line" })
+    }
+    yield* Effect.flatMap(Secrets, (secrets) => secrets.put(relayPasswordPath, Redacted.make(text))).pipe(
+      Effect.provide(FileSecrets.layer(statePaths(root).secrets))
+    )
+    yield* Console.log("stored; the next message is sent with it")
+  })
+).pipe(Command.withDescription("Stores the relay's password, which is read from standard input"))
+
+const listenCommand = Command.make("listen", common, listening).pipe(
   Command.withDescription("Takes mail in for the sandboxes of this install")
 )
 
 const command = Command.make("km-smtp").pipe(
   Command.withDescription("Mail between this install and real mail programs"),
-  Command.withSubcommands([listenCommand])
+  Command.withSubcommands([listenCommand, relayCommand, passwordCommand])
 )
 
 const main = Command.run(command, { version }).pipe(
