@@ -63,6 +63,9 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
 export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   const { backend, config } = yield* opened
   const alias = yield* decoded(Alias, input.alias, "alias")
+  if (alias === "operator") {
+    return yield* kmError("KM-CLI-001", `"operator" is the operator's own name`, "mail to it is the operator's")
+  }
   const givenId = yield* decoded(SandboxId, input.id, "id")
   const install = yield* backend.install
   const report = yield* readProfile(input.file, yield* channelOwners(backend, givenId))

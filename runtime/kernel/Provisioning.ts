@@ -137,11 +137,13 @@ const make = Effect.gen(function*() {
       return row
     }
     if (alias === "operator") {
-      return yield* conflict(
-        id,
-        `"operator" is the operator's own name, also as a mail address`,
-        "choose another alias"
-      )
+      return yield* new SandboxRefused({
+        code: "KM-CLI-101",
+        sandbox: id,
+        step: "row",
+        reason: `"operator" is the operator's own name, also as a mail address`,
+        remedy: "choose another alias"
+      })
     }
     const createdAt = yield* Clock.currentTimeMillis
     const ttl = durationMillis(profile.spec.lifecycle.ttl)

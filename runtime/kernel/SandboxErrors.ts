@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: string; readonly remedy: string }> = [
   {
     code: "KM-CLI-101",
-    what: "The id or alias is taken by another sandbox.",
+    what: "The id or alias is taken by another sandbox, or is the operator's.",
     remedy: "Choose another one, or destroy that sandbox."
   },
   {

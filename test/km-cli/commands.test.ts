@@ -278,6 +278,11 @@ describe("km validate and create", () => {
             "  jail     required"
           ]
         })
+        const named = yield* new TestKm(world).run("create", "profiles/demo.yaml", "--alias", "operator", "--dry-run")
+        assert.deepStrictEqual([named.exit, named.err[0]], [
+          2,
+          "error KM-CLI-001: \"operator\" is the operator's own name"
+        ])
         assert.deepStrictEqual(world.snapshot(), new World().snapshot())
       })))
 

@@ -250,11 +250,22 @@ describe("km at", () => {
       Effect.gen(function*() {
         yield* km.run("at", "every day at noon", "stop", demo.id, "--name", "by-id", "--yes")
         yield* km.run("at", "every day at noon", "stop", "demo", "--name", "by-alias", "--yes")
+        const begun = yield* km.run("at", "every day at noon", "stop", "sb-1a", "--name", "by-beginning", "--yes")
+        assert.include(begun.err, "sb-1a is sb-1a2b3c4d")
+        const mail = ["email", "send", "--to", "de", "--subject", "s", "--body-text", "t"]
+        yield* km.run("at", "every day at noon", ...mail, "--name", "mail", "--yes")
+        const later = ["stop", "sb-other", "--on-success", "email send --to demo --subject s --body-text t"]
+        yield* km.run("at", "every day at noon", ...later, "--name", "later", "--yes")
         assert.strictEqual((yield* km.run("destroy", "demo", "--yes")).exit, 0)
-        assert.deepStrictEqual([stored(world, "by-id")?.state, stored(world, "by-alias")?.state], [
+        const names = ["by-id", "by-alias", "by-beginning", "mail", "later"]
+        assert.deepStrictEqual(names.map((name) => stored(world, name)?.state), [
+          "orphaned",
+          "active",
+          "orphaned",
           "orphaned",
           "active"
         ])
+        assert.match(stored(world, "later")?.note ?? "", /^sb-1a2b3c4d was destroyed; the step that names it/)
         const shown = yield* km.run("at", "show", "by-alias")
         assert.include(shown.out[0] ?? "", "was destroyed; it fails until another sandbox has the alias")
       })

@@ -298,7 +298,7 @@ describe("Provisioning", () => {
     Effect.gen(function*() {
       const world = new World()
       const refused = yield* Effect.flip(create(world, { ...demo, alias: Alias.make("operator") }))
-      assert.strictEqual(refused.code, "KM-CLI-102")
+      assert.strictEqual(refused.code, "KM-CLI-101")
       assert.deepStrictEqual(world.snapshot().rows, [])
     }))
 })
