@@ -39,14 +39,17 @@ await build({
   absWorkingDir: root
 })
 
-/** The agent's programs: a file each, because the jail shows them to the agent one by one. */
+/**
+ * The agent's programs: a file each, because the jail shows them to the agent one by one. CommonJS, because an agent waits
+ * for them, and Node starts that 5 ms sooner than a module that imports the same parts of Node.
+ */
 const alone = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
 await build({
   entryPoints: Object.fromEntries(Object.entries(alone).map(([name, file]) => [name, path.join(root, file)])),
   outdir: dist,
-  outExtension: { ".js": ".mjs" },
+  outExtension: { ".js": ".cjs" },
   bundle: true,
-  format: "esm",
+  format: "cjs",
   platform: "node",
   target: "node24",
   minify: true,
@@ -91,10 +94,11 @@ writeFileSync(path.join(dist, "km.mjs"), kmEntry)
 // The first run fills the cache.
 execFileSync(process.execPath, [path.join(dist, "km.mjs"), "--help"], { stdio: "ignore" })
 
-for (const name of ["km", "km-runtime", "km-smtp", "km-hook", "km-send", "km-recv", "bridge"]) {
-  const file = path.join(dist, `${name}.mjs`)
+const started = ["km.mjs", "km-runtime.mjs", "km-smtp.mjs", "km-hook.mjs", "km-send.cjs", "km-recv.cjs", "bridge.mjs"]
+for (const name of started) {
+  const file = path.join(dist, name)
   chmodSync(file, 0o755)
-  process.stdout.write(`dist/${name}.mjs  ${(statSync(file).size / 1024).toFixed(0)} KiB\n`)
+  process.stdout.write(`dist/${name}  ${(statSync(file).size / 1024).toFixed(0)} KiB\n`)
 }
 const total = files.reduce((sum, entry) => sum + statSync(path.join(entry.parentPath, entry.name)).size, 0)
 process.stdout.write(`${files.length} files, ${(total / 1024).toFixed(0)} KiB in all\n`)

@@ -93,4 +93,4 @@ const run = async (): Promise<void> => {
   await hand(messages)
 }
 
-await run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
+run().catch((error: unknown) => fail(error, process.argv.includes("--json")))

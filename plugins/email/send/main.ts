@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** `km-send`: hands a message to the sandbox's runtime, which signs, encrypts and delivers it. */
-import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
+import { closeSync, openSync, readFileSync, readSync } from "node:fs"
 import { basename } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
@@ -63,6 +62,15 @@ const collect = async (id: string, recipients: number, waitSeconds: number, json
   }
 }
 
+/** 16 random bytes in base64url. Node's own generator costs 3 ms to load, a twelfth of this program. */
+const randomName = (): string => {
+  const bytes = Buffer.alloc(16)
+  const device = openSync("/dev/urandom", "r")
+  readSync(device, bytes)
+  closeSync(device)
+  return bytes.toString("base64url")
+}
+
 const run = async (): Promise<void> => {
   const { values } = parseArgs({
     args: withWait(process.argv.slice(2)),
@@ -92,7 +100,7 @@ const run = async (): Promise<void> => {
   const { header } = await callUntilAnswered({
     op: "send",
     // Of this invocation: asked again after a crash of the runtime, the message is not sent twice.
-    invocation: randomBytes(16).toString("base64url"),
+    invocation: randomName(),
     to: values.to,
     cc: values.cc,
     bcc: values.bcc,
@@ -116,4 +124,4 @@ const run = async (): Promise<void> => {
   process.stdout.write(values.json ? `${JSON.stringify(header, null, 2)}\n` : `${id}\n`)
 }
 
-await run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
+run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
