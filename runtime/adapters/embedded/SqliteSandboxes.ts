@@ -27,6 +27,22 @@ const encodeRow = Schema.encodeSync(SandboxRow)
 
 const rowOf = (row: Row): SandboxRow => readRow(readAttributes(row["attributes"]))
 
+/** Lists rows over and over, decoding only those that have changed: most of a list is what it was the time before. */
+const remembering = () => {
+  let last = new Map<unknown, SandboxRow>()
+  return (rows: ReadonlyArray<Row>): ReadonlyArray<SandboxRow> => {
+    const next = new Map<unknown, SandboxRow>()
+    const list = rows.map((row) => {
+      const text = row["attributes"]
+      const decoded = last.get(text) ?? rowOf(row)
+      next.set(text, decoded)
+      return decoded
+    })
+    last = next
+    return list
+  }
+}
+
 const noteChange = (tables: Statements, id: SandboxId, now: number): void => {
   tables.run(
     "DELETE FROM sandbox_changes WHERE at <= ? AND id NOT IN (SELECT id FROM sandboxes)",
@@ -43,6 +59,7 @@ const noteChange = (tables: Statements, id: SandboxId, now: number): void => {
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
+  const known = remembering()
   const read = <A>(operation: string, look: (tables: Statements) => A) => sqlite.read("Sandboxes", operation, look)
   /** Rings whatever came of it: a ring too many costs one look. */
   const change = <A>(operation: string, act: (tables: Statements, now: number) => A) =>
@@ -111,7 +128,7 @@ const make = Effect.gen(function*() {
         const row = tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", alias)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
-    list: read("list", (tables) => tables.all("SELECT attributes FROM sandboxes ORDER BY id").map(rowOf)),
+    list: read("list", (tables) => known(tables.all("SELECT attributes FROM sandboxes ORDER BY id"))),
     changes: Stream.suspend(() => {
       const bell = doorbell.topic(topic)
       let last = 0
