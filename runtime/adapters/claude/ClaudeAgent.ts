@@ -102,6 +102,43 @@ const endedBy = (ending: Ending, facts: RunFacts, end: Parameters<typeof outcome
   }
 }
 
+/** The files of a session, in whichever project the CLI put it. */
+const conversations = (home: string, session: string): ReadonlyArray<string> => {
+  const projects = Path.join(home, ".claude", "projects")
+  try {
+    return Fs.readdirSync(projects).map((project) => Path.join(projects, project, `${session}.jsonl`)).filter(
+      (file) => {
+        // lstat: a link planted by the agent leads nowhere.
+        const entry = Fs.lstatSync(file, { throwIfNoEntry: false })
+        return entry?.isFile() === true && entry.size > 0
+      }
+    )
+  } catch {
+    // No directory yet: no conversation.
+    return []
+  }
+}
+
+/** The newest message is at the end; a message has at most 256 KiB, and its line little more. */
+const mentionBytes = 1024 * 1024
+
+/** True also when the file cannot be read: what is not known is taken to have happened. */
+const endsWithMention = (file: string, text: string): boolean => {
+  try {
+    const fd = Fs.openSync(file, Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW)
+    try {
+      const size = Fs.fstatSync(fd).size
+      const buffer = Buffer.alloc(Math.min(size, mentionBytes))
+      Fs.readSync(fd, buffer, 0, buffer.length, size - buffer.length)
+      return buffer.includes(text)
+    } finally {
+      Fs.closeSync(fd)
+    }
+  } catch {
+    return true
+  }
+}
+
 interface Spawned {
   readonly mark: ProcessMark
   /** How it ended, in words. */
@@ -246,7 +283,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     )
     yield* Effect.addFinalizer(() => lock.release)
 
-    const { key } = yield* door.admit({ session: run.session, budget })
+    const { key } = yield* door.admit({ session: run.session, budget, note: RunFiles.noteAsked(files) })
     const pinned = pinnedEnvironment({ url: door.url, key }, limits)
     const settings = sealSettings(yield* options.settings(run), pinned)
     const { args, program } = yield* commandLine(run, cli, files)
@@ -383,20 +420,14 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   return Agent.of({
     start,
     recover,
-    sessionExists: (session) =>
-      Effect.sync(() => {
-        const projects = Path.join(options.home, ".claude", "projects")
-        try {
-          // lstat: only names are looked at, and a link planted by the agent leads nowhere.
-          return Fs.readdirSync(projects).some((project) => {
-            const entry = Fs.lstatSync(Path.join(projects, project, `${session}.jsonl`), { throwIfNoEntry: false })
-            return entry?.isFile() === true && entry.size > 0
-          })
-        } catch {
-          // No directory yet: no conversation.
-          return false
-        }
-      }),
+    sessionExists: (session) => Effect.sync(() => conversations(options.home, session).length > 0),
+    // Without a question to the model no tool has run. The conversation is looked at too, because the CLI may have
+    // written the message there before it asked: a resume would then find it, and must not get it twice.
+    messageReceived: ({ messageUuid, runDir, session }) =>
+      Effect.sync(() =>
+        RunFiles.wasAsked(RunFiles.runFiles(runDir)) ||
+        conversations(options.home, session).some((file) => endsWithMention(file, messageUuid))
+      ),
     confinement: Effect.succeed({ confined: Option.isSome(jail.program), detail: jail.detail })
   })
 })

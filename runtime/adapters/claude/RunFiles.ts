@@ -23,7 +23,9 @@ export const runFiles = (runDir: string) => ({
   /** Written before the spawn: how the run's processes are found after a crash. */
   run: Path.join(runDir, "run.json"),
   /** Written by bubblewrap: the pid of the jail's first process, as we see it. */
-  jail: Path.join(runDir, "jail.json")
+  jail: Path.join(runDir, "jail.json"),
+  /** Written by us before the model is asked for the first time: without it the agent has not acted on anything. */
+  asked: Path.join(runDir, "asked")
 })
 export type RunFiles = ReturnType<typeof runFiles>
 
@@ -49,6 +51,24 @@ export const readRecord = (files: RunFiles) => Option.flatMap(readText(files.run
 /** The first process in the jail; none before bubblewrap has made it, or without a jail. */
 export const jailPid = (files: RunFiles): Option.Option<number> =>
   Option.map(Option.flatMap(readText(files.jail), decodeJailInfo), (info) => info["child-pid"])
+
+/** Durable once the effect succeeds, also through a loss of power. */
+export const noteAsked = (files: RunFiles): Effect.Effect<void, RunDirectoryUnusable> =>
+  Effect.try({
+    try: () => {
+      Fs.closeSync(Fs.openSync(files.asked, "w", 0o600))
+      const directory = Fs.openSync(Path.dirname(files.asked), "r")
+      try {
+        Fs.fsyncSync(directory)
+      } finally {
+        Fs.closeSync(directory)
+      }
+    },
+    catch: (error) => new RunDirectoryUnusable({ detail: error instanceof Error ? error.message : String(error) })
+  })
+
+/** Whether the model may have been asked. */
+export const wasAsked = (files: RunFiles): boolean => Fs.existsSync(files.asked)
 
 /** Descriptors for the child; all of them are closed in the parent by `closeDescriptors`. */
 export interface Descriptors {

@@ -59,6 +59,13 @@ const table = {
     remedy: "check that loopback is up and that ports are free, then start km again",
     status: 500,
     type: "api_error"
+  },
+  notNoted: {
+    code: "KM-MDL-008",
+    what: "the runtime could not write down that the model is being asked, and asks only then",
+    remedy: "free some space on the sandbox's disk; the agent tries again by itself",
+    status: 503,
+    type: "api_error"
   }
 } as const satisfies Readonly<Record<string, DoorRefusal>>
 

@@ -69,6 +69,8 @@ interface Admitted {
   readonly keyDigest: Buffer
   readonly session: SessionId
   readonly budget: Budget
+  readonly note: Effect.Effect<void, { readonly message: string }>
+  noted: boolean
 }
 
 const presentedKey = (request: Http.IncomingMessage): string => {
@@ -106,10 +108,15 @@ export class ModelDoor extends Context.Service<ModelDoor, {
   /** What the agent gets as its base URL, without a slash at the end. Loopback. */
   readonly url: string
   readonly scripted: boolean
-  /** A key for one run; it stops working with the scope. */
-  readonly admit: (
-    run: { readonly session: SessionId; readonly budget: Budget }
-  ) => Effect.Effect<{ readonly key: string }, never, Scope.Scope>
+  /**
+   * A key for one run; it stops working with the scope. `note` is carried out before the first request of the run goes
+   * up; while it fails, none does.
+   */
+  readonly admit: (run: {
+    readonly session: SessionId
+    readonly budget: Budget
+    readonly note?: Effect.Effect<void, { readonly message: string }>
+  }) => Effect.Effect<{ readonly key: string }, never, Scope.Scope>
 }>()("km/runtime/adapters/model/ModelDoor") {
   /** Listens on 127.0.0.1 as long as the layer lives. One door serves every sandbox of a runtime. */
   static readonly layer = (options: ModelDoorOptions): Layer.Layer<ModelDoor, ModelDoorError> =>
@@ -197,6 +204,14 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
     }
     if (yield* entry.budget.exhausted) return refuse(response, doorRefusals.budget)
     const key = yield* options.key
+    if (!entry.noted) {
+      const failure = yield* Effect.match(entry.note, {
+        onFailure: ({ message }) => message,
+        onSuccess: () => undefined
+      })
+      if (failure !== undefined) return refuse(response, doorRefusals.notNoted, failure)
+      entry.noted = true
+    }
     if (options.scripted) return forward(request, response, entry, url, "scripted")
     return Option.match(key, {
       onNone: () => refuse(response, doorRefusals.noKey),
@@ -233,7 +248,8 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
       Effect.acquireRelease(
         Effect.sync(() => {
           const key = `sk-ant-km-${randomBytes(32).toString("base64url")}`
-          const entry: Admitted = { keyDigest: digest(key), session: admission.session, budget: admission.budget }
+          const { budget, note = Effect.void, session } = admission
+          const entry: Admitted = { keyDigest: digest(key), session, budget, note, noted: false }
           admitted.add(entry)
           return { key, entry }
         }),

@@ -8,6 +8,7 @@ import * as ScriptedModel from "../../../../km-cli/local/model/ScriptedModel.ts"
 import { isAlive, marked } from "../../../../runtime/adapters/claude/ProcessTree.ts"
 import * as RunFiles from "../../../../runtime/adapters/claude/RunFiles.ts"
 import { SessionId } from "../../../../runtime/domain/Ids.ts"
+import type { AgentRun } from "../../../../runtime/ports/Agent.ts"
 import { runAgentProcess } from "../../../support/agentProcessRunner.ts"
 import {
   bashScript,
@@ -96,6 +97,40 @@ describe("recover", () => {
       assert.deepStrictEqual(
         yield* agent.recover({ runDir: run.runDir, session: run.session, process: Option.none() }),
         Option.none()
+      )
+    }))
+
+  it.live("a run killed before it asked the model has received nothing; one that asked may have acted", () =>
+    Effect.gen(function*() {
+      const { agent, directories, model } = yield* scriptedAgent({
+        settings: () =>
+          Effect.succeed({
+            hooks: { SessionStart: [{ hooks: [{ type: "command", command: "touch started; sleep 60" }] }] }
+          })
+      })
+      const received = (run: AgentRun) => agent.messageReceived?.(run) ?? Effect.succeed("not told")
+      const early = runOf(directories, "hello script:text")
+      yield* Effect.scoped(Effect.andThen(
+        agent.start(early),
+        until(() => Fs.existsSync(Path.join(directories.workspace, "started")))
+      ))
+      yield* agent.recover({ runDir: early.runDir, session: early.session, process: Option.none() })
+      assert.lengthOf(yield* model.requests, 0)
+      assert.isFalse(yield* received(early))
+      // In the conversation already: a resume finds it there.
+      const project = Path.join(directories.home, ".claude", "projects", "p")
+      Fs.mkdirSync(project, { recursive: true })
+      Fs.writeFileSync(Path.join(project, `${early.session}.jsonl`), `{"type":"user","uuid":"${early.messageUuid}"}\n`)
+      assert.isTrue(yield* received(early))
+
+      const whole = yield* scriptedAgent()
+      const run = runOf(whole.directories, "hello script:text")
+      yield* Effect.scoped(Effect.flatMap(whole.agent.start(run), (process) => process.outcome))
+      assert.isTrue(yield* (whole.agent.messageReceived?.(run) ?? Effect.succeed(false)))
+      Fs.rmSync(Path.join(whole.directories.home, ".claude"), { recursive: true })
+      assert.isTrue(
+        yield* (whole.agent.messageReceived?.(run) ?? Effect.succeed(false)),
+        "asked is asked, whatever the agent did to its own files"
       )
     }))
 })

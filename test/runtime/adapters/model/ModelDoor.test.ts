@@ -107,6 +107,27 @@ describe("ModelDoor", () => {
       assert.notInclude(JSON.stringify(seen), own)
     }))
 
+  it.live("notes a run before its first request goes up, once, and asks nothing while that fails", () =>
+    Effect.gen(function*() {
+      const { budget, door, model } = yield* withDoor()
+      const notes: Array<number> = []
+      let space = false
+      const note = Effect.suspend(() => space ? Effect.void : Effect.fail({ message: "no space left" })).pipe(
+        Effect.andThen(model.requests),
+        Effect.map((requests) => void notes.push(requests.length))
+      )
+      const { key } = yield* door.admit({ session, budget, note })
+      const ask = call(door.url, { headers: { "x-api-key": key }, body: message("script:text") })
+      const answer = yield* ask
+      refused(answer, doorRefusals.notNoted)
+      assert.include(answer.body, "no space left")
+      assert.lengthOf(yield* model.requests, 0)
+      space = true
+      assert.strictEqual((yield* ask).status, 200)
+      assert.strictEqual((yield* ask).status, 200)
+      assert.deepStrictEqual(notes, [0])
+    }))
+
   it.live("takes the key as a bearer token too", () =>
     Effect.gen(function*() {
       const { door, own } = yield* withDoor()
