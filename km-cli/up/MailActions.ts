@@ -20,7 +20,8 @@ const separator = "-".repeat(8)
 export const mailBody = (body: string, after: RunBefore | undefined): string => {
   if (after === undefined) return body
   const end = after.outcome === "succeeded" ? "succeeded" : `ended ${after.outcome} (${after.code ?? "without a code"})`
-  const quoted = (after.detail ?? "").split(/\r?\n/).map((line) => `> ${line}`.trimEnd())
+  // Every line end that a reader might show as one: a line that escapes the marks would pass for the operator's.
+  const quoted = (after.detail ?? "").split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/).map((line) => `> ${line}`.trimEnd())
   return [
     body.trimEnd(),
     "",

@@ -172,4 +172,21 @@ describe("km email", () => {
       const exit = yield* Effect.promise(() => waiting.ended)
       assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
     }).pipe(Effect.scoped), 90_000)
+
+  it.live("mail that waited for somebody to look is not taken for a flood", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
+      const room = yield* roomOf(ada)
+      yield* km(state, ["email", "list"])
+      // With keys, because the writer counts too.
+      for (let n = 0; n < 125; n++) {
+        yield* room.send({ ...room.letter, to: ["operator"], subject: `${n}`, body: "one a second", key: `flood/${n}` })
+      }
+      const database = new DatabaseSync(path.join(state, "engine.db"))
+      database.prepare("UPDATE mail SET received_at = received_at - 1000 * (130 - seq)").run()
+      database.close()
+      const listed = json((yield* km(state, ["email", "list", "--json", "-n", "200"])).out)
+      assert.lengthOf(listed.messages, 125)
+      assert.deepStrictEqual(json((yield* km(state, ["email", "quarantine", "--json"])).out).messages, [])
+    }).pipe(Effect.scoped), 90_000)
 })
