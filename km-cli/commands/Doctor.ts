@@ -15,6 +15,7 @@ import { MailSpool } from "../../runtime/ports/MailSpool.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
+import { dueKeys, keysOfAll } from "../IdentityKeys.ts"
 import { kmError } from "../KmError.ts"
 import { versionOf } from "../Machine.ts"
 import { opened } from "../Opened.ts"
@@ -200,6 +201,20 @@ const smtpChecks = Effect.fnUntraced(function*(install: Install, up: Option.Opti
   return checks
 })
 
+/** Keys that are over, or soon are, and whether the directory is as the certifier left it. */
+const identityChecks = Effect.fnUntraced(function*(install: Install) {
+  const found = yield* Effect.result(keysOfAll(install))
+  if (Result.isFailure(found)) {
+    const { failure } = found
+    return [check("identities", "error", failure.message, "km identity verify")]
+  }
+  const { keys } = found.success
+  const due = dueKeys(keys, yield* Clock.currentTimeMillis)
+  return due.length === 0
+    ? [check("identities", "ok", `${keys.length} certified keys`)]
+    : due.map(({ command, detail }) => check("identities", "warn", detail, command))
+})
+
 /** The state directory as the engine wants it: everything private; the engine's own refusal names the exception. */
 const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* Effect.result(backend.install)
@@ -207,7 +222,10 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
     const { code, next, why } = install.failure
     return { checks: [check("state", "error", `${why} (${code})`, next)], install: undefined }
   }
-  const inside = yield* sandboxChecks.pipe(Effect.provide(backend.ports("short")), Effect.result)
+  const inside = yield* Effect.all([sandboxChecks, identityChecks(install.success)]).pipe(
+    Effect.provide(backend.ports("short")),
+    Effect.result
+  )
   if (Result.isFailure(inside)) {
     return { checks: [check("state", "error", inside.failure.message, "follow the reason")], install: undefined }
   }
@@ -226,7 +244,7 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
       ...(Option.isSome(up) && up.value.modelScripted
         ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
         : []),
-      ...inside.success,
+      ...inside.success.flat(),
       ...smtp
     ]
   }

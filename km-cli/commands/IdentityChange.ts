@@ -18,9 +18,10 @@ import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { type ExitCode, KmError, kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
-import { inInstall, keysOf, ownerOf, revocationsOf } from "./Identity.ts"
+import { inInstall, ownerOf } from "./Identity.ts"
 
 const iso = (seconds: number): string => new Date(seconds * 1_000).toISOString()
 

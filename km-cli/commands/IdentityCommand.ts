@@ -28,8 +28,8 @@ const show = Command.make(
 const verify = Command.make("verify", {}, () => Effect.flatMap(load(), (module) => module.identityVerify())).pipe(
   Command.withShortDescription("Check every row against the certifier"),
   Command.withDescription(
-    "Checks every certificate and every revocation against the pinned certifier; exits 6 when a key was swapped or a " +
-      "revocation is missing."
+    "Checks every certificate and every revocation against the pinned certifier; exits 1 when a key was swapped, a " +
+      "revocation is missing or an old certificate was put back."
   )
 )
 

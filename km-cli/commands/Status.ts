@@ -2,6 +2,8 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Install } from "../../runtime/domain/Install.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
@@ -9,6 +11,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
+import { dueKeys, keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
@@ -83,6 +86,13 @@ const numbersOf = Effect.fnUntraced(function*(row: SandboxRow) {
   return { depth, dead, threads: yield* threads.count(row.id) }
 })
 
+/** What keeps its keys from being believed, now or soon; empty when nothing does. */
+const keyTrouble = Effect.fnUntraced(function*(install: Install, row: SandboxRow) {
+  const found = yield* Effect.result(Effect.flatMap(revocationsOf(install), (all) => keysOf(install, row.id, all)))
+  if (Result.isFailure(found)) return [{ detail: found.failure.message, command: "km identity verify" }]
+  return dueKeys(found.success, yield* Clock.currentTimeMillis).map(({ command, detail }) => ({ detail, command }))
+})
+
 const turnLine = (row: TurnRow, now: number): ReadonlyArray<string> => [
   `  ${row.key}`,
   row.result ?? row.state,
@@ -91,12 +101,12 @@ const turnLine = (row: TurnRow, now: number): ReadonlyArray<string> => [
 ]
 
 const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: string) {
-  yield* backend.install
+  const install = yield* backend.install
   const found = yield* Effect.gen(function*() {
     const row = yield* resolve(reference)
-    return { row, ...(yield* numbersOf(row)) }
+    return { row, ...(yield* numbersOf(row)), keys: yield* keyTrouble(install, row) }
   }).pipe(Effect.provide(backend.ports("short")))
-  const { dead, depth, row, threads } = found
+  const { dead, depth, keys, row, threads } = found
   const turns = yield* Effect.flatMap(Ledger, (ledger) => ledger.recent(recentTurns)).pipe(
     Effect.provide(backend.ledger(row.id)),
     Effect.orElseSucceed((): ReadonlyArray<TurnRow> => [])
@@ -127,6 +137,7 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
           ...columns(row.plugins.map(({ detail, id, state }) => [`  ${id}`, state, detail]))
         ]),
       ...(turns.length === 0 ? [] : ["turns", ...columns(turns.map((turn) => turnLine(turn, now)))]),
+      ...keys.map(({ command, detail }) => `keys      ${detail}; ${command}`),
       ...dead.map((entry) => `dead      ${entry.key}; km replay ${entry.key}`)
     ],
     {
@@ -135,6 +146,7 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
       queue: depth,
       dead: dead.map(({ deadAt, key, noticed, receiveCount }) => ({ key, receiveCount, deadAt, noticed })),
       threads,
+      keys,
       turns: turns.map(turnView)
     }
   )

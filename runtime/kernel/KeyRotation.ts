@@ -176,6 +176,46 @@ const endOthers = Effect.fnUntraced(function*(
   return ended
 })
 
+/**
+ * Before an identity is certified for its addresses: keys that were there before it under its name, and keys of those
+ * who had one of its addresses and are gone, sign nothing more. What they wrote until now stays theirs.
+ */
+export const endFormerHolders = Effect.fn("KeyRotation.endFormerHolders")(function*(
+  ports: CertifierPorts,
+  certifier: SigningKey,
+  owner: Owner,
+  addresses: ReadonlyArray<string>,
+  isGone: (subject: SenderId) => boolean
+) {
+  const { install } = owner
+  const now = yield* seconds
+  for (const subject of yield* ports.identities.subjects) {
+    if (subject !== owner.subject && !isGone(subject)) continue
+    for (const what of rotatable) {
+      const slot = slotOf(subject, what)
+      const current = subject === owner.subject ? yield* currentOf(ports, slot) : undefined
+      const certificates = yield* certifiedBy(ports, certifier, { install, subject }, slot.purpose)
+      const former = certificates.filter((certificate) =>
+        subject === owner.subject
+          ? certificate.keyId !== current?.keyId
+          : certificate.addresses.some((address) => addresses.includes(address))
+      )
+      for (const certificate of former) {
+        const { keyId } = certificate
+        const whole = yield* wholeRevocations(ports, certifier.publicKey, install)
+        if (Result.isFailure(whole)) return yield* identityRefused("KM-IDN-103", whole.failure.detail)
+        if (whole.success.endOf(subject, keyId) !== undefined || whole.success.isRevoked(subject, keyId)) continue
+        // The rows of those who are gone stay as they are: writing them would make them last longer.
+        if (subject === owner.subject && certificate.notAfter > now && certificate.notBefore < now) {
+          const shortened = certify(certifier, { ...certificate, notAfter: now })
+          yield* ports.identities.put(subject, slot.purpose, keyId, shortened)
+        }
+        yield* announce(ports, certifier, { install, subject, keyId, reason: `${owner.subject} follows`, until: now })
+      }
+    }
+  }
+})
+
 export interface Rotation {
   readonly purpose: Rotatable
   readonly keyId: KeyId

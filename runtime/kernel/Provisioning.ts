@@ -26,7 +26,7 @@ import { Secrets } from "../ports/Secrets.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { certifierKeyPath, makePin, signingKeyFromText } from "./Certifier.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
-import { certifiedUntil, renewKey, rotatable, signingKeyPath } from "./KeyRotation.ts"
+import { certifiedUntil, endFormerHolders, renewKey, rotatable, signingKeyPath } from "./KeyRotation.ts"
 import { certifyMail, ensureSecret, mailSecrets, renewBeforeSeconds } from "./MailIdentities.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
@@ -219,6 +219,19 @@ const make = Effect.gen(function*() {
   const certifyMailKeys = Effect.fnUntraced(function*(row: SandboxRow, addresses: ReadonlyArray<string>) {
     const certifier = yield* certifierOf(row.id)
     const who = { install: row.install, subject: row.id, addresses, madeAt: row.createdAt }
+    const living = new Set((yield* sandboxes.list).map(({ id }) => id))
+    yield* endFormerHolders(
+      { identities, secrets },
+      certifier,
+      who,
+      addresses,
+      (subject) => subject !== "operator" && !living.has(subject)
+    ).pipe(
+      Effect.catchTag(
+        "IdentityRefused",
+        ({ reason, remedy }) => Effect.fail(failed(row.id, "identity", reason, remedy))
+      )
+    )
     if (yield* certifyMail({ identities, secrets }, certifier, who)) return { mailAddresses: addresses }
     return yield* failed(row.id, "identity", "its mail key cannot be read")
   })

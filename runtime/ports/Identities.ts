@@ -42,11 +42,13 @@ export class Identities extends Context.Service<Identities, {
   ) => Effect.Effect<void, StoreError>
   /** In the order in which the keys were first put. */
   readonly keys: (subject: SenderId, purpose: KeyPurpose) => Effect.Effect<ReadonlyArray<CertifiedKey>, StoreError>
+  /** Everybody who has rows, also those who are gone, for 30 days; whoever writes the store decides what stands here. */
+  readonly subjects: Effect.Effect<ReadonlyArray<SenderId>, StoreError>
   /** Never removed. `Unavailable` when the number is taken by another revocation. */
   readonly revoke: (number: number, revocation: SignedRevocation) => Effect.Effect<void, StoreError>
   /** In order of their numbers. */
   readonly revocations: Effect.Effect<ReadonlyArray<SignedRevocation>, StoreError>
-  /** Leaves the public halves as tombstones for 30 days, then they are absent. */
+  /** Leaves the public halves as tombstones for 30 days, then they are absent; the next `retire` removes them. */
   readonly retire: (subject: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Identities") {
   static readonly memory = (state: MemoryIdentitiesState): Layer.Layer<Identities> =>
@@ -61,6 +63,13 @@ export class Identities extends Context.Service<Identities, {
               .filter((row) => row.subject === subject && row.purpose === purpose)
               .filter(({ retiredAt }) => retiredAt === undefined || retiredAt + tombstoneMillis > now)
               .map(({ key }) => key)),
+        subjects: Effect.map(Clock.currentTimeMillis, (now) => [
+          ...new Set(
+            [...state.keys.values()]
+              .filter(({ retiredAt }) => retiredAt === undefined || retiredAt + tombstoneMillis > now)
+              .map(({ subject }) => subject)
+          )
+        ]),
         revoke: (number, revocation) =>
           Effect.suspend(() => {
             const found = state.revocations.get(number)
@@ -77,6 +86,7 @@ export class Identities extends Context.Service<Identities, {
           Effect.map(Clock.currentTimeMillis, (now) => {
             for (const [id, row] of state.keys) {
               if (row.subject === subject && row.retiredAt === undefined) state.keys.set(id, { ...row, retiredAt: now })
+              if (row.retiredAt !== undefined && row.retiredAt + tombstoneMillis <= now) state.keys.delete(id)
             }
           })
       })

@@ -2,12 +2,12 @@
  * Everything that create and teardown touch, in memory and outliving the programs that act on it, with a switch that
  * crashes a program before or after its n-th call of a port.
  */
-import { Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
 import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certificate.ts"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
-import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
@@ -27,6 +27,8 @@ import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQue
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
+
+const decodeSubject = Schema.decodeUnknownOption(SenderId)
 
 export interface Post {
   readonly key: string
@@ -211,6 +213,9 @@ export class World {
       Effect.sync(() =>
         [...this.identities.get(subject) ?? []].flatMap(([name, key]) => name.startsWith(`${purpose} `) ? [key] : [])
       ),
+    subjects: Effect.sync(() =>
+      [...this.identities.keys()].flatMap((subject) => Option.toArray(decodeSubject(subject)))
+    ),
     revoke: (_number, revocation) => Effect.sync(() => void this.revocations.push(revocation)),
     revocations: Effect.sync((): ReadonlyArray<SignedRevocation> => [...this.revocations]),
     retire: (subject) => Effect.sync(() => void this.retired.add(subject))

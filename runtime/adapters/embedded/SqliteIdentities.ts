@@ -2,9 +2,14 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { SenderId } from "../../domain/Ids.ts"
 import { Identities, revocationConflict, tombstoneMillis } from "../../ports/Identities.ts"
 import { text } from "./columns.ts"
 import { Sqlite } from "./Sqlite.ts"
+
+const decodeSubject = Schema.decodeUnknownOption(SenderId)
 
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
@@ -36,6 +41,16 @@ const make = Effect.gen(function*() {
           now - tombstoneMillis
         ).map((row) => ({ certificate: text(row, "certificate"), signature: text(row, "signature") })))
     }),
+    subjects: Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      sqlite.read(
+        "Identities",
+        "subjects",
+        (tables) =>
+          tables.all(
+            "SELECT DISTINCT subject FROM identities WHERE retired_at IS NULL OR retired_at > ?",
+            now - tombstoneMillis
+          ).flatMap((row) => Option.toArray(decodeSubject(text(row, "subject"))))
+      )),
     revoke: Effect.fnUntraced(function*(number, { revocation, signature }) {
       const other = yield* sqlite.write("Identities", "revoke", (tables) => {
         tables.run(
@@ -59,12 +74,11 @@ const make = Effect.gen(function*() {
     ),
     retire: Effect.fnUntraced(function*(subject) {
       const now = yield* Clock.currentTimeMillis
-      yield* sqlite.write(
-        "Identities",
-        "retire",
-        (tables) =>
-          tables.run("UPDATE identities SET retired_at = ? WHERE subject = ? AND retired_at IS NULL", now, subject)
-      )
+      yield* sqlite.write("Identities", "retire", (tables) => {
+        tables.run("UPDATE identities SET retired_at = ? WHERE subject = ? AND retired_at IS NULL", now, subject)
+        // Whoever goes takes the tombstones along that are over; until then a reader passes over them.
+        tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
+      })
     })
   })
 })

@@ -58,8 +58,11 @@ describe("km identity", () => {
       if (stolen === undefined) return
       rowsOf(world, one).set(`mail ${mailKey(world, one)}`, stolen)
       const after = yield* km.run("identity", "verify")
-      assert.strictEqual(after.exit, 6)
-      assert.match(after.err.join("\n"), /KM-EML-030.*\n.*first sb-1a2b3c4d mail/)
+      assert.strictEqual(after.exit, 1)
+      assert.match(
+        after.err.join("\n"),
+        /KM-EML-030: a key was swapped or forged\n.*the row of sb-1a2b3c4d for mail with/
+      )
     }))
 
   it.effect("a revocation is numbered and signed, and its removal is found", () =>
@@ -76,7 +79,38 @@ describe("km identity", () => {
       assert.strictEqual((yield* km.run("identity", "verify")).exit, 0)
       world.revocations.length = 0
       const verified = yield* km.run("identity", "verify")
-      assert.strictEqual(verified.exit, 6)
+      assert.strictEqual(verified.exit, 1)
       assert.match(verified.err.join("\n"), /revocation 1 was there before/)
+    }))
+
+  it.effect("rotates by purpose, says what a dry run would do, and warns before a certificate ends", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const id = yield* made(world, "sb-1a2b3c4d", "demo")
+      const km = new TestKm(world)
+      const before = mailKey(world, id)
+      const dry = yield* km.run("identity", "rotate", "demo", "--purpose", "mail", "--dry-run")
+      assert.deepStrictEqual(dry.out, [`would replace mail ${before} of sb-1a2b3c4d`])
+      assert.strictEqual(mailKey(world, id), before)
+      const rotated = yield* km.run("identity", "rotate", "demo", "--purpose", "mail")
+      assert.strictEqual(rotated.exit, 0, rotated.err.join("\n"))
+      assert.match(rotated.out[1] ?? "", new RegExp(`mail: [0-9a-f]{16} from now on; ${before} until 1970-01-01T00:05`))
+      assert.match((yield* km.run("identity", "show", "demo")).out.join("\n"), new RegExp(`${before}  replaced`))
+      assert.strictEqual((yield* km.run("identity", "verify")).exit, 0)
+      const none = yield* km.run("identity", "rotate", "operator", "--purpose", "mail")
+      assert.strictEqual(none.exit, 3)
+      assert.match(none.err.join("\n"), /KM-IDN-101.*\n.*operator has no mail key/)
+
+      assert.deepStrictEqual((yield* km.run("identity", "list")).err, [])
+      yield* TestClock.adjust(Duration.days(25))
+      const soon = yield* km.run("identity", "list")
+      assert.match(soon.err.join("\n"), /the mail key of sb-1a2b3c4d ends at .*; run `km identity renew sb-1a2b3c4d`/)
+      yield* TestClock.adjust(Duration.days(6))
+      const over = yield* km.run("status", "demo")
+      assert.match(over.out.join("\n"), /keys +sb-1a2b3c4d has no valid key for mail; km identity renew sb-1a2b3c4d/)
+      const renewed = yield* km.run("identity", "renew")
+      assert.strictEqual(renewed.out.length, 3)
+      const again = yield* km.run("identity", "list")
+      assert.deepStrictEqual(again.err, [])
     }))
 })

@@ -4,9 +4,9 @@ import { Effect, Schema } from "effect"
 import { DatabaseSync } from "node:sqlite"
 import { decodeManifest } from "../../../plugins/email/protocol/Manifest.ts"
 import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
-import type { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { km } from "../../support/KmProcess.ts"
 import { mailProgram } from "../../support/mailPrograms.ts"
+import { mailUnderWay } from "../../support/mailUnderWay.ts"
 import { startStack } from "../../support/Stack.ts"
 
 const Rotated = Schema.fromJsonString(Schema.Struct({
@@ -36,7 +36,7 @@ describe("km identity rotate and revoke", () => {
         const ada = (yield* stack.sandbox()).row.id
         const bob = (yield* stack.sandbox()).row.id
         const paths = statePaths(stack.state)
-        const database = new DatabaseSync(paths.database)
+        const database = new DatabaseSync(paths.database, { timeout: 5_000 })
         const send = (body: string, ...args: ReadonlyArray<string>) =>
           Effect.tap(
             mailProgram(paths.sandbox(ada).directory, "km-send", ["--to", bob, "--subject", "s", ...args], body),
@@ -49,26 +49,7 @@ describe("km identity rotate and revoke", () => {
             return decodeMails(out.toString())
           }
         )
-        const rawOf = (owner: SandboxId): Uint8Array => {
-          const raw = database.prepare("SELECT raw FROM mail WHERE owner = ? ORDER BY seq DESC LIMIT 1").get(owner)
-            ?.["raw"]
-          return raw instanceof Uint8Array ? raw : new Uint8Array()
-        }
-        /** As if it had been under way until now. */
-        const arrives = (name: string, raw: Uint8Array) => {
-          database.prepare("DELETE FROM mail_seen WHERE owner = ?").run(bob)
-          database.prepare(
-            "INSERT INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)"
-          ).run(bob, name, Date.now(), raw.length, raw)
-        }
-        const judged = (name: string) =>
-          Effect.gen(function*() {
-            for (;;) {
-              const row = database.prepare("SELECT state, content FROM mail WHERE owner = ? AND id = ?").get(bob, name)
-              if (row !== undefined && row["state"] !== "arrived") return String(row["content"])
-              yield* Effect.sleep("50 millis")
-            }
-          }).pipe(Effect.timeout("30 seconds"))
+        const { arrives, judged, newest } = mailUnderWay(database, bob)
         const identity = (...args: ReadonlyArray<string>) =>
           Effect.tap(
             km(stack.state, ["identity", ...args]),
@@ -77,7 +58,7 @@ describe("km identity rotate and revoke", () => {
 
         yield* send("before", "--encrypt")
         assert.deepInclude((yield* inbox)[0], { status: "verified", body: "before", encrypted: true })
-        const before = rawOf(bob)
+        const before = newest()
         const oldKey = manifestIn(before)?.key ?? ""
 
         const adas = decodeRotated((yield* identity("rotate", ada, "--json")).out)
@@ -88,7 +69,7 @@ describe("km identity rotate and revoke", () => {
         // The same runtime, at once: signed with the new key, encrypted for the new key.
         yield* send("after", "--encrypt")
         assert.deepInclude((yield* inbox)[0], { status: "verified", body: "after", encrypted: true })
-        const manifest = manifestIn(rawOf(bob))
+        const manifest = manifestIn(newest())
         assert.strictEqual(manifest?.key, adas.rotated[0]?.keyId)
         assert.strictEqual(manifest?.encryption?.key, adas.rotated[1]?.keyId)
         assert.strictEqual(manifest?.encryption?.recipients[0]?.key, bobs.rotated[0]?.keyId)

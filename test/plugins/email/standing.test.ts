@@ -136,6 +136,35 @@ describe("the directory is not trusted", () => {
       assert.strictEqual((yield* read(yield* write(), bob, { directory: other })).status, "verified")
     }))
 
+  it.effect("a replaced key is good for what it wrote before its end, whatever certificate is put back", () =>
+    Effect.gen(function*() {
+      const words = { version: 1, install, subject: alice.sender, reason: "replaced", at: now } as const
+      const mail = [certificate(alice.sender, alice.addresses, "mail", alice.key)]
+      const boxes = [alice.box, boxKeyFromPrivate(counting(6))].map((key) =>
+        certificate(alice.sender, [], "mail-box", key)
+      )
+      const ends = [alice.key.keyId, boxKeyFromPrivate(counting(6)).keyId].map((keyId, n) =>
+        signRevocation(certifier, { ...words, number: n + 1, keyId, until: now - 60 })
+      )
+      const known = knownWith(mail, ends, boxes)
+      assert.isDefined(known)
+      const view = directoryOf([[known, alice.addresses]])
+      const before = yield* write({ ...plain, createdSeconds: now - 61 })
+      assert.strictEqual((yield* read(before, bob, { directory: view })).status, "verified")
+      const after = yield* write({ ...plain, createdSeconds: now - 60 })
+      assert.deepInclude(yield* read(after, bob, { directory: view }), {
+        status: "expired",
+        reason: "key-not-valid-then"
+      })
+      // The row that comes last is not the one to encrypt for.
+      assert.strictEqual(currentBox(known, now)?.keyId, alice.box.keyId)
+      // Taken back after it was replaced.
+      const gone = knownWith(mail, [...ends, revoke(3)], boxes)
+      assert.isDefined(gone)
+      const verdict = yield* read(before, bob, { directory: directoryOf([[gone, alice.addresses]]) })
+      assert.strictEqual(verdict.status, "revoked")
+    }))
+
   it.effect("notices a revocation that was removed, changed or forged", () =>
     Effect.gen(function*() {
       const rows = [revoke(1), revoke(2, bob.sender, bob.key.keyId), revoke(3)]

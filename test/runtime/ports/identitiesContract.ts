@@ -41,6 +41,19 @@ export const identitiesContract = <LE>(layer: Layer.Layer<Identities, LE>): void
       yield* TestClock.setTime(1_000 + tombstoneMillis)
       assert.deepStrictEqual(yield* identities.keys(one, "mail"), [])
       assert.deepStrictEqual(yield* identities.keys("operator", "mail"), [key("o")])
+      assert.deepStrictEqual(yield* identities.subjects, ["operator"])
+      yield* identities.retire(SandboxId.make("sb-00000002"))
+      assert.deepStrictEqual(yield* identities.subjects, ["operator"])
+    }))
+
+  test("names everybody who has rows, also the retired", (identities) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* identities.subjects, [])
+      yield* identities.put(one, "mail", keyId(1), key("a"))
+      yield* identities.put(one, "bridge", keyId(2), key("b"))
+      yield* identities.put("operator", "operator", keyId(3), key("o"))
+      yield* identities.retire(one)
+      assert.deepStrictEqual((yield* identities.subjects).toSorted(), ["operator", one])
     }))
 
   test("revocations come in order of their numbers; a taken number is refused, not replaced", (identities) =>

@@ -1,0 +1,31 @@
+/** Mail that a test holds back and delivers when it wants, straight into the engine's table. */
+import { Effect } from "effect"
+import type { DatabaseSync } from "node:sqlite"
+import type { SandboxId } from "../../runtime/domain/Ids.ts"
+
+export const mailUnderWay = (database: DatabaseSync, owner: SandboxId) => ({
+  /** The newest message that was delivered, as it travelled. */
+  newest: (): Uint8Array => {
+    const row = database.prepare("SELECT raw FROM mail WHERE owner = ? ORDER BY seq DESC LIMIT 1").get(owner)
+    return row?.["raw"] instanceof Uint8Array ? row["raw"] : new Uint8Array()
+  },
+  /** As if it had been under way until now; `name` is the delivery's. What was seen before is forgotten. */
+  arrives: (name: string, raw: Uint8Array): void => {
+    database.prepare("DELETE FROM mail_seen WHERE owner = ?").run(owner)
+    database.prepare(
+      "INSERT INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)"
+    ).run(owner, name, Date.now(), raw.length, raw)
+  },
+  /** `arrived` until the runtime has decided. */
+  stateOf: (name: string): unknown =>
+    database.prepare("SELECT state FROM mail WHERE owner = ? AND id = ?").get(owner, name)?.["state"],
+  /** What the runtime decided about the delivery, as it keeps it. */
+  judged: (name: string): Effect.Effect<string> =>
+    Effect.gen(function*() {
+      for (;;) {
+        const row = database.prepare("SELECT state, content FROM mail WHERE owner = ? AND id = ?").get(owner, name)
+        if (row !== undefined && row["state"] !== "arrived") return String(row["content"])
+        yield* Effect.sleep("50 millis")
+      }
+    }).pipe(Effect.timeout("45 seconds"), Effect.orDie)
+})
