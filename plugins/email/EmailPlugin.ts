@@ -3,10 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { EmailSpec } from "../../runtime/domain/Profile.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { Controls, type StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, type Mailer, MailSetup } from "../../runtime/ports/Mail.ts"
@@ -15,22 +17,26 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
-import { type AdmittedMail, isAwaited, mayStartTurn, requestOf } from "./MailTurns.ts"
+import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
 
 export const EmailConfig = Schema.Struct({
   slack: Schema.Boolean,
   /** Answers are shown live in the channel already. */
   transcript: Schema.Boolean,
+  /** Nobody else serves requests to stop. */
+  stops: Schema.Boolean,
   email: EmailSpec
 })
 export type EmailConfig = typeof EmailConfig.Type
 
 export type EmailPorts =
   | Bridge
+  | Controls
   | Identities
   | Ledger
   | Mailbox
@@ -40,6 +46,7 @@ export type EmailPorts =
   | Sandboxes
   | SandboxInfo
   | Secrets
+  | TurnQueue
   | Turns
 
 const id = PluginId.make("email")
@@ -82,6 +89,24 @@ const makeRoom = Effect.fnUntraced(function*({ email }: EmailConfig) {
   })
 })
 
+/** `km stop` where no chat serves it: every turn of mail is in the pipeline from the moment that it is taken. */
+const serveStops = Effect.fnUntraced(function*(sandbox: SandboxId) {
+  const controls = yield* Controls
+  const turns = yield* Turns
+  const serve = Effect.fnUntraced(function*({ by, group, id: request, turn }: StopRequest) {
+    const target = { ...(turn === undefined ? {} : { turn }), ...(group === undefined ? {} : { group }) }
+    const stopped = yield* turns.stop(target, by)
+    yield* Effect.logInfo("stop requested").pipe(Effect.annotateLogs({ ...target, stopped }))
+    yield* controls.acknowledge(sandbox, request)
+  })
+  return yield* controls.watch(sandbox).pipe(
+    Stream.runForEach(serve),
+    Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+    Effect.andThen(Effect.sleep(lookAgain)),
+    Effect.forever
+  )
+})
+
 export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
   id,
   after: [],
@@ -91,6 +116,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
   configure: ({ spec: { cli, email } }) => ({
     slack: cli.notifySlackEnabled,
     transcript: cli.notifySlackEnabled && cli.notifySlackTranscriptEnabled,
+    stops: !(cli.notifySlackEnabled && cli.notifySlackInboundEnabled),
     email
   }),
   start: Effect.fn("EmailPlugin.start")(function*(config) {
@@ -109,6 +135,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
         owner: info.id,
         room,
         mailbox: yield* Mailbox,
+        queue: yield* TurnQueue,
         bridge: yield* Bridge,
         redaction: yield* Redaction,
         channel: config.slack ? info.channel : undefined,
@@ -129,6 +156,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const info = yield* SandboxInfo
     const mailbox = yield* Mailbox
     const redaction = yield* Redaction
+    const ledger = yield* Ledger
     const turns = yield* Turns
     const room = yield* makeRoom(config)
 
@@ -144,13 +172,16 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     /** Before the mail is filed: the ledger has the turn first, and knows it again when the mail is judged again. */
     const startTurn = Effect.fnUntraced(function*(mail: AdmittedMail) {
       const { judged, receivedAt, verdict } = mail
-      if (email.onReceive !== "turn") return
+      if (email.onReceive !== "turn") return ""
       const sent = judged.inReplyTo === null ? undefined : yield* room.sent(judged.inReplyTo)
-      if (!mayStartTurn(email.onReceive, mail, isAwaited(sent, verdict.sender, receivedAt))) return
+      if (!mayStartTurn(email.onReceive, mail, isAwaited(sent, verdict.sender, receivedAt))) return ""
       const request = requestOf(info.id, mail, sent !== undefined)
-      if (request === undefined) return
+      if (request === undefined) return ""
+      const { open } = yield* turns.health
+      if (open >= maxOpenTurns && Option.isNone(yield* ledger.get(request.key))) return "too-many"
       const taken = yield* turns.submit(request, undefined)
       yield* Effect.logInfo("a mail starts a turn").pipe(Effect.annotateLogs({ turn: request.key, taken }))
+      return ""
     })
 
     /** True when there may be another one. */
@@ -166,10 +197,21 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       }
       return true
     }).pipe(
-      // Nothing is lost: the lease lapses and the message comes again.
-      Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), false))
+      Effect.catch((error) =>
+        Effect.gen(function*() {
+          // Nothing is lost: the lease lapses and the message comes again.
+          yield* Effect.logError("mail waits", error.message)
+          // No turn can be taken now; the next mail must not overtake this one.
+          const full = error._tag === "StoreError" && (error.port === "Turns" || error.port === "Ledger")
+          if (full) yield* Effect.ignore(mailbox.release(info.id))
+          return false
+        })
+      )
     )
 
+    // Leases of an earlier life: no other runtime reads this mailbox.
+    yield* Effect.mapError(mailbox.release(info.id), failed("run"))
+    if (config.stops) yield* Effect.forkScoped(serveStops(info.id))
     const bell = mailbox.bell(info.id)
     return yield* Effect.forever(Effect.gen(function*() {
       const count = bell.count()

@@ -8,13 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import type { ChannelId, SenderId } from "../../runtime/domain/Ids.ts"
+import type { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
 import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
 import type { MailOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { MailRoom } from "./MailRoom.ts"
 import { answerSubject, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
@@ -29,9 +30,10 @@ const patiently = Schedule.min([Schedule.exponential("1 second"), Schedule.space
 const shownCharacters = 200_000
 
 export interface MailOriginDeps {
-  readonly owner: SenderId
+  readonly owner: SandboxId
   readonly room: MailRoom
   readonly mailbox: Mailbox["Service"]
+  readonly queue: TurnQueue["Service"]
   readonly bridge: Bridge["Service"]
   readonly redaction: Redaction["Service"]
   /** Where the outcome is shown too; none without Slack. */
@@ -74,7 +76,7 @@ const originOf = (row: TurnRow): Origin => {
 const noAnswer = "(The agent finished without a written answer.)"
 
 export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): OriginHandler => {
-  const { bridge, channel, mailbox, owner, redaction, room } = deps
+  const { bridge, channel, mailbox, owner, queue, redaction, room } = deps
 
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
 
@@ -182,6 +184,16 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
         Effect.catch((error) => Effect.logWarning("a conversation will not be resumed", error.message))
       )),
     mark: () => Effect.void,
-    finish: () => Effect.void
+    // Mail is filed when its turn is taken; what has a receipt is a replay, which comes by the queue.
+    finish: Effect.fn("MailOrigin.finish")(function*(row: TurnRow) {
+      if (row.receipt === undefined) return
+      yield* queue.delete(owner, row.receipt).pipe(
+        Effect.retry({ times: 2, while: (error) => error._tag === "StoreError" }),
+        Effect.catchTag("ReceiptExpired", () => Effect.void),
+        Effect.catchTag("StoreError", (error) =>
+          // Delivered once more later; that delivery finds the turn settled and is deleted.
+          Effect.logWarning("settled message cannot be deleted from the queue yet", error.message))
+      )
+    })
   }
 }

@@ -356,23 +356,25 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
     /**
      * Decides about one delivery and files it; `undefined` when it was dropped as a copy or the lease was lost. What
-     * `admitted` does for mail of the inbox is done before it is filed, and again after a crash in between.
+     * `admitted` does for mail of the inbox is done before it is filed, and again after a crash in between; what it says
+     * is why the mail does not reach the inbox after all.
      */
     judge: Effect.fn("MailRoom.judge")(function*<E = never>(
       leased: LeasedMail,
-      admitted: (mail: AdmittedMail) => Effect.Effect<void, E> = () => Effect.void
+      admitted: (mail: AdmittedMail) => Effect.Effect<string, E> = () => Effect.succeed("")
     ) {
       const { seal, verdict } = yield* read(leased.raw, leased.id, leased.receivedAt)
       if (verdict.duplicate) {
         yield* mailbox.file(owner, leased.receipt, "dropped", "")
         return undefined
       }
+      const { id: delivery, receivedAt } = leased
       // By when it came, not when it is judged: mail that waited for its judge did not come all at once.
-      const against = yield* objection(verdict, leased.id, leased.receivedAt)
+      const first = yield* objection(verdict, delivery, receivedAt)
+      const mail = { verdict, judged: judgedOf(verdict, verdict.reason), delivery, receivedAt }
+      const against = first === "" ? yield* admitted(mail) : first
       const folder = against === "" ? "inbox" as const : "quarantine" as const
       const judged = judgedOf(verdict, against === "" ? verdict.reason : against)
-      const { id: delivery, receivedAt } = leased
-      if (folder === "inbox") yield* admitted({ verdict, judged, delivery, receivedAt })
       const { id, inReplyTo } = judged
       const found = {
         ...(id === null ? {} : { messageId: id }),

@@ -10,6 +10,9 @@ import type { SentMail } from "./SentMail.ts"
 /** UTF-16 units of a mail's text that go into a prompt; the rest is the agent's to fetch. */
 export const promptCharacters = 100_000
 
+/** Turns of a sandbox that may wait or run; mail beyond that is quarantined as `too-many`. */
+export const maxOpenTurns = 200
+
 /** A mail that was let into the inbox. */
 export interface AdmittedMail {
   readonly verdict: Verdict

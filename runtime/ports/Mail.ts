@@ -95,6 +95,11 @@ export class Mailbox extends Context.Service<Mailbox, {
     visibility: Duration.Duration
   ) => Effect.Effect<Option.Option<LeasedMail>, StoreError>
   /**
+   * Ends every lease, so that what was leased comes again, in its order: for the only reader of a mailbox, when it starts
+   * or could not go on. Who held one cannot file any more.
+   */
+  readonly release: (owner: SenderId) => Effect.Effect<void, StoreError>
+  /**
    * Acknowledges: from now on it is listed, or gone when `dropped`. False, and no change, when the lease was lost. By
    * `keys` the message is found again; they are what its judge read in it.
    */

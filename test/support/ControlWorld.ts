@@ -234,6 +234,7 @@ export class World {
 
   private readonly mailbox = Mailbox.of({
     lease: () => Effect.die("unused"),
+    release: () => Effect.die("unused"),
     file: () => Effect.die("unused"),
     list: () => Effect.die("unused"),
     get: () => Effect.die("unused"),

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
 import { plainText } from "../savedAttachments.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
-import { call, callThroughRestarts, callUntilAnswered, fail, trouble } from "../socketClient.ts"
+import { callThroughRestarts, callUntilAnswered, fail, trouble } from "../socketClient.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
         [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--wait-reply [SECONDS]] [--json]
@@ -51,7 +51,7 @@ const collect = async (id: string, recipients: number, waitSeconds: number, json
       await print(json ? `${JSON.stringify(mail)}\n` : recipients === 1 ? `${plainText(mail.body)}\n` : shown(mail))
       seen.add(mail.delivery)
     }
-    if (replies.length > 0) await call({ op: "read", deliveries: replies.map(({ delivery }) => delivery) })
+    if (replies.length > 0) await callUntilAnswered({ op: "read", deliveries: replies.map(({ delivery }) => delivery) })
     const missing = (answer?.header["missing"] ?? [""]) as ReadonlyArray<string>
     if (missing.length === 0) return
     if (answer !== undefined && Date.now() >= until) {

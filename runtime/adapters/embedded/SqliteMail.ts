@@ -129,6 +129,12 @@ const make = Effect.fnUntraced(function*(directory: string) {
       const raw = yield* rawOf(owner, id, row)
       return Option.some({ id, receipt, raw, receivedAt: integer(row, "received_at") })
     }),
+    release: (owner) =>
+      Effect.asVoid(sqlite.write("Mailbox", "release", (tables) =>
+        tables.run(
+          "UPDATE mail SET receipt = NULL, visible_at = 0 WHERE owner = ? AND state = 'arrived' AND visible_at > 0",
+          owner
+        ))),
     file: Effect.fnUntraced(function*(owner, receipt, folder, content, keys = {}) {
       const id = yield* sqlite.write("Mailbox", "file", (tables) => {
         const row = tables.get("SELECT seq, id FROM mail WHERE owner = ? AND receipt = ?", owner, receipt)

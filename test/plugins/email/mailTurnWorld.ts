@@ -23,6 +23,7 @@ import { PluginHost } from "../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
 import { Agent, type AgentRun } from "../../../runtime/ports/Agent.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
+import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Mailbox, Mailer, MailSetup } from "../../../runtime/ports/Mail.ts"
@@ -90,23 +91,25 @@ export interface PlayedAgent {
   answer: (run: AgentRun) => Effect.Effect<AgentOutcome>
 }
 
-const nothing = () => Effect.void
-
 const agentLayer = (played: PlayedAgent, results: Map<string, AgentOutcome>) =>
   Layer.succeed(Agent)(Agent.of({
     start: (run) =>
       Effect.gen(function*() {
         played.runs.push(run)
+        const stopped = Deferred.makeUnsafe<AgentOutcome>()
         const outcome = yield* Effect.cached(
-          Effect.tap(played.answer(run), (end) => Effect.sync(() => void results.set(run.runDir, end)))
+          Effect.tap(
+            Effect.raceFirst(played.answer(run), Deferred.await(stopped)),
+            (end) => Effect.sync(() => void results.set(run.runDir, end))
+          )
         )
         yield* Effect.forkScoped(outcome)
         return {
           mark: { pid: played.runs.length, startTime: "", bootId: "" },
           events: Stream.empty,
           outcome,
-          interrupt: nothing,
-          timeOut: nothing
+          interrupt: (by) => Effect.asVoid(Deferred.succeed(stopped, AgentOutcome.cases.Cancelled.make({ by }))),
+          timeOut: () => Effect.void
         }
       }),
     recover: ({ runDir }) => Effect.sync(() => Option.fromNullishOr(results.get(runDir))),
@@ -178,14 +181,10 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     death?: Death
   ) {
     const life: Life = { dead: false, calls: [], death, died: Deferred.makeUnsafe() }
-    // A dead process's leases have ended by the time that the next one looks.
-    const database = new DatabaseSync(paths.database)
-    database.exec("UPDATE mail SET visible_at = 0")
-    database.close()
     const outside = Layer.mergeAll(
       Layer.succeed(
         Mailbox,
-        gated(life, "Mailbox", mailbox, ["lease", "file", "markRead", "recordSeen", "note", "noted", "get"])
+        gated(life, "Mailbox", mailbox, ["release", "lease", "file", "markRead", "recordSeen", "note", "noted", "get"])
       ),
       Layer.succeed(Mailer, gated(life, "Mailer", Context.get(store, Mailer), ["send", "sendAll"])),
       Layer.succeed(Ledger, gated(life, "Ledger", ledger, ["insert", "update", "remember"])),
@@ -237,13 +236,16 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
   })
 
   const turns = ledger.recent(100)
-  /** Nothing of Bob's waits, and every turn is over. */
-  const quiet = Effect.gen(function*() {
-    const rows: ReadonlyArray<TurnRow> = yield* turns
+  const judgedAll = Effect.sync(() => {
     const database = new DatabaseSync(paths.database, { readOnly: true })
     const arrived = database.prepare("SELECT COUNT(*) AS n FROM mail WHERE owner = ? AND state = 'arrived'").get(bob)
     database.close()
-    return arrived?.["n"] === 0 && rows.every(({ state: at }) => at === "settled")
+    return arrived?.["n"] === 0
+  })
+  /** Nothing of Bob's waits, and every turn is over. */
+  const quiet = Effect.gen(function*() {
+    const rows: ReadonlyArray<TurnRow> = yield* turns
+    return (yield* judgedAll) && rows.every(({ state: at }) => at === "settled")
   })
 
   const letter = (subject: string, body: string, more: object = {}) => ({
@@ -268,5 +270,23 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       return call({ op: "send", to: [to], ...bare, bodySize: bytes.length }, [bytes])
     })
 
-  return { deliver, sendAsAgent, state, agent, bridge, live, inboxOf, quiet, roomOf, turns, mailbox, ledger, letter }
+  const stop = Effect.suspend(() => Context.get(store, Controls).send(bob, { id: "stop-1", by: "operator" }))
+
+  return {
+    stop,
+    judgedAll,
+    deliver,
+    sendAsAgent,
+    state,
+    agent,
+    bridge,
+    live,
+    inboxOf,
+    quiet,
+    roomOf,
+    turns,
+    mailbox,
+    ledger,
+    letter
+  }
 })

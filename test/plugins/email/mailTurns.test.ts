@@ -5,6 +5,7 @@ import {
   answerSubject,
   groupOf,
   isAwaited,
+  maxOpenTurns,
   mayStartTurn,
   promptCharacters,
   referencesAfter,
@@ -227,5 +228,28 @@ describe("mail turns: the whole", () => {
       assert.deepStrictEqual(yield* world.inboxOf(ada), [])
       // It is shown where the sandbox's people are.
       assert.isTrue(world.bridge.effects().some(({ key }) => key.endsWith("/answer/0")))
+    }).pipe(Effect.scoped))
+
+  it.live("a turn is stopped where no chat serves the request, and its sender is told", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      world.agent.answer = () => Effect.andThen(Effect.orDie(world.stop), Effect.never)
+      yield* world.roomOf(ada).send(world.letter("job", "for ever"))
+      yield* world.live(world.quiet)
+      assert.match((yield* world.inboxOf(ada))[0]?.body ?? "", /^\*\*Stopped\*\* by operator/)
+    }).pipe(Effect.scoped))
+
+  it.live("mail beyond what a sandbox can have in hand is quarantined", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      world.agent.answer = () => Effect.never
+      const each = maxOpenTurns / 2 + 1
+      for (const from of [ada, carol]) {
+        for (let n = 0; n < each; n++) yield* world.roomOf(from).send(world.letter("job", `number ${n}`))
+      }
+      yield* world.live(world.judgedAll)
+      assert.lengthOf(yield* world.ledger.open, maxOpenTurns)
+      const kept = yield* world.roomOf(bob).list("quarantine", { limit: 9 })
+      assert.deepStrictEqual(kept.map(({ judged }) => judged.reason), ["too-many", "too-many"])
     }).pipe(Effect.scoped))
 })

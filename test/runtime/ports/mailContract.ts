@@ -80,6 +80,21 @@ export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void
   )
 
   test(
+    "released leases come again at once, in their order, and cannot be filed",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        for (const id of ["m1", "m2"]) yield* mailer.send({ id, to: [ada, bob], raw: bytes(id) })
+        const held = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        const other = Option.getOrThrow(yield* mailbox.lease(bob, minute))
+        yield* mailbox.release(ada)
+        assert.isFalse(yield* mailbox.file(ada, held.receipt, "inbox", ""))
+        assert.strictEqual(Option.getOrThrow(yield* mailbox.lease(ada, minute)).id, "m1")
+        assert.strictEqual(Option.getOrThrow(yield* mailbox.lease(ada, minute)).id, "m2")
+        assert.isTrue(yield* mailbox.file(bob, other.receipt, "inbox", ""))
+      })
+  )
+
+  test(
     "lists newest first in pages, unread only where asked, and forgets what was dropped",
     (mailer, mailbox) =>
       Effect.gen(function*() {
