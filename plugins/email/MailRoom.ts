@@ -35,11 +35,12 @@ import type { OutgoingPart } from "./protocol/MimeWriter.ts"
 import { type BoxKey, boxKeyFromPrivate } from "./protocol/naclBox.ts"
 import type { MailDirectory } from "./protocol/Reader.ts"
 import { readMail } from "./protocol/readMail.ts"
-import { certifiedSender, currentBox, keyValidAt, readRevocations, type SenderBox } from "./protocol/SenderDirectory.ts"
+import { currentBox, keyValidAt, type SenderBox } from "./protocol/SenderDirectory.ts"
 import { toBase64Url } from "./protocol/strictBase64.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
 import { type BoxRecipient, writeV2 } from "./protocol/writeMail.ts"
+import { makeSenderMemory } from "./SenderMemory.ts"
 import { decodeSent, encodeSent, rememberedSeconds, sentNote } from "./SentMail.ts"
 
 /** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
@@ -118,6 +119,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   const secrets = yield* Secrets
   const limits = new PeerLimits()
   const { certifierPublicKey, domain, install, owner, policy, relay } = options
+  const memory = makeSenderMemory({ certifierPublicKey, install })
 
   const secret = (path: string) =>
     Effect.map(secrets.get(path), (found) => Option.getOrUndefined(Option.map(found, Redacted.value)))
@@ -136,20 +138,16 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     const seen = Number(Option.getOrElse(yield* ledger.recall(lastRevocation), () => "0"))
     const pinned = Number((yield* secret(directoryPinPath(owner))) ?? "0")
     const highest = Math.max(seen, pinned)
-    const read = yield* readRevocations(certifierPublicKey, install, yield* identities.revocations, highest)
-    if (read.highest > highest) yield* ledger.remember(lastRevocation, String(read.highest))
+    const read = yield* memory.revocations(yield* identities.revocations, highest)
+    const last = read.revocations.highest
+    if (last > highest) yield* ledger.remember(lastRevocation, String(last))
     return read
   })
 
   const bySender = Effect.fnUntraced(function*(sender: SenderId) {
-    return certifiedSender({
-      certifierPublicKey,
-      install,
-      sender,
-      mail: yield* identities.keys(sender, "mail"),
-      boxes: yield* identities.keys(sender, "mail-box"),
-      revocations: yield* revocations
-    })
+    const mail = yield* identities.keys(sender, "mail")
+    const boxes = yield* identities.keys(sender, "mail-box")
+    return memory.sender({ sender, mail, boxes }, yield* revocations)
   })
 
   /** Who is meant, and by which address: an id before an alias, and no address but the install's own. */
