@@ -5,7 +5,14 @@ import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { canonicalBody } from "./bodyText.ts"
 import { DisplayName, type MailAddress, mailAddress, MessageId } from "./MailAddress.ts"
 import { MailRefused, type RefusalReason } from "./MailErrors.ts"
-import { AttachmentName, AttachmentType, HeaderText, type ManifestAttachment, maxRecipients } from "./Manifest.ts"
+import {
+  AttachmentName,
+  AttachmentType,
+  HeaderText,
+  type ManifestAttachment,
+  maxAttachments,
+  maxRecipients
+} from "./Manifest.ts"
 import type { OutgoingPart } from "./MimeWriter.ts"
 
 /** As a caller writes it. Addresses are written in full; ids and aliases were resolved before. */
@@ -69,7 +76,9 @@ const checkId = (field: string, text: string) =>
     : Effect.fail(refuse("bad-header", `${field} is no message id; it is written <left@right>`))
 
 const checkAttachments = Effect.fnUntraced(function*(parts: ReadonlyArray<OutgoingPart>) {
-  if (parts.length > 200) return yield* refuse("bad-attachment", "there are over 200 attachments")
+  if (parts.length > maxAttachments) {
+    return yield* refuse("bad-attachment", `there are over ${maxAttachments} attachments`)
+  }
   for (const [n, part] of parts.entries()) {
     if (!isAttachmentName(part.name)) {
       return yield* refuse("bad-attachment", `the name of attachment ${n + 1} cannot be carried by mail`)

@@ -11,6 +11,7 @@ import { InstallName, KeyId, SenderId } from "../../../runtime/domain/Ids.ts"
 import { canonicalJson, type CanonicalValue } from "./CanonicalJson.ts"
 import { DisplayName, MailAddress, MessageId } from "./MailAddress.ts"
 import { fromBase64Url, toBase64Url } from "./strictBase64.ts"
+import { placeholder } from "./wire.ts"
 
 /** First line of what is signed. */
 export const manifestContext = "km-mail-v2"
@@ -18,11 +19,13 @@ export const manifestContext = "km-mail-v2"
 /** Recipients in To, Cc and Bcc together; SES takes 50 a message, other transports split. */
 export const maxRecipients = 100
 
+export const maxAttachments = 200
+
 /** A manifest lives at most 30 days, like the certificate that vouches for it; seven days unless the caller says. */
 export const maxLifeSeconds = 30 * 24 * 3600
 export const defaultLifeSeconds = 7 * 24 * 3600
 
-/** Canonical JSON of a manifest with 100 recipients, boxes and 200 attachments stays below this. */
+/** UTF-8 bytes of the canonical JSON: enough for 100 recipients with boxes, and for 200 attachments with usual names. */
 export const maxManifestBytes = 128 * 1024
 
 /** Seconds by which a sender's clock may run ahead of the reader's. */
@@ -31,10 +34,13 @@ export const maxSkewSeconds = 300
 const Sha256 = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
 const Seconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 32_503_680_000 }))
 
-/** Text on one line: no control characters, no line or paragraph separators, at most 998 characters, well formed. */
+/**
+ * Text on one line: no control characters, no line or paragraph separators, no byte order mark (which decoders of
+ * encoded words drop), at most 998 UTF-16 code units, well formed.
+ */
 export const HeaderText = Schema.String.check(
   Schema.isMaxLength(998),
-  Schema.isPattern(/^[^\p{Cc}\p{Cs}\u2028\u2029]*$/u)
+  Schema.isPattern(/^[^\p{Cc}\p{Cs}\u2028\u2029\ufeff]*$/u)
 )
 
 /**
@@ -88,7 +94,7 @@ export const Manifest = Schema.Struct({
   /** Exclusive; at most 30 days after `created`. */
   expires: Seconds,
   /** 16 random bytes, base64url: with the sender, the identity of this one copy. */
-  nonce: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{22}$/)),
+  nonce: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{21}[AQgw]$/)),
   /** The message's own id, the same in every copy; what a reply's `inReplyTo` names. */
   id: MessageId,
   from: Schema.Struct({ address: MailAddress, name: DisplayName }),
@@ -104,10 +110,10 @@ export const Manifest = Schema.Struct({
   hop: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
   /** Lower-case hex of the SHA-256 of the canonical body. */
   bodySha256: Sha256,
-  attachments: Schema.Array(ManifestAttachment).check(Schema.isMaxLength(200)),
+  attachments: Schema.Array(ManifestAttachment).check(Schema.isMaxLength(maxAttachments)),
   encryption: Schema.NullOr(ManifestEncryption),
   /** The value of `X-KM-Signature`, when the message carries one for v1 readers. */
-  v1Signature: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9+/]{86}==$/)))
+  v1Signature: Schema.NullOr(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9+/]{85}[AQgw]==$/)))
 })
 export type Manifest = typeof Manifest.Type
 
@@ -118,6 +124,13 @@ export interface SignedManifest {
   /** Standard base64, 88 characters. */
   readonly signature: string
 }
+
+/** An encrypted message carries its ciphertext and nothing else, and nothing that v1's readers could take for content. */
+const isConsistent = ({ attachments: [first, ...others], bcc, cc, encryption, to, v1Signature }: Manifest): boolean =>
+  to.length + cc.length + bcc.length <= maxRecipients &&
+  new Set([...to, ...cc, ...bcc]).size === to.length + cc.length + bcc.length
+  && (encryption === null || v1Signature === null && others.length === 0
+      && first?.name === placeholder.attachmentName && first.type === placeholder.attachmentType)
 
 const decode = Schema.decodeUnknownOption(Manifest, { onExcessProperty: "error" })
 
@@ -150,15 +163,15 @@ export const encodeManifest = (json: string): string => toBase64Url(Buffer.from(
  * exactly the canonical text of a valid manifest: another order, spelling or member is refused, signed or not.
  */
 export const decodeManifest = (text: string): { readonly json: string; readonly manifest: Manifest } | undefined => {
-  if (text.length > maxManifestBytes * 4 / 3) return undefined
+  if (text.length > Math.ceil(maxManifestBytes * 4 / 3)) return undefined
   const bytes = fromBase64Url(text)
-  if (bytes === undefined) return undefined
+  if (bytes === undefined || bytes.length > maxManifestBytes) return undefined
   try {
     const json = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
     const value: unknown = JSON.parse(json)
     if (canonicalJson(asCanonical(value)) !== json) return undefined
     const manifest = decode(value)
-    return Option.isSome(manifest) ? { json, manifest: manifest.value } : undefined
+    return Option.isSome(manifest) && isConsistent(manifest.value) ? { json, manifest: manifest.value } : undefined
   } catch {
     // Bytes that are not UTF-8, text that is not JSON, a number or string that is not canonical: all the same refusal.
     return undefined

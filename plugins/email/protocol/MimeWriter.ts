@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { encodeWord } from "nodemailer/lib/mime-funcs"
 import MimeNode from "nodemailer/lib/mime-node"
 import type { MailAddress } from "./MailAddress.ts"
+import { MailRefused } from "./MailErrors.ts"
 import { wrappedBase64 } from "./wrappedBase64.ts"
 
 export interface OutgoingPart {
@@ -56,27 +57,33 @@ const needsEncoding = (text: string): boolean =>
  */
 const mustBeWord = (text: string): boolean => text.includes("=?") || /\S{400}/.test(text)
 
-const appendText = (root: MimeNode, text: string): void => {
+/** Header bytes of the message and its parts. Readers take 512 KiB; hops may add 64 of their own. */
+const maxHeaderBytes = 448 * 1024
+
+/** Appends the part and returns the bytes of its headers. */
+const appendText = (root: MimeNode, text: string): number => {
   const crlf = text.replaceAll("\n", "\r\n")
   const node = root.createChild("text/plain; charset=utf-8")
   if (needsEncoding(text)) {
     node.setHeader("Content-Transfer-Encoding", "base64")
     const headers = node.buildHeaders()
     node.setRaw(Buffer.concat([Buffer.from(`${headers}\r\n\r\n`), wrappedBase64(Buffer.from(crlf))]))
-    return
+    return headers.length
   }
   const ascii = Buffer.byteLength(crlf) === crlf.length
   node.setHeader("Content-Transfer-Encoding", ascii ? "7bit" : "8bit")
   const headers = node.buildHeaders()
   node.setRaw(Buffer.from(`${headers}\r\n\r\n${crlf}`))
+  return headers.length
 }
 
-const appendAttachment = (root: MimeNode, part: OutgoingPart): void => {
+const appendAttachment = (root: MimeNode, part: OutgoingPart): number => {
   const node = root.createChild(part.type, { filename: part.name })
   node.setHeader("Content-Disposition", "attachment")
   node.setHeader("Content-Transfer-Encoding", "base64")
   const headers = node.buildHeaders()
   node.setRaw(Buffer.concat([Buffer.from(`${headers}\r\n\r\n`), wrappedBase64(part.bytes)]))
+  return headers.length
 }
 
 /**
@@ -102,8 +109,14 @@ export const writeMime = Effect.fnUntraced(function*(mail: OutgoingMime) {
   for (const [name, value] of mail.extra) {
     root.addHeader(name, { prepared: true, foldLines: value.includes(" "), value })
   }
-  appendText(root, mail.text)
-  for (const part of mail.attachments) appendAttachment(root, part)
+  const headerBytes = root.buildHeaders().length + appendText(root, mail.text)
+    + mail.attachments.reduce((sum, part) => sum + appendAttachment(root, part), 0)
+  if (headerBytes > maxHeaderBytes) {
+    return yield* new MailRefused({
+      reason: "too-large",
+      detail: "the names of its attachments take more room than readers of mail give them; shorten them or send fewer"
+    })
+  }
   // The composer reads no file and no address here, so that it cannot fail but by a bug.
   const raw = yield* Effect.promise(() => root.build())
   return new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength)

@@ -18,6 +18,7 @@ import {
   type ManifestEncryption,
   manifestSha256,
   maxLifeSeconds,
+  maxManifestBytes,
   signManifest
 } from "./Manifest.ts"
 import { foldable, type OutgoingMime, type OutgoingPart, writeMime } from "./MimeWriter.ts"
@@ -272,6 +273,12 @@ export const writeV2 = Effect.fn("writeV2")(function*(draft: Draft, signer: Sign
         v1Signature
       }
       const signed = signManifest(signer.key, manifest)
+      if (Buffer.byteLength(signed.json) > maxManifestBytes) {
+        return yield* new MailRefused({
+          reason: "too-large",
+          detail: "its addresses and attachments are more than a manifest may name; shorten names or send fewer"
+        })
+      }
       const raw = yield* writeMime({
         ...headersOf(checked),
         subject: content.subject,

@@ -24,7 +24,40 @@ const withImage = (bytes: Uint8Array) => ({
   attachments: [{ name: "disk.img", type: "application/octet-stream", bytes }]
 })
 
+const named = (count: number) => ({
+  ...draft,
+  to: [bob.address],
+  cc: [],
+  attachments: Array.from({ length: count }, (_, n) => ({
+    name: `${n}${"\u6587".repeat(190)}`,
+    type: "text/plain",
+    bytes: Buffer.from("x")
+  }))
+})
+
 describe("v2", () => {
+  for (const [kind, options] of [["plain", plain], ["encrypted", encrypted]] as const) {
+    it.effect(
+      `refuses ${kind} mail whose attachments' names no reader would take, and writes what is just short of it`,
+      () =>
+        Effect.gen(function*() {
+          let most = 200
+          for (let step = 128; step >= 1; step /= 2) {
+            const count = most - step
+            const fits = yield* Effect.match(writeV2(named(count), alice.signer, options), {
+              onSuccess: () => true,
+              onFailure: ({ reason }) => (assert.strictEqual(reason, "too-large"), false)
+            })
+            if (!fits) most = count
+          }
+          assert.isAbove(most, 100)
+          const [mail] = yield* writeV2(named(most - 1), alice.signer, options)
+          assert.strictEqual((yield* read(mail?.raw ?? "")).status, "verified")
+        }),
+      30_000
+    )
+  }
+
   it.effect("is read as it was written", () =>
     Effect.gen(function*() {
       const [mail, ...more] = yield* writeV2(draft, alice.signer, plain)
