@@ -38,6 +38,8 @@ export interface ParsedMail {
    * attachments) and no part has a header twice.
    */
   readonly plainShape: boolean
+  /** Whether its header block is nothing but header lines, so that all mail programs see the same headers. */
+  readonly plainHead: boolean
 }
 
 /** Collects a part's decoded lines; a string is a line end. */
@@ -91,13 +93,43 @@ const isAttachment = (node: PartNode): boolean =>
 const nameOf = (node: PartNode): string =>
   decodeWords(node.contentDisposition.parsed.params["filename"] ?? node.contentType.parsed.params["name"] ?? "")
 
-/** UTF-8 keeps a leading byte order mark, which the library would drop and the sender has signed. */
+/**
+ * The part's text as it was signed: UTF-8 keeps a leading byte order mark, which the library would drop, and
+ * `format=flowed`, which nobody signs, joins no lines. A charset that is unknown here is read as UTF-8.
+ */
 const textOf = (node: PartNode): string => {
   const charset = (node.contentType.parsed.params["charset"] ?? "utf-8").trim().toLowerCase()
-  const flowed = node.contentType.parsed.params["format"] !== undefined
-  return !flowed && /^(utf-?8|us-ascii)$/.test(charset)
-    ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(node))
-    : node.getTextContent()
+  if (!/^(utf-?8|us-ascii)$/.test(charset)) {
+    try {
+      return new TextDecoder(charset).decode(bytesOf(node))
+    } catch {
+      // No such charset: what is signed then decides by the hash.
+    }
+  }
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(node))
+}
+
+/** For people, in mail that nobody signed: lines that the sender's program broke are joined again. */
+const flowedOf = (node: PartNode): string | undefined =>
+  node.contentType.parsed.params["format"] === undefined ? undefined : node.getTextContent()
+
+const headerLine = /^[!-9;-~]+[ \t]*:/
+
+/**
+ * Whether each line up to the first empty one is `name:` with printable ASCII for a name, or continues the one before,
+ * and none holds a zero byte or a carriage return that ends no line.
+ */
+const isPlainHead = (raw: Uint8Array, most: number): boolean => {
+  // What is longer has been refused by the parser, so the block ends within this.
+  const head = Buffer.from(raw.buffer, raw.byteOffset, Math.min(raw.byteLength, 2 * most)).toString("latin1")
+  const end = /^\r?\n|\n\r?\n/.exec(head)
+  const lines = (end === null ? head : head.slice(0, end.index)).split("\n")
+  return lines.every((line, n) => {
+    const bare = line.endsWith("\r") ? line.slice(0, -1) : line
+    // oxlint-disable-next-line no-control-regex
+    if (/[\r\0]/.test(bare)) return false
+    return n > 0 && /^[ \t]/.test(bare) || headerLine.test(bare) || bare === "" && n === lines.length - 1
+  })
 }
 
 const hasDoubleHeader = (node: PartNode): boolean => {
@@ -191,19 +223,23 @@ export const parseMail = Effect.fn("parseMail")(function*(raw: Uint8Array, limit
   return {
     headers: email.headers.map(({ key, value }) => ({ name: key, value })),
     text,
-    shownText: text ?? email.text ?? "",
+    shownText: body === undefined ? email.text ?? "" : flowedOf(body) ?? text ?? "",
     attachments: leaves.filter((leaf) => leaf !== body).map((leaf) => ({
       name: nameOf(leaf),
       type: typeOf(leaf),
       bytes: bytesOf(leaf)
     })),
-    plainShape: isPlainShape(parser.root)
+    plainShape: isPlainShape(parser.root),
+    plainHead: isPlainHead(raw, limits.maxHeaderBytes)
   } satisfies ParsedMail
 })
 
 /** The values of one header, in order; `name` in lower case. */
 export const headerValues = (mail: ParsedMail, name: string): ReadonlyArray<string> =>
   mail.headers.filter((header) => header.name === name).map(({ value }) => value)
+
+/** Letters beyond ASCII stay: some have lower cases within it, and would pass for another address. */
+const asciiLower = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */
 export const mailboxesOf = (
@@ -212,11 +248,35 @@ export const mailboxesOf = (
   addressParser(value).map((entry) =>
     entry.address === undefined || entry.address === ""
       ? undefined
-      : { name: entry.name, address: entry.address.toLowerCase() }
+      : { name: entry.name, address: asciiLower(entry.address) }
   )
 
-/** RFC 2047 decoded, runs of white space as one space: folding may change those. */
-export const comparableText = (value: string): string => decodeWords(value).replaceAll(/\s+/g, " ").trim()
+const longestAddress = 254
+const trimmed = (text: string): string => text.replaceAll(/^[.-]+|[.-]+$/g, "")
+
+/**
+ * Every address that a person or program could read in the value: its mailboxes, those within groups, and whatever
+ * stands around an `@` in names and comments. For questions whose safe answer is to find one too many.
+ */
+export const addressesNamed = (value: string): ReadonlySet<string> => {
+  const found = new Set<string>()
+  for (const entry of addressParser(value, { flatten: true })) {
+    if (entry.address !== undefined && entry.address !== "") found.add(asciiLower(entry.address))
+  }
+  const text = asciiLower(decodeWords(value))
+  for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
+    const local = /[a-z0-9._+-]+$/.exec(text.slice(Math.max(0, at - longestAddress), at))?.[0]
+    const domain = /^[a-z0-9.-]+/.exec(text.slice(at + 1, at + 1 + longestAddress))?.[0]
+    if (local !== undefined && domain !== undefined) found.add(`${trimmed(local)}@${trimmed(domain)}`)
+  }
+  return found
+}
+
+/** Folding may change runs of white space; which kinds of space there are in a subject is the sender's and shown. */
+export const onOneLine = (text: string): string => text.replaceAll(/[\t\r\n\p{Zs}]+/gu, " ").replaceAll(/^ | $/g, "")
+
+/** RFC 2047 decoded, runs of white space as one space. */
+export const comparableText = (value: string): string => onOneLine(decodeWords(value))
 
 /**
  * The value of one of our headers, which has no white space of its own: folding is taken out, and the encoded words in

@@ -11,13 +11,13 @@ export const canonicalBody = (text: string): string => {
 /**
  * What a v1 sender may have signed for a body that arrived as `text`, most likely first. The reference's library signs
  * the canonical text; its shell tool signs its input file as it is, which mostly ends in one line feed and may have had
- * CRLF line ends.
+ * CRLF line ends. Which line ends the transport used says nothing about that.
  */
 export const signedForms = (text: string): ReadonlyArray<string> => {
   const canonical = canonicalBody(text)
   const unix = text.replaceAll(/\r\n?/g, "\n")
   const crlf = canonical.replaceAll("\n", "\r\n")
-  return [...new Set([canonical, `${canonical}\n`, unix, text, crlf, `${crlf}\r\n`])]
+  return [...new Set([canonical, `${canonical}\n`, unix, crlf, `${crlf}\r\n`, unix.replaceAll("\n", "\r\n")])]
 }
 
 /** Every signature of ours begins with such a line: `km-mail-v2`, `km-bridge-v2`, `km-certificate-v1`, … */
@@ -33,10 +33,9 @@ const envelopeMembers = ["action", "nonce", "sender_id", "timestamp", "version"]
 export const forbiddenBody = (text: string): "context-name" | "envelope" | undefined => {
   const canonical = canonicalBody(text)
   if (contextName.test(canonical)) return "context-name"
-  const trimmed = canonical.trim()
-  if (!trimmed.startsWith("{") || !trimmed.endsWith("}")) return undefined
+  if (!/^[ \t\n]*\{/.test(canonical)) return undefined
   try {
-    const value: unknown = JSON.parse(trimmed)
+    const value: unknown = JSON.parse(canonical)
     return typeof value === "object" && value !== null && envelopeMembers.every((key) => Object.hasOwn(value, key))
       ? "envelope"
       : undefined

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SenderId } from "../../../runtime/domain/Ids.ts"
 import { claimed } from "./claimedMail.ts"
-import { headerValues, mailboxesOf, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
+import { addressesNamed, headerValues, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
 import type { MailDirectory, Reader } from "./Reader.ts"
 import { readV1 } from "./readV1.ts"
 import { manifestOf, readV2 } from "./readV2.ts"
@@ -50,12 +50,12 @@ const headerFault = (mail: ParsedMail, form: Verdict["form"]): MailReason | unde
   return new Set(checked).size === checked.length ? undefined : "header-duplicated"
 }
 
-/** The strongest promise of anybody who may write from the addresses that the message shows as its author's. */
+/** The strongest promise of anybody who may write from an address that a reader could take for the author's. */
 const promiseOfFrom = Effect.fnUntraced(function*<E>(mail: ParsedMail, directory: MailDirectory<E>) {
   let promised: Verdict["promised"]
   for (const value of [...headerValues(mail, "from"), ...headerValues(mail, "sender")]) {
-    for (const box of mailboxesOf(value)) {
-      const entry = box === undefined ? undefined : yield* directory.byAddress(box.address)
+    for (const address of addressesNamed(value)) {
+      const entry = yield* directory.byAddress(address)
       if (entry !== undefined && (promised === undefined || promised === "unsigned")) promised = entry.promises
     }
   }
@@ -94,6 +94,10 @@ const readSignedV2 = Effect.fnUntraced(function*<E, S>(
   }
   const entry = yield* directory.bySender(manifest.sender)
   if (entry === undefined) return yield* readStrangers(mail, directory, "unknown-sender", "sender-unknown", "v2")
+  // As a signer that nobody knows: else a key of the forger's own would do what a missing signature does not.
+  if (!entry.keys.some(({ keyId }) => keyId === manifest.key)) {
+    return yield* readStrangers(mail, directory, "unknown-sender", "key-unknown", "v2")
+  }
   const checked = yield* readV2(mail, read, entry, reader)
   if (checked.status !== "verified") return checked
   const answer = yield* seen.record({
@@ -127,6 +131,8 @@ export const readMail = Effect.fn("readMail")(function*<E, S>(
   const isV2 = has(names.manifest) || has(names.manifestSignature)
   const isV1 = has(names.signature) || has(names.sender) || has(names.encrypted)
   const form = isV2 ? "v2" : isV1 ? "v1" : "none"
+  // Two mail programs could disagree about which headers there are; nobody who signs writes such a message.
+  if (form !== "none" && !mail.plainHead) return verdict("invalid", "malformed", form, mail)
   const fault = headerFault(mail, form)
   if (fault !== undefined) return verdict("invalid", fault, form, mail)
   if (isV2) return yield* readSignedV2(mail, reader, directory, seen, delivery)

@@ -1,7 +1,7 @@
 /** v1 as the reference signs it: the body and nothing else. So nothing but the body is proven, once or many times. */
 import { canonicalBody, forbiddenBody, signedForms } from "./bodyText.ts"
 import { claimed } from "./claimedMail.ts"
-import { headerValues, mailboxesOf, type ParsedMail } from "./MimeReader.ts"
+import { headerValues, mailboxesOf, type ParsedMail, tokenIn } from "./MimeReader.ts"
 import { openSealedBox } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
@@ -10,7 +10,7 @@ import type { Verdict } from "./Verdict.ts"
 import { headerNames, type MailReason, type MailStatus } from "./wire.ts"
 
 const open = (text: string, reader: Reader): string | undefined => {
-  const sealed = fromBase64(text.replaceAll(/\s+/g, ""))
+  const sealed = fromBase64(text.replaceAll(/[ \t\r\n]+/g, ""))
   if (sealed === undefined) return undefined
   for (const box of reader.boxes) {
     const plain = openSealedBox(sealed, box)
@@ -20,8 +20,7 @@ const open = (text: string, reader: Reader): string | undefined => {
 }
 
 export const readV1 = (mail: ParsedMail, signature: string, entry: KnownSender, reader: Reader): Verdict => {
-  const flag = headerValues(mail, headerNames.encrypted.toLowerCase())[0]
-  const encrypted = flag !== undefined && /^(true|yes|1)$/i.test(flag.trim())
+  const encrypted = /^(true|yes|1)$/i.test(tokenIn(mail, headerNames.encrypted) ?? "")
   const text = mail.text ?? ""
   const end = (status: MailStatus, reason: MailReason, plain?: string): Verdict => ({
     status,
@@ -59,5 +58,7 @@ export const readV1 = (mail: ParsedMail, signature: string, entry: KnownSender, 
     return end("encrypted-unreadable", reader.boxes.length === 0 ? "no-key-for-reader" : "cannot-decrypt")
   }
   // A box says nothing about who filled it, so what comes out is held to the same rule as what is signed.
-  return forbiddenBody(plain) === undefined ? end("verified-v1", reason, plain) : end("invalid", "forbidden-body")
+  return forbiddenBody(plain) === undefined
+    ? end("verified-v1", reason, canonicalBody(plain))
+    : end("invalid", "forbidden-body")
 }

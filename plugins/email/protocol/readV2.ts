@@ -1,25 +1,38 @@
 /** v2: the manifest is the authority. Each thing that it names is compared with what came; nothing else is shown. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { decodeWords } from "postal-mime"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { canonicalBody } from "./bodyText.ts"
 import { claimed, described } from "./claimedMail.ts"
 import {
+  AttachmentName,
+  AttachmentType,
   decodeManifest,
+  HeaderText,
   type Manifest,
   manifestSha256,
   manifestSignedText,
+  maxAttachments,
   maxLifeSeconds,
   maxSkewSeconds
 } from "./Manifest.ts"
-import { comparableText, headerValues, mailboxesOf, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
+import {
+  comparableText,
+  headerValues,
+  mailboxesOf,
+  onOneLine,
+  type ParsedMail,
+  parseMail,
+  tokenIn
+} from "./MimeReader.ts"
 import { boxNonceBytes, openSecretBox, sharedKey } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
 import { fromBase64, fromBase64Url } from "./strictBase64.ts"
 import type { ReadMail, Verdict } from "./Verdict.ts"
-import { defaultReadLimits, headerNames, type MailReason, type MailStatus, placeholder } from "./wire.ts"
+import { defaultReadLimits, headerNames, type MailReason, type MailStatus } from "./wire.ts"
 
 /** A manifest as it came, readable but not yet believed. */
 export interface ReadManifest {
@@ -51,7 +64,7 @@ const sameAddresses = (mail: ParsedMail, name: string, signed: ReadonlyArray<str
 
 const sameText = (mail: ParsedMail, name: string, signed: string): boolean => {
   const values = headerValues(mail, name)
-  return values.length <= 1 && comparableText(values[0] ?? "") === signed.replaceAll(/\s+/g, " ").trim()
+  return values.length <= 1 && comparableText(values[0] ?? "") === onOneLine(signed)
 }
 
 /** The headers that mail programs show, as far as they name what is signed. */
@@ -98,19 +111,22 @@ const faultOf = (
   entry: KnownSender,
   reader: Reader
 ): readonly [MailStatus, MailReason] | undefined => {
-  const key = entry.keys.find(({ keyId }) => keyId === manifest.key)
+  // One key may have several certificates, each with its own time and addresses.
+  const keys = entry.keys.filter(({ keyId }) => keyId === manifest.key)
+  const [key] = keys
   if (key === undefined) return ["unknown-sender", "key-unknown"]
   if (fromBase64(signature)?.length !== 64 || !key.verify(manifestSignedText(json), signature)) {
     return ["invalid", "signature-wrong"]
   }
   if (key.revoked) return ["revoked", "key-revoked"]
-  if (!keyValidAt(key, manifest.created)) return ["expired", "key-not-valid-then"]
+  const valid = keys.filter((one) => keyValidAt(one, manifest.created))
+  if (valid.length === 0) return ["expired", "key-not-valid-then"]
   if (manifest.expires <= manifest.created || manifest.expires > manifest.created + maxLifeSeconds) {
     return ["invalid", "manifest-unreadable"]
   }
   if (manifest.created > reader.nowSeconds + maxSkewSeconds) return ["invalid", "created-in-future"]
   if (manifest.expires <= reader.nowSeconds) return ["expired", "expired"]
-  if (!key.addresses.includes(manifest.from.address)) return ["invalid", "from-not-senders"]
+  if (!valid.some(({ addresses }) => addresses.includes(manifest.from.address))) return ["invalid", "from-not-senders"]
   const signed = [...manifest.to, ...manifest.cc, ...manifest.bcc]
   if (!reader.addresses.some((own) => signed.includes(own))) return ["invalid", "not-a-recipient"]
   if (!mail.plainShape) return ["invalid", "structure"]
@@ -133,10 +149,11 @@ const contentKey = (
   created: number,
   reader: Reader
 ): Uint8Array | MailReason => {
-  const senderBox = entry.boxes.find(({ keyId }) => keyId === encryption.key)
+  const senderBoxes = entry.boxes.filter(({ keyId }) => keyId === encryption.key)
+  const [senderBox] = senderBoxes
   if (senderBox === undefined) return "key-unknown"
   if (senderBox.revoked) return "key-revoked"
-  if (!keyValidAt(senderBox, created)) return "key-not-valid-then"
+  if (!senderBoxes.some((one) => keyValidAt(one, created))) return "key-not-valid-then"
   let mine = false
   for (const { box, key, nonce } of encryption.recipients) {
     const own = reader.boxes.find(({ keyId }) => keyId === key)
@@ -151,12 +168,28 @@ const contentKey = (
   return mine ? "cannot-decrypt" : "no-key-for-reader"
 }
 
+const isHeaderText = Schema.is(HeaderText)
+const isAttachmentName = Schema.is(AttachmentName)
+const isAttachmentType = Schema.is(AttachmentType)
+
+/** What is inside, when it has the shape of a message of ours and holds nothing that a manifest could not name. */
+const innerOf = (mail: ParsedMail, manifest: Manifest) => {
+  const [id, ...ids] = headerValues(mail, "message-id")
+  const [written = "", ...subjects] = headerValues(mail, "subject")
+  const subject = decodeWords(written)
+  const ours = mail.headers.some(({ name }) => name.startsWith("x-km-"))
+  return mail.plainShape && mail.plainHead && !ours && addressedAsSigned(mail, manifest)
+      && id !== undefined && ids.length === 0 && onOneLine(id) === manifest.id
+      && subjects.length === 0 && isHeaderText(subject) && mail.attachments.length <= maxAttachments
+      && mail.attachments.every(({ name, type }) => isAttachmentName(name) && isAttachmentType(type))
+    ? { mail, subject }
+    : undefined
+}
+
 const decrypt = Effect.fnUntraced(function*(mail: ParsedMail, manifest: Manifest, entry: KnownSender, reader: Reader) {
   const { encryption } = manifest
-  const [sealed, ...others] = mail.attachments
-  if (encryption === null || sealed === undefined || others.length > 0 || sealed.name !== placeholder.attachmentName) {
-    return "cannot-decrypt" as const
-  }
+  const [sealed] = mail.attachments
+  if (encryption === null || sealed === undefined) return "cannot-decrypt" as const
   const key = contentKey(encryption, entry, manifest.created, reader)
   if (typeof key === "string") return key
   const nonce = sealed.bytes.subarray(0, boxNonceBytes)
@@ -166,12 +199,8 @@ const decrypt = Effect.fnUntraced(function*(mail: ParsedMail, manifest: Manifest
   const parsed = yield* Effect.result(parseMail(inner, reader.limits ?? defaultReadLimits))
   if (Result.isFailure(parsed)) return "inner-differs" as const
   // Who wrote to whom is signed outside and said again inside: a recipient cannot pass the inside on as another's.
-  const [id] = headerValues(parsed.success, "message-id")
-  const subjects = headerValues(parsed.success, "subject")
-  return parsed.success.plainShape && addressedAsSigned(parsed.success, manifest) && id?.trim() === manifest.id
-      && subjects.length <= 1
-    ? { mail: parsed.success, subject: decodeWords(subjects[0] ?? "") }
-    : "inner-differs" as const
+  const content = innerOf(parsed.success, manifest)
+  return content ?? "inner-differs" as const
 })
 
 /** All but the replay check, which is the caller's. */

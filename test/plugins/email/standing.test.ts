@@ -114,8 +114,8 @@ describe("time", () => {
       const stranger = signingKeyFromSeed(counting(99))
       const raw = yield* write(plain, { ...alice.signer, key: stranger })
       assert.deepInclude(yield* read(raw, bob, { directory: view }), {
-        status: "unknown-sender",
-        reason: "key-unknown"
+        status: "invalid",
+        reason: "downgraded"
       })
     }))
 })

@@ -60,7 +60,12 @@ const context = Schema.decodeSync(Context)(file("context.json"))
 const certifierPublicKey = Buffer.from(context.certifierPublicKey, "base64")
 
 const known = Effect.gen(function*() {
-  const revocations = yield* readRevocations(certifierPublicKey, context.install, context.revocations, 1)
+  const revocations = yield* readRevocations(
+    certifierPublicKey,
+    context.install,
+    context.revocations,
+    context.revocations.length
+  )
   return directoryOf([
     ...context.senders.flatMap(({ addresses, boxes, mail, sender }) => {
       const { install } = context
@@ -74,7 +79,7 @@ const known = Effect.gen(function*() {
   ])
 })
 
-for (const [name, least] of [["v1.json", 20], ["v2.json", 110]] as const) {
+for (const [name, least] of [["v1.json", 50], ["v2.json", 240]] as const) {
   describe(name, () => {
     const { cases } = Schema.decodeSync(Cases)(file(name))
 
@@ -117,6 +122,33 @@ for (const [name, least] of [["v1.json", 20], ["v2.json", 110]] as const) {
     }
   })
 }
+
+const Lists = Schema.fromJsonString(Schema.Struct({
+  certifierPublicKey: Schema.String,
+  install: InstallName,
+  cases: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    highest: Schema.Int,
+    revocations: Schema.Array(SignedRevocation),
+    taken: Schema.Boolean
+  }))
+}))
+
+describe("directory.json", () => {
+  const { cases, certifierPublicKey: key, install } = Schema.decodeSync(Lists)(file("directory.json"))
+  for (const { highest, name, revocations, taken } of cases) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const read = yield* Effect.result(readRevocations(Buffer.from(key, "base64"), install, revocations, highest))
+        assert.strictEqual(read._tag, taken ? "Success" : "Failure")
+      }))
+  }
+
+  it("has lists of both kinds", () => {
+    assert.isAbove(cases.filter(({ taken }) => taken).length, 1)
+    assert.isAbove(cases.filter(({ taken }) => !taken).length, 5)
+  })
+})
 
 describe("the files", () => {
   it.effect("are what the generator writes", () =>

@@ -3,12 +3,10 @@
  * byte; `test/plugins/email/vectors.test.ts` fails when they differ from what is committed.
  */
 import * as Effect from "effect/Effect"
-import { createHash } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { canonicalBody } from "../../../plugins/email/protocol/bodyText.ts"
 import { canonicalJson } from "../../../plugins/email/protocol/CanonicalJson.ts"
-import { MailAddress } from "../../../plugins/email/protocol/MailAddress.ts"
 import {
   encodeManifest,
   manifestJson,
@@ -16,10 +14,9 @@ import {
   manifestSignedText
 } from "../../../plugins/email/protocol/Manifest.ts"
 import { boxKeyFromPrivate, sealBox, secretBox, sharedKey } from "../../../plugins/email/protocol/naclBox.ts"
-import { writeV1, writeV2, type WriteV2Options } from "../../../plugins/email/protocol/writeMail.ts"
-import { signRevocation } from "../../../runtime/domain/Certificate.ts"
+import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
 import { signingKeyFromSeed, signText } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { InstallName } from "../../../runtime/domain/Ids.ts"
 import {
   duplicateHeader,
   likeSes,
@@ -29,48 +26,24 @@ import {
   setHeader,
   withoutHeader
 } from "../../plugins/email/rewriting.ts"
-import { fullDraft, tamperings } from "../../plugins/email/tampering.ts"
+import { tamperings } from "../../plugins/email/tampering.ts"
 import {
   alice,
   bob,
-  boxOf,
   carol,
   certificate,
   certifier,
   counting,
   install,
   now,
-  text,
   veteran
 } from "../../plugins/email/world.ts"
+import { hardV1Cases, hardV2Cases } from "./hardCases.ts"
+import { dora, erin, frank, grace, mallory, revocationLists, revocations } from "./parties.ts"
+import { sealedCases } from "./sealedCases.ts"
+import { bad, bare, base64, type Case, good, rawOf, signedV1, stream, writeFull } from "./writing.ts"
 
 const day = 24 * 3600
-const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64")
-
-/** SHA-256 of a label and a counter: bytes that look random and are always the same. */
-const stream = (label: string) => {
-  let counter = 0
-  return (length: number): Uint8Array => {
-    const blocks: Array<Buffer> = []
-    for (let have = 0; have < length; have += 32) {
-      blocks.push(createHash("sha256").update(`km-mail-vectors ${label} ${counter++}`).digest())
-    }
-    return new Uint8Array(Buffer.concat(blocks).subarray(0, length))
-  }
-}
-
-/** Dora's key is revoked; Erin's certificate ended a day ago. */
-const dora = {
-  sender: SandboxId.make("sb-dddd4444"),
-  address: MailAddress.make("sb-dddd4444@mail.example"),
-  key: signingKeyFromSeed(counting(160))
-}
-const erin = {
-  sender: SandboxId.make("sb-eeee5555"),
-  address: MailAddress.make("sb-eeee5555@mail.example"),
-  key: signingKeyFromSeed(counting(170))
-}
-
 const context = {
   about: "Everything that a reader knows in all cases of v1.json and v2.json. Byte strings are standard base64.",
   install,
@@ -83,12 +56,12 @@ const context = {
       mail: [certificate(one.sender, one.addresses, "mail", one.key)],
       boxes: [certificate(one.sender, [], "mail-box", one.box)]
     })),
-    {
-      sender: dora.sender,
-      addresses: [dora.address],
-      mail: [certificate(dora.sender, [dora.address], "mail", dora.key)],
+    ...[dora, grace].map((one) => ({
+      sender: one.sender,
+      addresses: [one.address],
+      mail: [certificate(one.sender, [one.address], "mail", one.key)],
       boxes: []
-    },
+    })),
     {
       sender: erin.sender,
       addresses: [erin.address],
@@ -96,20 +69,13 @@ const context = {
         certificate(erin.sender, [erin.address], "mail", erin.key, { notBefore: now - 20 * day, notAfter: now - day })
       ],
       boxes: []
-    }
+    },
+    { sender: frank.sender, addresses: frank.addresses, mail: frank.mail, boxes: frank.boxes },
+    { sender: mallory.sender, addresses: [mallory.address], mail: mallory.mail, boxes: [] },
+    { sender: "operator", addresses: ["operator@mail.example"], mail: mallory.operatorsMail, boxes: [] }
   ],
   v1Senders: [{ sender: veteran.sender, publicKey: base64(veteran.key.publicKey), addresses: [veteran.address] }],
-  revocations: [
-    signRevocation(certifier, {
-      version: 1,
-      install,
-      number: 1,
-      subject: dora.sender,
-      keyId: dora.key.keyId,
-      reason: "lost",
-      at: now - day
-    })
-  ],
+  revocations,
   readers: {
     bob: { addresses: bob.addresses, boxPrivateKeys: [base64(counting(96)), base64(counting(32))] },
     carol: { addresses: carol.addresses, boxPrivateKeys: [] },
@@ -123,50 +89,11 @@ const context = {
   }
 }
 
-interface Case {
-  readonly name: string
-  readonly reader: "alice" | "bob" | "carol"
-  /** Recorded before this message comes. */
-  readonly seen?: ReadonlyArray<{ readonly sender: string; readonly nonce: string; readonly manifestSha256: string }>
-  readonly raw: string
-  readonly expect: {
-    readonly status: string
-    readonly reason: string
-    readonly duplicate?: boolean
-    readonly sender?: string
-    readonly subject?: string
-    readonly text?: string
-    readonly attachments?: ReadonlyArray<string>
-  }
-}
-
-const options = (label: string): WriteV2Options => ({
-  createdSeconds: now - 60,
-  encryption: "off",
-  boxOf,
-  random: stream(label)
-})
-const rawOf = (mail: { readonly raw: Uint8Array } | undefined): string => text(mail?.raw ?? new Uint8Array())
-
-const writeFull = (
-  label: string,
-  draft = {},
-  more: Partial<WriteV2Options> = {},
-  signer = alice.signer,
-  from: { readonly address: string } = fullDraft.from
-) => writeV2({ ...fullDraft, from: { name: "", ...from }, ...draft }, signer, { ...options(label), ...more })
+const certified = (one: typeof dora) => ({ install, sender: one.sender, key: one.key })
+const from = (one: typeof dora) => ({ ...bare, from: { address: one.address, name: "" } })
 
 const v2Cases = Effect.gen(function*() {
   const base = rawOf((yield* writeFull("base"))[0])
-  const good = {
-    status: "verified",
-    reason: "",
-    sender: alice.sender,
-    subject: fullDraft.subject,
-    text: fullDraft.text,
-    attachments: ["a.txt", "b.json"]
-  }
-  const bare = { to: [bob.address], cc: [], attachments: [] }
   const sealedMails = yield* writeFull("sealed", { to: [bob.address], cc: [], bcc: [alice.address] }, {
     encryption: "required"
   })
@@ -184,8 +111,6 @@ const v2Cases = Effect.gen(function*() {
   }
   const blind = yield* writeFull("blind", { ...bare, bcc: [carol.address] })
   const strange = { ...alice.signer, install: InstallName.make("other") }
-  const certified = (one: typeof dora) => ({ install, sender: one.sender, key: one.key })
-  const from = (one: typeof dora) => ({ ...bare, from: { address: one.address, name: "" } })
   const anyKey = signingKeyFromSeed(counting(99))
   const cases: ReadonlyArray<Case> = [
     { name: "plain message with two attachments", reader: "bob", raw: base, expect: good },
@@ -308,6 +233,17 @@ const v2Cases = Effect.gen(function*() {
       name: "signed by a key that nobody certified",
       reader: "bob",
       raw: rawOf((yield* writeFull("stranger", bare, {}, { ...alice.signer, key: anyKey }))[0]),
+      expect: { status: "invalid", reason: "downgraded" }
+    },
+    {
+      name: "signed by a key that nobody certified, from an address that nobody here has",
+      reader: "bob",
+      raw: rawOf(
+        (yield* writeFull("stranger", { ...bare, from: { address: "mallory@evil.example" } }, {}, {
+          ...alice.signer,
+          key: anyKey
+        }))[0]
+      ),
       expect: { status: "unknown-sender", reason: "key-unknown" }
     },
     {
@@ -347,28 +283,11 @@ const v2Cases = Effect.gen(function*() {
         reader: "bob",
         raw: apply(base),
         expect: { status: status.includes("|") ? "" : status, reason: reason.includes("|") ? "" : reason }
-      }))
+      })),
+    ...(yield* hardV2Cases(base)),
+    ...(yield* sealedCases)
   ]
   return cases
-})
-
-const signed = (body: string, over: string) =>
-  [
-    `From: ${veteran.address}`,
-    `To: ${bob.address}`,
-    "Subject: v1",
-    `X-KM-Sender-ID: ${veteran.sender}`,
-    `X-KM-Signature: ${signText(veteran.key, over)}`,
-    "MIME-Version: 1.0",
-    "Content-Type: text/plain; charset=\"UTF-8\"",
-    "",
-    body
-  ].join("\r\n")
-const bad = (name: string, raw: string, reason: string, status = "invalid"): Case => ({
-  name,
-  reader: "bob",
-  raw,
-  expect: { status, reason }
 })
 
 const v1Cases = Effect.gen(function*() {
@@ -384,24 +303,24 @@ const v1Cases = Effect.gen(function*() {
     )
   const base = yield* write("v1")
   const sealed = yield* write("v1 sealed", { seal: true })
-  const good = { status: "verified-v1", reason: "", sender: veteran.sender, text: "one\n\n two  \nthree" }
+  const goodV1 = { status: "verified-v1", reason: "", sender: veteran.sender, text: "one\n\n two  \nthree" }
   const cases: ReadonlyArray<Case> = [
-    { name: "as we write it", reader: "bob", raw: base, expect: good },
+    { name: "as we write it", reader: "bob", raw: base, expect: goodV1 },
     {
       name: "as the reference's library writes it",
       reader: "bob",
-      raw: signed("hello\r\n", "hello"),
-      expect: { ...good, text: "hello" }
+      raw: signedV1("hello\r\n", "hello"),
+      expect: { ...goodV1, text: "hello" }
     },
     {
       name: "as the reference's shell tool signs it: with the file's last line feed",
       reader: "bob",
-      raw: signed("hello\r\n", "hello\n"),
-      expect: { ...good, text: "hello", reason: "legacy-form" }
+      raw: signedV1("hello\r\n", "hello\n"),
+      expect: { ...goodV1, text: "hello", reason: "legacy-form" }
     },
-    { name: "empty body", reader: "bob", raw: signed("", ""), expect: { ...good, text: "" } },
-    { name: "line ends changed on the way", reader: "bob", raw: base.replaceAll("\r\n", "\n"), expect: good },
-    { name: "sealed box", reader: "bob", raw: sealed, expect: good },
+    { name: "empty body", reader: "bob", raw: signedV1("", ""), expect: { ...goodV1, text: "" } },
+    { name: "line ends changed on the way", reader: "bob", raw: base.replaceAll("\r\n", "\n"), expect: goodV1 },
+    { name: "sealed box", reader: "bob", raw: sealed, expect: goodV1 },
     {
       name: "sealed box for somebody else",
       reader: "alice",
@@ -433,13 +352,13 @@ const v1Cases = Effect.gen(function*() {
     ),
     bad(
       "v1 from a sender who promises v2",
-      signed("hi", "hi").replace(veteran.address, alice.address).replace(veteran.sender, alice.sender),
+      signedV1("hi", "hi").replace(veteran.address, alice.address).replace(veteran.sender, alice.sender),
       "downgraded"
     ),
-    bad("body begins with a context name", signed("km-mail-v2\r\n{}", "km-mail-v2\n{}"), "forbidden-body"),
+    bad("body begins with a context name", signedV1("km-mail-v2\r\n{}", "km-mail-v2\n{}"), "forbidden-body"),
     bad(
       "body is a Slack envelope of the reference",
-      signed(
+      signedV1(
         JSON.stringify({ action: "post", nonce: "n", sender_id: veteran.sender, timestamp: now, version: 1 }),
         JSON.stringify({ action: "post", nonce: "n", sender_id: veteran.sender, timestamp: now, version: 1 })
       ),
@@ -451,7 +370,8 @@ const v1Cases = Effect.gen(function*() {
       "no-signature",
       "unsigned"
     ),
-    bad("no mail at all", "", "malformed")
+    bad("no mail at all", "", "malformed"),
+    ...hardV1Cases(base, sealed)
   ]
   return cases
 })
@@ -496,6 +416,12 @@ export const vectors = Effect.gen(function*() {
   const json = manifestJson(first)
   return {
     "context.json": context,
+    "directory.json": {
+      about: "Lists of revocations. Whoever has seen `highest` before refuses all mail while a list is not taken.",
+      certifierPublicKey: context.certifierPublicKey,
+      install,
+      cases: revocationLists
+    },
     "primitives.json": {
       about: "The parts on their own. Byte strings are standard base64.",
       ...primitives(),
