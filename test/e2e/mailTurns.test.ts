@@ -3,12 +3,14 @@
  * the answer back.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { DatabaseSync } from "node:sqlite"
 import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import { mailProgram } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { botTexts, startStack } from "../support/Stack.ts"
+import { untilReal } from "../support/untilReal.ts"
 
 const slack = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
 const worker = profileWith(slack, { email: { onReceive: "turn", allowedSenders: ["install"] } })
@@ -66,5 +68,34 @@ describe("mail that starts work, end to end", () => {
         assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail WHERE unread = 1"), 0)
       }),
     90_000
+  )
+
+  it.live(
+    "who waits goes on through a kill -9 of the runtime in the middle of the other's turn, and gets one answer",
+    () =>
+      Effect.gen(function*() {
+        const stack = yield* startStack()
+        const paths = statePaths(stack.state)
+        const tester = yield* stack.quietSandbox(profileWith())
+        const builder = yield* stack.quietSandbox(
+          profileWith({}, { email: { onReceive: "turn", allowedSenders: [tester.id] } })
+        )
+        const command = ["--to", builder.id, "--subject", "job", "--wait-reply", "150"]
+        const asked = yield* Effect.forkChild(
+          mailProgram(paths.sandbox(tester.id).directory, "km-send", command, "script:slow:8000")
+        )
+        yield* untilReal("the agent asks the model", Effect.map(stack.model.requests, (all) => all.length > 0))
+        yield* stack.runtime.kill9
+        yield* stack.startRuntime
+        const { err, exit, out } = yield* Fiber.join(asked)
+        assert.strictEqual(exit, 0, err)
+        assert.isNotEmpty(out.toString().trim())
+        const ledger = paths.sandbox(builder.id).ledger
+        const result = "SELECT json_extract(row, '$.result') AS n FROM turns"
+        assert.strictEqual(count(ledger, "SELECT COUNT(*) AS n FROM turns"), 1)
+        assert.strictEqual(count(ledger, result), "answered")
+        assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail"), 2)
+      }),
+    180_000
   )
 })
