@@ -10,7 +10,7 @@ import type { Install } from "../runtime/domain/Install.ts"
 import type { Judged } from "../runtime/domain/JudgedMail.ts"
 import type { Profile } from "../runtime/domain/Profile.ts"
 import { certifierKeyPath, signingKeyFromText } from "../runtime/kernel/Certifier.ts"
-import { ensureOperatorMail } from "../runtime/kernel/MailIdentities.ts"
+import { ensureOperatorMail, mailSecrets } from "../runtime/kernel/MailIdentities.ts"
 import type { FiledMail, MailFolder } from "../runtime/ports/Mail.ts"
 import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Backend } from "./Backend.ts"
@@ -91,10 +91,15 @@ export interface MailDesk {
 
 /** Makes the operator's mail identity where an earlier version left none, and renews it when that is due. */
 export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(
-  function*(install: Install) {
-    const text = yield* (yield* Secrets).get(certifierKeyPath)
+  function*(backend: Pick<Backend, "makingKeys">, install: Install) {
+    const secrets = yield* Secrets
+    const text = yield* secrets.get(certifierKeyPath)
     const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
-    if (certifier !== undefined) yield* ensureOperatorMail(certifier, install.install, install.mailDomain)
+    if (certifier === undefined) return
+    const keys = yield* Effect.forEach(mailSecrets("operator", true), ([path]) => secrets.get(path))
+    const ensure = ensureOperatorMail(certifier, install.install, install.mailDomain)
+    // Two commands that each made a mailbox key could not read what the other one filed.
+    yield* keys.every(Option.isSome) ? ensure : Effect.scoped(Effect.andThen(backend.makingKeys, ensure))
   },
   Effect.catchTag("IdentityRefused", ({ code, reason, remedy }) =>
     Effect.fail(
@@ -103,7 +108,9 @@ export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(
 )
 
 /** The operator's own. */
-export const operatorDesk = Effect.fn("MailDesk.operator")(function*(backend: Pick<Backend, "mail">, install: Install) {
-  yield* ensureOperator(install)
-  return yield* backend.mail(install, operatorOwner)
-})
+export const operatorDesk = Effect.fn("MailDesk.operator")(
+  function*(backend: Pick<Backend, "mail" | "makingKeys">, install: Install) {
+    yield* ensureOperator(backend, install)
+    return yield* backend.mail(install, operatorOwner)
+  }
+)

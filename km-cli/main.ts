@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
@@ -147,6 +148,14 @@ const open = async (root: string): Promise<Backend> => {
         error.code === "KM-ENG-008"
           ? kmError("KM-CLI-008", "km up is running already", error.detail)
           : engineTrouble(error)
+    ),
+    makingKeys: ProcessLock.holdLock(`${run}/keys.lock`, "makes keys").pipe(
+      Effect.retry({
+        schedule: Schedule.spaced("100 millis"),
+        times: 300,
+        while: (error) => error.code === "KM-ENG-008"
+      }),
+      Effect.mapError(engineTrouble)
     ),
     jail: jailHere,
     children

@@ -99,7 +99,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = controlServices(backend, install, "operator").pipe(Layer.provide(backend.ports("short")))
-  yield* Effect.provide(ensureOperator(install), backend.ports("short"))
+  yield* Effect.provide(ensureOperator(backend, install), backend.ports("short"))
   const begun = performance.now()
   yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
   const row = yield* Effect.flatMap(Provisioning, (provisioning) =>

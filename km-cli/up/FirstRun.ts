@@ -76,7 +76,7 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: B
     )
   }
   const install = before?.install ?? name
-  yield* certifyOperator({ ...before, install })
+  yield* Effect.scoped(Effect.andThen(backend.makingKeys, certifyOperator({ ...before, install })))
   const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
   const prepared: Install = {
     ...(before ?? { version: 1, install, certifierPublicKey, slackApiUrl: "https://slack.com/api/", local: true }),

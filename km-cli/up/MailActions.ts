@@ -35,31 +35,33 @@ export const mailBody = (body: string, after: RunBefore | undefined): string => 
 /** Trouble of the store passes; so does a recipient that was written to too often. */
 const passing = new Set(["KM-EML-103", "KM-EML-104", "KM-CLI-015"])
 
-export const makeMailActions = Effect.fnUntraced(function*(backend: Pick<Backend, "mail">, install: Install) {
-  const ports = yield* Effect.context<InstallPorts>()
+export const makeMailActions = Effect.fnUntraced(
+  function*(backend: Pick<Backend, "mail" | "makingKeys">, install: Install) {
+    const ports = yield* Effect.context<InstallPorts>()
 
-  const send = Effect.fnUntraced(
-    function*({ action, after, id }: ActionRequest) {
-      if (action._tag !== "EmailSend") {
-        return yield* new ActionFailed({ code: "KM-SCH-020", reason: "this runner sends mail only", passing: false })
-      }
-      const desk = yield* operatorDesk(backend, install)
-      const { bcc, cc, encrypt, subject, to } = action
-      const body = mailBody(action.body, after)
-      const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})
-      return {
-        detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`
-      }
-    },
-    (effect) =>
-      effect.pipe(
-        Effect.mapError((error) => {
-          if (error._tag === "ActionFailed") return error
-          const { code, what, why } = troubleOf(error)
-          return new ActionFailed({ code, reason: why === "" ? what : `${what}: ${why}`, passing: passing.has(code) })
-        }),
-        Effect.provideContext(ports)
-      )
-  )
-  return { kinds: ["EmailSend"], run: send } satisfies ActionRunner
-})
+    const send = Effect.fnUntraced(
+      function*({ action, after, id }: ActionRequest) {
+        if (action._tag !== "EmailSend") {
+          return yield* new ActionFailed({ code: "KM-SCH-020", reason: "this runner sends mail only", passing: false })
+        }
+        const desk = yield* operatorDesk(backend, install)
+        const { bcc, cc, encrypt, subject, to } = action
+        const body = mailBody(action.body, after)
+        const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})
+        return {
+          detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`
+        }
+      },
+      (effect) =>
+        effect.pipe(
+          Effect.mapError((error) => {
+            if (error._tag === "ActionFailed") return error
+            const { code, what, why } = troubleOf(error)
+            return new ActionFailed({ code, reason: why === "" ? what : `${what}: ${why}`, passing: passing.has(code) })
+          }),
+          Effect.provideContext(ports)
+        )
+    )
+    return { kinds: ["EmailSend"], run: send } satisfies ActionRunner
+  }
+)

@@ -189,4 +189,25 @@ describe("km email", () => {
       assert.lengthOf(listed.messages, 125)
       assert.deepStrictEqual(json((yield* km(state, ["email", "quarantine", "--json"])).out).messages, [])
     }).pipe(Effect.scoped), 90_000)
+
+  it.live("the first commands of an install that had no such mailbox make its keys once", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
+      const room = yield* roomOf(ada)
+      for (const subject of ["one", "two", "three"]) {
+        yield* room.send({ ...room.letter, to: ["operator"], subject, body: subject })
+      }
+      const looks = Array.from({ length: 4 }, () => km(state, ["email", "list", "--json"]))
+      const ended = yield* Effect.all(looks, { concurrency: "unbounded" })
+      assert.deepStrictEqual(ended.map(({ exit }) => exit), [0, 0, 0, 0])
+      for (const key of ["mail-signing-key", "encryption-key", "mailbox-key"]) {
+        assert.deepStrictEqual(fs.readdirSync(path.join(state, "secrets/sandbox/operator", key)), ["v1"], key)
+      }
+      const { messages } = json((yield* km(state, ["email", "list", "--json"])).out)
+      assert.deepStrictEqual(messages.map(({ status, subject }) => [status, subject]), [
+        ["verified", "three"],
+        ["verified", "two"],
+        ["verified", "one"]
+      ])
+    }).pipe(Effect.scoped), 60_000)
 })

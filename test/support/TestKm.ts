@@ -85,6 +85,7 @@ export class TestKm {
       ledger: () => Ledger.memory(ledger),
       mail: () => Effect.die("mail is tested on the real engine"),
       lock: Effect.void,
+      makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),
       children: {
         bridge: { command: "false", args: [] },

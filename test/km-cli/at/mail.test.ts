@@ -38,6 +38,7 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
     local: true
   }
   return yield* makeMailActions({
+    makingKeys: Effect.void,
     mail: (_, who) =>
       Effect.map(
         makeMailDesk({
