@@ -26,7 +26,7 @@ import { bouncePrefix, type LeasedMail, Mailbox, Mailer, type MailRelay } from "
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { judgedOf } from "./judgedOf.ts"
-import { type AdmittedMail, referencesAfter } from "./MailTurns.ts"
+import { type AdmittedMail, isAskedFor, referencesAfter } from "./MailTurns.ts"
 import { PeerLimits } from "./PeerLimits.ts"
 import { postRefused } from "./PostCodes.ts"
 import { allowsSender, provenSender } from "./protocol/allowedSenders.ts"
@@ -198,6 +198,13 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     return { verdict: yield* readMail(raw, reader, directory, seen, delivery), seal }
   })
 
+  /** What is remembered of a message that this room sent. */
+  const sentBy = (messageId: string) =>
+    Effect.map(
+      mailbox.noted(owner, sentNote(messageId)),
+      (note) => Option.getOrUndefined(Option.map(note, decodeSent))
+    )
+
   /** Why it may not reach the inbox; empty when it may. */
   const objection = Effect.fnUntraced(function*(verdict: Verdict, delivery: string, now: number) {
     // The install's own word that this owner's mail was not taken; nobody else gives such ids.
@@ -213,10 +220,10 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     // What follows stops agents that write to each other without end; a person or a schedule may repeat itself.
     if (proven?.sender === "operator") return ""
     const peer = `in ${verdict.sender ?? mail.from.address}`
-    const hashes = mail.attachments.map(({ sha256 }) => sha256)
-    if (limits.repeats(peer, sha256Hex(JSON.stringify([mail.subject, mail.text, hashes])), delivery, now)) {
-      return "repeated"
-    }
+    const { attachments, inReplyTo, subject, text } = mail
+    const asked = inReplyTo !== null && isAskedFor(yield* sentBy(inReplyTo), verdict, now)
+    const content = [subject, text, attachments.map(({ sha256 }) => sha256), ...(asked ? [inReplyTo] : [])]
+    if (limits.repeats(peer, sha256Hex(JSON.stringify(content)), delivery, now)) return "repeated"
     return limits.exceeds(peer, now) ? "too-many" : ""
   })
 
@@ -347,10 +354,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       return made
     }),
 
-    /** What is remembered of a message that this room sent. */
-    sent: Effect.fn("MailRoom.sent")(function*(messageId: string) {
-      return Option.getOrUndefined(Option.map(yield* mailbox.noted(owner, sentNote(messageId)), decodeSent))
-    }),
+    sent: sentBy,
 
     /**
      * Decides about one delivery and files it; `undefined` when it was dropped as a copy or the lease was lost. What
@@ -398,8 +402,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
     /** The first verified reply of each recipient of a message of this room, and who has not answered. */
     replies: Effect.fn("MailRoom.replies")(function*(messageId: string) {
-      const sent = Option.map(yield* mailbox.noted(owner, sentNote(messageId)), decodeSent)
-      const owners = Option.getOrUndefined(sent)?.owners
+      const owners = (yield* sentBy(messageId))?.owners
       if (owners === undefined) return yield* postRefused("KM-EML-106", JSON.stringify(messageId.slice(0, 254)))
       const page = { limit: manyReplies, keys: { inReplyTo: messageId } }
       const rows = yield* filed((yield* keys).seal, page, "inbox")

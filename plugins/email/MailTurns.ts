@@ -63,6 +63,18 @@ export const answerSubject = (subject: string): string =>
 export const isAwaited = (sent: SentMail | undefined, sender: SenderId | undefined, receivedAt: number): boolean =>
   sent !== undefined && sender !== undefined && receivedAt < sent.awaitedUntil && sent.owners.includes(sender)
 
+/**
+ * True for an answer that was asked for: somebody waits for it, or it is the first one to a message of ours. Two such
+ * answers may say the same, when they answer two messages; two agents that thank each other are no such thing.
+ */
+export const isAskedFor = (
+  sent: SentMail | undefined,
+  { sender, mail, status }: Pick<Verdict, "mail" | "sender" | "status">,
+  receivedAt: number
+): boolean =>
+  status === "verified" && sent !== undefined && sender !== undefined && sent.owners.includes(sender)
+  && ((mail?.hop ?? 0) <= 1 || isAwaited(sent, sender, receivedAt))
+
 /** The turn of a mail that may start one. */
 export const requestOf = (owner: SenderId, mail: AdmittedMail, repliesToOurs: boolean): TurnRequest | undefined => {
   const { delivery, judged, receivedAt, verdict } = mail

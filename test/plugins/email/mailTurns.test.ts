@@ -252,4 +252,22 @@ describe("mail turns: the whole", () => {
       const kept = yield* world.roomOf(bob).list("quarantine", { limit: 9 })
       assert.deepStrictEqual(kept.map(({ judged }) => judged.reason), ["too-many", "too-many"])
     }).pipe(Effect.scoped))
+
+  it.live("the same answer to two questions is no repetition; the same answer twice is", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
+      const answer = (id: string) => world.roomOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: id }))
+      const first = yield* world.roomOf(bob).send(world.letter("question", "one?", { to: [ada] }))
+      const second = yield* world.roomOf(bob).send(world.letter("question", "two?", { to: [ada] }))
+      assert.lengthOf(yield* world.inboxOf(ada), 2)
+      for (const id of [first.id, second.id, first.id]) yield* answer(id)
+      yield* world.live(world.judgedAll)
+      const folder = (name: "inbox" | "quarantine") =>
+        Effect.map(
+          world.roomOf(bob).list(name, { limit: 9 }),
+          (rows) => rows.map(({ judged }) => [judged.inReplyTo, judged.reason])
+        )
+      assert.deepStrictEqual(yield* folder("inbox"), [[second.id, ""], [first.id, ""]])
+      assert.deepStrictEqual(yield* folder("quarantine"), [[first.id, "repeated"]])
+    }).pipe(Effect.scoped))
 })
