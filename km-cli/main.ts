@@ -69,6 +69,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
       certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
       domain: install.mailDomain ?? defaultMailDomain(install.install),
       ...(relay === undefined ? {} : { relay }),
+      v1Senders: install.v1Senders ?? [],
       revocations: Option.match(highest, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text)) })
     })
     const made: MailDesk = {

@@ -85,6 +85,7 @@ const makeRoom = Effect.fnUntraced(function*({ email }: EmailConfig) {
     domain: setup.domain,
     name: info.label === info.id ? "" : info.label,
     policy: email,
+    v1Senders: setup.v1Senders ?? [],
     ...(setup.relay === undefined ? {} : { relay: setup.relay })
   })
 })

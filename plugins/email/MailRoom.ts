@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import { createHash, randomUUID } from "node:crypto"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { InstallName, KeyId, SenderId } from "../../runtime/domain/Ids.ts"
+import type { OlderSender } from "../../runtime/domain/Install.ts"
 import { type Judged, sealed, unsealed } from "../../runtime/domain/JudgedMail.ts"
 import {
   directoryPinPath,
@@ -35,7 +36,7 @@ import type { OutgoingPart } from "./protocol/MimeWriter.ts"
 import { type BoxKey, boxKeyFromPrivate } from "./protocol/naclBox.ts"
 import type { MailDirectory } from "./protocol/Reader.ts"
 import { readMail } from "./protocol/readMail.ts"
-import { currentBox, keyValidAt, type SenderBox } from "./protocol/SenderDirectory.ts"
+import { currentBox, keyValidAt, type SenderBox, v1Sender } from "./protocol/SenderDirectory.ts"
 import { toBase64Url } from "./protocol/strictBase64.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
@@ -52,6 +53,7 @@ export interface MailRoomOptions {
   /** 32 raw bytes. */
   readonly certifierPublicKey: Uint8Array
   readonly domain: string
+  readonly v1Senders?: ReadonlyArray<OlderSender>
   /** Shown beside the address; empty for none. */
   readonly name: string
   readonly policy: Profile["spec"]["email"]
@@ -173,12 +175,23 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     return address?.endsWith(`@${domain}`) === true ? undefined : address
   }
 
+  const older = (options.v1Senders ?? []).flatMap(({ addresses, publicKey, sender }) => {
+    const known = v1Sender(sender, publicKey, addresses.filter((address) => !address.endsWith(`@${domain}`)))
+    return known === undefined ? [] : [known]
+  })
   const directory: MailDirectory<Effect.Error<ReturnType<typeof bySender>>> = {
-    bySender,
+    // Who is certified here has promised more than the older form, and is never read as one of its writers.
+    bySender: (sender) =>
+      Effect.map(bySender(sender), (known) => known ?? older.find((other) => other.sender === sender)),
     byAddress: (address) =>
       Effect.flatMap(
         resolve(address),
-        (found) => found === undefined ? Effect.succeed(undefined) : bySender(found.owner)
+        (found) =>
+          found === undefined
+            ? Effect.succeed(
+              older.find((other) => other.keys.some(({ addresses }) => addresses.some((own) => own === address)))
+            )
+            : bySender(found.owner)
       )
   }
 

@@ -83,6 +83,7 @@ const mailSetup = (install: Install, directory: string) =>
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     domain: install.mailDomain ?? defaultMailDomain(install.install),
     socket: mailSocket(directory),
+    v1Senders: install.v1Senders ?? [],
     ...relaySetup(install)
   }))
 

@@ -1,11 +1,23 @@
 /** What every process of one install agrees on: who vouches for its keys, where its bridge and its Slack are. */
 import * as Schema from "effect/Schema"
-import { InstallName, TeamId, UserId } from "./Ids.ts"
+import { InstallName, SenderId, TeamId, UserId } from "./Ids.ts"
 import { SmtpSettings } from "./SmtpSettings.ts"
 
 const HttpUrl = Schema.String.check(
   Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" })
 )
+
+/** Somebody who signs mail in the older form (v1) and has no certificates: the operator vouches for the key. */
+export const OlderSender = Schema.Struct({
+  sender: SenderId,
+  /** Base64 of the 32 raw bytes of its Ed25519 key. */
+  publicKey: Schema.String.check(
+    Schema.isPattern(/^[A-Za-z0-9+/]{43}=$/, { message: "the base64 of a 32-byte Ed25519 public key" })
+  ),
+  /** What it may write from. */
+  addresses: Schema.Array(Schema.String)
+})
+export type OlderSender = typeof OlderSender.Type
 
 /** Stored as `install.json` in the state directory (embedded engine); no secret is in it. */
 export const Install = Schema.Struct({
@@ -34,6 +46,8 @@ export const Install = Schema.Struct({
       message: "a domain name in lower case"
     })
   )),
+  /** Whose mail of the older form is believed as `verified-v1`; an id or address of this install's own counts for nothing. */
+  v1Senders: Schema.optionalKey(Schema.Array(OlderSender)),
   /** Real mail programs may take part; absent: none. */
   smtp: Schema.optionalKey(SmtpSettings),
   /** People of the workspace who may stop any turn by 🛑, beside its author. */

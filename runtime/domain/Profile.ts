@@ -131,7 +131,11 @@ const onReceive = key(
   "What accepted mail does: notify tells the sandbox's channel, turn also gives it to the agent."
 )
 const emailKeys = {
-  signing: key(Schema.Literals(["required", "optional", "off"]), "required", "Sign outgoing mail."),
+  signing: key(
+    Schema.Literals(["required", "optional", "off"]),
+    "required",
+    "Outgoing mail is always signed; optional and off are accepted, warned of, and change nothing."
+  ),
   verifyInbound: key(Schema.Literals(["required", "optional", "off"]), "required", "Verify incoming mail."),
   encryption: key(Schema.Literals(["required", "optional", "off"]), "optional", "Encrypt mail between sandboxes.")
 }

@@ -26,7 +26,8 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-103",
   "KM-PRO-104",
   "KM-PRO-105",
-  "KM-PRO-106"
+  "KM-PRO-106",
+  "KM-PRO-107"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -141,5 +142,10 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-106",
     what: "Mail is to start turns, but mail is off.",
     remedy: "Set spec.cli.notifyEmailEnabled to true."
+  },
+  {
+    code: "KM-PRO-107",
+    what: "Mail is to go unsigned, but a sandbox's mail is always signed.",
+    remedy: "Leave spec.email.signing out, or set it to required."
   }
 ]

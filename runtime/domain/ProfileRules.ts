@@ -151,7 +151,17 @@ const mailWarnings = ({ cli, email }: Profile["spec"]): ReadonlyArray<ProfileFin
         "has no effect while mail is off; set spec.cli.notifyEmailEnabled: true or leave it out"
       )
     ]
-    : [])
+    : []),
+  ...(email.signing === "required"
+    ? []
+    : [
+      warning(
+        "spec.email.signing",
+        "KM-PRO-107",
+        `${email.signing} has no effect: what a sandbox sends is always signed, and unsigned mail in its name is refused; ` +
+          "leave it out"
+      )
+    ])
 ]
 
 /** Errors first, each group in the order of the keys. Empty for a profile without fault. */

@@ -4,6 +4,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { SenderId } from "../domain/Ids.ts"
+import type { OlderSender } from "../domain/Install.ts"
 import type { Bell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -161,6 +162,8 @@ export class MailSetup extends Context.Service<MailSetup, {
   readonly domain: string
   /** Path of the unix socket, in a directory that the agent sees and cannot write. */
   readonly socket: string
+  /** As `v1Senders` of the install. */
+  readonly v1Senders?: ReadonlyArray<OlderSender>
   /** What takes mail to addresses outside of the install; absent when there is nothing. */
   readonly relay?: MailRelay
 }>()("km/runtime/ports/MailSetup") {}

@@ -1,7 +1,7 @@
 /** A state directory with an install and certified sandboxes whose mail a test reads and writes as their runtimes would. */
 import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import * as path from "node:path"
-import { makeMailRoom } from "../../plugins/email/MailRoom.ts"
+import { type MailRoomOptions, makeMailRoom } from "../../plugins/email/MailRoom.ts"
 import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
@@ -71,7 +71,7 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
   }).pipe(Effect.provideContext(ports))
 
   /** The sandbox's own end; `judge` files one waiting message and says what became of it. */
-  const roomOf = Effect.fnUntraced(function*(name: string, relay?: MailRelay) {
+  const roomOf = Effect.fnUntraced(function*(name: string, relay?: MailRelay, more: Partial<MailRoomOptions> = {}) {
     const owner = SandboxId.make(name)
     const room = yield* makeMailRoom({
       owner,
@@ -80,7 +80,8 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
       domain: "km.invalid",
       name: "",
       policy: slackProfile.spec.email,
-      ...(relay === undefined ? {} : { relay })
+      ...(relay === undefined ? {} : { relay }),
+      ...more
     }).pipe(Effect.provide(Ledger.layerMemory))
     const mailbox = yield* Mailbox
     const judge = Effect.gen(function*() {

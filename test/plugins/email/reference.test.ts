@@ -4,10 +4,10 @@ import { canonicalBody, signedForms } from "../../../plugins/email/protocol/body
 import { boxKeyFromPrivate, openSealedBox, sealBox } from "../../../plugins/email/protocol/naclBox.ts"
 import { readMail } from "../../../plugins/email/protocol/readMail.ts"
 import { makeSeenMemory } from "../../../plugins/email/protocol/SeenMail.ts"
-import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
+import { writeV1, writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
 import { signingKeyFromSeed, signText } from "../../../runtime/domain/Ed25519.ts"
 import { headerOf, partsOf, split } from "./rewriting.ts"
-import { bob, carol, counting, directory, now, read, readerOf, text, veteran } from "./world.ts"
+import { bob, carol, counting, directory, install, now, plain, read, readerOf, text, veteran } from "./world.ts"
 
 const bodies = [
   {
@@ -127,6 +127,30 @@ describe("the reference's vectors", () => {
       // The reference's shell reader looks for the value on the header's own line.
       assert.match(raw, /^X-KM-Signature: \S{88}\r$/m)
       assert.isBelow(Math.max(...raw.split("\r\n").map((line) => Buffer.byteLength(line))), 999)
+    }))
+})
+
+describe("our v2 mail for the older readers", () => {
+  it.effect("carries the v1 signature of the vectors over a body that needs no decoding", () =>
+    Effect.gen(function*() {
+      const signer = { install, sender: veteran.sender, key: veteran.key }
+      for (const { canonical, forms: [form = ""], signature } of bodies) {
+        const draft = { from: { address: veteran.address }, to: [bob.address], subject: "s", text: form }
+        const [mail] = yield* writeV2(draft, signer, plain)
+        const raw = text(mail?.raw ?? new Uint8Array())
+        assert.strictEqual(headerOf(raw, "X-KM-Sender-ID"), veteran.sender)
+        assert.strictEqual(headerOf(raw, "X-KM-Signature"), signature)
+        assert.match(raw, /^X-KM-Signature: \S{88}\r$/m)
+        assert.strictEqual(canonicalBody(split(partsOf(raw)[0] ?? "").body), canonical)
+      }
+      // What cannot be said in v1 is not signed in it either.
+      for (
+        const body of ["km-bridge-v2\nx", "{\"version\":1,\"action\":1,\"nonce\":1,\"sender_id\":1,\"timestamp\":1}"]
+      ) {
+        const draft = { from: { address: veteran.address }, to: [bob.address], subject: "s", text: body }
+        const [mail] = yield* writeV2(draft, signer, plain)
+        assert.notInclude(text(mail?.raw ?? new Uint8Array()), "X-KM-Signature:")
+      }
     }))
 })
 

@@ -147,6 +147,13 @@ describe("ProfileRules", () => {
     )
   })
 
+  it("mail cannot be made unsigned, and who asks for it hears so", () => {
+    assert.deepStrictEqual(emailOf({ signing: "required" }), [["install"], []])
+    for (const signing of ["optional", "off"] as const) {
+      assert.deepStrictEqual(emailOf({ signing }), [["install"], ["KM-PRO-107"]])
+    }
+  })
+
   it("every code is explained once", () => {
     assert.deepStrictEqual(errorCodes.map(({ code }) => code), [...ProfileCode.literals])
   })

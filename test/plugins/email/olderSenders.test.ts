@@ -1,0 +1,53 @@
+/** Writers of the older form, for whom the operator vouches in `install.json`, read by the room that runtimes use. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
+import { generateSeed, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
+import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { Mailer } from "../../../runtime/ports/Mail.ts"
+import { mailState } from "../../support/MailState.ts"
+import { slackProfile } from "../../support/profiles.ts"
+
+const ada = SandboxId.make("sb-aaaa1111")
+const bob = SandboxId.make("sb-bbbb2222")
+const old = SandboxId.make("sb-0ld00001")
+const policy = { ...slackProfile.spec.email, allowedSenders: ["*@old.example"] }
+
+describe("v1 senders of the install", () => {
+  it.live("are verified-v1 by the key and addresses that the operator named, and by nothing else", () =>
+    Effect.gen(function*() {
+      const { ports, roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const key = signingKeyFromSeed(generateSeed())
+      const stranger = signingKeyFromSeed(generateSeed())
+      const publicKey = Buffer.from(key.publicKey).toString("base64")
+      const v1Senders = [
+        { sender: old, publicKey, addresses: [`${old}@old.example`, "ada@km.invalid"] },
+        // Who is certified here does not become a writer of the older form.
+        { sender: ada, publicKey, addresses: [`${ada}@old.example`] }
+      ]
+      const room = yield* roomOf(bob, undefined, { v1Senders, policy })
+      let n = 0
+      const judged = Effect.fnUntraced(function*(from: string, sender: SandboxId, by: typeof key, strip = false) {
+        const { raw } = yield* writeV1(
+          { from: { address: from }, to: [`${bob}@km.invalid`], subject: `s ${n}`, text: `hello ${n}` },
+          { sender, key: by },
+          { createdSeconds: Math.floor(Date.now() / 1_000) }
+        )
+        const text = Buffer.from(raw).toString("latin1")
+        const sent = strip ? text.replace(/^X-KM-[^\r]*\r\n(?:[ \t][^\r]*\r\n)*/gm, "") : text
+        n += 1
+        yield* Effect.flatMap(
+          Mailer,
+          (mailer) => mailer.send({ id: `old/${n}`, to: [bob], raw: Buffer.from(sent, "latin1") })
+        ).pipe(Effect.provideContext(ports))
+        const filed = yield* room.judge
+        return [filed?.folder, filed?.judged.status, filed?.judged.reason]
+      })
+      const address = `${old}@old.example`
+      assert.deepStrictEqual(yield* judged(address, old, key), ["inbox", "verified-v1", ""])
+      assert.deepStrictEqual(yield* judged(address, old, stranger), ["quarantine", "invalid", "signature-wrong"])
+      assert.deepStrictEqual(yield* judged(address, old, key, true), ["quarantine", "invalid", "downgraded"])
+      assert.deepStrictEqual(yield* judged("ada@km.invalid", old, key), ["quarantine", "invalid", "from-not-senders"])
+      assert.deepStrictEqual(yield* judged(`${ada}@km.invalid`, ada, key), ["quarantine", "invalid", "signature-wrong"])
+    }))
+})
