@@ -69,6 +69,11 @@ describe("km email", () => {
       })
       assert.strictEqual(got?.judged.attachments[0]?.name, "notes.txt")
       assert.strictEqual((yield* (yield* roomOf(bob)).judge)?.judged.status, "verified")
+      const theirs = path.join(state, "theirs")
+      const opened = yield* run("read", "ada", got?.delivery ?? "", "--save-attachments", theirs, "--json")
+      assert.strictEqual(opened.exit, 0, opened.err)
+      assert.deepStrictEqual(json(opened.out)["saved"], [path.join(theirs, "notes.txt")])
+      assert.strictEqual(fs.readFileSync(path.join(theirs, "notes.txt"), "utf8"), "attached")
 
       const answer = { ...room.letter, to: ["operator"], subject: "Re: Deploy", body: "done", encrypt: true }
       yield* room.send({
