@@ -36,7 +36,14 @@ import type { OutgoingPart } from "./protocol/MimeWriter.ts"
 import { type BoxKey, boxKeyFromPrivate } from "./protocol/naclBox.ts"
 import type { MailDirectory } from "./protocol/Reader.ts"
 import { readMail } from "./protocol/readMail.ts"
-import { currentBox, keyValidAt, type SenderBox, v1Sender } from "./protocol/SenderDirectory.ts"
+import {
+  certifiedAlias,
+  currentBox,
+  hasName,
+  keyValidAt,
+  type SenderBox,
+  v1Sender
+} from "./protocol/SenderDirectory.ts"
 import { toBase64Url } from "./protocol/strictBase64.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
@@ -223,8 +230,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     // The install's own word that this owner's mail was not taken; nobody else gives such ids.
     if (delivery.startsWith(bouncePrefix)) return ""
     if (!admits(policy.verifyInbound, verdict)) return verdict.reason === "" ? verdict.status : verdict.reason
-    const rows = yield* sandboxes.list
-    const proven = provenSender(verdict, rows.find(({ id }) => id === verdict.sender)?.alias)
+    const entry = verdict.sender === undefined ? undefined : yield* bySender(verdict.sender)
+    const proven = provenSender(verdict, certifiedAlias(entry, domain))
     // Who proves nothing was let in by the policy above; patterns speak of proven senders only.
     if (proven !== undefined && !allowsSender(policy.allowedSenders, proven, owner)) return "sender-not-allowed"
     const { mail } = verdict
@@ -279,8 +286,12 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
           outside.add(address)
           return address
         }
-        owners.set(found.address, found.owner)
         const sender = yield* bySender(found.owner)
+        // The table says who is called so; the certifier must have said it too, or mail could be led astray there.
+        if (sender !== undefined && !hasName(sender, text.trim().toLowerCase(), domain)) {
+          return yield* postRefused("KM-EML-101", `${JSON.stringify(text.slice(0, 254))} is not its certified name`)
+        }
+        owners.set(found.address, found.owner)
         const current = sender === undefined ? undefined : currentBox(sender, Math.floor(now / 1_000))
         if (current !== undefined) known.set(found.address, current)
         return found.address

@@ -128,6 +128,21 @@ const isIn = (window: Window, seconds: number): boolean => window.notBefore <= s
 
 export const keyValidAt = (key: { readonly window: Window }, seconds: number): boolean => isIn(key.window, seconds)
 
+/**
+ * The alias that the certifier let a sender write from: the local part of an address of the install's `domain` that is
+ * not the sender's id. Not what a table says, or whoever can write there could give a stranger a trusted name.
+ */
+export const certifiedAlias = (entry: KnownSender | undefined, domain: string): string | undefined =>
+  entry?.keys.flatMap(({ addresses }) => addresses).map((address) => address.split("@")).find(
+    ([local, at]) => at === domain && local !== entry.sender
+  )?.[0]
+
+/** Whether the certifier gave the sender this address, or, for a bare id or alias, this local part at `domain`. */
+export const hasName = (entry: KnownSender, name: string, domain: string): boolean => {
+  const address = name.includes("@") ? name : `${name}@${domain}`
+  return entry.keys.some(({ addresses }) => addresses.some((one) => one === address))
+}
+
 /** The newest X25519 key that is valid now and not revoked: what mail to this sender is encrypted for. */
 export const currentBox = (sender: KnownSender, nowSeconds: number): SenderBox | undefined =>
   sender.boxes.findLast((box) => !box.revoked && isIn(box.window, nowSeconds))

@@ -31,7 +31,7 @@ export const senderPattern = (text: string): SenderPattern | undefined => {
 
 export interface ProvenSender {
   readonly sender: SenderId
-  /** The alias that the install's directory gives it now; not what a message says. */
+  /** The alias that its certificate names (`certifiedAlias`); not what a message or a table says. */
   readonly alias: string | undefined
   /** Certified, and compared with From. */
   readonly address: string

@@ -15,7 +15,7 @@ import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import * as SandboxStore from "../../../runtime/adapters/embedded/SandboxStore.ts"
 import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { type Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
 import type { Profile } from "../../../runtime/domain/Profile.ts"
 import { AgentOutcome, type TurnRow } from "../../../runtime/domain/Turn.ts"
 import { certifyMail, ensureSecret, mailSecrets } from "../../../runtime/kernel/MailIdentities.ts"
@@ -145,7 +145,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     yield* certifyMail({ identities, secrets }, certifier, {
       install,
       subject: id,
-      addresses: [addressOf(id)],
+      addresses: id === ada ? [addressOf(id), "build@km.invalid"] : [addressOf(id)],
       madeAt: Date.now()
     })
   }
@@ -272,11 +272,16 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
 
   const stop = Effect.suspend(() => Context.get(store, Controls).send(bob, { id: "stop-1", by: "operator" }))
 
+  /** As somebody does who can write the install's tables, and has no key of the certifier. */
+  const rename = (id: SandboxId, alias: Alias) =>
+    sandboxes.update(id, { alias, mailAddresses: [addressOf(id), `${alias}@km.invalid`] })
+
   return {
     stop,
     judgedAll,
     deliver,
     sendAsAgent,
+    rename,
     state,
     agent,
     bridge,

@@ -14,6 +14,7 @@ import {
 } from "../../../plugins/email/MailTurns.ts"
 import type { Verdict } from "../../../plugins/email/protocol/Verdict.ts"
 import { MailStatus } from "../../../plugins/email/protocol/wire.ts"
+import { Alias } from "../../../runtime/domain/Ids.ts"
 import { AgentOutcome, type MailOrigin } from "../../../runtime/domain/Turn.ts"
 import { ada, bob, carol, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
 
@@ -185,6 +186,22 @@ describe("mail turns: the whole", () => {
       ]])
       const inbox = yield* world.roomOf(bob).list("inbox", { limit: 9 })
       assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.status, row.read]), [["unsigned", false]])
+    }).pipe(Effect.scoped))
+
+  it.live("an alias is whose certificate names it, whatever the table of sandboxes says", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld(turnProfile({ allowedSenders: ["build"] }))
+      yield* world.rename(carol, Alias.make("build"))
+      yield* world.roomOf(carol).send(world.letter("job", "from carol"))
+      yield* world.roomOf(ada).send(world.letter("job", "from ada"))
+      yield* world.live(world.quiet)
+      assert.deepStrictEqual(origins(yield* world.turns).map(({ sender }) => sender), [ada])
+      // Nor is mail led to whom the table names.
+      for (const to of ["build", "build@km.invalid"]) {
+        const refused = yield* Effect.flip(world.roomOf(bob).send(world.letter("secret", "x", { to: [to] })))
+        assert.include(refused.message, "KM-EML-101")
+      }
+      assert.deepStrictEqual(yield* world.inboxOf(carol), [])
     }).pipe(Effect.scoped))
 
   it.live("an awaited reply is left to who waits, as unread mail; one that comes too late is work", () =>
