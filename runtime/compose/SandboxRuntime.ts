@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -22,7 +23,6 @@ import type { Install } from "../domain/Install.ts"
 import { defaultMailDomain, operatorAddress } from "../domain/MailIdentity.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { relayOf } from "../domain/SmtpSettings.ts"
-import { mailSecrets } from "../kernel/MailIdentities.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
 import { TurnPipeline } from "../kernel/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
@@ -170,6 +170,9 @@ const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
   })
 }))
 
+/** Keys are replaced while the runtime runs. */
+const learnAgain = Schedule.spaced("1 minute")
+
 /** Every value that must not appear in a post or an upload, as far as this sandbox's runtime knows it. */
 const learnSecrets = (row: SandboxRow) =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -177,13 +180,20 @@ const learnSecrets = (row: SandboxRow) =>
     const secrets = yield* Secrets
     const endpoint = yield* HookListener.HookEndpoint
     yield* redaction.add(endpoint.sandboxToken)
-    const mail = mailSecrets(row.id, true).map(([secret]) => secret)
-    for (const secret of [`sandbox/${row.id}/signing-key`, ...mail, "model/anthropic-api-key"]) {
-      const value = yield* secrets.get(secret)
-      if (Option.isSome(value)) {
-        yield* redaction.add(Redacted.make(Redacted.value(value.value).trim(), { label: secret }))
+    const learn = Effect.gen(function*() {
+      for (const secret of [...yield* secrets.list(`sandbox/${row.id}/`), "model/anthropic-api-key"]) {
+        const value = Option.getOrUndefined(yield* secrets.get(secret))
+        // A history has a key on each line.
+        const lines = value === undefined ? [] : Redacted.value(value).split("\n")
+        for (const line of lines) yield* redaction.add(Redacted.make(line.trim(), { label: secret }))
       }
-    }
+    })
+    yield* learn
+    yield* learn.pipe(
+      Effect.catch((error) => Effect.logWarning("secrets were not read again", error.message)),
+      Effect.schedule(learnAgain),
+      Effect.forkScoped
+    )
   }))
 
 /** The row says what the runtime says, for readers that do not go through the bridge. */

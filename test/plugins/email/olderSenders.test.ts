@@ -1,13 +1,19 @@
 /** Writers of the older form, for whom the operator vouches in `install.json`, read by the room that runtimes use. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
 import { generateSeed, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { mailBoxKeyPath, mailBoxPublicKey } from "../../../runtime/domain/MailIdentity.ts"
+import { rotateKey, type RotationPorts } from "../../../runtime/kernel/KeyRotation.ts"
+import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Mailer } from "../../../runtime/ports/Mail.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { mailState } from "../../support/MailState.ts"
 import { slackProfile } from "../../support/profiles.ts"
 
+const install = InstallName.make("km")
 const ada = SandboxId.make("sb-aaaa1111")
 const bob = SandboxId.make("sb-bbbb2222")
 const old = SandboxId.make("sb-0ld00001")
@@ -16,7 +22,15 @@ const policy = { ...slackProfile.spec.email, allowedSenders: ["*@old.example"] }
 describe("v1 senders of the install", () => {
   it.live("are verified-v1 by the key and addresses that the operator named, and by nothing else", () =>
     Effect.gen(function*() {
-      const { ports, roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { certifier, ports, roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const onPorts = <A, E>(act: (all: RotationPorts) => Effect.Effect<A, E>) =>
+        Effect.gen(function*() {
+          return yield* act({
+            identities: yield* Identities,
+            idempotency: yield* Idempotency,
+            secrets: yield* Secrets
+          })
+        }).pipe(Effect.provideContext(ports))
       const key = signingKeyFromSeed(generateSeed())
       const stranger = signingKeyFromSeed(generateSeed())
       const publicKey = Buffer.from(key.publicKey).toString("base64")
@@ -43,7 +57,22 @@ describe("v1 senders of the install", () => {
         const filed = yield* room.judge
         return [filed?.folder, filed?.judged.status, filed?.judged.reason]
       })
+      /** Sealed for what Bob's key was before. */
+      const before = yield* onPorts(({ secrets }) => secrets.get(mailBoxKeyPath(bob)))
+      const sealFor = mailBoxPublicKey(Redacted.value(Option.getOrThrow(before)))
+      yield* onPorts((all) => rotateKey(all, certifier, { install, subject: bob }, "mail-box"))
       const address = `${old}@old.example`
+      const sealed = yield* writeV1(
+        { from: { address }, to: [`${bob}@km.invalid`], subject: "sealed", text: "for the old key" },
+        { sender: old, key },
+        { createdSeconds: Math.floor(Date.now() / 1_000), ...(sealFor === undefined ? {} : { sealFor }) }
+      )
+      assert.isTrue(sealed.encrypted)
+      yield* Effect.flatMap(Mailer, (mailer) => mailer.send({ id: "old/sealed", to: [bob], raw: sealed.raw })).pipe(
+        Effect.provideContext(ports)
+      )
+      const opened = yield* room.judge
+      assert.deepInclude(opened?.judged, { status: "verified-v1", encrypted: true, body: "for the old key" })
       assert.deepStrictEqual(yield* judged(address, old, key), ["inbox", "verified-v1", ""])
       assert.deepStrictEqual(yield* judged(address, old, stranger), ["quarantine", "invalid", "signature-wrong"])
       assert.deepStrictEqual(yield* judged(address, old, key, true), ["quarantine", "invalid", "downgraded"])

@@ -100,6 +100,23 @@ describe("km identity rotate and revoke", () => {
         yield* identity("rotate", ada, "--purpose", "mail")
         yield* send("again")
         assert.deepInclude((yield* inbox)[0], { status: "verified", body: "again" })
+
+        // Two at once: the second waits for the first, and what comes out works.
+        yield* Effect.all([identity("rotate", ada), identity("rotate", ada), send("meanwhile")], { concurrency: 3 })
+        yield* send("at last")
+        const last = yield* Effect.gen(function*() {
+          const seen: Array<string> = []
+          while (seen.length < 2) for (const { body, status } of yield* inbox) seen.push(`${status} ${body}`)
+          return seen
+        })
+        assert.sameMembers(last, ["verified meanwhile", "verified at last"])
+        yield* identity("verify")
+
+        // The bridge takes the operator's new key, and no longer the old one.
+        const operators = decodeRotated((yield* identity("rotate", "operator", "--purpose", "bridge", "--json")).out)
+        yield* identity("revoke", "operator", "--key", operators.rotated[0]?.ended[0]?.keyId ?? "")
+        const destroyed = yield* km(stack.state, ["destroy", ada, "--yes"])
+        assert.strictEqual(destroyed.exit, 0, destroyed.err)
         database.close()
       }),
     120_000
