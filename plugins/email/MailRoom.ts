@@ -424,7 +424,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       return yield* byId((yield* keys).seal, wanted)
     }),
 
-    /** The first verified reply of each recipient of a message of this room, and who has not answered. */
+    /** The first verified reply of each recipient of a message of this room, who has not answered, and who never will. */
     replies: Effect.fn("MailRoom.replies")(function*(messageId: string) {
       const owners = (yield* sentBy(messageId))?.owners
       if (owners === undefined) return yield* postRefused("KM-EML-106", JSON.stringify(messageId.slice(0, 254)))
@@ -433,9 +433,14 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       const answered = new Map<string, (typeof rows)[number]>()
       // Newest first, so the first one of each is what stays.
       for (const entry of rows) if (entry.judged.status === "verified") answered.set(entry.judged.sender, entry)
+      const missing = owners.filter((peer) => !answered.has(peer))
+      const living = missing.length === 0 ? [] : yield* sandboxes.list
+      const lives = (peer: SenderId) =>
+        peer === "operator" || living.some(({ id, status }) => id === peer && status !== "destroying")
       return {
-        found: owners.flatMap((peer) => answered.get(peer) ?? []).toSorted((a, b) => a.row.seq - b.row.seq),
-        missing: owners.filter((peer) => !answered.has(peer))
+        found: owners.flatMap((peer) => answered.get(peer) ?? []).toSorted((x, y) => x.row.seq - y.row.seq),
+        missing,
+        gone: missing.filter((peer) => !lives(peer))
       }
     }),
 

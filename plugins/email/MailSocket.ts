@@ -214,9 +214,9 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       waiting(
         waitSeconds,
         room.replies(id),
-        ({ found, missing }) => missing.length === 0 || found.some(({ row }) => !known.includes(row.id))
+        ({ found, gone, missing }) => missing.length === gone.length || found.some(({ row }) => !known.includes(row.id))
       ),
-      ({ found, missing }): Reply => [{ ok: true, messages: found.map(shown), missing }]
+      ({ found, gone, missing }): Reply => [{ ok: true, messages: found.map(shown), missing, gone }]
     )
 
   return (asked: Asked) => {

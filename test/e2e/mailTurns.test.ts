@@ -34,7 +34,7 @@ describe("mail that starts work, end to end", () => {
         const ada = yield* stack.sandbox(worker)
         const bob = yield* stack.sandbox(worker)
         const work = bashScript("echo \"the tests pass\"; km-recv --json --id \"$KM_MAIL_ID\" | grep -c '\"hop\": 0'")
-        const command = `echo ${work} | km-send --to ${bob.row.id} --subject 'job 17' --encrypt --wait-reply 60 --json`
+        const command = `echo ${work} | km-send --to ${bob.row.id} --subject 'job 17' --encrypt --wait-reply --json`
         const asked = yield* ada.untilReaction(yield* ada.say(bashScript(command)), "white_check_mark")
         const text = botTexts(asked, stack.workspace.botUserId).join("\n")
         assert.match(text, /"body":"Output:\\n\\nthe tests pass\\n1"/)
@@ -97,5 +97,36 @@ describe("mail that starts work, end to end", () => {
         assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail"), 2)
       }),
     180_000
+  )
+
+  it.live(
+    "a channel that shows turns live shows each outcome once",
+    () =>
+      Effect.gen(function*() {
+        const stack = yield* startStack()
+        const tester = yield* stack.quietSandbox(profileWith())
+        const bob = yield* stack.sandbox(
+          profileWith({ ...slack, notifySlackTranscriptEnabled: true }, {
+            email: { onReceive: "turn", allowedSenders: [tester.id] }
+          })
+        )
+        const { directory } = statePaths(stack.state).sandbox(tester.id)
+        const command = ["--to", bob.row.id, "--subject", "job", "--wait-reply", "60"]
+        for (const work of [bashScript("printf 'all %s' fine"), "script:error:401"]) {
+          assert.strictEqual((yield* mailProgram(directory, "km-send", command, work)).exit, 0)
+        }
+        const shown = Effect.map(
+          Effect.orDie(stack.workspace.messages(bob.channel)),
+          (views) =>
+            views.flatMap(({ message, replies }) => [message, ...replies.map((reply) => reply.message)])
+              .map(({ text }) => String(text)).filter((text) => /all fine|Failed\./.test(text))
+        )
+        // The mail is sent before the channel is shown a failure.
+        const both = yield* untilReal("both are shown", Effect.map(shown, (texts) => texts.length >= 2 && texts))
+        assert.lengthOf(both, 2)
+        assert.match(both[0] ?? "", /all fine/)
+        assert.match(both[1] ?? "", /Failed\./)
+      }),
+    90_000
   )
 })

@@ -52,11 +52,19 @@ const collect = async (id: string, recipients: number, waitSeconds: number, json
       seen.add(mail.delivery)
     }
     if (replies.length > 0) await callUntilAnswered({ op: "read", deliveries: replies.map(({ delivery }) => delivery) })
-    const missing = (answer?.header["missing"] ?? [""]) as ReadonlyArray<string>
+    if (answer === undefined) continue
+    const missing = answer.header["missing"] as ReadonlyArray<string>
+    const gone = answer.header["gone"] as ReadonlyArray<string>
     if (missing.length === 0) return
-    if (answer !== undefined && Date.now() >= until) {
-      const why = `within ${waitSeconds} s ${missing.join(", ")} did not answer ${id}`
-      const next = `later: km-recv --in-reply-to '${id}' --wait ${usualWait}`
+    if (missing.length === gone.length || Date.now() >= until) {
+      const silent = missing.filter((who) => !gone.includes(who))
+      const why = [
+        ...(silent.length === 0 ? [] : [`within ${waitSeconds} s ${silent.join(", ")} did not answer ${id}`]),
+        ...(gone.length === 0 ? [] : [`${gone.join(", ")} was destroyed without an answer`])
+      ].join("; ")
+      const next = silent.length === 0
+        ? "ask another sandbox"
+        : `later: km-recv --in-reply-to '${id}' --wait ${usualWait}`
       throw trouble("KM-EML-110", 7, "No message came within the time.", why, next)
     }
   }

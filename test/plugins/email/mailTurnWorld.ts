@@ -4,9 +4,11 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Context, Deferred, Duration, Effect, Layer, Logger, Option, Redacted, Stream } from "effect"
+import { spawn } from "node:child_process"
 import * as path from "node:path"
 import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
+import { fileURLToPath } from "node:url"
 import { EmailPlugin } from "../../../plugins/email/EmailPlugin.ts"
 import { type MailRoom, makeMailRoom } from "../../../plugins/email/MailRoom.ts"
 import { call } from "../../../plugins/email/socketClient.ts"
@@ -35,6 +37,8 @@ import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
+
+const kmSendScript = fileURLToPath(new URL("../../../plugins/email/send/main.ts", import.meta.url))
 
 const install = InstallName.make("km")
 const certifier = signingKeyFromSeed(Uint8Array.from({ length: 32 }, () => 7))
@@ -270,6 +274,20 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       return call({ op: "send", to: [to], ...bare, bodySize: bytes.length }, [bytes])
     })
 
+  /** `km-send` as Bob's agent runs it. */
+  const kmSend = (args: ReadonlyArray<string>) =>
+    Effect.callback<{ readonly exit: number | null; readonly out: string; readonly err: string }>((resume) => {
+      const child = spawn(process.execPath, [kmSendScript, ...args], {
+        env: { KM_MAIL_SOCKET: path.join(state, "mail.sock") },
+        stdio: ["ignore", "pipe", "pipe"]
+      })
+      const said = { out: "", err: "" }
+      child.stdout.on("data", (chunk: Buffer) => said.out += chunk.toString())
+      child.stderr.on("data", (chunk: Buffer) => said.err += chunk.toString())
+      child.once("close", (exit) => resume(Effect.succeed({ exit, ...said })))
+      return Effect.sync(() => void child.kill("SIGKILL"))
+    })
+
   const stop = Effect.suspend(() => Context.get(store, Controls).send(bob, { id: "stop-1", by: "operator" }))
 
   /** As somebody does who can write the install's tables, and has no key of the certifier. */
@@ -277,6 +295,8 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     sandboxes.update(id, { alias, mailAddresses: [addressOf(id), `${alias}@km.invalid`] })
 
   return {
+    kmSend,
+    sandboxes,
     stop,
     judgedAll,
     deliver,

@@ -1,6 +1,6 @@
 /** Which mail starts a turn, whose conversation it continues, and when its answer is not mailed: the decisions, and the whole. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Fiber, Schema } from "effect"
 import {
   answerSubject,
   groupOf,
@@ -287,4 +287,40 @@ describe("mail turns: the whole", () => {
       assert.deepStrictEqual(yield* folder("inbox"), [[second.id, ""], [first.id, ""]])
       assert.deepStrictEqual(yield* folder("quarantine"), [[first.id, "repeated"]])
     }).pipe(Effect.scoped))
+
+  /** Bob's agent asks Ada and Carol; `meanwhile` is what happens until it has given up. */
+  const askingBoth = Effect.fnUntraced(function*(
+    meanwhile: (world: Effect.Success<ReturnType<typeof mailTurnWorld>>) => Effect.Effect<unknown, unknown>
+  ) {
+    const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
+    const both = ["--to", ada, "--to", carol, "--subject", "question", "--body", "/dev/null"]
+    const asking = yield* Effect.forkChild(world.kmSend([...both, "--wait-reply", "8", "--json"]))
+    const answering = Effect.gen(function*() {
+      while ((yield* world.inboxOf(ada)).length === 0) yield* Effect.sleep(20)
+      const [question] = yield* world.inboxOf(ada)
+      yield* world.roomOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: question?.id ?? "" }))
+      yield* meanwhile(world)
+    })
+    const answered = yield* Effect.forkChild(answering)
+    yield* world.live(Effect.sync(() => asking.pollUnsafe() !== undefined))
+    yield* Fiber.join(answered)
+    const ended = yield* Fiber.join(asking)
+    assert.strictEqual(ended.exit, 7, ended.err)
+    assert.include(ended.out.split("\n")[0] ?? "", "\"body\":\"yes\"")
+    return ended.err
+  }, Effect.scoped)
+
+  it.live("who waits in vain is told for whom, and where to look later", () =>
+    Effect.gen(function*() {
+      const err = yield* askingBoth(() => Effect.void)
+      assert.match(err, /KM-EML-110.*\n.*within 8 s sb-cccc3333 did not answer <.*>\n.*km-recv --in-reply-to '<.*>'/)
+      assert.notInclude(err, ada)
+    }))
+
+  it.live("nobody is waited for that is not there any more", () =>
+    Effect.gen(function*() {
+      const err = yield* askingBoth((world) => world.sandboxes.remove(carol))
+      assert.include(err, "sb-cccc3333 was destroyed without an answer")
+      assert.notInclude(err, "within 8 s")
+    }))
 })
