@@ -36,6 +36,9 @@ const bodyOf = (n: number): string =>
   Array.from({ length: 64 }, (_, line) => `${n}.${line}: the smoke tests passed on this host in 12 s, nothing to do`)
     .join("\n").slice(0, 4096)
 
+/** A hundred times the messages, and no more memory than garbage makes a process swing by. */
+const flat = "<= 1.1"
+
 const slack = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
 
 const row = (values: Omit<BenchRow, "area" | "ok">): BenchRow => ({
@@ -347,18 +350,18 @@ const program = Effect.scoped(Effect.gen(function*() {
       ratio: percentile(reads.large, 50) / percentile(reads.small, 50)
     }),
     row({
-      name: "… memory of km-recv at most (baseline: of 1,000)",
-      unit: "MiB",
-      value: peakLarge,
-      target: "",
+      name: "… memory of km-recv at most, against a mailbox of 1,000",
+      unit: "x",
+      value: peakLarge / peakSmall,
+      target: flat,
       baseline: peakSmall,
       ratio: peakLarge / peakSmall
     }),
     row({
-      name: "… memory of the runtime after 40 reads (baseline: after 40 reads of 1,000, before)",
-      unit: "MiB",
-      value: residentLarge,
-      target: "",
+      name: "… memory of the runtime after 40 reads, against after 40 reads of 1,000",
+      unit: "x",
+      value: residentLarge / residentSmall,
+      target: flat,
       baseline: residentSmall,
       ratio: residentLarge / residentSmall
     })
