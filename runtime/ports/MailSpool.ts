@@ -38,8 +38,15 @@ export class MailSpool extends Context.Service<MailSpool, {
   readonly due: (limit: number) => Effect.Effect<ReadonlyArray<SpooledMail>, StoreError>
   /** None when nobody waits for it any more. */
   readonly raw: (mail: SpooledMail) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
-  /** Synced. The message's bytes are dropped with its last waiting recipient. No effect on what is settled already. */
-  readonly settle: (mail: SpooledMail, outcomes: ReadonlyArray<SpoolOutcome>) => Effect.Effect<void, StoreError>
+  /**
+   * Synced. The message's bytes are dropped with its last waiting recipient. No effect on what is settled already, and none
+   * at all when the owner is gone. `notices` arrive in the owner's mailbox in the same step, each id once.
+   */
+  readonly settle: (
+    mail: SpooledMail,
+    outcomes: ReadonlyArray<SpoolOutcome>,
+    notices: ReadonlyArray<{ readonly id: string; readonly raw: Uint8Array }>
+  ) => Effect.Effect<void, StoreError>
   /** Recipients that wait, and since when the oldest does, Unix milliseconds. */
   readonly waiting: Effect.Effect<{ readonly recipients: number; readonly since: number | undefined }, StoreError>
   /** Rings when something was put in. */

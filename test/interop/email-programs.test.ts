@@ -4,6 +4,7 @@ import { Effect, Option, Redacted, Schema } from "effect"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { writeV2 } from "../../plugins/email/protocol/writeMail.ts"
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
@@ -11,12 +12,15 @@ import { mailSigningKeyFromText, mailSigningKeyPath } from "../../runtime/domain
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { fullDraft } from "../plugins/email/tampering.ts"
 import { alice, bob, encrypted, plain, read, text } from "../plugins/email/world.ts"
+import { fakeRelay } from "../runtime/adapters/smtp/fakeRelay.ts"
 import { arrivals, listening, withEngine } from "../runtime/adapters/smtp/smtpWorld.ts"
 import { km } from "../support/KmProcess.ts"
 import { mailProgram } from "../support/mailPrograms.ts"
+import { mailState } from "../support/MailState.ts"
 import { smtpProcess } from "../support/smtpProcess.ts"
 import { startStack } from "../support/Stack.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
+import { untilReal } from "../support/untilReal.ts"
 
 interface Ran {
   readonly exit: number | null
@@ -179,6 +183,17 @@ describe("mutt", () => {
     }))
 })
 
+/** For `localhost`, signed by itself. */
+const ownCertificate = Effect.fnUntraced(function*(directory: string) {
+  const [certificate, key] = [path.join(directory, "cert.pem"), path.join(directory, "key.pem")]
+  const asked = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
+    + `-addext subjectAltName=DNS:localhost -keyout ${key} -out ${certificate}`
+  const made = yield* run("openssl", asked.split(" "))
+  assert.strictEqual(made.exit, 0, made.out)
+  const tls = { certificate: fs.readFileSync(certificate, "utf8"), key: fs.readFileSync(key, "utf8") }
+  return { certificate, tls }
+})
+
 /**
  * What was stored, as Python's own parser sees it. `Content-Type` is left out: nodemailer's composer repeats a name that is
  * not ASCII there as an encoded word, for old readers, which Python calls a defect; it takes the name from the disposition.
@@ -253,12 +268,7 @@ describe("python3", () => {
   it.live("hands in over STARTTLS, by a certificate that it checks", () =>
     withEngine(Effect.gen(function*() {
       const home = yield* temporaryDirectory
-      const [certificate, key] = [path.join(home, "cert.pem"), path.join(home, "key.pem")]
-      const asked = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
-        + `-addext subjectAltName=DNS:localhost -keyout ${key} -out ${certificate}`
-      const made = yield* run("openssl", asked.split(" "))
-      assert.strictEqual(made.exit, 0, made.out)
-      const tls = { certificate: fs.readFileSync(certificate, "utf8"), key: fs.readFileSync(key, "utf8") }
+      const { certificate, tls } = yield* ownCertificate(home)
       const port = yield* listening({ tls })
       const program = `
 import smtplib, socket, ssl, sys
@@ -274,4 +284,29 @@ with smtplib.SMTP(port=0) as server:
       const [arrived] = yield* arrivals(bob.sender)
       assert.match(text(arrived?.raw ?? new Uint8Array()), /^\tby mail\.example with ESMTPS id /m)
     })))
+})
+
+describe("openssl", () => {
+  it.live("vouches for a relay over TLS, and mail waits for one that nobody vouches for", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada" })
+      const { certificate, tls } = yield* ownCertificate(yield* temporaryDirectory)
+      const relay = yield* fakeRelay({ tls: { key: tls.key, cert: tls.certificate } })
+      const smtp = { relay: { host: "localhost", port: relay.port, secure: true } }
+      yield* writeInstall(state, { ...yield* readInstall(state), mailDomain: "km.invalid", smtp })
+      const ada = yield* roomOf("sb-aaaa1111", { maxBytes: 100_000 })
+      yield* ada.send({ ...ada.letter, to: ["you@there.example"], subject: "x", body: "hi" })
+      const stranger = yield* smtpProcess(state, "relay")
+      yield* untilReal("it has tried", Effect.sync(() => /mail not given/.test(stranger.log())))
+      assert.match(stranger.log(), /self-signed certificate/)
+      yield* stranger.end
+      assert.lengthOf(relay.taken, 0)
+      // As if a minute had passed.
+      const database = new DatabaseSync(statePaths(state).database)
+      database.exec("UPDATE mail_out_to SET next_at = 0")
+      database.close()
+      yield* smtpProcess(state, "relay", { NODE_EXTRA_CA_CERTS: certificate })
+      yield* untilReal("the relay has it", Effect.sync(() => relay.taken.length > 0))
+      assert.deepStrictEqual(relay.taken[0]?.to, ["you@there.example"])
+    }))
 })

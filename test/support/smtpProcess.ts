@@ -14,15 +14,21 @@ export interface SmtpProcess {
   readonly log: () => string
   /** SIGKILL, if it still runs. */
   readonly kill: Effect.Effect<void>
+  /** SIGTERM, and waits for its end. */
+  readonly end: Effect.Effect<void>
 }
 
 /** Ready; killed with the scope. */
-export const smtpProcess = (state: string, mode: "listen" | "relay"): Effect.Effect<SmtpProcess, never, Scope.Scope> =>
+export const smtpProcess = (
+  state: string,
+  mode: "listen" | "relay",
+  env: Readonly<Record<string, string>> = {}
+): Effect.Effect<SmtpProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<SmtpProcess>((resume) => {
       const child = spawn(process.execPath, [program, mode, "--state", state], {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { PATH: process.env["PATH"] ?? "", HOME: state }
+        env: { PATH: process.env["PATH"] ?? "", HOME: state, ...env }
       })
       let log = ""
       child.stderr.setEncoding("utf8").on("data", (text: string) => log += text)
@@ -34,7 +40,11 @@ export const smtpProcess = (state: string, mode: "listen" | "relay"): Effect.Eff
           child.kill("SIGKILL")
           return ended
         })
-        resume(Effect.succeed({ port, pid, kill, log: () => log }))
+        const end = Effect.promise(() => {
+          child.kill("SIGTERM")
+          return ended
+        })
+        resume(Effect.succeed({ port, pid, kill, end, log: () => log }))
       })
       void ended.then(() => resume(Effect.die(new Error(`km-smtp ended before it was ready: ${log}`))))
     }),

@@ -13,15 +13,11 @@ import { type Envelope, type FiledMail, Mailbox, Mailer, type MailFolder, maxRaw
 import { StoreError } from "../../ports/StoreError.ts"
 import { integer, text } from "./columns.ts"
 import { Doorbell } from "./Doorbell.ts"
+import { inlineBytes, mailTopic, putArrival } from "./mailTables.ts"
 import { fileEffect, makeDirectory, writeFileAtomically } from "./PrivateFiles.ts"
 import { type Row, Sqlite } from "./Sqlite.ts"
 import { RowUnreadable } from "./SqliteErrors.ts"
 import { putSpool, removeSpool, spoolFile, spoolTopic } from "./SqliteMailSpool.ts"
-
-/** Above this a message is a file of its own. */
-const inlineBytes = 64 * 1024
-
-const topic = (owner: SenderId): string => `mail-${owner}`
 
 const bytesOf = (row: Row): Uint8Array | undefined => {
   const raw = row["raw"]
@@ -51,7 +47,7 @@ const filedColumns = "seq, id, state, received_at, size, unread, content"
 const make = Effect.fnUntraced(function*(directory: string) {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
-  const bell = (owner: SenderId) => doorbell.topic(topic(owner))
+  const bell = (owner: SenderId) => doorbell.topic(mailTopic(owner))
   const ring = (owner: SenderId) => Effect.sync(() => bell(owner).ring())
   const fileOf = (owner: SenderId, id: string) => path.join(directory, owner, sha256Hex(id))
   const rawOf = (owner: SenderId, id: string, row: Row) =>
@@ -86,14 +82,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
     const now = yield* Clock.currentTimeMillis
     const useless = yield* sqlite.write("Mailer", "send", (tables) => {
       for (const { id, owner, raw } of deliveries) {
-        tables.run(
-          "INSERT OR IGNORE INTO mail (owner, id, state, received_at, size, raw) VALUES (?, ?, 'arrived', ?, ?, ?)",
-          owner,
-          id,
-          now,
-          raw.length,
-          raw.length > inlineBytes ? null : raw
-        )
+        putArrival(tables, owner, id, raw, now)
       }
       return outside.filter(({ id, outside: beyond, raw }) =>
         !putSpool(tables, id, beyond, raw.length > inlineBytes ? null : raw, now)
@@ -254,7 +243,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
       yield* fileEffect("Mailbox", "removeAll", () => {
         fs.rmSync(path.join(directory, owner), { recursive: true, force: true })
       })
-      yield* doorbell.forget(topic(owner))
+      yield* doorbell.forget(mailTopic(owner))
     })
   })
   return Layer.merge(Layer.succeed(Mailer, mailer), Layer.succeed(Mailbox, mailbox))

@@ -12,6 +12,7 @@ import type { Envelope } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail } from "../../ports/MailSpool.ts"
 import { integer, text } from "./columns.ts"
 import { Doorbell } from "./Doorbell.ts"
+import { mailTopic, putArrival } from "./mailTables.ts"
 import { fileEffect } from "./PrivateFiles.ts"
 import { Sqlite, type Statements } from "./Sqlite.ts"
 
@@ -109,9 +110,12 @@ const make = Effect.fnUntraced(function*(directory: string) {
           yield* fileEffect("MailSpool", "raw", () => new Uint8Array(fs.readFileSync(spoolFile(directory, owner, id))))
         )
     }),
-    settle: Effect.fnUntraced(function*({ id, owner }, outcomes) {
+    settle: Effect.fnUntraced(function*({ id, owner }, outcomes, notices) {
       const now = yield* Clock.currentTimeMillis
       const done = yield* sqlite.write("MailSpool", "settle", (tables) => {
+        // Gone with its owner, who is told nothing any more.
+        if (tables.get("SELECT 1 FROM mail_out WHERE owner = ? AND id = ?", owner, id) === undefined) return true
+        for (const notice of notices) putArrival(tables, owner, notice.id, notice.raw, now)
         for (const { address, nextAt, reply, state } of outcomes) {
           tables.run(
             "UPDATE mail_out_to SET state = ?, attempts = attempts + 1, next_at = ?, reply = ? "
@@ -133,6 +137,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
         tables.run("UPDATE mail_out SET raw = NULL, done_at = ? WHERE owner = ? AND id = ?", now, owner, id)
         return true
       })
+      if (notices.length > 0) yield* Effect.sync(() => doorbell.topic(mailTopic(owner)).ring())
       if (done) {
         yield* fileEffect("MailSpool", "settle", () => fs.rmSync(spoolFile(directory, owner, id), { force: true }))
       }

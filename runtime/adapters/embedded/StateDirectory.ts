@@ -165,7 +165,8 @@ export const openSandboxDirectory = (directory: string): Effect.Effect<SandboxPa
 }
 
 const InstallJson = Schema.fromJsonString(Install)
-const decodeInstall = Schema.decodeUnknownEffect(InstallJson)
+/** A key that nobody knows is a mistake, and would be lost with the next `writeInstall`. */
+const decodeInstall = Schema.decodeUnknownEffect(InstallJson, { onExcessProperty: "error" })
 const encodeInstall = Schema.encodeSync(Schema.fromJsonString(Install))
 
 /** Fails with KM-ENG-006 where nothing was installed, KM-ENG-007 when the file cannot be understood. */
@@ -180,7 +181,8 @@ export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(roo
   })
   return yield* Effect.mapError(
     decodeInstall(text),
-    (error) => refuse("KM-ENG-007", `${file} cannot be understood: ${error.message}`, "restore it from a backup")
+    (error) =>
+      refuse("KM-ENG-007", `${file} cannot be understood: ${error.message}`, "correct it, or restore it from a backup")
   )
 })
 

@@ -7,7 +7,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Mailer } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
 import { bounceId, bounceMessage, messageIdOf } from "./bounce.ts"
 import { smtpErrors } from "./ErrorCodes.ts"
@@ -54,7 +53,6 @@ const explained = (final: boolean, reply: string): string => {
 const nothingSaid: RelayReply = { state: "later", reply: "the relay said nothing of this recipient" }
 
 export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) {
-  const mailer = yield* Mailer
   const spool = yield* MailSpool
   const domain = options.name
 
@@ -75,29 +73,37 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
     return outcomes
   })
 
-  /** Before the outcome is recorded, so that nobody's mail fails unheard. */
-  const notify = Effect.fnUntraced(function*(mail: SpooledMail, outcomes: ReadonlyArray<Outcome>, raw: Uint8Array) {
-    const now = yield* Clock.currentTimeMillis
-    const messageId = messageIdOf(raw)
-    for (const { address, final, reply, state } of outcomes) {
-      if (state !== "failed") continue
-      const notice = yield* bounceMessage(mail, { address, why: explained(final, reply) }, { domain, messageId, now })
-      yield* mailer.send({ id: bounceId(mail, address), to: [mail.owner], raw: notice })
-    }
+  const noticesOf = Effect.fnUntraced(function*(mail: SpooledMail, outcomes: ReadonlyArray<Outcome>, raw: Uint8Array) {
+    const about = { domain, messageId: messageIdOf(raw), now: yield* Clock.currentTimeMillis }
+    return yield* Effect.forEach(
+      outcomes.filter(({ state }) => state === "failed"),
+      ({ address, final, reply }) =>
+        Effect.map(bounceMessage(mail, { address, why: explained(final, reply) }, about), (notice) => ({
+          id: bounceId(mail, address),
+          raw: notice
+        }))
+    )
   })
 
   /** False when it was not tried, or what came of it could not be written down. */
   const deliver = Effect.fn("RelayLoop.deliver")(function*(mail: SpooledMail) {
     const key = JSON.stringify([mail.owner, mail.id])
     const raw = yield* spool.raw(mail)
-    if (Option.isNone(raw)) return false
+    if (Option.isNone(raw)) {
+      unrecorded.delete(key)
+      return false
+    }
     const outcomes = unrecorded.get(key) ?? (yield* attempt(mail, raw.value))
     unrecorded.set(key, outcomes)
-    yield* notify(mail, outcomes, raw.value)
-    yield* spool.settle(mail, outcomes)
+    yield* spool.settle(mail, outcomes, yield* noticesOf(mail, outcomes, raw.value))
     unrecorded.delete(key)
     return true
-  }, (effect) => effect.pipe(Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), false))))
+  }, (effect) =>
+    effect.pipe(
+      Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), false)),
+      // A stop on request waits for the relay's answer, which would otherwise be lost and the message sent again.
+      Effect.uninterruptible
+    ))
 
   /** Everything that is due, a batch at a time; how many messages came a step further. */
   const round = Effect.gen(function*() {

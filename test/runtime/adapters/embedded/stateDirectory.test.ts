@@ -165,6 +165,11 @@ describe("install.json", () => {
       const error = yield* Effect.flip(readInstall(root))
       assert.strictEqual(error.code, "KM-ENG-007")
       assert.include(error.message, "certifierPublicKey")
+      // A word that is not ours would be lost with the next write.
+      fs.writeFileSync(statePaths(root).install, JSON.stringify({ ...install, smtp: { relays: {} } }))
+      const unknown = yield* Effect.flip(readInstall(root))
+      assert.deepInclude(unknown, { code: "KM-ENG-007" })
+      assert.include(unknown.message, "relays")
     }))
 })
 

@@ -15,6 +15,9 @@ export interface RelayManners {
   data: (taken: Taken) => number | Promise<number>
   readonly user?: { readonly name: string; password: string }
   readonly size?: number
+  /** PEM, for TLS from the first byte; without them STARTTLS is offered with a certificate that nobody trusts, or, as `plain`, not at all. */
+  readonly plain?: boolean
+  readonly tls?: { readonly key: string; readonly cert: string }
 }
 
 const reply = (code: number) => Object.assign(new Error(`relay says ${code}`), { responseCode: code })
@@ -23,10 +26,11 @@ export const fakeRelay = (manners: Partial<RelayManners> = {}) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly port: number; readonly taken: Array<Taken>; readonly end: () => void }>((resume) => {
       const taken: Array<Taken> = []
-      const { size, user } = manners
+      const { plain = false, size, tls, user } = manners
       const server = new SMTPServer({
         logger: false,
-        disabledCommands: ["STARTTLS", ...(user === undefined ? ["AUTH"] : [])],
+        disabledCommands: [...(user === undefined ? ["AUTH"] : []), ...(plain ? ["STARTTLS"] : [])],
+        ...(tls === undefined ? {} : { secure: true, ...tls }),
         allowInsecureAuth: true,
         closeTimeout: 10,
         ...(size === undefined ? {} : { size, rejectOversized: true }),

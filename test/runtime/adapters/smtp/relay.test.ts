@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import type { RelayOptions } from "../../../../runtime/adapters/smtp/relay.ts"
+import { type RelayOptions, sendByRelay } from "../../../../runtime/adapters/smtp/relay.ts"
 import { giveUpMillis, makeRelayLoop, retryAfterMillis } from "../../../../runtime/adapters/smtp/RelayLoop.ts"
 import { bouncePrefix, Mailbox, Mailer } from "../../../../runtime/ports/Mail.ts"
 import { MailSpool } from "../../../../runtime/ports/MailSpool.ts"
@@ -157,7 +157,16 @@ describe("the relay's client", () => {
       yield* put(["a@there.example"])
       yield* round
       assert.lengthOf(relay.taken, 0)
+      // It offers STARTTLS, by a certificate that anybody could have made.
+      const to = ["a@there.example"]
+      const said = yield* sendByRelay(options(relay.port, { host }), { from: alice.address, to, raw })
+      assert.match(said.get("a@there.example")?.reply ?? "", /certificate/)
       assert.strictEqual((yield* waiting).recipients, 1)
+      // Or it offers none, because it has none or because somebody between took the offer away.
+      const bare = yield* fakeRelay({ plain: true })
+      const refused = yield* sendByRelay(options(bare.port, { host }), { from: alice.address, to, raw })
+      assert.strictEqual(refused.get("a@there.example")?.state, "later")
+      assert.lengthOf(bare.taken, 0)
       const { round: plain } = yield* makeRelayLoop(options(relay.port, { host, allowPlain: true }))
       yield* TestClock.adjust(retryAfterMillis(0))
       yield* plain
@@ -171,12 +180,12 @@ describe("the relay's client", () => {
       let full = true
       const failing = MailSpool.of({
         ...spool,
-        settle: (mail, outcomes) =>
+        settle: (mail, outcomes, told) =>
           full
             ? Effect.fail(
               new StoreError({ port: "MailSpool", operation: "settle", reason: "Full", detail: "x", cause: undefined })
             )
-            : spool.settle(mail, outcomes)
+            : spool.settle(mail, outcomes, told)
       })
       const { round } = yield* makeRelayLoop(options(relay.port)).pipe(Effect.provideService(MailSpool, failing))
       yield* put(["a@there.example"])
@@ -196,5 +205,19 @@ describe("the relay's client", () => {
       assert.strictEqual(yield* round, 0)
       assert.deepStrictEqual(yield* waiting, { recipients: 0, since: undefined })
       assert.lengthOf(relay.taken, 0)
+
+      // Also when that happens while the relay thinks: no notice is left for nobody.
+      const context = yield* Effect.context<Mailbox>()
+      const slow = yield* fakeRelay({
+        data: async () => {
+          await Effect.runPromiseWith(context)(mailbox.removeAll(alice.sender))
+          return 554
+        }
+      })
+      const { round: late } = yield* makeRelayLoop(options(slow.port))
+      yield* put(["a@there.example"])
+      yield* late
+      assert.deepStrictEqual(yield* notices, [])
+      assert.strictEqual((yield* waiting).recipients, 0)
     })))
 })

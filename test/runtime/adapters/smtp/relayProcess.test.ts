@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
+import { setTimeout } from "node:timers/promises"
 import { readInstall, statePaths, writeInstall } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import { relayPasswordPath } from "../../../../runtime/domain/SmtpSettings.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
@@ -22,6 +23,7 @@ describe("km-smtp relay", () => {
         const { ports, roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
         const arrived: Array<Taken> = []
         let kill = Effect.void
+        let end = Effect.void
         const manners: Partial<RelayManners> = {
           user: { name: "km", password },
           recipient: (address) => address.startsWith("no") ? 550 : 250,
@@ -29,6 +31,11 @@ describe("km-smtp relay", () => {
             arrived.push(taken)
             // The relay has it, and its client is gone before it hears so.
             if (arrived.length === 1) await Effect.runPromise(kill)
+            if (/Subject: last/.test(taken.raw)) {
+              // Told to stop, it waits for the answer of a relay that takes its time.
+              void Effect.runPromise(end)
+              await setTimeout(300)
+            }
             return 250
           }
         }
@@ -124,6 +131,13 @@ describe("km-smtp relay", () => {
         for (const place of ["environ", "cmdline"]) {
           assert.notInclude(readFileSync(`/proc/${second.pid}/${place}`, "latin1"), password)
         }
+        end = second.end
+        yield* ada.send({ ...letter, to: ["you@there.example"], subject: "last" })
+        yield* untilReal("it is settled", Effect.sync(() => rows().every(([, one]) => one !== "waiting")))
+        yield* second.end
+        yield* smtpProcess(state, "relay")
+        assert.lengthOf(arrived.filter(({ raw }) => /Subject: last/.test(raw)), 1)
+
         assert.notInclude(first.log() + second.log(), password)
         assert.notInclude(readFileSync(statePaths(state).database, "latin1"), password)
       }),
