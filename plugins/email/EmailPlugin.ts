@@ -23,13 +23,14 @@ import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
 import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
+import { takeReplays } from "./Replays.ts"
 
 export const EmailConfig = Schema.Struct({
   slack: Schema.Boolean,
   /** Answers are shown live in the channel already. */
   transcript: Schema.Boolean,
-  /** Nobody else serves requests to stop. */
-  stops: Schema.Boolean,
+  /** Nobody else serves requests to stop, or replays. */
+  alone: Schema.Boolean,
   email: EmailSpec
 })
 export type EmailConfig = typeof EmailConfig.Type
@@ -117,7 +118,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
   configure: ({ spec: { cli, email } }) => ({
     slack: cli.notifySlackEnabled,
     transcript: cli.notifySlackEnabled && cli.notifySlackTranscriptEnabled,
-    stops: !(cli.notifySlackEnabled && cli.notifySlackInboundEnabled),
+    alone: !(cli.notifySlackEnabled && cli.notifySlackInboundEnabled),
     email
   }),
   start: Effect.fn("EmailPlugin.start")(function*(config) {
@@ -212,7 +213,8 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
 
     // Leases of an earlier life: no other runtime reads this mailbox.
     yield* Effect.mapError(mailbox.release(info.id), failed("run"))
-    if (config.stops) yield* Effect.forkScoped(serveStops(info.id))
+    if (config.alone) yield* Effect.forkScoped(serveStops(info.id))
+    if (config.alone && email.onReceive === "turn") yield* Effect.forkScoped(takeReplays(info.id))
     const bell = mailbox.bell(info.id)
     return yield* Effect.forever(Effect.gen(function*() {
       const count = bell.count()

@@ -45,6 +45,10 @@ export interface CreateRequest {
   readonly readyWithin: Duration.Duration
 }
 
+/** Chat comes by the queue, and a replay of what mail started. */
+const takesTurns = ({ spec: { cli, email } }: Profile): boolean =>
+  cli.notifySlackInboundEnabled || (cli.notifyEmailEnabled && email.onReceive === "turn")
+
 /** The steps in order, as `km create` shows them. */
 export type CreateStep = "row" | "key" | "identity" | "queue" | "channel" | "start" | "ready"
 export type CreateProgress = (step: CreateStep, detail: string) => Effect.Effect<void>
@@ -305,7 +309,7 @@ const make = Effect.gen(function*() {
     row = yield* item(row, "identity", id, certifyKey(row))
     row = yield* makeMail(request, row)
     yield* progress("identity", "")
-    if (row.profile.spec.cli.notifySlackInboundEnabled) {
+    if (takesTurns(row.profile)) {
       row = yield* item(row, "queue", id, Effect.as(queue.create(id), {}))
       yield* progress("queue", "")
     }

@@ -33,6 +33,7 @@ import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
+import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
@@ -153,6 +154,8 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       madeAt: Date.now()
     })
   }
+  const queue = Context.get(store, TurnQueue)
+  yield* queue.create(bob)
   const bridge = recordingBridge()
   const agent: PlayedAgent = {
     runs: [],
@@ -296,6 +299,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
 
   return {
     kmSend,
+    queue,
     sandboxes,
     stop,
     judgedAll,

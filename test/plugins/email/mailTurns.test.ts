@@ -15,7 +15,8 @@ import {
 import type { Verdict } from "../../../plugins/email/protocol/Verdict.ts"
 import { MailStatus } from "../../../plugins/email/protocol/wire.ts"
 import { Alias } from "../../../runtime/domain/Ids.ts"
-import { AgentOutcome, type MailOrigin } from "../../../runtime/domain/Turn.ts"
+import { AgentOutcome, type MailOrigin, TurnRequest } from "../../../runtime/domain/Turn.ts"
+import { replayRequest } from "../../../runtime/kernel/TurnMachine.ts"
 import { ada, bob, carol, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
 
 const Text = Schema.String.check(Schema.isMaxLength(30))
@@ -103,6 +104,8 @@ describe("mail turns: decisions", () => {
     assert.isFalse(isAwaited(undefined, bob, 99))
   })
 })
+
+const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
 const origins = (rows: ReadonlyArray<{ readonly request: { readonly origin: unknown } }>) =>
   rows.map(({ request }) => request.origin as MailOrigin)
@@ -323,4 +326,21 @@ describe("mail turns: the whole", () => {
       assert.include(err, "sb-cccc3333 was destroyed without an answer")
       assert.notInclude(err, "within 8 s")
     }))
+
+  it.live("a turn is replayed where no chat does it, and its sender gets the new outcome", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      world.agent.answer = () =>
+        Effect.succeed(AgentOutcome.cases.Answered.make({ text: `run ${world.agent.runs.length}` }))
+      yield* world.roomOf(ada).send(world.letter("job", "again"))
+      yield* world.live(world.quiet)
+      const [row] = yield* world.turns
+      const request = row === undefined ? assert.fail("no turn") : replayRequest(row, 2)
+      yield* world.queue.send(bob, { key: request.key, group: request.group, body: encodeRequest(request) })
+      yield* world.live(
+        Effect.map(world.turns, (rows) => rows.length === 2 && rows.every(({ state }) => state === "settled"))
+      )
+      assert.deepStrictEqual(yield* world.queue.depth(bob), { waiting: 0, inFlight: 0, dead: 0 })
+      assert.deepStrictEqual((yield* world.inboxOf(ada)).map(({ body }) => body), ["run 2", "run 1"])
+    }).pipe(Effect.scoped))
 })
