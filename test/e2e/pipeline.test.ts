@@ -15,7 +15,7 @@ import { ledgerOf } from "../support/ledgerOf.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { untilReal } from "../support/untilReal.ts"
 
-const demoProfile = fileURLToPath(new URL("../../profiles/demo.yaml", import.meta.url))
+const profile = (name: string): string => fileURLToPath(new URL(`../../profiles/${name}.yaml`, import.meta.url))
 
 const Created = Schema.Struct({ sandbox: Schema.Struct({ id: SandboxId }) })
 const Planned = Schema.Struct({ schedule: Schema.Struct({ name: Schema.String }), next: Schema.Array(Schema.String) })
@@ -57,14 +57,8 @@ const lines = (file: string): ReadonlyArray<string> =>
 
 /** Two sandboxes and the pipeline between them, as the guide has it; each step says that it began and waits. */
 const makePipeline = Effect.fnUntraced(function*(state: string, gate: ReadonlyArray<string> = []) {
-  const profile = path.join(state, "..", "deploy.yaml")
-  fs.writeFileSync(
-    profile,
-    `extends: ${path.relative(path.dirname(profile), demoProfile)}\n` +
-      "spec: { email: { onReceive: turn, allowedSenders: [operator] } }\n"
-  )
-  const smoke = yield* ask(Created, state, "create", demoProfile, "--alias", "smoke")
-  const deploy = yield* ask(Created, state, "create", profile, "--alias", "deploy")
+  const smoke = yield* ask(Created, state, "create", profile("demo"), "--alias", "smoke")
+  const deploy = yield* ask(Created, state, "create", profile("worker"), "--alias", "deploy")
   const planned = yield* ask(
     Planned,
     state,
