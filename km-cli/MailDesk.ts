@@ -49,6 +49,8 @@ export interface DeskLetter {
   /** Refuse rather than send plain text. */
   readonly encrypt: boolean
   readonly attachments: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
+  /** Somebody waits so many seconds for the replies. */
+  readonly awaitSeconds?: number
   /** Names the letter for good: a recipient gets one under it, however often it is sent. */
   readonly key?: string
 }
@@ -78,6 +80,15 @@ export interface MailDesk {
     folder: MailFolder,
     page: { readonly limit: number; readonly unreadOnly?: boolean }
   ) => Effect.Effect<ReadonlyArray<FiledJudged>, KmError>
+  /** The first verified reply of each recipient to a message of ours, oldest first; who has not answered, or never will. */
+  readonly replies: (messageId: string) => Effect.Effect<
+    {
+      readonly found: ReadonlyArray<FiledJudged>
+      readonly missing: ReadonlyArray<string>
+      readonly gone: ReadonlyArray<string>
+    },
+    KmError
+  >
   readonly get: (delivery: string) => Effect.Effect<FiledJudged, KmError>
   readonly raw: (delivery: string) => Effect.Effect<Uint8Array, KmError>
   /** Names of the files written; never over a file that is there. */

@@ -76,6 +76,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
       send: (letter, how) => told(desk.send(letter, how)),
       judgeAll: told(desk.judgeAll),
       list: (folder, page) => told(desk.list(folder, page)),
+      replies: (messageId) => told(desk.replies(messageId)),
       get: (delivery) => told(desk.get(delivery)),
       raw: (delivery) => told(desk.raw(delivery)),
       saveAttachments: (...args) => told(desk.saveAttachments(...args))

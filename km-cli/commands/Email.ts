@@ -1,27 +1,24 @@
-/** `km email`: mail by the operator, and what arrived for the operator or for a sandbox. */
+/** `km email list`, `read`, `quarantine`: what arrived for the operator or for a sandbox. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as fs from "node:fs"
-import * as path from "node:path"
 import process from "node:process"
+import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
-import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { KmError, kmError } from "../KmError.ts"
 import { type FiledJudged, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
-import { pick, resolve } from "../Reference.ts"
-import { troubleOf } from "../trouble.ts"
+import { resolve } from "../Reference.ts"
 
 /** Written by others: nothing of it may drive the terminal. */
 // oxlint-disable-next-line no-control-regex
-const plain = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
-const oneLine = (text: string): string => plain(text).replaceAll(/\s+/g, " ").slice(0, 80)
+export const plain = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
+export const oneLine = (text: string): string => plain(text).replaceAll(/\s+/g, " ").slice(0, 80)
 
-const viewOf = ({ judged, row }: FiledJudged) => ({
+export const viewOf = ({ judged, row }: FiledJudged) => ({
   delivery: row.id,
   folder: row.folder,
   receivedAt: new Date(row.receivedAt).toISOString(),
@@ -47,12 +44,31 @@ const mailboxOf = Effect.fnUntraced(function*(reference: string) {
 })
 
 /** Runs on the install, whose ports are opened for this command alone. */
-const onInstall = <A, E, R>(act: Effect.Effect<A, E, R>) =>
+export const onInstall = <A, E, R>(act: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const { backend } = yield* opened
     yield* backend.install
     return yield* Effect.provide(act, backend.ports("short"))
   })
+
+/** Looks again at each ring until it is enough or the time is over. `seconds` 0 looks once. */
+export const waitingFor = Effect.fnUntraced(function*<A, E, R>(
+  owner: SenderId,
+  seconds: number,
+  look: Effect.Effect<A, E, R>,
+  enough: (found: A) => boolean
+) {
+  const bell = (yield* Mailbox).bell(owner)
+  const until = (yield* Clock.currentTimeMillis) + seconds * 1_000
+  for (let first = true;; first = false) {
+    const count = bell.count()
+    const found = yield* look
+    const left = until - (yield* Clock.currentTimeMillis)
+    if (enough(found) || left <= 0) return found
+    if (first) yield* talk(`waiting for mail, ${seconds} s at most`)
+    yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+  }
+})
 
 /** What a sandbox has read is its agent's to say. */
 const onlyOwn = (owner: string, markRead: boolean) =>
@@ -76,18 +92,8 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
     const { collect, desk, owner } = yield* mailboxOf(Option.getOrElse(input.reference, () => "operator"))
     yield* onlyOwn(owner, input.markRead)
     const mailbox = yield* Mailbox
-    const bell = mailbox.bell(owner)
-    const until = (yield* Clock.currentTimeMillis) + input.wait * 1_000
     const look = Effect.andThen(collect, desk.list(folder, { limit: input.limit, unreadOnly: input.unread }))
-    let found = yield* look
-    if (found.length === 0 && input.wait > 0) yield* talk(`waiting for mail, ${input.wait} s at most`)
-    for (;;) {
-      const count = bell.count()
-      const left = until - (yield* Clock.currentTimeMillis)
-      if (found.length > 0 || left <= 0) break
-      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
-      found = yield* look
-    }
+    const found = yield* waitingFor(owner, input.wait, look, (rows) => rows.length > 0)
     if (found.length === 0 && input.wait > 0) {
       const next = "wait longer with --wait"
       return yield* new KmError({ code: "KM-EML-110", exit: 7, what: "no message came", why: `${input.wait} s`, next })
@@ -158,81 +164,5 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
       yield* data(lines, { ok: true, message: mail, ...(saved.length === 0 ? {} : { saved }) })
     }
     if (input.markRead) yield* (yield* Mailbox).markRead(owner, [delivery])
-  }))
-)
-
-export interface SendInput {
-  readonly to: ReadonlyArray<string>
-  readonly cc: ReadonlyArray<string>
-  readonly bcc: ReadonlyArray<string>
-  readonly subject: string
-  readonly body: Option.Option<string>
-  readonly bodyText: Option.Option<string>
-  readonly attach: ReadonlyArray<string>
-  readonly replyTo: Option.Option<string>
-  readonly inReplyTo: Option.Option<string>
-  readonly encrypt: boolean
-  readonly dryRun: boolean
-}
-
-const bytesOf = (file: string) =>
-  Effect.try({
-    try: () => fs.readFileSync(file === "-" ? 0 : file),
-    catch: (cause) =>
-      new KmError({
-        code: "KM-EML-109",
-        exit: 1,
-        what: "a file cannot be read",
-        why: cause instanceof Error ? cause.message : file,
-        next: "check its path and rights"
-      })
-  })
-
-const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
-  if (Option.isSome(body) && Option.isSome(bodyText)) {
-    return yield* kmError("KM-CLI-001", "--body and --body-text are two bodies", "", "give one of them")
-  }
-  if (Option.isSome(bodyText)) return bodyText.value
-  return (yield* bytesOf(Option.getOrElse(body, () => "-"))).toString("utf8")
-})
-
-/** A beginning that fits only one sandbox becomes its id; what the codec knows by itself stays as it is. */
-const wholeName = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>, text: string) {
-  if (text === "operator" || text.includes("@")) return text
-  const found = pick(rows, text)
-  const [row] = found
-  if (row === undefined || row.id === text || row.alias === text) return text
-  if (found.length === 1) return yield* Effect.as(talk(`${text} is ${row.id}`), row.id)
-  const why = found.map(({ id }) => id).join(", ")
-  return yield* kmError("KM-CLI-003", `${JSON.stringify(text)} fits ${found.length} sandboxes`, why)
-})
-
-export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
-  onInstall(Effect.gen(function*() {
-    const { backend } = yield* opened
-    const desk = yield* operatorDesk(backend, yield* backend.install)
-    const body = yield* bodyOf(input)
-    const attachments = yield* Effect.forEach(
-      input.attach,
-      (file) => Effect.map(bytesOf(file), (bytes) => ({ name: path.basename(file), bytes }))
-    )
-    const rows = yield* Effect.mapError((yield* Sandboxes).list, troubleOf)
-    const named = (names: ReadonlyArray<string>) => Effect.forEach(names, (name) => wholeName(rows, name))
-    const { dryRun, encrypt, subject } = input
-    const sent = yield* desk.send({
-      to: yield* named(input.to),
-      cc: yield* named(input.cc),
-      bcc: yield* named(input.bcc),
-      subject,
-      body,
-      attachments,
-      encrypt,
-      ...(Option.isNone(input.replyTo) ? {} : { replyTo: input.replyTo.value }),
-      ...(Option.isNone(input.inReplyTo) ? {} : { inReplyTo: input.inReplyTo.value })
-    }, { dryRun })
-    const how = `${sent.recipients.join(", ")}, ${sent.encrypted ? "encrypted" : "in plain text"}`
-    yield* talk(dryRun ? `would be sent to ${how}` : `sent to ${how}`)
-    const { id, ...rest } = sent
-    return yield* data(dryRun ? [] : [id], dryRun ? { ok: true, dryRun, ...rest } : { ok: true, ...sent })
   }))
 )

@@ -90,9 +90,16 @@ const send = Command.make(
     replyTo: text("reply-to", "Who gets the answer instead"),
     inReplyTo: text("in-reply-to", "The id of the message that this one answers"),
     encrypt: bare("encrypt", "Refuse rather than send plain text; what can be encrypted is in any case"),
+    waitReply: Flag.Finite("wait-reply").pipe(
+      Flag.optional,
+      Flag.withMetavar("SECONDS"),
+      Flag.withDescription(
+        "Wait for the verified reply of every recipient and print it; exit code 7 when one is missing"
+      )
+    ),
     dryRun: bare("dry-run", "Say what would be sent, and to whom, and send nothing")
   },
-  (input) => Effect.flatMap(load(), (module) => module.emailSend(input))
+  (input) => Effect.flatMap(Effect.promise(() => import("./EmailSend.ts")), (module) => module.emailSend(input))
 ).pipe(
   Command.withShortDescription("Write to sandboxes as the operator"),
   Command.withDescription(

@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
+import { spawnSync } from "node:child_process"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
@@ -470,6 +471,32 @@ describe("km config explain", () => {
 })
 
 describe("km completions", () => {
+  it.effect("bash completes commands, schedules, mailboxes and the deliveries of the one that was named", () =>
+    Effect.gen(function*() {
+      const { out } = yield* new TestKm().run("completions", "bash")
+      const asking = (...words: ReadonlyArray<string>) => {
+        const program = [
+          ...out,
+          `km() { case "$*" in`,
+          `  "completions names") echo "demo sb-1";;`,
+          `  "completions schedules") echo "nightly lunch";;`,
+          `  "completions deliveries operator") echo "operator/1";;`,
+          `  "completions deliveries demo") echo "sb-1/2";;`,
+          `esac; }`,
+          `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _km; printf '%s\\n' "\${COMPREPLY[@]}"`
+        ]
+        const ran = spawnSync("bash", ["-c", program.join("\n"), "bash", "km", ...words], { encoding: "utf8" })
+        return ran.stdout.trim().split("\n")
+      }
+      assert.deepStrictEqual(asking("at", "run-now", "n"), ["nightly"])
+      assert.includeMembers(asking("at", "history", ""), ["nightly", "lunch"])
+      assert.deepStrictEqual(asking("email", "list", "o"), ["operator"])
+      assert.deepStrictEqual(asking("email", "read", "o"), ["operator", "operator/1"])
+      assert.deepStrictEqual(asking("email", "read", "demo", "sb-1/"), ["sb-1/2"])
+      assert.deepStrictEqual(asking("status", "d"), ["demo"])
+      assert.deepStrictEqual(asking("ema"), ["email"])
+    }))
+
   it.effect("scripts for three shells name every command; names are live", () =>
     Effect.gen(function*() {
       const km = new TestKm(worldOf(demo, other))

@@ -215,4 +215,36 @@ describe("km email", () => {
         ["verified", "one"]
       ])
     }).pipe(Effect.scoped), 60_000)
+
+  it.live("waits for the verified replies, prints them, and says who is missing", () =>
+    Effect.gen(function*() {
+      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const room = yield* roomOf(ada)
+      const asked = ["email", "send", "--to", "ada", "--subject", "job", "--body-text", "do it", "--wait-reply"]
+      /** Ada answers what is there, when it is there. */
+      const answer = (body: string) =>
+        Effect.gen(function*() {
+          const mail = yield* untilReal("the request is there", Effect.orDie(room.judge))
+          const { id } = mail.judged
+          yield* room.send({ ...room.letter, to: ["operator"], subject: "unrelated", body: "not this" })
+          yield* room.send({ ...room.letter, to: ["operator"], subject: "Re: job", body, inReplyTo: id ?? "" })
+        })
+      const one = yield* kmStarted(state, [...asked, "60"], {})
+      yield* answer("done")
+      assert.deepStrictEqual([yield* Effect.promise(() => one.ended), one.out()], [0, "done\n"], one.err())
+
+      const both = yield* kmStarted(state, [...asked, "8", "--to", "bob", "--json"], {})
+      yield* answer("done again")
+      assert.strictEqual(yield* Effect.promise(() => both.ended), 7, both.err())
+      const told = JSON.parse(both.out()) as { ok: boolean; replies: ReadonlyArray<Shown>; missing: unknown }
+      assert.deepStrictEqual([told.ok, told.replies.map(({ body }) => body), told.missing], [
+        false,
+        ["done again"],
+        [bob]
+      ])
+      assert.match(both.err(), /KM-EML-110[^]*sb-bbbb2222 did not answer </)
+      // What was printed is read; what nobody waited for is not.
+      const { messages } = json((yield* km(state, ["email", "list", "--unread", "--json"])).out)
+      assert.deepStrictEqual(messages.map(({ subject }) => subject), ["unrelated", "unrelated"])
+    }).pipe(Effect.scoped), 90_000)
 })

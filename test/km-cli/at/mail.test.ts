@@ -52,6 +52,7 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
           send: (letter, how) => told(desk.send(letter, how)),
           judgeAll: Effect.die("unused"),
           list: () => Effect.die("unused"),
+          replies: () => Effect.die("unused"),
           get: () => Effect.die("unused"),
           raw: () => Effect.die("unused"),
           saveAttachments: () => Effect.die("unused")

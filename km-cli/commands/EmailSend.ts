@@ -1,0 +1,134 @@
+/** `km email send`: mail by the operator, and the replies to it when they are waited for. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { KmError, kmError } from "../KmError.ts"
+import { type MailDesk, operatorDesk, type SentMail } from "../MailDesk.ts"
+import { opened } from "../Opened.ts"
+import { data, talk } from "../Output.ts"
+import { pick } from "../Reference.ts"
+import { troubleOf } from "../trouble.ts"
+import { oneLine, onInstall, plain, viewOf, waitingFor } from "./Email.ts"
+
+export interface SendInput {
+  readonly to: ReadonlyArray<string>
+  readonly cc: ReadonlyArray<string>
+  readonly bcc: ReadonlyArray<string>
+  readonly subject: string
+  readonly body: Option.Option<string>
+  readonly bodyText: Option.Option<string>
+  readonly attach: ReadonlyArray<string>
+  readonly replyTo: Option.Option<string>
+  readonly inReplyTo: Option.Option<string>
+  readonly encrypt: boolean
+  /** Seconds. */
+  readonly waitReply: Option.Option<number>
+  readonly dryRun: boolean
+}
+
+const bytesOf = (file: string) =>
+  Effect.try({
+    try: () => fs.readFileSync(file === "-" ? 0 : file),
+    catch: (cause) =>
+      new KmError({
+        code: "KM-EML-109",
+        exit: 1,
+        what: "a file cannot be read",
+        why: cause instanceof Error ? cause.message : file,
+        next: "check its path and rights"
+      })
+  })
+
+const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
+  if (Option.isSome(body) && Option.isSome(bodyText)) {
+    return yield* kmError("KM-CLI-001", "--body and --body-text are two bodies", "", "give one of them")
+  }
+  if (Option.isSome(bodyText)) return bodyText.value
+  return (yield* bytesOf(Option.getOrElse(body, () => "-"))).toString("utf8")
+})
+
+/** A beginning that fits only one sandbox becomes its id; what the codec knows by itself stays as it is. */
+const wholeName = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>, text: string) {
+  if (text === "operator" || text.includes("@")) return text
+  const found = pick(rows, text)
+  const [row] = found
+  if (row === undefined || row.id === text || row.alias === text) return text
+  if (found.length === 1) return yield* Effect.as(talk(`${text} is ${row.id}`), row.id)
+  const why = found.map(({ id }) => id).join(", ")
+  return yield* kmError("KM-CLI-003", `${JSON.stringify(text)} fits ${found.length} sandboxes`, why)
+})
+
+/** A message lives so long. */
+const longestWait = 7 * 24 * 3_600
+
+/** The text of one recipient's reply and nothing else; of several, each with who wrote it. */
+const replyLines = (replies: ReadonlyArray<ReturnType<typeof viewOf>>, alone: boolean): ReadonlyArray<string> =>
+  replies.flatMap((mail) => alone ? [plain(mail.body)] : [`From: ${oneLine(mail.from)}`, "", plain(mail.body), ""])
+
+/** Ends when everybody who is still there has answered, or when the time is over: then what came is shown and the rest is named. */
+const collect = Effect.fnUntraced(function*(desk: MailDesk, sent: SentMail, seconds: number) {
+  const { id, recipients } = sent
+  const look = Effect.andThen(desk.judgeAll, desk.replies(id))
+  const { found, gone, missing } = yield* waitingFor(
+    "operator",
+    seconds,
+    look,
+    (now) => now.missing.length === now.gone.length
+  )
+  const replies = found.map(viewOf)
+  const ok = missing.length === 0
+  yield* data(replyLines(replies, recipients.length === 1), { ok, ...sent, replies, missing })
+  yield* (yield* Mailbox).markRead("operator", replies.map(({ delivery }) => delivery))
+  if (ok) return
+  const silent = missing.filter((who) => !gone.includes(who))
+  return yield* new KmError({
+    code: "KM-EML-110",
+    exit: 7,
+    what: "no message came within the time",
+    why: [
+      ...(silent.length === 0 ? [] : [`within ${seconds} s ${silent.join(", ")} did not answer ${id}`]),
+      ...(gone.length === 0 ? [] : [`${gone.join(", ")} was destroyed without an answer`])
+    ].join("; "),
+    next: "km email list --unread --wait 600"
+  })
+})
+
+export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
+  onInstall(Effect.gen(function*() {
+    const { backend } = yield* opened
+    const desk = yield* operatorDesk(backend, yield* backend.install)
+    const wait = Option.getOrUndefined(input.waitReply)
+    if (wait !== undefined && !(wait >= 1 && wait <= longestWait)) {
+      return yield* kmError("KM-CLI-001", `--wait-reply takes 1 to ${longestWait} seconds`, "")
+    }
+    const body = yield* bodyOf(input)
+    const attachments = yield* Effect.forEach(
+      input.attach,
+      (file) => Effect.map(bytesOf(file), (bytes) => ({ name: path.basename(file), bytes }))
+    )
+    const rows = yield* Effect.mapError((yield* Sandboxes).list, troubleOf)
+    const named = (names: ReadonlyArray<string>) => Effect.forEach(names, (name) => wholeName(rows, name))
+    const { dryRun, encrypt, subject } = input
+    const sent = yield* desk.send({
+      to: yield* named(input.to),
+      cc: yield* named(input.cc),
+      bcc: yield* named(input.bcc),
+      subject,
+      body,
+      attachments,
+      encrypt,
+      ...(wait === undefined ? {} : { awaitSeconds: wait }),
+      ...(Option.isNone(input.replyTo) ? {} : { replyTo: input.replyTo.value }),
+      ...(Option.isNone(input.inReplyTo) ? {} : { inReplyTo: input.inReplyTo.value })
+    }, { dryRun })
+    const how = `${sent.recipients.join(", ")}, ${sent.encrypted ? "encrypted" : "in plain text"}`
+    yield* talk(dryRun ? `would be sent to ${how}` : `sent to ${how}`)
+    if (wait !== undefined && !dryRun) return yield* collect(desk, sent, wait)
+    const { id, ...rest } = sent
+    return yield* data(dryRun ? [] : [id], dryRun ? { ok: true, dryRun, ...rest } : { ok: true, ...sent })
+  }))
+)
