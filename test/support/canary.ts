@@ -23,6 +23,7 @@ const secretFiles = {
   apiKey: "secrets/model/anthropic-api-key",
   sandboxKey: "secrets/sandbox/sb-1/signing-key",
   certifierKey: "secrets/certifier/signing-key",
+  relayPassword: "secrets/mail/relay-password",
   database: "engine.db"
 } as const
 

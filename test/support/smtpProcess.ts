@@ -1,10 +1,15 @@
 /** `km-smtp` as a process of its own, on a state directory whose `install.json` names what it is to do. */
 import { Effect } from "effect"
 import type { Scope } from "effect"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
 const program = fileURLToPath(new URL("../../runtime/adapters/smtp/main.ts", import.meta.url))
+
+/** `km-smtp password` with this on standard input; its exit code. */
+export const givePassword = (state: string, input: string): number | null =>
+  spawnSync(process.execPath, [program, "password", "--state", state], { input, stdio: ["pipe", "ignore", "ignore"] })
+    .status
 
 export interface SmtpProcess {
   /** Where it listens; 0 for one that does not. */

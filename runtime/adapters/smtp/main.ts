@@ -151,12 +151,19 @@ const command = Command.make("km-smtp").pipe(
 )
 
 const main = Command.run(command, { version }).pipe(
-  Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("km-smtp ended", cause)),
+  Effect.tapCause((cause) =>
+    // Wrong command lines have been explained by the command itself.
+    Cause.hasInterruptsOnly(cause) || CliError.isCliError(Cause.squash(cause))
+      ? Effect.void
+      : Effect.logError("km-smtp ended", cause)
+  ),
   Effect.provide(Layer.mergeAll(NodeServices.layer, Telemetry.layer("km-smtp", version)))
 )
 
-/** A stop on request is no failure: systemd and `km up` read the exit code. */
-NodeRuntime.runMain(main, {
-  disableErrorReporting: true,
-  teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
-})
+/** A stop on request is no failure: systemd and `km up` read the exit code. 2 is for wrong command lines. */
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return 0
+  return CliError.isCliError(Cause.squash(exit.cause)) ? 2 : 1
+}
+
+NodeRuntime.runMain(main, { disableErrorReporting: true, teardown: (exit, onExit) => onExit(exitCodeOf(exit)) })

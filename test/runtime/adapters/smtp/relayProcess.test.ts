@@ -1,14 +1,12 @@
 /** From a sandbox's mail room through `km-smtp relay` as a process that is killed, to a relay; and back as a notice. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { setTimeout } from "node:timers/promises"
 import { readInstall, statePaths, writeInstall } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
-import { relayPasswordPath } from "../../../../runtime/domain/SmtpSettings.ts"
-import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { mailState } from "../../../support/MailState.ts"
-import { smtpProcess } from "../../../support/smtpProcess.ts"
+import { givePassword, smtpProcess } from "../../../support/smtpProcess.ts"
 import { untilReal } from "../../../support/untilReal.ts"
 import { fakeRelay, type RelayManners, type Taken } from "./fakeRelay.ts"
 
@@ -20,7 +18,7 @@ describe("km-smtp relay", () => {
     "takes mail out of the install: once, or twice at most when it is killed on an answer; refusals come back",
     () =>
       Effect.gen(function*() {
-        const { ports, roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
+        const { roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
         const arrived: Array<Taken> = []
         let kill = Effect.void
         let end = Effect.void
@@ -46,9 +44,8 @@ describe("km-smtp relay", () => {
           mailDomain: "km.invalid",
           smtp: { relay: { host: "127.0.0.1", port: relay.port, user: "km" } }
         })
-        yield* Effect.flatMap(Secrets, (secrets) => secrets.put(relayPasswordPath, Redacted.make(password))).pipe(
-          Effect.provideContext(ports)
-        )
+        assert.strictEqual(givePassword(state, "two\nlines\n"), 2)
+        assert.strictEqual(givePassword(state, `${password}\n`), 0)
         const ada = yield* roomOf("sb-aaaa1111", limits)
         const bob = yield* roomOf("sb-bbbb2222")
         const letter = { ...ada.letter, subject: "Grüße", body: "line\n.\nline" }
