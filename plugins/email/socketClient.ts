@@ -63,7 +63,7 @@ export const call = (
 ): Promise<Answer> =>
   new Promise((resolve, reject: (trouble: Trouble) => void) => {
     const path = process.env["KM_MAIL_SOCKET"] ?? ""
-    if (path === "") return reject(unreachable("KM_MAIL_SOCKET is not set", false))
+    if (path === "") return reject(unreachable("KM_MAIL_SOCKET is not set: this is no sandbox with mail", false))
     const chunks: Array<Buffer> = []
     const socket = connect({ path })
     socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(error.message, away.has(error.code ?? ""))))

@@ -20,7 +20,7 @@ import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
-import { defaultMailDomain, operatorAddress } from "../domain/MailIdentity.ts"
+import { defaultMailDomain, hasMail, operatorAddress } from "../domain/MailIdentity.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { relayOf } from "../domain/SmtpSettings.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
@@ -132,7 +132,8 @@ const agentLayer = (row: SandboxRow, install: Install) =>
       path: [mail],
       // The second is the reference's name, for scripts that have it.
       env: {
-        KM_MAIL_SOCKET: mailSocket(mail),
+        // Without mail nobody listens there, and km-send would wait for a runtime that restarts.
+        ...(hasMail(row.profile) ? { KM_MAIL_SOCKET: mailSocket(mail) } : {}),
         KM_OPERATOR_EMAIL: operatorAddress(install.install, install.mailDomain)
       },
       settings: (run) =>

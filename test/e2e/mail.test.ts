@@ -1,6 +1,7 @@
 /** Two agents of the real CLI write to each other from their own Bash, in the jail where this machine has one. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { profileWith, slackProfile } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { botTexts, startStack } from "../support/Stack.ts"
 
@@ -32,4 +33,16 @@ describe("mail between agents, end to end", () => {
       }),
     90_000
   )
+
+  it.live("an agent without mail is told so at once, not asked to wait for a runtime", () =>
+    Effect.gen(function*() {
+      const stack = yield* startStack()
+      const { spec } = slackProfile
+      const mute = yield* stack.sandbox(profileWith({ ...spec.cli, notifyEmailEnabled: false }))
+      const asked = yield* mute.say(bashScript("echo hi | km-send --to operator --subject x; echo exit-$?"))
+      const told = yield* mute.untilReaction(asked, "white_check_mark")
+      const text = botTexts(told, stack.workspace.botUserId).join("\n")
+      assert.include(text, "this is no sandbox with mail")
+      assert.include(text, "exit-1")
+    }), 90_000)
 })
