@@ -73,6 +73,9 @@ const originOf = (row: TurnRow): Origin => {
   return origin
 }
 
+/** Said below the outcome, for whoever goes on in the thread. */
+const lostNotice = "_The earlier conversation of this thread could not be found: the agent did not remember it._"
+
 const noAnswer = "(The agent finished without a written answer.)"
 
 export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): OriginHandler => {
@@ -158,7 +161,8 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
     settle: Effect.fn("MailOrigin.settle")(function*(row: TurnRow) {
       running.end(row)
       const origin = originOf(row)
-      const text = clean(outcomeText(row)).trim() || noAnswer
+      const outcome = clean(outcomeText(row)).trim() || noAnswer
+      const text = row.sessionLost === true ? `${outcome}\n\n${lostNotice}` : outcome
       const refused = origin.answered
         ? yield* mailBack(row, origin, text).pipe(
           Effect.as(undefined),

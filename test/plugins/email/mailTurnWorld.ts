@@ -94,6 +94,8 @@ const gated = <S extends object>(life: Life, port: string, service: S, names: Re
 export interface PlayedAgent {
   readonly runs: Array<AgentRun>
   answer: (run: AgentRun) => Effect.Effect<AgentOutcome>
+  /** Its conversations are gone. */
+  forgetful: boolean
 }
 
 const agentLayer = (played: PlayedAgent, results: Map<string, AgentOutcome>) =>
@@ -118,7 +120,8 @@ const agentLayer = (played: PlayedAgent, results: Map<string, AgentOutcome>) =>
         }
       }),
     recover: ({ runDir }) => Effect.sync(() => Option.fromNullishOr(results.get(runDir))),
-    sessionExists: (session) => Effect.sync(() => played.runs.some((run) => run.session === session)),
+    sessionExists: (session) =>
+      Effect.sync(() => !played.forgetful && played.runs.some((run) => run.session === session)),
     messageReceived: ({ runDir }) => Effect.sync(() => played.runs.some((run) => run.runDir === runDir)),
     confinement: Effect.succeed({ confined: true, detail: "a test" })
   }))
@@ -159,6 +162,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
   const bridge = recordingBridge()
   const agent: PlayedAgent = {
     runs: [],
+    forgetful: false,
     answer: () => Effect.succeed(AgentOutcome.cases.Answered.make({ text: "the tests pass" }))
   }
   const results = new Map<string, AgentOutcome>()

@@ -327,6 +327,19 @@ describe("mail turns: the whole", () => {
       assert.notInclude(err, "within 8 s")
     }))
 
+  it.live("a thread whose conversation is gone is told so", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld()
+      const first = yield* world.roomOf(ada).send(world.letter("job", "one"))
+      yield* world.live(world.quiet)
+      world.agent.forgetful = true
+      const { id } = yield* world.roomOf(ada).send(world.letter("job", "two", { inReplyTo: first.id }))
+      yield* world.live(world.quiet)
+      const [answer] = yield* world.inboxOf(ada)
+      assert.strictEqual(answer?.inReplyTo, id)
+      assert.match(answer?.body ?? "", /^the tests pass\n\n_The earlier conversation .* could not be found/)
+    }).pipe(Effect.scoped))
+
   it.live("a turn is replayed where no chat does it, and its sender gets the new outcome", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
