@@ -25,7 +25,10 @@ export const messageIdOf = (raw: Uint8Array): string | undefined =>
 export const bounceId = (mail: SpooledMail, address: string): string =>
   `${bouncePrefix}${sha256Hex(JSON.stringify([mail.owner, mail.id, address]))}`
 
-/** From the install's own mail system; unsigned, because no key of anybody is near the relay. */
+/**
+ * From the install's own mail system, by a name that no sandbox can have, as ids and aliases hold no dot. Unsigned,
+ * because no key of anybody is near the relay.
+ */
 export const bounceMessage = (
   mail: SpooledMail,
   undelivered: Undelivered,
@@ -33,7 +36,7 @@ export const bounceMessage = (
 ): Effect.Effect<Uint8Array> => {
   const { domain, messageId, now } = about
   const composed = new MailComposer({
-    from: { name: "Mail system", address: `mailer-daemon@${domain}` },
+    from: { name: "Mail system", address: `mailer.daemon@${domain}` },
     to: mail.from,
     subject: `Not delivered to ${undelivered.address}`,
     date: new Date(now),

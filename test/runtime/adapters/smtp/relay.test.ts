@@ -75,7 +75,7 @@ describe("the relay's client", () => {
       assert.isTrue(notice?.id.startsWith(bouncePrefix))
       assert.include(notice?.text, "Subject: Not delivered to no@there.example")
       assert.include(notice?.text, "In-Reply-To: <one@mail.example>")
-      assert.include(notice?.text, "From: Mail system <mailer-daemon@mail.example>")
+      assert.include(notice?.text, "From: Mail system <mailer.daemon@mail.example>")
       assert.match(notice?.text ?? "", /KM-SMT-201[^]*relay says 550/)
       assert.strictEqual((yield* waiting).recipients, 1)
 

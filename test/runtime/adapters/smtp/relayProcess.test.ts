@@ -117,7 +117,7 @@ describe("km-smtp relay", () => {
         assert.deepInclude(notice, { folder: "inbox" })
         assert.deepInclude(notice?.judged, {
           status: "unsigned",
-          from: "mailer-daemon@km.invalid",
+          from: "mailer.daemon@km.invalid",
           subject: "Not delivered to no@there.example",
           inReplyTo: sent.id
         })
