@@ -4,7 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import PostalMime, { addressParser, decodeWords } from "postal-mime"
+import PostalMime, { decodeWords } from "postal-mime"
 import { MalformedMail, type MalformedReason } from "./MailErrors.ts"
 import type { ReadLimits } from "./wire.ts"
 import { defaultReadLimits } from "./wire.ts"
@@ -116,8 +116,8 @@ const flowedOf = (node: PartNode): string | undefined =>
 const headerLine = /^[!-9;-~]+[ \t]*:/
 
 /**
- * Whether each line up to the first empty one is `name:` with printable ASCII for a name, or continues the one before,
- * and none holds a zero byte or a carriage return that ends no line.
+ * Whether each line up to the first empty one is `name:` with printable ASCII for a name, or continues the one before
+ * with more than blanks, and none holds a zero byte or a carriage return that ends no line.
  */
 const isPlainHead = (raw: Uint8Array, most: number): boolean => {
   // What is longer has been refused by the parser, so the block ends within this.
@@ -128,7 +128,7 @@ const isPlainHead = (raw: Uint8Array, most: number): boolean => {
     const bare = line.endsWith("\r") ? line.slice(0, -1) : line
     // oxlint-disable-next-line no-control-regex
     if (/[\r\0]/.test(bare)) return false
-    return n > 0 && /^[ \t]/.test(bare) || headerLine.test(bare) || bare === "" && n === lines.length - 1
+    return n > 0 && /^[ \t]+[^ \t]/.test(bare) || headerLine.test(bare) || bare === "" && n === lines.length - 1
   })
 }
 
@@ -237,46 +237,6 @@ export const parseMail = Effect.fn("parseMail")(function*(raw: Uint8Array, limit
 /** The values of one header, in order; `name` in lower case. */
 export const headerValues = (mail: ParsedMail, name: string): ReadonlyArray<string> =>
   mail.headers.filter((header) => header.name === name).map(({ value }) => value)
-
-/** Letters beyond ASCII stay: some have lower cases within it, and would pass for another address. */
-const asciiLower = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
-
-/** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */
-export const mailboxesOf = (
-  value: string
-): ReadonlyArray<{ readonly name: string; readonly address: string } | undefined> =>
-  addressParser(value).map((entry) =>
-    entry.address === undefined || entry.address === ""
-      ? undefined
-      : { name: entry.name, address: asciiLower(entry.address) }
-  )
-
-const longestAddress = 254
-const trimmed = (text: string): string => text.replaceAll(/^[.-]+|[.-]+$/g, "")
-
-/**
- * Every address that a person or program could read in the value: its mailboxes, those within groups, and whatever
- * stands around an `@` in names and comments. For questions whose safe answer is to find one too many.
- */
-export const addressesNamed = (value: string): ReadonlySet<string> => {
-  const found = new Set<string>()
-  for (const entry of addressParser(value, { flatten: true })) {
-    if (entry.address !== undefined && entry.address !== "") found.add(asciiLower(entry.address))
-  }
-  const text = asciiLower(decodeWords(value))
-  for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
-    const local = /[a-z0-9._+-]+$/.exec(text.slice(Math.max(0, at - longestAddress), at))?.[0]
-    const domain = /^[a-z0-9.-]+/.exec(text.slice(at + 1, at + 1 + longestAddress))?.[0]
-    if (local !== undefined && domain !== undefined) found.add(`${trimmed(local)}@${trimmed(domain)}`)
-  }
-  return found
-}
-
-/** Folding may change runs of white space; which kinds of space there are in a subject is the sender's and shown. */
-export const onOneLine = (text: string): string => text.replaceAll(/[\t\r\n\p{Zs}]+/gu, " ").replaceAll(/^ | $/g, "")
-
-/** RFC 2047 decoded, runs of white space as one space. */
-export const comparableText = (value: string): string => onOneLine(decodeWords(value))
 
 /**
  * The value of one of our headers, which has no white space of its own: folding is taken out, and the encoded words in

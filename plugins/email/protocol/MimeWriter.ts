@@ -53,9 +53,9 @@ const needsEncoding = (text: string): boolean =>
 
 /**
  * What the composer leaves as it is though it must not travel so: text that looks like an encoded word, which readers
- * would decode, and words too long to fold.
+ * would decode, words too long to fold, and spaces that reading a header or folding it takes away.
  */
-const mustBeWord = (text: string): boolean => text.includes("=?") || /\S{400}/.test(text)
+const mustBeWord = (text: string): boolean => text.includes("=?") || /\S{400}|^\s|\s$|\s{2}/.test(text)
 
 /** Header bytes of the message and its parts. Readers take 512 KiB; hops may add 64 of their own. */
 const maxHeaderBytes = 448 * 1024

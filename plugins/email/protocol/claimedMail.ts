@@ -1,7 +1,8 @@
 /** A message's own words about itself, for those that no manifest speaks for: everything here is somebody's claim. */
 import { decodeWords } from "postal-mime"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
-import { comparableText, headerValues, mailboxesOf, type ParsedMail, type ParsedPart } from "./MimeReader.ts"
+import { comparableText, mailboxesOf } from "./headerText.ts"
+import { headerValues, type ParsedMail, type ParsedPart } from "./MimeReader.ts"
 import type { ReadAttachment, ReadMail } from "./Verdict.ts"
 
 const addressesIn = (mail: ParsedMail, name: string): ReadonlyArray<string> =>

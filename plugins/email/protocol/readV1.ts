@@ -1,7 +1,8 @@
 /** v1 as the reference signs it: the body and nothing else. So nothing but the body is proven, once or many times. */
 import { canonicalBody, forbiddenBody, signedForms } from "./bodyText.ts"
 import { claimed } from "./claimedMail.ts"
-import { headerValues, mailboxesOf, type ParsedMail, tokenIn } from "./MimeReader.ts"
+import { mailboxesOf } from "./headerText.ts"
+import { headerValues, type ParsedMail, tokenIn } from "./MimeReader.ts"
 import { openSealedBox } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"

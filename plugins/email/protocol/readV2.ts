@@ -6,6 +6,7 @@ import { decodeWords } from "postal-mime"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { canonicalBody } from "./bodyText.ts"
 import { claimed, described } from "./claimedMail.ts"
+import { authorOf, bareAddresses, comparableText, onOneLine } from "./headerText.ts"
 import {
   AttachmentName,
   AttachmentType,
@@ -18,15 +19,7 @@ import {
   maxLifeSeconds,
   maxSkewSeconds
 } from "./Manifest.ts"
-import {
-  comparableText,
-  headerValues,
-  mailboxesOf,
-  onOneLine,
-  type ParsedMail,
-  parseMail,
-  tokenIn
-} from "./MimeReader.ts"
+import { headerValues, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
 import { boxNonceBytes, openSecretBox, sharedKey } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
@@ -57,9 +50,8 @@ const sameAddresses = (mail: ParsedMail, name: string, signed: ReadonlyArray<str
   const values = headerValues(mail, name)
   if (signed.length === 0) return values.length === 0
   const [value] = values
-  if (values.length !== 1 || value === undefined) return false
-  const boxes = mailboxesOf(value)
-  return boxes.length === signed.length && boxes.every((box, n) => box?.address === signed[n] && box?.name === "")
+  const found = value === undefined || values.length > 1 ? undefined : bareAddresses(value)
+  return found !== undefined && found.length === signed.length && found.every((address, n) => address === signed[n])
 }
 
 const sameText = (mail: ParsedMail, name: string, signed: string): boolean => {
@@ -69,11 +61,9 @@ const sameText = (mail: ParsedMail, name: string, signed: string): boolean => {
 
 /** The headers that mail programs show, as far as they name what is signed. */
 const addressedAsSigned = (mail: ParsedMail, manifest: Manifest): boolean => {
-  const from = headerValues(mail, "from")
-  const authors = from.flatMap((value) => mailboxesOf(value))
-  const [author] = authors
-  return from.length === 1 && authors.length === 1 && author?.address === manifest.from.address
-    && author.name === manifest.from.name
+  const [from, ...others] = headerValues(mail, "from")
+  const author = from === undefined ? undefined : authorOf(from)
+  return others.length === 0 && author?.address === manifest.from.address && author.name === manifest.from.name
     && headerValues(mail, "sender").length === 0 && headerValues(mail, "bcc").length === 0
     && sameAddresses(mail, "to", manifest.to) && sameAddresses(mail, "cc", manifest.cc)
     && sameAddresses(mail, "reply-to", manifest.replyTo === null ? [] : [manifest.replyTo])

@@ -36,6 +36,16 @@ const named = (count: number) => ({
 })
 
 describe("v2", () => {
+  for (const subject of ["  two before", "two behind  ", "two  within", " ", "\u00a0", ""]) {
+    it.effect(`carries the spaces of ${JSON.stringify(subject)} sealed as in the open`, () =>
+      Effect.gen(function*() {
+        for (const options of [plain, encrypted]) {
+          const [mail] = yield* writeV2({ ...draft, to: [bob.address], cc: [], subject }, alice.signer, options)
+          assert.deepInclude((yield* read(mail?.raw ?? "")).mail, { subject })
+        }
+      }))
+  }
+
   for (const [kind, options] of [["plain", plain], ["encrypted", encrypted]] as const) {
     it.effect(
       `refuses ${kind} mail whose attachments' names no reader would take, and writes what is just short of it`,

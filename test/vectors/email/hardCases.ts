@@ -326,6 +326,21 @@ const transportCases = (base: string) =>
       ),
       bad("the recipients as a group", setHeader(base, "To", `team: ${fullDraft.to.join(", ")};`), "header-changed"),
       bad("a comment beside a recipient", setHeader(base, "Cc", `${carol.address} (mallory)`), "header-changed"),
+      fine("recipients in angle brackets", setHeader(base, "Cc", `<${carol.address.toUpperCase()}>`)),
+      fine(
+        "the author's name in encoded words",
+        setHeader(base, "From", `=?utf-8?Q?build=2Ealice?= <${alice.address}>`)
+      ),
+      fine("the author's name without quotes", setHeader(base, "From", `build.alice <${alice.address}>`)),
+      bad("a semicolon after a recipient", setHeader(base, "Cc", `${carol.address};`), "header-changed"),
+      bad("a comma after a recipient", setHeader(base, "Cc", `${carol.address},`), "header-changed"),
+      bad("a route before a recipient", setHeader(base, "Cc", `<@evil.example:${carol.address}>`), "header-changed"),
+      bad(
+        "a comment after the author",
+        setHeader(base, "From", `"build.alice" <${alice.address}> (mallory)`),
+        "header-changed"
+      ),
+      bad("a line of spaces among the headers", base.replace("Date:", " \r\nDate:"), "malformed"),
       bad(
         "an empty group beside the recipients",
         setHeader(base, "Cc", `${carol.address}, hidden:;`),
