@@ -137,10 +137,22 @@ export const certifiedAlias = (entry: KnownSender | undefined, domain: string): 
     ([local, at]) => at === domain && local !== entry.sender
   )?.[0]
 
-/** Whether the certifier gave the sender this address, or, for a bare id or alias, this local part at `domain`. */
-export const hasName = (entry: KnownSender, name: string, domain: string): boolean => {
+/**
+ * Whether somebody is called so: by its id, or because the certifier gave it this address or, for a bare alias, this local
+ * part at `domain`. An alias may have gone to another since, so a key must be good for it now; an id never does.
+ */
+export const hasName = (
+  sender: SenderId,
+  entry: KnownSender | undefined,
+  name: string,
+  domain: string,
+  nowSeconds: number
+): boolean => {
   const address = name.includes("@") ? name : `${name}@${domain}`
-  return entry.keys.some(({ addresses }) => addresses.some((one) => one === address))
+  return address === `${sender}@${domain}` ||
+    (entry?.keys ?? []).some((key) =>
+      !key.revoked && isIn(key.window, nowSeconds) && key.addresses.some((one) => one === address)
+    )
 }
 
 /** The newest X25519 key that is valid now and not revoked: what mail to this sender is encrypted for. */

@@ -3,18 +3,21 @@
  * certificates back, under running runtimes. Nothing of it is ever shown as verified, and the operator is told which.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Schema } from "effect"
+import { Context, Effect, Option, Redacted, Schema } from "effect"
 import { DatabaseSync } from "node:sqlite"
 import { writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
 import { layer as fileSecrets } from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import { certify } from "../../../runtime/domain/Certificate.ts"
 import { generateSeed, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, type SandboxId } from "../../../runtime/domain/Ids.ts"
+import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
 import { mailCertificate, mailSigningKeyFromText, mailSigningKeyPath } from "../../../runtime/domain/MailIdentity.ts"
+import { Mailbox, Mailer } from "../../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { km } from "../../support/KmProcess.ts"
 import { mailProgram } from "../../support/mailPrograms.ts"
+import { mailState } from "../../support/MailState.ts"
 import { mailUnderWay } from "../../support/mailUnderWay.ts"
 import { startStack } from "../../support/Stack.ts"
 
@@ -225,4 +228,31 @@ describe("whoever writes the directory", () => {
       arrives("new", yield* signedBy(second, yield* keyOf(second), "deploy@km.invalid", taken, "truly"))
       assert.match(yield* judged("new"), /"status":"verified".*truly/)
     }), 120_000)
+
+  it.live("and gives a sandbox another's address, neither reads nor gets mail that is not its own", () =>
+    Effect.gen(function*() {
+      const ada = SandboxId.make("sb-aaaa1111")
+      const bob = SandboxId.make("sb-bbbb2222")
+      const eve = SandboxId.make("sb-eeee3333")
+      const { ports, roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob", [eve]: "eve" })
+      const from = yield* roomOf(ada)
+      const to = yield* roomOf(bob)
+      const other = yield* roomOf(eve)
+      yield* from.send({ ...from.letter, to: ["bob"], subject: "s", body: "for Bob" })
+      const mailbox = Context.get(ports, Mailbox)
+      const sandboxes = Context.get(ports, Sandboxes)
+      const filed = yield* to.judge
+      assert.deepInclude(filed?.judged, { status: "verified", body: "for Bob" })
+      const raw = Option.getOrThrow(yield* mailbox.raw(bob, filed?.delivery ?? ""))
+
+      yield* sandboxes.update(eve, { mailAddresses: [`${eve}@km.invalid`, `${bob}@km.invalid`, "bob@km.invalid"] })
+      yield* sandboxes.update(bob, { mailAddresses: [`${bob}@km.invalid`] })
+      const mailer = Context.get(ports, Mailer)
+      yield* mailer.send({ id: "copied", to: [eve], raw })
+      const read = yield* other.judge
+      assert.deepInclude(read?.judged, { status: "invalid", reason: "not-a-recipient" })
+
+      const refused = yield* Effect.flip(from.send({ ...from.letter, to: ["bob@km.invalid"], subject: "s", body: "x" }))
+      assert.match(refused.message, /KM-EML-101.*is not its certified name/)
+    }))
 })
