@@ -303,6 +303,20 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       if (letter.awaitSeconds !== undefined && outside.size > 0) {
         return yield* postRefused("KM-EML-105", "replies are awaited from recipients of this install only")
       }
+      if (letter.awaitSeconds !== undefined) {
+        const rows = yield* sandboxes.list
+        for (const [written, peer] of owners) {
+          const row = rows.find(({ id }) => id === peer)
+          const sender = {
+            sender: peer,
+            alias: row?.alias,
+            address: row?.mailAddresses?.[0] ?? written,
+            certified: true
+          }
+          // Its answer would be in quarantine, and the wait in vain.
+          if (!allowsSender(policy.allowedSenders, sender, owner)) return yield* postRefused("KM-EML-113", peer)
+        }
+      }
       for (const peer of letter.key === undefined ? new Set<string>([...owners.values(), ...outside]) : []) {
         if (limits.exceeds(`out ${peer}`, now)) return yield* postRefused("KM-EML-103", peer)
       }

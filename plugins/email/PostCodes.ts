@@ -34,6 +34,11 @@ const table = {
     "The message is larger than the relay takes for recipients outside of the install; nothing was sent.",
     "Send less, or raise smtp.relay.maxBytes of install.json if the relay takes more."
   ],
+  "KM-EML-113": [
+    6,
+    "The answer of a recipient would be quarantined, so it is not waited for; nothing was sent.",
+    "Name the recipient in `spec.email.allowedSenders` of this sandbox, or send without `--wait-reply`."
+  ],
   "KM-EML-121": [
     4,
     "The sender's own mail key is not certified now, so nobody would believe the message; nothing was sent.",

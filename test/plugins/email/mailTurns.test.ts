@@ -107,6 +107,9 @@ describe("mail turns: decisions", () => {
 
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
+/** Of `km-send`: a question to one, and a wait that is soon over. */
+const asks = (to: string) => ["--to", to, "--subject", "question", "--body", "/dev/null", "--wait-reply", "1"]
+
 const origins = (rows: ReadonlyArray<{ readonly request: { readonly origin: unknown } }>) =>
   rows.map(({ request }) => request.origin as MailOrigin)
 
@@ -338,6 +341,20 @@ describe("mail turns: the whole", () => {
       const [answer] = yield* world.inboxOf(ada)
       assert.strictEqual(answer?.inReplyTo, id)
       assert.match(answer?.body ?? "", /^the tests pass\n\n_The earlier conversation .* could not be found/)
+    }).pipe(Effect.scoped))
+
+  it.live("nobody is waited for whose answer would be quarantined", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld(turnProfile({ allowedSenders: [ada] }))
+      const ended: Array<number | null> = []
+      const asking = Effect.gen(function*() {
+        for (const to of [carol, ada]) ended.push((yield* world.kmSend(asks(to))).exit)
+      })
+      const fiber = yield* Effect.forkChild(asking)
+      yield* world.live(Effect.sync(() => fiber.pollUnsafe() !== undefined))
+      assert.deepStrictEqual(ended, [6, 7])
+      assert.lengthOf(yield* world.inboxOf(carol), 0)
+      assert.lengthOf(yield* world.inboxOf(ada), 1)
     }).pipe(Effect.scoped))
 
   it.live("a turn is replayed where no chat does it, and its sender gets the new outcome", () =>
