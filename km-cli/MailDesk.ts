@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { SenderId } from "../runtime/domain/Ids.ts"
+import type { SandboxId, SenderId } from "../runtime/domain/Ids.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import type { Judged } from "../runtime/domain/JudgedMail.ts"
 import type { Profile } from "../runtime/domain/Profile.ts"
@@ -73,6 +73,8 @@ export interface FiledJudged {
 export interface MailDesk {
   /** All recipients or none. */
   readonly send: (letter: DeskLetter, how: { readonly dryRun?: boolean }) => Effect.Effect<SentMail, KmError>
+  /** Ids of those who would put mail of this owner into quarantine, as their profiles are now. */
+  readonly refusing: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<SandboxId>, KmError>
   /** Judges and files what came; safe in two processes at once. Only for an owner without a runtime. */
   readonly judgeAll: Effect.Effect<void, KmError>
   /** Newest first. */
@@ -125,3 +127,9 @@ export const operatorDesk = Effect.fn("MailDesk.operator")(
     return yield* backend.mail(install, operatorOwner)
   }
 )
+
+/** For people, before or after something is sent to those who will not take it. */
+export const refusalNotes = (refusing: ReadonlyArray<SandboxId>): ReadonlyArray<string> =>
+  refusing.map((id) =>
+    `warning: ${id} takes no mail from the operator, so it goes to quarantine there; see allowedSenders of its profile`
+  )

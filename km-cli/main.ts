@@ -74,6 +74,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
     })
     const made: MailDesk = {
       send: (letter, how) => told(desk.send(letter, how)),
+      refusing: (names) => told(desk.refusing(names)),
       judgeAll: told(desk.judgeAll),
       list: (folder, page) => told(desk.list(folder, page)),
       replies: (messageId) => told(desk.replies(messageId)),

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
+import type { Install } from "../../runtime/domain/Install.ts"
 import { type Schedule, ScheduleName, type ScheduleState, whenText } from "../../runtime/domain/Schedule.ts"
 import { kindText, referencesOf, type ScheduleStep, stepsOf } from "../../runtime/domain/ScheduleAction.ts"
 import { refusal, ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
@@ -17,7 +18,9 @@ import { confirmed } from "../at/Confirm.ts"
 import { schedulableKinds } from "../at/Schedulable.ts"
 import { runTable, runView, scheduleTable, scheduleView, stepLines } from "../at/ScheduleView.ts"
 import { machineZone, parseWhen } from "../at/When.ts"
+import type { Backend } from "../Backend.ts"
 import { type ExitCode, KmError } from "../KmError.ts"
+import { operatorOwner, refusalNotes } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import * as UpFile from "../up/UpFile.ts"
@@ -55,6 +58,14 @@ export interface AtInput {
 }
 
 const isOption = (value: unknown): value is Option.Option<string> => Option.isOption(value)
+
+/** What is planned may be refused by its receiver; said now, not on Monday at 9. */
+const mailNotes = Effect.fnUntraced(function*(backend: Backend, install: Install, step: ScheduleStep) {
+  const names = stepsOf(step).flatMap(({ action }) => action._tag === "EmailSend" ? referencesOf(action) : [])
+  if (names.length === 0) return []
+  const desk = yield* backend.mail(install, operatorOwner)
+  return refusalNotes(yield* desk.refusing(names))
+})
 
 /** The action's flags back as words, so that a line of `--on-success` is read by the same grammar. */
 const tokensOf = ({ action, words }: AtInput): ReadonlyArray<string> => [
@@ -105,7 +116,7 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
   const instants = nextInstants(timing, now, now, shownTimes)
   const [nextAt] = instants
   if (nextAt === undefined) return yield* refusal("KM-SCH-002", `${JSON.stringify(input.when)} never fires`)
-  yield* backend.install
+  const install = yield* backend.install
   return yield* Effect.gen(function*() {
     const scheduler = yield* Scheduler
     const step = wholeNames(yield* (yield* Sandboxes).list, said)
@@ -126,6 +137,7 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
       ...instants.map((instant) => `  ${instantText(instant, timing.zone)}`)
     ]
     for (const note of yield* targetNotes(said)) yield* talk(note)
+    for (const note of yield* mailNotes(backend, install, step)) yield* talk(note)
     const view = { schedule: scheduleView(schedule), next: instants.map((instant) => new Date(instant).toISOString()) }
     if (input.dryRun) {
       return yield* data([...lines, "nothing was stored"], { ok: true, dryRun: true, ...view })

@@ -7,7 +7,7 @@ import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { KmError, kmError } from "../KmError.ts"
-import { type MailDesk, operatorDesk, type SentMail } from "../MailDesk.ts"
+import { type MailDesk, operatorDesk, refusalNotes, type SentMail } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { pick } from "../Reference.ts"
@@ -127,6 +127,7 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
     }, { dryRun })
     const how = `${sent.recipients.join(", ")}, ${sent.encrypted ? "encrypted" : "in plain text"}`
     yield* talk(dryRun ? `would be sent to ${how}` : `sent to ${how}`)
+    for (const note of refusalNotes(yield* desk.refusing(sent.recipients))) yield* talk(note)
     if (wait !== undefined && !dryRun) return yield* collect(desk, sent, wait)
     const { id, ...rest } = sent
     return yield* data(dryRun ? [] : [id], dryRun ? { ok: true, dryRun, ...rest } : { ok: true, ...sent })

@@ -8,10 +8,13 @@ import * as Option from "effect/Option"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { attachmentType } from "./attachmentType.ts"
 import { lastRevocation, type Letter, type MailRoomOptions, makeMailRoom, type SendOptions } from "./MailRoom.ts"
 import { postRefused } from "./PostCodes.ts"
+import { allowsSender } from "./protocol/allowedSenders.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
+import { MailAddress } from "./protocol/MailAddress.ts"
 import { savedAttachments } from "./savedAttachments.ts"
 
 /** Longer than judging the largest message takes; after a crash the message waits this long. */
@@ -28,6 +31,7 @@ export interface DeskLetter extends Omit<Letter, "attachments"> {
 
 export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions) {
   const mailbox = yield* Mailbox
+  const sandboxes = yield* Sandboxes
   const memory = makeMemoryLedgerState()
   memory.facts.set(lastRevocation, String(options.revocations))
   const room = yield* makeMailRoom(options).pipe(Effect.provide(Ledger.memory(memory)))
@@ -46,6 +50,23 @@ export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions
       }
       const attachments = letter.attachments.map((part) => ({ ...part, type: attachmentType(part.name) }))
       return yield* room.send({ ...letter, attachments }, how)
+    }),
+
+    /** Which of these, by id, alias or address, would put this owner's mail into quarantine, as their profiles are now. */
+    refusing: Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
+      const rows = yield* sandboxes.list
+      const wanted = new Set(names.map((name) => name.trim().toLowerCase()))
+      const { domain, owner } = options
+      const proven = {
+        sender: owner,
+        alias: rows.find(({ id }) => id === owner)?.alias,
+        address: MailAddress.make(`${owner}@${domain}`),
+        certified: true
+      }
+      return rows.flatMap(({ alias, id, mailAddresses = [], profile }) => {
+        const meant = [id, ...(alias === undefined ? [] : [alias]), ...mailAddresses].some((name) => wanted.has(name))
+        return meant && !allowsSender(profile.spec.email.allowedSenders, proven, id) ? [id] : []
+      })
     }),
 
     /** Judges and files all that came and that nobody else is judging. */

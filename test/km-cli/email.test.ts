@@ -247,4 +247,32 @@ describe("km email", () => {
       const { messages } = json((yield* km(state, ["email", "list", "--unread", "--json"])).out)
       assert.deepStrictEqual(messages.map(({ subject }) => subject), ["unrelated", "unrelated"])
     }).pipe(Effect.scoped), 90_000)
+
+  it.live(
+    "says who will not take the operator's mail, when it is sent and when it is planned",
+    () =>
+      Effect.gen(function*() {
+        const { state } = yield* mailState({ [ada]: "ada", [bob]: "bob" }, [bob])
+        const text = ["--subject", "x", "--body-text", "y"]
+        const sent = yield* km(state, ["email", "send", "--to", "ada", "--cc", `${bob}@km.invalid`, ...text])
+        assert.strictEqual(sent.exit, 0, sent.err)
+        assert.match(sent.err, /warning: sb-bbbb2222 takes no mail from the operator/)
+        assert.notInclude(sent.err, "warning: sb-aaaa1111")
+        const planned = yield* km(state, [
+          "at",
+          "hourly",
+          "email",
+          "send",
+          "--to",
+          "ada",
+          "--to",
+          "bob",
+          ...text,
+          "--dry-run"
+        ])
+        assert.strictEqual(planned.exit, 0, planned.err)
+        assert.deepStrictEqual(planned.err.match(/warning: .* takes/g), ["warning: sb-bbbb2222 takes"])
+      }).pipe(Effect.scoped),
+    60_000
+  )
 })

@@ -21,8 +21,14 @@ import { temporaryDirectory } from "./ScriptedModel.ts"
 
 const install = InstallName.make("km")
 
-/** Scoped: the directory goes with it. `sandboxes` are ids with their aliases; no runtime serves them. */
-export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<string, string>>) {
+/**
+ * Scoped: the directory goes with it. `sandboxes` are ids with their aliases; no runtime serves them. The profiles of
+ * `deaf` ones let nobody write.
+ */
+export const mailState = Effect.fnUntraced(function*(
+  sandboxes: Readonly<Record<string, string>>,
+  deaf: ReadonlyArray<string> = []
+) {
   const state = path.join(yield* temporaryDirectory, "state")
   yield* openStateDirectory(state)
   const seed = generateSeed()
@@ -57,7 +63,12 @@ export const mailState = Effect.fnUntraced(function*(sandboxes: Readonly<Record<
         id,
         alias,
         install,
-        profile: slackProfile,
+        profile: deaf.includes(name)
+          ? {
+            ...slackProfile,
+            spec: { ...slackProfile.spec, email: { ...slackProfile.spec.email, allowedSenders: [] } }
+          }
+          : slackProfile,
         desired: "stopped",
         status: "stopped",
         unconfined: false,

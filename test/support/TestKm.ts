@@ -83,7 +83,18 @@ export class TestKm {
       ports: () => shared,
       bridge: () => shared,
       ledger: () => Ledger.memory(ledger),
-      mail: () => Effect.die("mail is tested on the real engine"),
+      // Mail is tested on the real engine; here it is only planned.
+      mail: () =>
+        Effect.succeed({
+          refusing: () => Effect.succeed([]),
+          send: () => Effect.die("unused"),
+          judgeAll: Effect.die("unused"),
+          list: () => Effect.die("unused"),
+          replies: () => Effect.die("unused"),
+          get: () => Effect.die("unused"),
+          raw: () => Effect.die("unused"),
+          saveAttachments: () => Effect.die("unused")
+        }),
       lock: Effect.void,
       makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),

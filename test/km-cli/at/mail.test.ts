@@ -50,6 +50,7 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
         }),
         (desk) => ({
           send: (letter, how) => told(desk.send(letter, how)),
+          refusing: () => Effect.die("unused"),
           judgeAll: Effect.die("unused"),
           list: () => Effect.die("unused"),
           replies: () => Effect.die("unused"),
