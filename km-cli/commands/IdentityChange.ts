@@ -47,6 +47,17 @@ const notLeaving = Effect.fnUntraced(function*(owner: SenderId) {
   return yield* kmError("KM-CLI-020", `${owner} is being destroyed`, "its keys go with it", "km list")
 })
 
+/** Whoever was destroyed meanwhile leaves nothing behind but tombstones, also of what was just made for it. */
+const leavesNothing = Effect.fnUntraced(function*(owner: SenderId) {
+  if (owner === "operator") return
+  const row = yield* (yield* Sandboxes).get(owner)
+  if (Option.isSome(row) && row.value.status !== "destroying") return
+  yield* (yield* Identities).retire(owner)
+  if (Option.isSome(row)) return
+  const secrets = yield* Secrets
+  for (const path of yield* secrets.list(`sandbox/${owner}/`)) yield* secrets.delete(path)
+})
+
 const sentence = ({ completed, ended, keyId, purpose }: Rotation): string =>
   `${purpose}: ${keyId} from now on${completed ? " (begun by an earlier rotate, completed now)" : ""}` +
   ended.map((old) => `; ${old.keyId} until ${iso(old.until)}`).join("")
@@ -78,7 +89,9 @@ export const identityRotate = Effect.fn("km.identity.rotate")((input: RotateInpu
       return yield* data(lines, { ok: true, dryRun: true, owner: subject, current })
     }
     const owner = { install: install.install, subject }
-    const rotated = yield* Effect.forEach(has, (what) => rotateKey(all, certifier, owner, what))
+    const rotated = yield* Effect.forEach(has, (what) => rotateKey(all, certifier, owner, what)).pipe(
+      Effect.ensuring(Effect.ignore(leavesNothing(subject)))
+    )
     return yield* data([subject, ...rotated.map((one) => `  ${sentence(one)}`)], {
       ok: true,
       dryRun: false,
@@ -113,6 +126,7 @@ export const identityRenew = Effect.fn("km.identity.renew")(
           const until = yield* certifiedUntil(all, certifier, owner, purpose)
           renewed.push({ owner: subject, purpose, until: iso(until ?? before) })
         }
+        if (!input.dryRun) yield* leavesNothing(subject)
       }
       const verb = input.dryRun ? "would renew" : "renewed"
       return yield* data(

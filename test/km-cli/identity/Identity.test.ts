@@ -113,4 +113,30 @@ describe("km identity", () => {
       const again = yield* km.run("identity", "list")
       assert.deepStrictEqual(again.err, [])
     }))
+
+  it.effect("says which key has no row, and leaves nothing of a sandbox that was destroyed meanwhile", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const id = yield* made(world, "sb-1a2b3c4d", "demo")
+      const km = new TestKm(world)
+      const key = mailKey(world, id)
+      rowsOf(world, id).delete(`mail ${key}`)
+      const removed = yield* km.run("identity", "verify")
+      assert.strictEqual(removed.exit, 1)
+      assert.match(removed.err.join("\n"), new RegExp(`a key was removed\n.*has the mail key ${key}`))
+      // Its last certificate is what the new one would be made from.
+      assert.strictEqual((yield* km.run("identity", "rotate", "demo", "--purpose", "mail")).exit, 6)
+
+      const other = yield* made(world, "sb-2a2b3c4d", "other")
+      const secretsOf = () => [...world.secrets.keys()].filter((path) => path.includes(other))
+      // Teardown ends while the rotation is under way.
+      const set = world.secrets.set.bind(world.secrets)
+      world.secrets.set = (path, value) => {
+        if (path.includes("/next/")) world.rows.delete(other)
+        return set(path, value)
+      }
+      yield* km.run("identity", "rotate", "other")
+      assert.deepStrictEqual(secretsOf(), [])
+      assert.isTrue(world.retired.has(other))
+    }))
 })
