@@ -27,7 +27,7 @@ import { takeReplays } from "./Replays.ts"
 
 export const EmailConfig = Schema.Struct({
   slack: Schema.Boolean,
-  /** Answers are shown live in the channel already. */
+  /** Turns are shown live in the channel. */
   transcript: Schema.Boolean,
   /** Nobody else serves requests to stop, or replays. */
   alone: Schema.Boolean,

@@ -10,7 +10,7 @@ import * as Schedule from "effect/Schedule"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
 import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
-import type { MailOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
+import type { MailOrigin as Origin, ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
@@ -38,7 +38,7 @@ export interface MailOriginDeps {
   readonly redaction: Redaction["Service"]
   /** Where the outcome is shown too; none without Slack. */
   readonly channel: ChannelId | undefined
-  /** Answers are shown by the transcript already. */
+  /** Turns are shown live in the channel. */
   readonly transcript: boolean
   /** The line that announced the mail: its idempotency key and its text. */
   readonly announced: (origin: Origin) => { readonly key: string; readonly markdown: string }
@@ -122,16 +122,33 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
     )
   })
 
-  /** Below the line that announced the mail, where that is there in time. */
-  const show = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
-    if (channel === undefined || (deps.transcript && row.result === "answered")) return []
+  /** Where the line that announced the mail stands; it is there after this, if it was not before. */
+  const announcement = Effect.fnUntraced(function*(to: ChannelId, origin: Origin) {
     const { key, markdown } = deps.announced(origin)
     // Redacted as the plugin does: another text under this key would be another request.
-    const line = yield* bridge.call({
-      key,
-      action: { action: "post", channel, markdown: redaction.redact(markdown) }
-    })
-    const threadTs = line.parts?.[0]?.ts
+    const action = { action: "post", channel: to, markdown: redaction.redact(markdown) } as const
+    return (yield* bridge.call({ key, action })).parts?.[0]?.ts
+  })
+
+  /** A live view of the turn finds its thread by the session: below that line, not in a thread of its own. */
+  const bind = Effect.fnUntraced(function*(row: TurnRow) {
+    const { resumed, session } = row
+    if (channel === undefined || !deps.transcript || resumed || session === undefined) return
+    const threadTs = yield* announcement(channel, originOf(row))
+    if (threadTs === undefined) return
+    const action = { action: "thread.put", channel, threadTs, session } as const
+    yield* bridge.call({ key: `${row.key}/thread/${row.attempt}`, action })
+  }, (effect) =>
+    effect.pipe(
+      Effect.catch((error) => Effect.logWarning("a turn of mail is shown in a thread of its own", error.message)),
+      Effect.timeoutOption(shownWithin),
+      Effect.asVoid
+    ))
+
+  /** Below the line that announced the mail, where that is there in time. */
+  const show = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
+    if (channel === undefined) return []
+    const threadTs = yield* announcement(channel, origin)
     const shown = text.slice(0, shownCharacters).toWellFormed()
     const result = yield* bridge.call({
       key: `${row.key}/answer/0`,
@@ -157,8 +174,8 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
       yield* Effect.timeoutOption(taken(originOf(row)), filedWithin)
       return Option.getOrUndefined(yield* mailbox.noted(owner, sessionNote(row.request.group)))
     }, Effect.catch((error) => Effect.as(Effect.logWarning("a conversation begins anew", error.message), undefined))),
-    starting: () => Effect.void,
-    settle: Effect.fn("MailOrigin.settle")(function*(row: TurnRow) {
+    starting: bind,
+    settle: Effect.fn("MailOrigin.settle")(function*(row: TurnRow, live: ReadonlyArray<ShownPart>) {
       running.end(row)
       const origin = originOf(row)
       const outcome = clean(outcomeText(row)).trim() || noAnswer
@@ -169,7 +186,8 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
           Effect.catch((error) => Effect.succeed(error))
         )
         : undefined
-      const parts = yield* show(row, origin, text).pipe(
+      const visible = row.result === "answered" && live.length > 0
+      const parts = visible ? Option.some(live) : yield* show(row, origin, text).pipe(
         Effect.catch((error) =>
           Effect.as(Effect.logWarning("the channel was not shown an outcome", error.message), [])
         ),

@@ -188,7 +188,7 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
         Effect.catch((error) => Effect.as(Effect.logWarning("a turn cannot be shown live", error.message), []))
       )
       const last = shown.at(-1)
-      const isAnswer = answer.trim() !== "" && row.request.origin.kind === "slack"
+      const isAnswer = answer.trim() !== "" && row.request.origin.kind !== "operator"
       return last === undefined || !isAnswer ? [] : [{ ts: last.ts, sha256: sha256Hex(answer) }]
     }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key })),
     posted: Effect.fn("Transcript.posted")(function*(row) {

@@ -126,6 +126,15 @@ describe("mail that starts work, end to end", () => {
         assert.lengthOf(both, 2)
         assert.match(both[0] ?? "", /all fine/)
         assert.match(both[1] ?? "", /Failed\./)
+        // Each below the line that announced its mail.
+        const views = yield* Effect.orDie(stack.workspace.messages(bob.channel))
+        const announced = views.filter(({ message }) => String(message["text"]).includes("Mail from"))
+        assert.deepStrictEqual(
+          announced.map(({ replies }) =>
+            replies.filter(({ message }) => both.includes(String(message["text"]))).length
+          ),
+          [1, 1]
+        )
       }),
     90_000
   )
