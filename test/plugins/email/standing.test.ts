@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { allowsSender, provenSender, senderPattern } from "../../../plugins/email/protocol/allowedSenders.ts"
+import { MessageId } from "../../../plugins/email/protocol/MailAddress.ts"
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  manifestJson
+} from "../../../plugins/email/protocol/Manifest.ts"
 import { boxKeyFromPrivate } from "../../../plugins/email/protocol/naclBox.ts"
 import { certifiedSender, currentBox, readRevocations } from "../../../plugins/email/protocol/SenderDirectory.ts"
 import { admits, type Verdict } from "../../../plugins/email/protocol/Verdict.ts"
@@ -399,4 +406,52 @@ describe("allowed senders", () => {
       assert.isTrue(allowsSender([veteran.sender], v1, bob.sender))
       assert.isFalse(allowsSender(["install"], v1, bob.sender))
     }))
+})
+
+const manifestOf = (bytes: number) => {
+  const base: Manifest = {
+    version: 2,
+    install,
+    sender: alice.sender,
+    key: alice.key.keyId,
+    created: now,
+    expires: now + 1,
+    nonce: "AAAAAAAAAAAAAAAAAAAAAA",
+    id: MessageId.make("<id@mail.example>"),
+    from: { address: alice.address, name: "" },
+    to: [bob.address],
+    cc: [],
+    bcc: [],
+    replyTo: null,
+    subject: "",
+    inReplyTo: null,
+    references: [],
+    hop: 0,
+    bodySha256: "0".repeat(64),
+    attachments: Array.from({ length: 180 }, () => ({
+      name: "\u6587".repeat(190),
+      type: "text/plain",
+      size: 0,
+      sha256: "0".repeat(64)
+    })),
+    encryption: null,
+    v1Signature: null
+  }
+  const references: Array<MessageId> = []
+  const length = () => Buffer.byteLength(manifestJson({ ...base, references }))
+  while (length() < bytes) {
+    const more = bytes - length() - (references.length === 0 ? 4 : 5)
+    references.push(MessageId.make(`<${"x".repeat(more > 248 ? Math.min(240, more - 20) : more)}>`))
+  }
+  return manifestJson({ ...base, references })
+}
+
+describe("the manifest's size", () => {
+  it("may be 128 KiB and not a byte more", () => {
+    for (const [bytes, taken] of [[131_071, true], [131_072, true], [131_073, false], [131_074, false]] as const) {
+      const json = manifestOf(bytes)
+      assert.strictEqual(Buffer.byteLength(json), bytes)
+      assert.strictEqual(decodeManifest(encodeManifest(json)) !== undefined, taken, `${bytes}`)
+    }
+  })
 })

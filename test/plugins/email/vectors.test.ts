@@ -7,6 +7,7 @@ import { boxKeyFromPrivate } from "../../../plugins/email/protocol/naclBox.ts"
 import { readMail } from "../../../plugins/email/protocol/readMail.ts"
 import { makeSeenMemory } from "../../../plugins/email/protocol/SeenMail.ts"
 import { certifiedSender, readRevocations, v1Sender } from "../../../plugins/email/protocol/SenderDirectory.ts"
+import { MailReason } from "../../../plugins/email/protocol/wire.ts"
 import { CertifiedKey, SignedRevocation } from "../../../runtime/domain/Certificate.ts"
 import { InstallName, SenderId } from "../../../runtime/domain/Ids.ts"
 import { vectors } from "../../vectors/email/generate.ts"
@@ -176,4 +177,14 @@ describe("the files", () => {
         ]
       )
     }))
+
+  it("name every reason, and so does the document", () => {
+    const all = ["v1.json", "v2.json"].flatMap((name) => Schema.decodeSync(Cases)(file(name)).cases)
+    const named = new Set(all.map(({ expect }) => expect.reason))
+    const document = readFileSync(new URL("../../../docs/email-protocol.md", import.meta.url), "utf8")
+    for (const reason of MailReason.literals) {
+      assert.isTrue(named.has(reason), `no vector has ${reason}`)
+      assert.include(document, reason)
+    }
+  })
 })

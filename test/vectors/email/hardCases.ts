@@ -145,6 +145,7 @@ const keyCases = (base: string) =>
     const strangers = yield* Effect.forEach(
       [
         ["for another purpose", keys.forBridge],
+        ["for encryption", keys.forBoxes],
         ["for another install", keys.elsewhere],
         ["signed by itself", keys.selfMade],
         ["for over 30 days", keys.tooLong],

@@ -28,6 +28,8 @@ const frankAlias = MailAddress.make("frank@mail.example")
 const lowOrder = Uint8Array.from({ length: 32 }, (_, n) => n === 0 ? 1 : 0)
 /** What a reader computes with it who does not check: the same for everybody. */
 export const sharedWithLowOrder = nacl.box.before(lowOrder, counting(1))
+/** Certified for signing, and put among the keys for encryption. */
+const mailAsBox = boxKeyFromPrivate(counting(183))
 const frankBox = boxKeyFromPrivate(counting(182))
 
 /** One key with two certificates, the second of which names a further address; one of his X25519 keys has low order. */
@@ -47,7 +49,9 @@ export const frank = {
       notAfter: now + 20 * day
     })
   ],
+  mailAsBox,
   boxes: [
+    certificate(frankParty.sender, [], "mail", mailAsBox),
     certificate(frankParty.sender, [], "mail-box", { keyId: keyIdOf(lowOrder), publicKey: lowOrder }),
     certificate(frankParty.sender, [], "mail-box", frankBox, { notBefore: now - 20 * day, notAfter: now - day }),
     certificate(frankParty.sender, [], "mail-box", frankBox, { notBefore: now - 2 * day, notAfter: now + 20 * day })
@@ -58,6 +62,7 @@ const malloryParty = party("sb-9999aaaa", 190)
 const weak = Uint8Array.from(lowOrder)
 const others = {
   forBridge: signingKeyFromSeed(counting(191)),
+  forBoxes: signingKeyFromSeed(counting(195)),
   elsewhere: signingKeyFromSeed(counting(192)),
   selfMade: signingKeyFromSeed(counting(193)),
   tooLong: signingKeyFromSeed(counting(194))
@@ -72,6 +77,7 @@ export const mallory = {
   mail: [
     certificate(malloryParty.sender, own, "mail", { keyId: keyIdOf(weak), publicKey: weak }),
     certificate(malloryParty.sender, own, "bridge", others.forBridge),
+    certificate(malloryParty.sender, own, "mail-box", others.forBoxes),
     certify(certifier, {
       version: 1,
       install: InstallName.make("other"),

@@ -168,6 +168,12 @@ export const sealedCases = Effect.gen(function*() {
       "encrypted-unreadable"
     ),
     bad(
+      "encrypted, with a key that is certified for signing",
+      yield* writeAs("sealed purpose", toFrank, { encryption: "required" }, { ...asFrank, box: frank.mailAsBox }),
+      "key-unknown",
+      "unknown-sender"
+    ),
+    bad(
       "encrypted, boxes under a key of low order",
       resign(franks, frank.key, {
         encryption: { scheme: "km-box-1", key: frank.lowOrder.keyId, recipients: [{ ...boxed, box: zero }] }
