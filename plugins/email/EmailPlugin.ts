@@ -1,4 +1,5 @@
 /** Mail between agents: takes what the agent writes, judges what arrives, and tells the sandbox's channel about it. */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -58,6 +59,10 @@ const visibility = Duration.seconds(30)
 const lookAgain = Duration.seconds(5)
 
 const shown = (text: string): string => text.replaceAll(/[`*_~<>|\n\r]/g, " ").slice(0, 150)
+
+/** At a start this many of the newest messages of a folder are announced again, when they came within a day. */
+const toldAgain = 20
+const toldAgainMillis = 24 * 3_600_000
 
 type Announced = Pick<Judged, "from" | "reason" | "status" | "subject">
 
@@ -211,8 +216,20 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       )
     )
 
+    /** What was filed just before an earlier life ended may not have been announced; a second time changes nothing. */
+    const tellAgain = Effect.gen(function*() {
+      if (!slack || info.channel === undefined) return
+      const since = (yield* Clock.currentTimeMillis) - toldAgainMillis
+      for (const folder of ["inbox", "quarantine"] as const) {
+        for (const { judged, row } of yield* room.list(folder, { limit: toldAgain })) {
+          if (row.receivedAt >= since) yield* tell(row.id, judged, folder)
+        }
+      }
+    }).pipe(Effect.catch((error) => Effect.logWarning("older mail was not announced again", error.message)))
+
     // Leases of an earlier life: no other runtime reads this mailbox.
     yield* Effect.mapError(mailbox.release(info.id), failed("run"))
+    yield* Effect.forkScoped(tellAgain)
     if (config.alone) yield* Effect.forkScoped(serveStops(info.id))
     if (config.alone && email.onReceive === "turn") yield* Effect.forkScoped(takeReplays(info.id))
     const bell = mailbox.bell(info.id)

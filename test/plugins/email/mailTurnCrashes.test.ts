@@ -1,7 +1,7 @@
 /** Mail that starts a turn, killed before and after every call to the world outside: one turn, one answer, nothing lost. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { ada, bob, type Death, mailTurnWorld } from "./mailTurnWorld.ts"
+import { ada, bob, type Death, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
 
 /** What must be so at the end, however often the process was killed. */
 const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
@@ -42,6 +42,18 @@ const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
   return calls
 }, Effect.scoped)
 
+/** What must be so at the end where nothing is started. */
+const toldOnce = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
+  const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
+  yield* world.roomOf(ada).send(world.letter("news", "it is done"))
+  const told = Effect.map(world.quiet, (quiet) => quiet && world.bridge.effects().length > 0)
+  for (const death of deaths) yield* world.live(told, death)
+  const calls = yield* world.live(told)
+  const lines = world.bridge.effects().map(({ action }) => action.action === "post" ? action.markdown : "")
+  assert.deepStrictEqual(lines, ["📬 Mail from `sb-aaaa1111@km.invalid` (verified): news"], JSON.stringify(deaths))
+  return calls
+}, Effect.scoped)
+
 describe("mail turns through crashes", () => {
   it.live("every point of one turn, before and after", () =>
     Effect.gen(function*() {
@@ -57,4 +69,13 @@ describe("mail turns through crashes", () => {
         yield* oneTurn([{ call, when: "after" }, { call: (call * 7) % 6, when: "before" }])
       }
     }), 240_000)
+
+  it.live("what only tells the channel, tells it once", () =>
+    Effect.gen(function*() {
+      const calls = yield* toldOnce([])
+      for (let call = 0; call < calls.length; call++) {
+        yield* toldOnce([{ call, when: "before" }])
+        yield* toldOnce([{ call, when: "after" }])
+      }
+    }), 120_000)
 })
