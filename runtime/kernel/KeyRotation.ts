@@ -44,7 +44,7 @@ export const overlapSeconds = 300
 const inFlightSeconds = 7 * 24 * 3_600
 
 /** A rotation takes far less; after a crash the next one waits this long at most (milliseconds). */
-const leaseMillis = 20_000
+const leaseMillis = 10_000
 
 interface Slot {
   readonly purpose: KeyPurpose
@@ -340,7 +340,7 @@ export const rotateKey = Effect.fn("KeyRotation.rotateKey")(function*(
     const done = yield* Effect.result(once)
     if (Result.isSuccess(done)) return done.success
     if (done.failure !== "busy") return yield* Effect.fail(done.failure)
-    if (waited > 2 * leaseMillis) {
+    if (waited > 3 * leaseMillis) {
       return yield* identityRefused("KM-IDN-102", `another command replaces keys of ${subject}`)
     }
     waited += 500
