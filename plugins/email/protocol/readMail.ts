@@ -52,16 +52,17 @@ const headerFault = (mail: ParsedMail, form: Verdict["form"]): MailReason | unde
 }
 
 /** The strongest promise of anybody who may write from an address that a reader could take for the author's. */
-const promiseOfFrom = Effect.fnUntraced(function*<E>(mail: ParsedMail, directory: MailDirectory<E>) {
+const promiseOfAny = Effect.fnUntraced(function*<E>(addresses: ReadonlySet<string>, directory: MailDirectory<E>) {
   let promised: Verdict["promised"]
-  for (const value of [...headerValues(mail, "from"), ...headerValues(mail, "sender")]) {
-    for (const address of addressesNamed(value)) {
-      const entry = yield* directory.byAddress(address)
-      if (entry !== undefined && (promised === undefined || promised === "unsigned")) promised = entry.promises
-    }
+  for (const address of addresses) {
+    const entry = yield* directory.byAddress(address)
+    if (entry !== undefined && (promised === undefined || promised === "unsigned")) promised = entry.promises
   }
   return promised
 })
+
+/** Each costs a look at the directory, and nobody has so many authors. */
+const maxAuthors = 100
 
 /**
  * Mail that proves nothing. Who always signs did not write it: taking a signature off, or naming another signer, must
@@ -74,7 +75,11 @@ const readStrangers = Effect.fnUntraced(function*<E>(
   reason: MailReason,
   form: Verdict["form"]
 ) {
-  const promised = yield* promiseOfFrom(mail, directory)
+  const named = new Set(
+    [...headerValues(mail, "from"), ...headerValues(mail, "sender")].flatMap((value) => [...addressesNamed(value)])
+  )
+  if (named.size > maxAuthors) return verdict("invalid", "downgraded", form, mail)
+  const promised = yield* promiseOfAny(named, directory)
   return promised === undefined || promised === "unsigned"
     ? verdict(status, reason, form, mail, promised)
     : verdict("invalid", "downgraded", form, mail, promised)

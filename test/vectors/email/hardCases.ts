@@ -472,6 +472,8 @@ export const hardV1Cases = (base: string, sealed: string): ReadonlyArray<Case> =
       "no-signature",
       "unsigned"
     ),
+    bad("unsigned, From with 100 addresses", stranger(many(100, "a").join(",\r\n ")), "no-signature", "unsigned"),
+    bad("unsigned, From with 101 addresses", stranger(many(101, "a").join(",\r\n ")), "downgraded"),
     bad(
       "unsigned, with a line among the headers that is none",
       stranger("mallory@evil.example", "hello\r\n"),
