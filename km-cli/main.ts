@@ -177,6 +177,11 @@ const StderrLogger = Layer.merge(
   Layer.succeed(References.MinimumLogLevel, "Warn")
 )
 
+/** Ends without a word when nobody reads any more, as in `km list | head -1`; 141 is what shells have for that. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 1))
+}
+
 const main = runKm(process.argv.slice(2)).pipe(
   Effect.flatMap((code) =>
     Effect.sync(() => {

@@ -10,7 +10,7 @@ import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
 import { KmError, kmError } from "../KmError.ts"
 import { type FiledJudged, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
-import { columns, data, talk } from "../Output.ts"
+import { columns, data, JsonFlag, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 
 /** Written by others: nothing of it may drive the terminal. */
@@ -78,6 +78,11 @@ const onlyOwn = (owner: string, markRead: boolean) =>
     )
     : Effect.void
 
+const pageLimits = Effect.fnUntraced(function*({ limit, wait }: ListInput) {
+  if (limit < 1) return yield* kmError("KM-CLI-001", "--limit takes 1 or more", `${limit}`)
+  if (!(wait >= 0)) return yield* kmError("KM-CLI-001", "--wait takes seconds", `${wait}`)
+})
+
 export interface ListInput {
   readonly reference: Option.Option<string>
   readonly limit: number
@@ -91,6 +96,7 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
   onInstall(Effect.gen(function*() {
     const { collect, desk, owner } = yield* mailboxOf(Option.getOrElse(input.reference, () => "operator"))
     yield* onlyOwn(owner, input.markRead)
+    yield* pageLimits(input)
     const mailbox = yield* Mailbox
     const look = Effect.andThen(collect, desk.list(folder, { limit: input.limit, unreadOnly: input.unread }))
     const found = yield* waitingFor(owner, input.wait, look, (rows) => rows.length > 0)
@@ -139,6 +145,9 @@ const writeOut = (bytes: Uint8Array): Effect.Effect<void> =>
 
 export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
   onInstall(Effect.gen(function*() {
+    if (input.raw && (yield* JsonFlag)) {
+      return yield* kmError("KM-CLI-001", "--raw and --json are two forms", "", "give one of them")
+    }
     const [delivery = "", reference = "operator"] = input.words.toReversed()
     const { collect, desk, owner } = yield* mailboxOf(reference)
     yield* onlyOwn(owner, input.markRead)

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import process from "node:process"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -48,7 +49,9 @@ const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
     return yield* kmError("KM-CLI-001", "--body and --body-text are two bodies", "", "give one of them")
   }
   if (Option.isSome(bodyText)) return bodyText.value
-  return (yield* bytesOf(Option.getOrElse(body, () => "-"))).toString("utf8")
+  const file = Option.getOrElse(body, () => "-")
+  if (file === "-" && process.stdin.isTTY) yield* talk("type the body, then Ctrl-D")
+  return (yield* bytesOf(file)).toString("utf8")
 })
 
 /** A beginning that fits only one sandbox becomes its id; what the codec knows by itself stays as it is. */

@@ -23,7 +23,9 @@ const maxConnections = 16
 /** For a whole request to arrive. */
 const patienceMillis = 60_000
 
-const Texts = Schema.Array(Schema.String.check(Schema.isMaxLength(320))).check(Schema.isMaxLength(100))
+/** Far over what a message may have, so that the room, which knows the limits, says what is wrong. */
+const maxEntries = 1_000
+const Texts = Schema.Array(Schema.String).check(Schema.isMaxLength(maxEntries))
 const Line = Schema.String.check(Schema.isMaxLength(2_000))
 /** Checked together, so that the refusal can name the limit. */
 const Bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
@@ -35,16 +37,17 @@ const Send = Schema.Struct({
   to: Texts,
   cc: Texts,
   bcc: Texts,
-  subject: Line,
+  subject: Schema.String,
   encrypt: Schema.Boolean,
   /** Random, of one invocation: the same request with the same one is the same message, however often it is made. */
   invocation: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\w-]{22,64}$/))),
-  replyTo: Schema.optionalKey(Line),
-  inReplyTo: Schema.optionalKey(Line),
+  replyTo: Schema.optionalKey(Schema.String),
+  inReplyTo: Schema.optionalKey(Schema.String),
   /** Somebody waits so long for the replies; at most as long as a message lives. */
   awaitSeconds: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 7 * 24 * 3_600 }))),
   bodySize: Bytes,
-  attachments: Schema.Array(Schema.Struct({ name: Line, type: Line, size: Bytes })).check(Schema.isMaxLength(200))
+  attachments: Schema.Array(Schema.Struct({ name: Line, type: Line, size: Bytes }))
+    .check(Schema.isMaxLength(maxEntries))
 })
 const List = Schema.Struct({
   v: version,

@@ -1,5 +1,6 @@
 /** What can go wrong between an agent's mail programs, its runtime and the mailboxes, as people see it. */
 import * as Schema from "effect/Schema"
+import { errorCodes as codecCodes } from "./protocol/MailErrors.ts"
 
 const table = {
   "KM-EML-101": [
@@ -18,8 +19,16 @@ const table = {
     "Wait a minute, and send less."
   ],
   "KM-EML-104": [1, "The mail store or the identity directory failed.", "Follow the reason; try again."],
-  "KM-EML-105": [2, "The request or the command line is not right.", "See `km-send --help` or `km-recv --help`."],
-  "KM-EML-106": [3, "No message has this id.", "`km-recv --json` shows the ids."],
+  "KM-EML-105": [
+    2,
+    "The request or the command line is not right.",
+    "See `km-send --help` or `km-recv --help`; as the operator `km email send --help`."
+  ],
+  "KM-EML-106": [
+    3,
+    "No message has this id.",
+    "`km-recv --json`, or `km email list` as the operator, shows the ids of unread mail."
+  ],
   "KM-EML-107": [4, "The sandbox has no mail keys.", "Create it anew with notifyEmailEnabled."],
   "KM-EML-108": [1, "The runtime of the sandbox does not answer.", "Run it inside a sandbox whose runtime is up."],
   "KM-EML-109": [1, "A file cannot be read or written.", "Check its path and rights."],
@@ -78,8 +87,8 @@ export const postTrouble = (error: { readonly _tag: string; readonly message: st
   if (error instanceof PostRefused) return error
   const own = /^(KM-EML-\d{3}): (.*)$/s.exec(error.message)
   const [, code = "KM-EML-104", why = error.message] = own ?? []
-  const { exit, next, what } = postRefused("KM-EML-104", "")
-  return own === null
-    ? { code, exit, what, why, next }
-    : { code, exit: 6, what: "The message was refused.", why, next: "see docs/errors.md" }
+  const refusal = codecCodes.find((known) => known.code === code)
+  return refusal === undefined
+    ? postRefused("KM-EML-104", error.message)
+    : { code, exit: 6, what: refusal.what, why, next: refusal.remedy }
 }

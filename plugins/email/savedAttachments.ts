@@ -1,6 +1,6 @@
 /** Writes attachments where a person or an agent wants them; plain Node, because `km-recv` waits for nothing else. */
-import { mkdirSync, writeFileSync } from "node:fs"
-import { basename, join } from "node:path"
+import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs"
+import { basename, dirname, join } from "node:path"
 
 /** Written by others, whoever shows it: nothing of it may drive the terminal. */
 // oxlint-disable-next-line no-control-regex
@@ -20,11 +20,27 @@ const writeBeside = (directory: string, name: string, bytes: Uint8Array): string
   }
 }
 
+/**
+ * With its parents. Node's own `recursive` never ends where a directory is there and takes no other one, as in `/proc`.
+ */
+const makeDirectory = (directory: string): void => {
+  try {
+    mkdirSync(directory)
+  } catch (cause) {
+    const code = Object(cause)["code"]
+    if (code === "EEXIST" && statSync(directory).isDirectory()) return
+    const parent = dirname(directory)
+    if (code !== "ENOENT" || existsSync(parent)) throw cause
+    makeDirectory(parent)
+    mkdirSync(directory)
+  }
+}
+
 /** The files written, in order. Throws what the file system says. */
 export const savedAttachments = (
   directory: string,
   parts: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
 ): ReadonlyArray<string> => {
-  mkdirSync(directory, { recursive: true })
+  makeDirectory(directory)
   return parts.map(({ bytes, name }) => writeBeside(directory, name, bytes))
 }

@@ -125,11 +125,27 @@ export const callThroughRestarts = async (
   }
 }
 
+/** As shells have it for a program whose reader has gone. */
+const readerGone = 141
+
+/** Ends without a word when nobody reads any more, as in `km-recv | head -1`. */
+export const endWithReader = (): void => {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? readerGone : 1))
+  }
+}
+
 /** Tells a person, and a program under `--json`, and ends with the exit code. */
-export const fail = (error: unknown, json: boolean): never => {
+export const fail = (error: unknown, program: string, json: boolean): never => {
   const { code, exit, next, what, why }: Trouble = typeof error === "object" && error !== null && "exit" in error
     ? error as Trouble
-    : trouble("KM-EML-105", 2, "The command line is not right.", error instanceof Error ? error.message : "", "--help")
+    : trouble(
+      "KM-EML-105",
+      2,
+      "The command line is not right.",
+      error instanceof Error ? error.message : "",
+      `${program} --help`
+    )
   if (json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, what, why, next } }, null, 2)}\n`)
   process.stderr.write(`error ${code}: ${what}\n  why:  ${why}\n  next: ${next}\n`)
   process.exit(exit)

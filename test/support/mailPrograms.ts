@@ -33,3 +33,19 @@ export const mailProgram = (
     child.stdin.end(input)
     return Effect.sync(() => void child.kill("SIGKILL"))
   })
+
+/** The same with a reader that has gone before anything is printed. */
+export const unread = (directory: string, name: "km-send" | "km-recv", args: ReadonlyArray<string>) =>
+  Effect.callback<Pick<ProgramRun, "exit" | "err">>((resume) => {
+    const { mail, workspace } = sandboxPaths(directory)
+    const line = "\"$0\" \"$@\" | :; exit ${PIPESTATUS[0]}"
+    const child = spawn("bash", ["-c", line, path.join(mail, name), ...args], {
+      cwd: workspace,
+      env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: path.join(mail, "mail.sock") },
+      stdio: ["ignore", "ignore", "pipe"]
+    })
+    let err = ""
+    child.stderr.on("data", (chunk: Buffer) => err += chunk.toString())
+    child.once("close", (exit) => resume(Effect.succeed({ exit, err })))
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })

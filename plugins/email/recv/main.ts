@@ -4,13 +4,15 @@ import process from "node:process"
 import { parseArgs } from "node:util"
 import { savedAttachments } from "../savedAttachments.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
-import { call, callThroughRestarts, fail, trouble } from "../socketClient.ts"
+import { call, callThroughRestarts, endWithReader, fail, trouble } from "../socketClient.ts"
 
 const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--in-reply-to ID] [--wait SECONDS] [--watch]
         [--mark-read] [--save-attachments DIR] [--raw] [--limit N]
 
-Shows the newest unread messages, with --id one message whether read or not. --mark-read marks what was printed as read.
---wait waits for a first one, --watch goes on until Ctrl-C, one message a line under --json.
+Shows the newest unread messages, 20 unless --limit says otherwise (1 to 500), with --id one message whether read or not.
+--from takes the sender's id or address, --subject a part of the subject, --in-reply-to the id that km-send printed.
+--mark-read marks what was printed as read. --wait waits for a first one, --watch goes on until Ctrl-C, one message a
+line under --json. --save-attachments makes DIR and writes over nothing; --raw is the message as it travelled.
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such message, 6 refused, 7 nothing came within --wait.
 `
 
@@ -41,13 +43,14 @@ const run = async (): Promise<void> => {
       subject: { type: "string" },
       "in-reply-to": { type: "string" },
       limit: { type: "string", default: "20" },
-      help: { type: "boolean", default: false }
+      help: { type: "boolean", short: "h", default: false }
     }
   })
   if (values.help) return void process.stdout.write(help)
   const wait = Number(values.wait)
   const limit = Number(values.limit)
-  if (!(wait >= 0) || !Number.isInteger(limit) || limit < 1) throw new Error("--wait and --limit take numbers")
+  if (values.wait === "" || !(wait >= 0)) throw new Error("--wait takes seconds")
+  if (!Number.isInteger(limit) || limit < 1 || limit > 500) throw new Error("--limit takes 1 to 500")
   const filter = {
     ...(values.id === undefined ? {} : { id: values.id }),
     ...(values.from === undefined ? {} : { from: values.from }),
@@ -93,4 +96,5 @@ const run = async (): Promise<void> => {
   await hand(messages)
 }
 
-run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
+endWithReader()
+run().catch((error: unknown) => fail(error, "km-recv", process.argv.includes("--json")))

@@ -7,12 +7,14 @@ import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
 import { plainText } from "../savedAttachments.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
-import { callThroughRestarts, callUntilAnswered, fail, trouble } from "../socketClient.ts"
+import { callThroughRestarts, callUntilAnswered, endWithReader, fail, trouble } from "../socketClient.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
         [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--wait-reply [SECONDS]] [--json]
 
-WHO is a sandbox's id, alias or address; "operator" is the operator of the install. The body is read from FILE, or from standard input with - or without --body.
+WHO is a sandbox's id, alias or address; "operator" is the operator of the install. --to, --cc, --bcc and --attach may be
+repeated. The body is read from FILE, or from standard input with - or without --body; with attachments at most 40 MB.
+--encrypt refuses rather than send plain text. The message's id is printed, which --in-reply-to takes.
 A runtime that restarts is waited for, for a minute; the message is delivered once.
 --wait-reply waits, ten minutes unless told, for the verified reply of every recipient, prints each as it comes and marks
 it as read: the text of one recipient's, with several each as km-recv shows it, under --json one object a line.
@@ -94,7 +96,7 @@ const run = async (): Promise<void> => {
       "in-reply-to": { type: "string" },
       encrypt: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false }
+      help: { type: "boolean", short: "h", default: false }
     }
   })
   if (values.help) return void process.stdout.write(help)
@@ -103,6 +105,7 @@ const run = async (): Promise<void> => {
   if (wait !== undefined && !(wait >= 1 && wait <= longestWait)) {
     throw new Error(`--wait-reply takes 1 to ${longestWait} seconds`)
   }
+  if (values.body === "-" && process.stdin.isTTY) process.stderr.write("type the body, then Ctrl-D\n")
   const body = bytesOf(values.body)
   const files = values.attach.map((file) => ({ name: basename(file), bytes: bytesOf(file) }))
   const { header } = await callUntilAnswered({
@@ -132,4 +135,5 @@ const run = async (): Promise<void> => {
   process.stdout.write(values.json ? `${JSON.stringify(header, null, 2)}\n` : `${id}\n`)
 }
 
-run().catch((error: unknown) => fail(error, process.argv.includes("--json")))
+endWithReader()
+run().catch((error: unknown) => fail(error, "km-send", process.argv.includes("--json")))

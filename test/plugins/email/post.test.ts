@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite"
 import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import type { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { km } from "../../support/KmProcess.ts"
-import { mailProgram } from "../../support/mailPrograms.ts"
+import { mailProgram, unread } from "../../support/mailPrograms.ts"
 import { until } from "../../support/ScriptedModel.ts"
 import { startStack } from "../../support/Stack.ts"
 
@@ -93,6 +93,17 @@ describe("mail between sandboxes", () => {
       const nobody = yield* send(ada, "hi", "--to", "sb-nobody", "--to", bob, "--subject", "x")
       assert.deepInclude(nobody, { exit: 3 })
       assert.match(nobody.err, /KM-EML-101/)
+
+      // A refusal says what is wrong and what to do, in the words of its code.
+      const long = yield* send(ada, "hi", "--to", bob, "--subject", "s".repeat(100_000))
+      assert.deepInclude(long, { exit: 6 })
+      assert.match(long.err, /KM-EML-004.*\n.*over 998 characters\n.*one line, or move it into the body/)
+      assert.match((yield* send(ada, "hi", "--tow", bob)).err, /Unknown option '--tow'\n.*km-send --help/)
+      assert.match((yield* recv(ada, "--limit", "501")).err, /1 to 500\n.*km-recv --help/)
+      // Nobody reads what it prints: it ends as other programs do then, and marks nothing.
+      const unheard = yield* unread(paths.sandbox(bob).directory, "km-recv", ["--json", "--mark-read"])
+      assert.deepStrictEqual([unheard.exit, unheard.err], [141, ""])
+      assert.strictEqual(messages((yield* recv(bob, "--json", "--subject", "big")).out.toString()).length, 1)
 
       // What was delivered while nobody runs is judged later; what was changed meanwhile is found.
       yield* stack.runtime.kill9
