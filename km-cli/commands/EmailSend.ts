@@ -31,9 +31,16 @@ export interface SendInput {
   readonly dryRun: boolean
 }
 
+/** As a stream: a pipe may be non-blocking, and whoever writes into it may take their time. */
+const standardInput = async (): Promise<Buffer> => {
+  const chunks: Array<Buffer> = []
+  for await (const chunk of process.stdin) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
 const bytesOf = (file: string) =>
-  Effect.try({
-    try: () => fs.readFileSync(file === "-" ? 0 : file),
+  Effect.tryPromise({
+    try: async () => file === "-" ? standardInput() : fs.readFileSync(file),
     catch: (cause) =>
       new KmError({
         code: "KM-EML-109",

@@ -13,7 +13,9 @@ describe("mail between agents, end to end", () => {
         const stack = yield* startStack()
         const ada = yield* stack.sandbox()
         const bob = yield* stack.sandbox()
-        const asked = yield* ada.say(bashScript(`echo "run the tests" | km-send --to ${bob.row.id} --subject 'job 17'`))
+        // The writer takes its time, as programs do: nothing is there yet when km-send begins to read.
+        const slowly = "(sleep 1; echo 'run the tests')"
+        const asked = yield* ada.say(bashScript(`${slowly} | km-send --to ${bob.row.id} --subject 'job 17'`))
         const sent = yield* ada.untilReaction(asked, "white_check_mark")
         assert.match(botTexts(sent, stack.workspace.botUserId).join("\n"), /@km\.invalid/)
 

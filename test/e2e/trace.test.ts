@@ -84,7 +84,10 @@ describe("telemetry", () => {
         "true # 1 of 1",
         stack.workspace.botToken,
         stack.workspace.signingSecret,
-        ...filesBelow(secrets).map((name) => fs.readFileSync(path.join(secrets, name), "utf8").trim())
+        // The numbers that readers are pinned to lie there too, for their keeper; they are no secrets.
+        ...filesBelow(secrets).filter((name) => !/directory-pin|last-revocation/.test(name)).map((name) =>
+          fs.readFileSync(path.join(secrets, name), "utf8").trim()
+        )
       ]
       assert.isAbove(forbidden.length, 8)
       for (const text of forbidden) {

@@ -21,9 +21,16 @@ it as read: the text of one recipient's, with several each as km-recv shows it, 
 Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 refused, 7 a reply did not come in time.
 `
 
-const bytesOf = (file: string): Uint8Array => {
+/** As a stream: a pipe may be non-blocking, and whoever writes into it may take their time. */
+const standardInput = async (): Promise<Uint8Array> => {
+  const chunks: Array<Buffer> = []
+  for await (const chunk of process.stdin) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+const bytesOf = async (file: string): Promise<Uint8Array> => {
   try {
-    return readFileSync(file === "-" ? 0 : file)
+    return file === "-" ? await standardInput() : readFileSync(file)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : file
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")
@@ -106,8 +113,10 @@ const run = async (): Promise<void> => {
     throw new Error(`--wait-reply takes 1 to ${longestWait} seconds`)
   }
   if (values.body === "-" && process.stdin.isTTY) process.stderr.write("type the body, then Ctrl-D\n")
-  const body = bytesOf(values.body)
-  const files = values.attach.map((file) => ({ name: basename(file), bytes: bytesOf(file) }))
+  const body = await bytesOf(values.body)
+  const files = await Promise.all(
+    values.attach.map(async (file) => ({ name: basename(file), bytes: await bytesOf(file) }))
+  )
   const { header } = await callUntilAnswered({
     op: "send",
     // Of this invocation: asked again after a crash of the runtime, the message is not sent twice.
