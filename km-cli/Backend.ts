@@ -28,7 +28,7 @@ import type { KmError } from "./KmError.ts"
 import type { JailHere } from "./Machine.ts"
 import type { MailDesk, MailOwner } from "./MailDesk.ts"
 
-/** Shared tables, objects, secrets (all of them) and the host of this machine. */
+/** Shared tables, objects, secrets and the host of this machine. */
 export type InstallPorts =
   | Controls
   | Idempotency
@@ -69,8 +69,11 @@ export interface Backend {
   /** KM-ENG-006 (exit 3) where nothing was installed. */
   readonly install: Effect.Effect<Install, KmError>
   readonly writeInstall: (install: Install) => Effect.Effect<void, KmError>
-  /** Creates the state directory when it is missing. `long`: for a process that lives long, which checks the file first. */
-  readonly ports: (life: "short" | "long") => Layer.Layer<InstallPorts, KmError>
+  /**
+   * Creates the state directory when it is missing. `long`: for a process that lives long, which checks the file first.
+   * `unattended`: `long`, and its `Secrets` refuse the certifier's.
+   */
+  readonly ports: (life: "short" | "long" | "unattended") => Layer.Layer<InstallPorts, KmError>
   /** The operator's own requests to the bridge. */
   readonly bridge: (install: Install) => Layer.Layer<Bridge, KmError, Secrets>
   /** The sandbox's own record of its turns, read beside a running runtime; only where the sandbox lives on this machine. */

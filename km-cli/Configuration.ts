@@ -30,6 +30,8 @@ export interface KmSettings {
   readonly readyWithinMillis: number
   /** The operator accepts an agent without a jail. */
   readonly unconfined: boolean
+  /** `km up` may read the certifier's key, to renew certificates and for scheduled creates. */
+  readonly unattendedCertifier: boolean
   readonly explained: ReadonlyArray<Explained>
 }
 
@@ -38,7 +40,8 @@ const ConfigFile = Schema.Struct({
   state: Schema.optionalKey(Schema.NonEmptyString),
   install: Schema.optionalKey(InstallName),
   readyWithin: Schema.optionalKey(DurationText),
-  unconfined: Schema.optionalKey(Schema.Boolean)
+  unconfined: Schema.optionalKey(Schema.Boolean),
+  unattendedCertifier: Schema.optionalKey(Schema.Boolean)
 })
 type ConfigFile = typeof ConfigFile.Type
 const decodeFile = Schema.decodeUnknownResult(ConfigFile, { errors: "all", onExcessProperty: "error" })
@@ -74,6 +77,8 @@ const variable = (name: string) =>
     Effect.map(Option.filter((value) => value !== "")),
     Effect.orElseSucceed(() => Option.none<string>())
   )
+
+const truth = (text: string): boolean | undefined => ({ true: true, "1": true, false: false, "0": false })[text]
 
 const defaultState = Effect.fnUntraced(function*() {
   const path = yield* Path.Path
@@ -149,16 +154,24 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
   const unconfined = yield* pick(
     "unconfined",
     "KM_UNCONFINED",
-    (text) => ({ true: true, "1": true, false: false, "0": false })[text],
+    truth,
     config.unconfined,
     { value: false, from: "built in" }
   )
-  const all = { state, install, readyWithin, unconfined }
+  const unattendedCertifier = yield* pick(
+    "unattendedCertifier",
+    "KM_UNATTENDED_CERTIFIER",
+    truth,
+    config.unattendedCertifier,
+    { value: false, from: "built in" }
+  )
+  const all = { state, install, readyWithin, unconfined, unattendedCertifier }
   return {
     state: path.resolve(state.value),
     install: install.value,
     readyWithinMillis: durationMillis(readyWithin.value),
     unconfined: unconfined.value,
+    unattendedCertifier: unattendedCertifier.value,
     explained: Object.entries(all).map(([key, { from, source, value }]) => ({
       key,
       value: String(value),

@@ -111,7 +111,7 @@ export const keysOfAll = Effect.fnUntraced(function*(install: Install) {
   return { keys: keys.flat(), owners, revocations }
 })
 
-/** Warned of from here on, which is after `km up` has renewed it. */
+/** Warned of from here on, which is after a `km up` that may renew it has done so. */
 const soonMillis = 7 * 24 * 3_600_000
 
 /** A key that cannot be used, or soon not: what is the matter, and the command that helps. */

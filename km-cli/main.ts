@@ -9,9 +9,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as Option from "effect/Option"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
-import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -45,7 +43,7 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
 
 /** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
 const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
-  const [{ makeMailDesk }, { postTrouble }, { lastRevocationPath }, { defaultMailDomain }, { relayOf }] = yield* Effect
+  const [{ makeMailDesk }, { postTrouble }, { lastRevocation }, { defaultMailDomain }, { relayOf }] = yield* Effect
     .promise(() =>
       Promise.all([
         import("../plugins/email/MailDesk.ts"),
@@ -62,7 +60,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
       return new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
     })
   return yield* told(Effect.gen(function*() {
-    const highest = yield* (yield* Secrets).get(lastRevocationPath)
+    const highest = yield* lastRevocation(yield* Secrets)
     const desk = yield* makeMailDesk({
       ...who,
       install: install.install,
@@ -70,7 +68,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
       domain: install.mailDomain ?? defaultMailDomain(install.install),
       ...(relay === undefined ? {} : { relay }),
       v1Senders: install.v1Senders ?? [],
-      revocations: Option.match(highest, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text)) })
+      revocations: highest
     })
     const made: MailDesk = {
       send: (letter, how) => told(desk.send(letter, how)),
@@ -112,8 +110,8 @@ const open = async (root: string): Promise<Backend> => {
     ports: (life) =>
       telling(
         Host.layer(root).pipe(
-          Layer.provideMerge(EmbeddedEngine.layer(root, { check: life === "long" })),
-          Layer.merge(FileSecrets.layer(secrets))
+          Layer.provideMerge(EmbeddedEngine.layer(root, { check: life !== "short" })),
+          Layer.merge(life === "unattended" ? FileSecrets.layerUnattended(secrets) : FileSecrets.layer(secrets))
         ),
         engineTrouble
       ),

@@ -30,7 +30,8 @@ const exits: Readonly<Partial<Record<ScheduleRefused["code"], ExitCode>>> = {
   "KM-SCH-011": 5,
   "KM-SCH-012": 3,
   "KM-SCH-013": 5,
-  "KM-SCH-020": 6
+  "KM-SCH-020": 6,
+  "KM-SCH-027": 6
 }
 
 /** A refusal as every command tells its failures. */
@@ -107,12 +108,15 @@ const targetNotes = Effect.fnUntraced(function*(step: ScheduleStep) {
 })
 
 export const at = Effect.fn("km.at")(function*(input: AtInput) {
-  const { backend } = yield* opened
+  const { backend, config } = yield* opened
   const now = yield* Clock.currentTimeMillis
   const timing = yield* Effect.fromResult(
     parseWhen(input.when, { zone: Option.getOrUndefined(input.zone), machineZone: machineZone(), now })
   )
   const said = yield* parseStep(tokensOf(input), schedulableKinds)
+  if (!config.unattendedCertifier && stepsOf(said).some(({ action }) => action._tag === "Create")) {
+    return yield* refusal("KM-SCH-027", "a schedule may not create sandboxes: km up does not read the certifier's key")
+  }
   const instants = nextInstants(timing, now, now, shownTimes)
   const [nextAt] = instants
   if (nextAt === undefined) return yield* refusal("KM-SCH-002", `${JSON.stringify(input.when)} never fires`)

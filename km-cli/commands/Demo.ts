@@ -181,7 +181,15 @@ export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: bo
   yield* talk(`starting a stack of its own in ${directory}`)
   const ready = yield* Deferred.make<Running>()
   const stack = up(
-    { backend, install: config.install, forceScripted: false, ephemeral: true, environment: process.env },
+    {
+      backend,
+      install: config.install,
+      forceScripted: false,
+      ephemeral: true,
+      // Its first run goes on until a person ends it: the sandbox is created within, and all keys are gone afterwards.
+      unattendedCertifier: true,
+      environment: process.env
+    },
     (running) => Effect.asVoid(Deferred.succeed(ready, running))
   )
   return yield* Effect.raceFirst(

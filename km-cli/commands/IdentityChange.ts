@@ -106,7 +106,7 @@ export const identityRotate = Effect.fn("km.identity.rotate")((input: RotateInpu
   }, Effect.catchTag("IdentityRefused", (error) => Effect.fail(asKmError(error)))))
 )
 
-/** `km up` renews by itself; this is for installs whose parts run without it. */
+/** A person's, unless `unattendedCertifier` lets `km up` do it. */
 export const identityRenew = Effect.fn("km.identity.renew")(
   (input: { readonly reference: Option.Option<string>; readonly dryRun: boolean }) =>
     inInstall(Effect.fnUntraced(function*(install) {

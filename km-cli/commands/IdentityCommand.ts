@@ -67,7 +67,8 @@ const renew = Command.make(
 ).pipe(
   Command.withShortDescription("Certify the keys that are there for longer"),
   Command.withDescription(
-    "Certifies the current keys of one identity, or of all, anew. `km up` does this by itself, ten days before they end."
+    "Certifies the current keys of one identity, or of all, anew. With `unattendedCertifier`, `km up` does this by itself, " +
+      "ten days before they end."
   )
 )
 

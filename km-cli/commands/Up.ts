@@ -44,7 +44,14 @@ export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boole
   const { backend, config } = yield* opened
   const json = yield* JsonFlag
   return yield* runUp(
-    { backend, install: config.install, forceScripted: input.scripted, ephemeral: false, environment: process.env },
+    {
+      backend,
+      install: config.install,
+      forceScripted: input.scripted,
+      ephemeral: false,
+      unattendedCertifier: config.unattendedCertifier,
+      environment: process.env
+    },
     (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
   )
 })

@@ -45,8 +45,8 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
 })
 
 /**
- * Certifies the operator's key for the next 30 days, and its mail identity when that is due. `km up` repeats it, since it
- * may run for longer than a certificate lasts.
+ * Certifies the operator's key for the next 30 days, and its mail identity when that is due. `km up` repeats it where it
+ * may, since it may run for longer than a certificate lasts.
  */
 export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(
   { install, mailDomain }: Pick<Install, "install" | "mailDomain">
@@ -60,12 +60,9 @@ export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(
   yield* ensureOperatorMail(certifier, install, mailDomain)
 })
 
-/** Makes what is missing and certifies the operator anew; the rest of `install.json` stays as it was. */
-export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: Backend, name: InstallName) {
-  const found = yield* Effect.result(backend.install)
-  if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
+/** Makes the keys that are missing and certifies the operator anew; the certifier's public key. */
+const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName, before: Install | undefined) {
   const certifier = yield* keyAt(certifierKeyPath)
-  const before = Result.isSuccess(found) ? found.success : undefined
   const certifierPublicKey = Buffer.from(certifier.publicKey).toString("base64")
   if (before !== undefined && before.certifierPublicKey !== certifierPublicKey) {
     return yield* kmError(
@@ -75,17 +72,55 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(function*(backend: B
       "restore secrets/certifier from a backup"
     )
   }
-  const install = before?.install ?? name
-  yield* Effect.scoped(Effect.andThen(backend.makingKeys, certifyOperator({ ...before, install })))
-  const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
-  const prepared: Install = {
-    ...(before ?? { version: 1, install, certifierPublicKey, slackApiUrl: "https://slack.com/api/", local: true }),
-    bridgeUrl: `http://127.0.0.1:${port}`,
-    bridgeHost: `127.0.0.1:${port}`
-  }
-  yield* backend.writeInstall(prepared)
-  return prepared
+  yield* Effect.scoped(Effect.andThen(backend.makingKeys, certifyOperator({ install: name, ...before })))
+  return certifierPublicKey
 })
+
+/** What an install that was made before needs of its keys to be started without the certifier's. */
+const needOperatorKey = Effect.gen(function*() {
+  const path = signingKeyPath("operator")
+  const text = yield* (yield* Secrets).get(path)
+  if (Option.isSome(text) && signingKeyFromText(Redacted.value(text.value)) !== undefined) return
+  return yield* kmError(
+    "KM-CLI-015",
+    `the secret ${path} is ${Option.isSome(text) ? "no key" : "missing"}`,
+    "",
+    "restore it from a backup"
+  )
+})
+
+/**
+ * The install to start; `install.json` stays as it was but for the bridge's port. The first run, which a person starts,
+ * makes and certifies its keys; later ones do so only if they may use the certifier's key.
+ */
+export const prepareInstall = Effect.fn("FirstRun.prepare")(
+  function*(backend: Backend, name: InstallName, unattendedCertifier: boolean) {
+    const found = yield* Effect.result(backend.install)
+    if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
+    const before = Result.isSuccess(found) ? found.success : undefined
+    const made: Install = before === undefined || unattendedCertifier
+      ? {
+        version: 1,
+        install: name,
+        slackApiUrl: "https://slack.com/api/",
+        local: true,
+        bridgeUrl: "",
+        bridgeHost: "",
+        ...before,
+        // All secrets are within reach for as long as this takes.
+        certifierPublicKey: yield* Effect.provide(makeKeys(backend, name, before), backend.ports("short"))
+      }
+      : yield* Effect.as(needOperatorKey, before)
+    const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
+    const prepared: Install = {
+      ...made,
+      bridgeUrl: `http://127.0.0.1:${port}`,
+      bridgeHost: `127.0.0.1:${port}`
+    }
+    yield* backend.writeInstall(prepared)
+    return prepared
+  }
+)
 
 /**
  * The model's key goes from our environment into the secrets; true when there is one, now or from an earlier start.

@@ -7,7 +7,7 @@ import type { Install } from "../../runtime/domain/Install.ts"
 import type { RunBefore } from "../../runtime/domain/Schedule.ts"
 import { ActionFailed, type ActionRequest, type ActionRunner } from "../../runtime/ports/ActionRunner.ts"
 import type { Backend, InstallPorts } from "../Backend.ts"
-import { operatorDesk } from "../MailDesk.ts"
+import { operatorDesk, operatorOwner } from "../MailDesk.ts"
 import { troubleOf } from "../trouble.ts"
 
 /** Between the operator's text and what became of the step before. */
@@ -36,7 +36,12 @@ export const mailBody = (body: string, after: RunBefore | undefined): string => 
 const passing = new Set(["KM-EML-103", "KM-EML-104", "KM-CLI-015"])
 
 export const makeMailActions = Effect.fnUntraced(
-  function*(backend: Pick<Backend, "mail" | "makingKeys">, install: Install) {
+  function*(
+    backend: Pick<Backend, "mail" | "makingKeys">,
+    install: Install,
+    /** Whether the operator's keys may be made and certified here; else they are what a person's command left. */
+    certifies: boolean
+  ) {
     const ports = yield* Effect.context<InstallPorts>()
 
     const send = Effect.fnUntraced(
@@ -44,7 +49,7 @@ export const makeMailActions = Effect.fnUntraced(
         if (action._tag !== "EmailSend") {
           return yield* new ActionFailed({ code: "KM-SCH-020", reason: "this runner sends mail only", passing: false })
         }
-        const desk = yield* operatorDesk(backend, install)
+        const desk = yield* (certifies ? operatorDesk(backend, install) : backend.mail(install, operatorOwner))
         const { bcc, cc, encrypt, subject, to } = action
         const body = mailBody(action.body, after)
         const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})

@@ -25,13 +25,14 @@ const profileReader = (backend: Backend, files: Context.Context<FileSystem.FileS
   }).pipe(Effect.provideContext(files))
 
 /** One for each room that can do an action. */
-const runners = (backend: Backend, install: Install) =>
+const runners = (backend: Backend, install: Install, certifies: boolean) =>
   Layer.effect(
     ActionRunners,
     Effect.gen(function*() {
       const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
       const sandboxes = yield* makeSandboxActions({
         install,
+        creates: certifies,
         readProfile: profileReader(backend, files),
         turn: (sandbox, key) =>
           Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
@@ -43,10 +44,13 @@ const runners = (backend: Backend, install: Install) =>
             )
           )
       })
-      return [sandboxes, yield* makeMailActions(backend, install)]
+      return [sandboxes, yield* makeMailActions(backend, install, certifies)]
     })
   )
 
-/** Runs this install's schedules for as long as it is used; one per install, as `km up` is. */
-export const schedules = (backend: Backend, install: Install) =>
-  ScheduleRunner.layer.pipe(Layer.provide(runners(backend, install)))
+/**
+ * Runs this install's schedules for as long as it is used; one per install, as `km up` is. `certifies`: the certifier's
+ * key is within reach.
+ */
+export const schedules = (backend: Backend, install: Install, certifies: boolean) =>
+  ScheduleRunner.layer.pipe(Layer.provide(runners(backend, install, certifies)))

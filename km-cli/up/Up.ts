@@ -19,8 +19,9 @@ import { kmError } from "../KmError.ts"
 import type { Credentials } from "../local/workspace/Credentials.ts"
 import { talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
+import { renewOperator, warnOfEnds } from "./Certificates.ts"
 import type { Child } from "./Child.ts"
-import { adoptModelKey, certifyOperator, prepareInstall } from "./FirstRun.ts"
+import { adoptModelKey, prepareInstall } from "./FirstRun.ts"
 import { schedules } from "./Schedules.ts"
 import {
   childEnvironment,
@@ -44,6 +45,8 @@ export interface UpOptions {
   readonly forceScripted: boolean
   /** The state directory is this run's own and is gone with it. */
   readonly ephemeral: boolean
+  /** The certifier's key stays within reach after the first run: certificates are renewed, schedules may create. */
+  readonly unattendedCertifier: boolean
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -112,14 +115,6 @@ const bookOf = Effect.fnUntraced(function*(run: string, bridgeUrl: string, scrip
   }
 })
 
-/** Every day, long before the certificate of 30 days ends; a failure is tried again the next day. */
-const renewOperator = (install: Install) =>
-  certifyOperator(install).pipe(
-    Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
-    Effect.delay("1 day"),
-    Effect.forever
-  )
-
 /** What the install says about real mail programs. */
 const mailParts = ({ smtp = {} }: Install): ReadonlyArray<"mail-in" | "mail-out"> => [
   ...(smtp.listen === undefined ? [] : ["mail-in" as const]),
@@ -136,6 +131,7 @@ const startedMail = (options: StackOptions, name: "mail-in" | "mail-out") =>
 const life = Effect.fnUntraced(function*(
   options: StackOptions,
   prepared: Install,
+  certifies: boolean,
   book: { readonly change: (changes: Partial<UpFile.UpFile>) => Effect.Effect<void> },
   onReady: (running: Running) => Effect.Effect<void>
 ) {
@@ -144,8 +140,8 @@ const life = Effect.fnUntraced(function*(
   const model = yield* startModel(options)
   const bridge = yield* startBridge(options, install)
   yield* deliverEvents(credentials, install)
-  const services = ControlPlane.layer.pipe(
-    Layer.merge(schedules(backend, install)),
+  const services = (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(
+    Layer.merge(schedules(backend, install, certifies)),
     Layer.provide(backend.bridge(install)),
     Layer.provideMerge(controlServices(backend, install, "control-plane"))
   )
@@ -182,7 +178,7 @@ const life = Effect.fnUntraced(function*(
         keepRunning("runtime", runtime, startRuntime(options, model)),
         ...mail,
         control.run,
-        renewOperator(install),
+        certifies ? renewOperator(install) : Effect.void,
         (yield* ScheduleRunner).run
       ], { concurrency: "unbounded", discard: true })
     )
@@ -197,14 +193,14 @@ export const up = Effect.fn("km.up")(function*(
   options: UpOptions,
   onReady: (running: Running) => Effect.Effect<void>
 ) {
-  const { backend } = options
+  const { backend, unattendedCertifier } = options
   return yield* Effect.scoped(Effect.gen(function*() {
     // Opening the engine makes the state directory that the lock lies in.
-    const ports = yield* Layer.build(backend.ports("long"))
+    const ports = yield* Layer.build(backend.ports(unattendedCertifier ? "long" : "unattended"))
     yield* backend.lock
     yield* endLeftovers(backend.paths.run)
     return yield* Effect.gen(function*() {
-      const prepared = yield* prepareInstall(backend, options.install)
+      const prepared = yield* prepareInstall(backend, options.install, unattendedCertifier)
       if (!prepared.local) {
         return yield* kmError(
           "KM-CLI-020",
@@ -223,8 +219,9 @@ export const up = Effect.fn("km.up")(function*(
         ephemeral: options.ephemeral,
         onChild: book.onChild
       }
+      if (!unattendedCertifier) yield* Effect.forkScoped(warnOfEnds(prepared))
       while (true) {
-        const how = yield* Effect.scoped(life(stack, yield* backend.install, book, onReady))
+        const how = yield* Effect.scoped(life(stack, yield* backend.install, unattendedCertifier, book, onReady))
         yield* talk(`a part ended by itself (${how}); everything that knows it is started again`)
         yield* book.change({ ready: false })
         yield* Effect.sleep("1 second")

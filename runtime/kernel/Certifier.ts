@@ -16,7 +16,7 @@ import type { Identities } from "../ports/Identities.ts"
 import type { Secrets } from "../ports/Secrets.ts"
 import { identityRefused } from "./IdentityErrors.ts"
 
-/** Where the certifier's private half is kept; only create, rotate, renewal and revoke read it. */
+/** Where the certifier's private half is kept; only create, rotate, renew and revoke read it. */
 export const certifierKeyPath = "certifier/signing-key"
 
 /** The highest number given here: the directory's own rows cannot say that the last one was removed. */
@@ -45,8 +45,14 @@ const numberAt = (secrets: Secrets["Service"], path: string) =>
     Option.match({ onNone: () => 0, onSome: (text) => Number(Redacted.value(text).trim()) })
   )
 
-/** The highest revocation that was ever made here; not taken from the directory. */
-export const lastRevocation = (secrets: Secrets["Service"]) => numberAt(secrets, lastRevocationPath)
+/**
+ * The highest revocation that was ever made here; not taken from the directory. Where the certifier's secrets are out of
+ * reach, the number that every revocation leaves for the bridge too.
+ */
+export const lastRevocation = (secrets: Secrets["Service"]) =>
+  numberAt(secrets, lastRevocationPath).pipe(
+    Effect.catchIf((error) => error.reason === "Denied", () => numberAt(secrets, bridgePinPath))
+  )
 
 /** The revocations, proven whole, as far as this install ever made them. */
 export const wholeRevocations = Effect.fnUntraced(function*(

@@ -1,7 +1,7 @@
 /**
  * What nobody asks for and somebody must do: end sandboxes whose time is over, continue teardowns that stopped, tell
- * threads of messages that died in the queue, renew certificates, and replace channels that are gone. One round looks at
- * every row; `km up` runs rounds for as long as it lives.
+ * threads of messages that died in the queue, renew certificates where that is allowed, and replace channels that are gone.
+ * One round looks at every row; `km up` runs rounds for as long as it lives.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -43,7 +43,9 @@ export class ControlPlane extends Context.Service<ControlPlane, {
    */
   readonly repairChannels: (generation: string) => Effect.Effect<ReadonlyArray<SandboxRow>>
 }>()("km/runtime/kernel/ControlPlane") {
-  static readonly layer = Layer.effect(ControlPlane, Effect.suspend(() => make))
+  static readonly layer = Layer.effect(ControlPlane, Effect.suspend(() => make(true)))
+  /** Renews no certificate: the certifier's key is out of its reach. */
+  static readonly layerWithoutRenewal = Layer.effect(ControlPlane, Effect.suspend(() => make(false)))
 }
 
 const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
@@ -72,7 +74,7 @@ const contained = <E extends { readonly message: string }>(row: SandboxRow, effe
     Effect.annotateLogs({ sandbox: row.id })
   )
 
-const make = Effect.gen(function*() {
+const make = Effect.fnUntraced(function*(renews: boolean) {
   const bridge = yield* Bridge
   const provisioning = yield* Provisioning
   const queue = yield* TurnQueue
@@ -130,7 +132,7 @@ const make = Effect.gen(function*() {
     if (row.inventory.some(({ kind }) => kind === "queue")) {
       for (const entry of yield* queue.deadLetters(row.id)) if (!entry.noticed) yield* noticeDead(row, entry)
     }
-    if (yield* provisioning.renewCertificate(row)) yield* Effect.logInfo("certificate renewed")
+    if (renews && (yield* provisioning.renewCertificate(row))) yield* Effect.logInfo("certificate renewed")
   })
 
   const round = Effect.gen(function*() {

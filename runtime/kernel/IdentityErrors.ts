@@ -5,7 +5,7 @@ const table = {
   "KM-IDN-101": "`km identity show ID` lists the keys it has; a profile without email or encryption has none for it.",
   "KM-IDN-102": "Run the same command again when the other one is done.",
   "KM-IDN-103": "Restore the rows or the secret from a backup, then run `km identity verify`.",
-  "KM-IDN-104": "Run `km up` once; it makes the keys of the install."
+  "KM-IDN-104": "Put `secrets/certifier` back, which the first `km up` made."
 } as const
 
 const what: Record<keyof typeof table, string> = {

@@ -119,7 +119,7 @@ const make = Effect.gen(function*() {
       sandbox: id,
       step: "identity",
       reason: "this install has no certifier key",
-      remedy: `run "km up" once; it makes the keys of the install`
+      remedy: "put secrets/certifier back, which the first km up made"
     })
   })
 

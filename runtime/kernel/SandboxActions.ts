@@ -25,7 +25,7 @@ import type { StoreError } from "../ports/StoreError.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
-import type { ScheduleErrorCode } from "./ScheduleErrors.ts"
+import { creationRemedy, type ScheduleErrorCode } from "./ScheduleErrors.ts"
 import { Teardown } from "./Teardown.ts"
 
 /** How often a scheduled turn is looked at, and for how long at most: a queue may be long, a turn takes 11 h at most. */
@@ -43,6 +43,8 @@ const answerCharacters = 8_000
 
 export interface SandboxActionsOptions {
   readonly install: Install
+  /** False where the certifier's key is out of reach: a sandbox needs a certificate. */
+  readonly creates: boolean
   /** Reads and checks a profile by its absolute path. */
   readonly readProfile: (path: string) => Effect.Effect<Profile, { readonly message: string }>
   /** A turn as its sandbox's ledger has it; none before the runtime has received it. */
@@ -99,6 +101,8 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
   })
 
   const create = Effect.fnUntraced(function*({ action, id }: Of<"Create">) {
+    // Planned before the setting was as it is now, or by a km with another one.
+    if (!options.creates) return yield* no(`this km up creates no sandboxes; ${creationRemedy}`, "KM-SCH-027")
     const profile = yield* Effect.mapError(options.readProfile(action.profile), (error) => no(error.message))
     // Made from the run: after a crash the same sandbox is continued, and the next firing makes another one.
     const sandbox = SandboxId.make(`${profile.metadata.prefix}-${sha256Hex(`schedule/${id}`).slice(0, 8)}`)

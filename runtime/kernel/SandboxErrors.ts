@@ -31,7 +31,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   {
     code: "KM-CLI-106",
     what: "This install has no certifier key, so no sandbox can get an identity.",
-    remedy: "Run `km up` once; it makes the keys of the install."
+    remedy: "Put `secrets/certifier` back, which the first `km up` made."
   },
   {
     code: "KM-CLI-107",

@@ -32,6 +32,10 @@ const table = {
     "An earlier run of the schedule was not over.",
     "Fire less often, or choose --overlap queue or allow."
   ],
+  "KM-SCH-027": [
+    "Schedules create no sandboxes here: that needs the certifier's key, which nothing that runs unattended may read.",
+    "Run `km create` yourself, or set unattendedCertifier: true (KM_UNATTENDED_CERTIFIER) and start `km up` again."
+  ],
   "KM-SCH-026": [
     "The last line of the agent's answer was not what --expect asks for.",
     "`km at history NAME --json` has the answer; the thread shows all of it."
@@ -59,6 +63,9 @@ export class ScheduleRefused extends Schema.TaggedError<ScheduleRefused>()("Sche
     return `${this.code}: ${this.reason}; ${this.remedy}`
   }
 }
+
+/** How scheduled creates are allowed; a run's reason has no remedy of its own. */
+export const creationRemedy: string = table["KM-SCH-027"][1]
 
 /** `remedy` defaults to the table's. */
 export const refusal = (code: ScheduleErrorCode, reason: string, remedy?: string): ScheduleRefused =>

@@ -26,13 +26,9 @@ const certifierPrefix = "certifier"
 const liesBelow = (path: string, prefix: string): boolean =>
   path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
 
-/**
- * The same secrets, but only those at or below one of the prefixes (`slack`, `sandbox/sb-1a2b3c4d`), and never the
- * certifier's; every other path is `Denied`, and absent from `list`.
- */
-export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArray<string>): Secrets["Service"] => {
-  const inScope = (path: string) =>
-    !liesBelow(path, certifierPrefix) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
+const isCertifiers = (path: string): boolean => liesBelow(path, certifierPrefix)
+
+const limited = (secrets: Secrets["Service"], inScope: (path: string) => boolean): Secrets["Service"] => {
   const guarded = <A>(operation: string, path: string, act: () => Effect.Effect<A, StoreError>) =>
     Effect.suspend(() =>
       inScope(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
@@ -44,6 +40,20 @@ export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArr
     list: (prefix) => Effect.map(secrets.list(prefix), (paths) => paths.filter(inScope))
   })
 }
+
+/**
+ * The same secrets, but only those at or below one of the prefixes (`slack`, `sandbox/sb-1a2b3c4d`), and never the
+ * certifier's; every other path is `Denied`, and absent from `list`.
+ */
+export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArray<string>): Secrets["Service"] =>
+  limited(
+    secrets,
+    (path) => !isCertifiers(path) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
+  )
+
+/** The same secrets but the certifier's, which are `Denied` and absent from `list`: for what runs without a person. */
+export const secretsWithoutCertifier = (secrets: Secrets["Service"]): Secrets["Service"] =>
+  limited(secrets, (path) => !isCertifiers(path))
 
 export interface MemorySecretsState {
   /** The versions of each path, oldest first. */

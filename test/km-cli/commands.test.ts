@@ -433,14 +433,15 @@ describe("km config explain", () => {
     inDirectory({ "km.yaml": "install: team\nreadyWithin: 2m\nstate: here\n" }, (directory) =>
       Effect.gen(function*() {
         const km = new TestKm()
-        km.env = { HOME: "/home/ada", KM_READY_WITHIN: "30s" }
+        km.env = { HOME: "/home/ada", KM_READY_WITHIN: "30s", KM_UNATTENDED_CERTIFIER: "1" }
         const file = `${directory}/km.yaml`
         const { out } = yield* km.run("config", "explain", "--config", file, "--json", "--state", "/srv/km")
         assert.deepStrictEqual(JSON.parse(out.join("\n")).settings, [
           { key: "state", value: "/srv/km", source: "flag", from: "--state" },
           { key: "install", value: "team", source: "file", from: file },
           { key: "readyWithin", value: "30s", source: "environment", from: "KM_READY_WITHIN" },
-          { key: "unconfined", value: "false", source: "default", from: "built in" }
+          { key: "unconfined", value: "false", source: "default", from: "built in" },
+          { key: "unattendedCertifier", value: "true", source: "environment", from: "KM_UNATTENDED_CERTIFIER" }
         ])
         const relative = yield* km.run("config", "explain", "--config", file, "--json")
         assert.strictEqual(JSON.parse(relative.out.join("\n")).settings[0].value, `${directory}/here`)

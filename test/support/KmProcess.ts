@@ -59,7 +59,7 @@ export const kmStarted = (state: string, args: ReadonlyArray<string>, env: Recor
   )
 
 /** A `km up` that is ready; ended with the scope if the test has not done it. */
-export const kmUp = (state: string) =>
+export const kmUp = (state: string, env: Record<string, string> = {}) =>
   Effect.acquireRelease(
     Effect.callback<
       {
@@ -69,7 +69,7 @@ export const kmUp = (state: string) =>
         readonly ended: Promise<number | null>
       }
     >((resume) => {
-      const child = started(state, ["up", "--json", "--scripted"], {})
+      const child = started(state, ["up", "--json", "--scripted"], env)
       const text = collected(child)
       const ended = new Promise<number | null>((end) => child.once("close", end))
       child.stdout?.on("data", () => {

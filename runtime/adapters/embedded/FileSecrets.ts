@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { scopedSecrets, secretPath, Secrets } from "../../ports/Secrets.ts"
+import { scopedSecrets, secretPath, Secrets, secretsWithoutCertifier } from "../../ports/Secrets.ts"
 import {
   errorCode,
   fileEffect,
@@ -141,6 +141,10 @@ const make = (root: string): Secrets["Service"] => {
 
 /** Every secret of the install: for create, rotate and the operator's own commands. `directory` is `secrets/`. */
 export const layer = (directory: string): Layer.Layer<Secrets> => Layer.sync(Secrets, () => make(directory))
+
+/** Every secret but the certifier's: for `km up`, once a person has made the install. */
+export const layerUnattended = (directory: string): Layer.Layer<Secrets> =>
+  Layer.sync(Secrets, () => secretsWithoutCertifier(make(directory)))
 
 /** Only what lies at or below the prefixes, and never the certifier's key: for bridge and runtime. */
 export const layerScoped = (directory: string, prefixes: ReadonlyArray<string>): Layer.Layer<Secrets> =>

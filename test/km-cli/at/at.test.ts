@@ -72,6 +72,32 @@ const answered = (answer: string) =>
   )
 
 describe("km at", () => {
+  it.effect("plans a create only where km up may use the certifier's key", () =>
+    onFriday((km, world) =>
+      Effect.gen(function*() {
+        const words = ["at", "tomorrow at 9am", "create", "profiles/demo.yaml", "--name", "new", "--yes", ...berlin]
+        const follows = [
+          "at",
+          "tomorrow at 9am",
+          "destroy",
+          "demo",
+          "--on-success",
+          "create profiles/demo.yaml",
+          "--yes"
+        ]
+        for (const line of [words, [...follows, ...berlin]]) {
+          const { err, exit, out } = yield* km.run(...line)
+          assert.deepStrictEqual([exit, out], [6, []], err.join("\n"))
+          assert.match(err[0] ?? "", /^error KM-SCH-027: .*certifier's key/)
+          assert.match(err.join("\n"), /km create.*unattendedCertifier: true \(KM_UNATTENDED_CERTIFIER\)/)
+        }
+        assert.strictEqual(world.schedules.schedules.size, 0)
+        km.env = { ...km.env, KM_UNATTENDED_CERTIFIER: "true" }
+        assert.strictEqual((yield* km.run(...words)).exit, 0)
+        assert.strictEqual(stored(world, "new")?.step.action._tag, "Create")
+      })
+    ))
+
   it.effect("shows the next five times, and stores only after a yes", () =>
     onFriday((km, world) =>
       Effect.gen(function*() {

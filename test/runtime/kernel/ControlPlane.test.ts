@@ -25,8 +25,8 @@ const id = SandboxId.make("sb-1a2b3c4d")
 const minute = 60_000
 const hour = 60 * minute
 
-const layerOf = (world: World) =>
-  ControlPlane.layer.pipe(
+const layerOf = (world: World, control = ControlPlane.layer) =>
+  control.pipe(
     Layer.provideMerge(Provisioning.layer),
     Layer.provideMerge(Teardown.layer),
     Layer.provideMerge(world.layer())
@@ -34,7 +34,8 @@ const layerOf = (world: World) =>
 
 /** A running sandbox whose runtime reports now and then, with one control plane over all rounds. */
 const withSandbox = <A, E>(
-  body: (world: World) => Effect.Effect<A, E, ControlPlane | TurnQueue | Teardown>
+  body: (world: World) => Effect.Effect<A, E, ControlPlane | TurnQueue | Teardown>,
+  control = ControlPlane.layer
 ) =>
   Effect.suspend(() => {
     const world = new World()
@@ -48,7 +49,7 @@ const withSandbox = <A, E>(
         readyWithin: Duration.seconds(60)
       })
       return yield* body(world)
-    }).pipe(Effect.provide(layerOf(world)))
+    }).pipe(Effect.provide(layerOf(world, control)))
   })
 
 const change = (world: World, changes: Partial<SandboxRow>) => {
@@ -132,6 +133,23 @@ describe("ControlPlane", () => {
         assert.deepStrictEqual(world.snapshot(), new World().snapshot())
       })
     ))
+
+  for (const renews of [true, false]) {
+    it.effect(`a certificate near its end is ${renews ? "renewed" : "left alone where the certifier is out of reach"}`, () =>
+      withSandbox(
+        (world) =>
+          Effect.gen(function*() {
+            change(world, { expiresAt: Number.MAX_SAFE_INTEGER })
+            const known = () => JSON.stringify([...world.identities].map(([name, keys]) => [name, [...keys]]))
+            const before = known()
+            yield* TestClock.adjust(Duration.days(25))
+            yield* round
+            assert.strictEqual(world.rows.get(id)?.status, "running")
+            assert.strictEqual(known() !== before, renews)
+          }),
+        renews ? ControlPlane.layer : ControlPlane.layerWithoutRenewal
+      ))
+  }
 
   it.effect("a message that died in the queue is announced in its thread once", () =>
     withSandbox((world) =>

@@ -37,6 +37,7 @@ class Place {
   readonly world = new World()
   readonly turns = new Map<string, TurnRow>()
   readonly seen = makeMemorySeenState()
+  creates = true
 
   layer() {
     return Provisioning.layer.pipe(
@@ -64,6 +65,7 @@ class Place {
     return Effect.gen({ self: this }, function*() {
       const actions = yield* makeSandboxActions({
         install,
+        creates: this.creates,
         readProfile: (path) =>
           path === "/broken.yaml" ? Effect.fail({ message: "it is broken" }) : Effect.succeed(slackProfile),
         turn: (_, key) => Effect.sync(() => Option.fromNullishOr(this.turns.get(key)))
@@ -317,6 +319,17 @@ describe("SandboxActions", () => {
         )
         const taken = Create.make({ profile: "/nightly.yaml", alias: Alias.make("demo"), unconfined: false })
         assert.strictEqual((yield* Effect.flip(place.run(taken, { id: "nightly:3" }))).code, "KM-CLI-101")
+      })
+    ))
+
+  it.effect("without the certifier's key a create is refused for good, and says how to allow it", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        place.creates = false
+        const refused = yield* Effect.flip(place.run(Create.make({ profile: "/nightly.yaml", unconfined: false })))
+        assert.deepInclude(refused, { code: "KM-SCH-027", passing: false })
+        assert.include(refused.reason, "KM_UNATTENDED_CERTIFIER")
+        assert.strictEqual(place.world.rows.size, 1)
       })
     ))
 

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import type { Layer } from "effect"
-import { scopedSecrets, Secrets } from "../../../runtime/ports/Secrets.ts"
+import { scopedSecrets, Secrets, secretsWithoutCertifier } from "../../../runtime/ports/Secrets.ts"
 
 const secret = (value: string) => Redacted.make(value)
 
@@ -76,5 +76,25 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
       }
       assert.deepStrictEqual(yield* scoped.list(""), ["sandbox/sb-1/signing-key", "slack/bot-token"])
       assert.strictEqual(yield* value(secrets, "certifier/signing-key"), "certifier/signing-key")
+    }))
+
+  test("without the certifier's there is everything else, and nothing below certifier/", (secrets) =>
+    Effect.gen(function*() {
+      const refused = ["certifier", "certifier/signing-key", "certifier/last-revocation", "certifier/x/y"]
+      const kept = ["certifiers/x", "model/anthropic-api-key", "sandbox/operator/signing-key"]
+      for (const path of [...refused, ...kept]) yield* secrets.put(path, secret(path))
+      const unattended = secretsWithoutCertifier(secrets)
+      for (const path of kept) {
+        yield* unattended.put(path, secret(`new ${path}`))
+        assert.strictEqual(yield* value(unattended, path), `new ${path}`)
+      }
+      for (const path of refused) {
+        for (const act of [unattended.get(path), unattended.put(path, secret("x")), unattended.delete(path)]) {
+          assert.strictEqual((yield* Effect.flip(Effect.asVoid(act))).reason, "Denied", path)
+        }
+        assert.strictEqual(yield* value(secrets, path), path)
+      }
+      assert.deepStrictEqual(yield* unattended.list(""), kept)
+      assert.deepStrictEqual(yield* unattended.list("certifier/"), [])
     }))
 }
