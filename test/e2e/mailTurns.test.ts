@@ -9,7 +9,7 @@ import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import { mailProgram } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
-import { botTexts, startStack } from "../support/Stack.ts"
+import { botTexts, filesBelow, startStack } from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 const slack = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
@@ -84,7 +84,11 @@ describe("mail that starts work, end to end", () => {
         const asked = yield* Effect.forkChild(
           mailProgram(paths.sandbox(tester.id).directory, "km-send", command, "script:slow:8000")
         )
-        yield* untilReal("the agent asks the model", Effect.map(stack.model.requests, (all) => all.length > 0))
+        // Its conversation is on disk, so that it can be gone on with.
+        yield* untilReal(
+          "the agent has begun",
+          Effect.sync(() => filesBelow(paths.sandbox(builder.id).home).some((name) => name.endsWith(".jsonl")))
+        )
         yield* stack.runtime.kill9
         yield* stack.startRuntime
         const { err, exit, out } = yield* Fiber.join(asked)

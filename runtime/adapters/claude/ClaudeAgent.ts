@@ -283,7 +283,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     )
     yield* Effect.addFinalizer(() => lock.release)
 
-    const { key } = yield* door.admit({ session: run.session, budget, note: RunFiles.noteAsked(files) })
+    const { key } = yield* door.admit({ session: run.session, budget, note: RunFiles.noteAnswered(files) })
     const pinned = pinnedEnvironment({ url: door.url, key }, limits)
     const settings = sealSettings(yield* options.settings(run), pinned)
     const { args, program } = yield* commandLine(run, cli, files)
@@ -421,11 +421,11 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     start,
     recover,
     sessionExists: (session) => Effect.sync(() => conversations(options.home, session).length > 0),
-    // Without a question to the model no tool has run. The conversation is looked at too, because the CLI may have
+    // Without an answer of the model no tool has run. The conversation is looked at too, because the CLI may have
     // written the message there before it asked: a resume would then find it, and must not get it twice.
     messageReceived: ({ messageUuid, runDir, session }) =>
       Effect.sync(() =>
-        RunFiles.wasAsked(RunFiles.runFiles(runDir)) ||
+        RunFiles.wasAnswered(RunFiles.runFiles(runDir)) ||
         conversations(options.home, session).some((file) => endsWithMention(file, messageUuid))
       ),
     confinement: Effect.succeed({ confined: Option.isSome(jail.program), detail: jail.detail })

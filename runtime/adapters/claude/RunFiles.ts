@@ -24,8 +24,8 @@ export const runFiles = (runDir: string) => ({
   run: Path.join(runDir, "run.json"),
   /** Written by bubblewrap: the pid of the jail's first process, as we see it. */
   jail: Path.join(runDir, "jail.json"),
-  /** Written by us before the model is asked for the first time: without it the agent has not acted on anything. */
-  asked: Path.join(runDir, "asked")
+  /** Written by us before the run gets the model's first answer: without it the agent has not acted on anything. */
+  answered: Path.join(runDir, "answered")
 })
 export type RunFiles = ReturnType<typeof runFiles>
 
@@ -53,11 +53,11 @@ export const jailPid = (files: RunFiles): Option.Option<number> =>
   Option.map(Option.flatMap(readText(files.jail), decodeJailInfo), (info) => info["child-pid"])
 
 /** Durable once the effect succeeds, also through a loss of power. */
-export const noteAsked = (files: RunFiles): Effect.Effect<void, RunDirectoryUnusable> =>
+export const noteAnswered = (files: RunFiles): Effect.Effect<void, RunDirectoryUnusable> =>
   Effect.try({
     try: () => {
-      Fs.closeSync(Fs.openSync(files.asked, "w", 0o600))
-      const directory = Fs.openSync(Path.dirname(files.asked), "r")
+      Fs.closeSync(Fs.openSync(files.answered, "w", 0o600))
+      const directory = Fs.openSync(Path.dirname(files.answered), "r")
       try {
         Fs.fsyncSync(directory)
       } finally {
@@ -67,8 +67,8 @@ export const noteAsked = (files: RunFiles): Effect.Effect<void, RunDirectoryUnus
     catch: (error) => new RunDirectoryUnusable({ detail: error instanceof Error ? error.message : String(error) })
   })
 
-/** Whether the model may have been asked. */
-export const wasAsked = (files: RunFiles): boolean => Fs.existsSync(files.asked)
+/** Whether the run may have had an answer of the model. */
+export const wasAnswered = (files: RunFiles): boolean => Fs.existsSync(files.answered)
 
 /** Descriptors for the child; all of them are closed in the parent by `closeDescriptors`. */
 export interface Descriptors {

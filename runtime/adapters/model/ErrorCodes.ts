@@ -62,7 +62,7 @@ const table = {
   },
   notNoted: {
     code: "KM-MDL-008",
-    what: "the runtime could not write down that the model is being asked, and asks only then",
+    what: "the runtime could not write down that the model answers, and passes its answer on only then",
     remedy: "free some space on the sandbox's disk; the agent tries again by itself",
     status: 503,
     type: "api_error"

@@ -109,8 +109,8 @@ export class ModelDoor extends Context.Service<ModelDoor, {
   readonly url: string
   readonly scripted: boolean
   /**
-   * A key for one run; it stops working with the scope. `note` is carried out before the first request of the run goes
-   * up; while it fails, none does.
+   * A key for one run; it stops working with the scope. `note` is carried out before the first answer of the model is
+   * passed down to the run; while it fails, none is.
    */
   readonly admit: (run: {
     readonly session: SessionId
@@ -136,6 +136,13 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
     for (const entry of admitted) if (timingSafeEqual(entry.keyDigest, presented)) found = entry
     return found
   }
+
+  /** Why it cannot be written down; `undefined` once it is. */
+  const noted = (entry: Admitted): Effect.Effect<string | undefined> =>
+    Effect.suspend(() => entry.noted ? Effect.void : entry.note).pipe(
+      Effect.tap(() => Effect.sync(() => void (entry.noted = true))),
+      Effect.match({ onFailure: ({ message }) => message, onSuccess: () => undefined })
+    )
 
   const forward = (
     request: Http.IncomingMessage,
@@ -170,7 +177,7 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
     upstream.on("error", (error) => {
       if (size <= maxRequestBytes && !response.destroyed) refuse(response, doorRefusals.unreachable, error.message)
     })
-    upstream.on("response", (answer) => {
+    const passDown = (answer: Http.IncomingMessage): void => {
       const meter = new UsageMeter(answer.headers["content-type"] ?? "")
       const kept = Object.entries(answer.headers).filter(([name]) => !staysUp.has(name))
       response.writeHead(answer.statusCode ?? 502, Object.fromEntries(kept))
@@ -183,6 +190,14 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
         void run(entry.budget.charge(costOf(model, meter.usage)))
       })
       answer.pipe(response)
+    }
+    upstream.on("response", (answer) => {
+      // What the model says may be acted on at once, so that it is coming is written down first.
+      void run(Effect.map(noted(entry), (failure) => {
+        if (failure === undefined) return passDown(answer)
+        upstream.destroy()
+        refuse(response, doorRefusals.notNoted, failure)
+      }))
     })
     response.on("close", () => {
       if (!response.writableFinished) upstream.destroy()
@@ -204,14 +219,6 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
     }
     if (yield* entry.budget.exhausted) return refuse(response, doorRefusals.budget)
     const key = yield* options.key
-    if (!entry.noted) {
-      const failure = yield* Effect.match(entry.note, {
-        onFailure: ({ message }) => message,
-        onSuccess: () => undefined
-      })
-      if (failure !== undefined) return refuse(response, doorRefusals.notNoted, failure)
-      entry.noted = true
-    }
     if (options.scripted) return forward(request, response, entry, url, "scripted")
     return Option.match(key, {
       onNone: () => refuse(response, doorRefusals.noKey),

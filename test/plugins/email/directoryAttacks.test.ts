@@ -212,7 +212,7 @@ describe("whoever writes the directory", () => {
       const first = (yield* stack.sandbox(undefined, alias)).row.id
       const firstKey = yield* keyOf(first)
       const firstRow = rowOf(first)
-      const inFlight = yield* signedBy(first, firstKey, "deploy@km.invalid", now(), "while it was there")
+      const inFlight = yield* signedBy(first, firstKey, "deploy@km.invalid", now() - 1, "while it was there")
       yield* stack.destroy(first)
       const second = (yield* stack.sandbox(undefined, alias)).row.id
       const taken = now()

@@ -100,7 +100,7 @@ describe("recover", () => {
       )
     }))
 
-  it.live("a run killed before it asked the model has received nothing; one that asked may have acted", () =>
+  it.live("a run killed before the model answered has received nothing; one that had an answer may have acted", () =>
     Effect.gen(function*() {
       const { agent, directories, model } = yield* scriptedAgent({
         settings: () =>
@@ -130,7 +130,7 @@ describe("recover", () => {
       Fs.rmSync(Path.join(whole.directories.home, ".claude"), { recursive: true })
       assert.isTrue(
         yield* (whole.agent.messageReceived?.(run) ?? Effect.succeed(false)),
-        "asked is asked, whatever the agent did to its own files"
+        "answered is answered, whatever the agent did to its own files"
       )
     }))
 })
