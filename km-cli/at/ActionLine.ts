@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import {
@@ -116,11 +117,12 @@ const readBody = Effect.fnUntraced(function*(line: Line) {
   const text = single(line, "body-text")
   const file = single(line, "body")
   if (text !== undefined && file !== undefined) return yield* no("--body-text and --body are two bodies; give one")
-  if (file === undefined) return text
+  if (file === undefined) return text ?? (yield* no("email send needs --body-text TEXT or --body FILE"))
   const fs = yield* FileSystem.FileSystem
-  const { size } = yield* Effect.mapError(fs.stat(file), (error) => no(`--body ${file}: ${error.message}`))
+  const unreadable = (error: PlatformError) => no(`--body ${file} cannot be read: ${error.reason._tag}`)
+  const { size } = yield* Effect.mapError(fs.stat(file), unreadable)
   if (size > BigInt(maxScheduledText) * 4n) return yield* no(`--body ${file} has ${size} bytes; that is too much`)
-  return yield* Effect.mapError(fs.readFileString(file), (error) => no(`--body ${file}: ${error.message}`))
+  return yield* Effect.mapError(fs.readFileString(file), unreadable)
 })
 
 /** The action as plain data, before it is checked. */
@@ -141,18 +143,25 @@ const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: Read
       return { _tag: kind, target: first, by: second }
     case "AgentRun": {
       const expect = single(line, "expect")
-      return { _tag: kind, target: first, prompt: single(line, "prompt"), ...(expect === undefined ? {} : { expect }) }
+      const prompt = single(line, "prompt")
+      if (prompt === undefined) return yield* no("agent run needs --prompt TEXT")
+      return { _tag: kind, target: first, prompt, ...(expect === undefined ? {} : { expect }) }
     }
-    case "EmailSend":
+    case "EmailSend": {
+      const to = line.flags.get("to")
+      const subject = single(line, "subject")
+      if (to === undefined) return yield* no("email send needs --to WHO")
+      if (subject === undefined) return yield* no("email send needs --subject TEXT")
       return {
         _tag: kind,
-        to: line.flags.get("to") ?? [],
+        to,
         cc: line.flags.get("cc") ?? [],
         bcc: line.flags.get("bcc") ?? [],
-        subject: single(line, "subject"),
+        subject,
         body: yield* readBody(line),
         encrypt: line.flags.has("encrypt")
       }
+    }
     default:
       return { _tag: kind, target: first }
   }

@@ -52,7 +52,7 @@ export const runView = (run: ScheduleRun) => ({
   ...(run.endedAt === undefined ? {} : { endedAt: iso(run.endedAt) })
 })
 
-/** A table of schedules with their last run. */
+/** A table of schedules, each with the run of its last firing that says how that went. */
 export const scheduleTable = (
   rows: ReadonlyArray<{ readonly schedule: Schedule; readonly last: ScheduleRun | undefined }>
 ): ReadonlyArray<string> =>

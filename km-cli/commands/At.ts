@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { type Schedule, ScheduleName, type ScheduleState, whenText } from "../../runtime/domain/Schedule.ts"
-import { kindText, referencesOf, type ScheduleStep, stepsOf } from "../../runtime/domain/ScheduleAction.ts"
+import { kindText, maxSteps, referencesOf, type ScheduleStep, stepsOf } from "../../runtime/domain/ScheduleAction.ts"
 import { refusal, ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
 import { meaningOf, wholeNames } from "../../runtime/kernel/ScheduleTargets.ts"
 import { instantText, nextAfter, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
@@ -198,15 +198,24 @@ export const list = Effect.fn("km.at.list")(function*({ all }: { readonly all: b
     const schedules = (yield* scheduler.list).filter(({ state }) => all || lastingStates.includes(state))
     const rows = yield* Effect.forEach(
       schedules,
-      (schedule) => Effect.map(scheduler.history(schedule.name, 1), ([last]) => ({ schedule, last }))
+      (schedule) =>
+        Effect.map(scheduler.history(schedule.name, maxSteps), (runs) => {
+          const [last] = runs
+          // What followed a failure may have succeeded; the firing did not.
+          const steps = runs.filter(({ instant, manual }) => instant === last?.instant && manual === last.manual)
+          return { schedule, last, worst: steps.find(({ outcome }) => outcome !== "succeeded") ?? last }
+        })
     )
-    yield* data(rows.length === 0 ? [] : scheduleTable(rows), {
-      ok: true,
-      schedules: rows.map(({ last, schedule }) => ({
-        ...scheduleView(schedule),
-        ...(last === undefined ? {} : { last: runView(last) })
-      }))
-    })
+    yield* data(
+      rows.length === 0 ? [] : scheduleTable(rows.map(({ schedule, worst }) => ({ schedule, last: worst }))),
+      {
+        ok: true,
+        schedules: rows.map(({ last, schedule }) => ({
+          ...scheduleView(schedule),
+          ...(last === undefined ? {} : { last: runView(last) })
+        }))
+      }
+    )
     if (rows.length === 0) yield* talk("nothing is scheduled; see km at --help")
   }))
 }, telling)

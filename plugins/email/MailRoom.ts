@@ -179,7 +179,9 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   /** An address that the relay takes; never one of our own domain, where it would only come back. */
   const outsideAddress = (text: string): MailAddress | undefined => {
     const address = relay === undefined ? undefined : mailAddress(text.trim().toLowerCase())
-    return address?.endsWith(`@${domain}`) === true ? undefined : address
+    // Nobody can be reached below `.invalid`, which is where an install without a domain of its own has its sandboxes:
+    // what was written for one that is gone, or before a change of the domain, must not leave the machine.
+    return address === undefined || address.endsWith(`@${domain}`) || address.endsWith(".invalid") ? undefined : address
   }
 
   const older = (options.v1Senders ?? []).flatMap(({ addresses, publicKey, sender }) => {
@@ -290,7 +292,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         const sender = yield* bySender(found.owner)
         // The table says who is called so; the certifier must have said it too, or mail could be led astray there.
         if (!hasName(found.owner, sender, text.trim().toLowerCase(), domain, Math.floor(now / 1_000))) {
-          return yield* postRefused("KM-EML-101", `${JSON.stringify(text.slice(0, 254))} is not its certified name`)
+          const named = `${JSON.stringify(text.slice(0, 254))} is not its certified name`
+          return yield* postRefused("KM-EML-101", `${named}; \`km identity show ${found.owner}\` has those`)
         }
         owners.set(found.address, found.owner)
         const current = sender === undefined ? undefined : currentBox(sender, Math.floor(now / 1_000))

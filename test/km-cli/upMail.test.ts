@@ -59,6 +59,11 @@ describe("km up with mail programs", () => {
         ["operator@agents.example", ["person@there.example"]]
       ])
 
+      // Nobody is there under the domain of before, and what was meant for one of ours must not leave the machine.
+      const gone = yield* km(state, ["email", "send", "--to", "sb-gone0000@km.invalid", "--body-text", "x"])
+      assert.strictEqual(gone.exit, 3, gone.err)
+      assert.match(gone.err, /KM-EML-101/)
+
       const doctor = json((yield* km(state, ["doctor", "--json"])).out)["checks"] as ReadonlyArray<
         Record<string, unknown>
       >

@@ -185,6 +185,19 @@ describe("km at", () => {
             `${words.join(" ")}: ${error}`
           )
         }
+        const reasons = [
+          [["agent", "run", "demo"], "agent run needs --prompt TEXT"],
+          [["email", "send", "--subject", "s", "--body-text", "t"], "email send needs --to WHO"],
+          [["email", "send", "--to", "sb-b", "--body-text", "t"], "email send needs --subject TEXT"],
+          [["email", "send", "--to", "sb-b", "--subject", "s"], "email send needs --body-text TEXT or --body FILE"],
+          [
+            ["email", "send", "--to", "sb-b", "--subject", "s", "--body", "none"],
+            "--body none cannot be read: NotFound"
+          ]
+        ] as const
+        for (const [words, reason] of reasons) {
+          assert.include((yield* km.run("at", "hourly", ...words, "--yes")).err, `error KM-SCH-010: ${reason}`)
+        }
         assert.strictEqual((yield* km.run("at", "hourly", "--yes")).exit, 2)
         assert.strictEqual(world.schedules.schedules.size, 0)
       })
@@ -232,6 +245,18 @@ describe("km at", () => {
           "NAME   STATE   NEXT                      WHEN                LAST  ACTION",
           "lunch  active  Sat 2026-04-11 12:00 UTC  cron(0 12 * * ? *)  -     stop demo"
         ])
+        // A mail about the failure was sent; the firing failed all the same.
+        const ended = { manual: false, missed: 0, state: "ended", attempts: 1, claimedAt: 1, endedAt: 2 } as const
+        const run = {
+          ...ended,
+          schedule: ScheduleName.make("lunch"),
+          instant: 1,
+          step: { action: { _tag: "Stop", target: "demo" } }
+        } as const
+        world.schedules.runs.set("lunch:1", { ...run, id: "lunch:1", outcome: "failed" })
+        world.schedules.runs.set("lunch:1+f", { ...run, id: "lunch:1+f", outcome: "succeeded" })
+        assert.match((yield* km.run("at", "list")).out[1] ?? "", / failed {2}stop demo$/)
+        world.schedules.runs.clear()
         const shown = yield* km.run("at", "show", "lun", "--json")
         const view = JSON.parse(shown.out.join("\n"))
         assert.strictEqual(view.next.length, 5)
