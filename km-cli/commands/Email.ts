@@ -166,7 +166,9 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
         ...(mail.id === null ? [] : [`Message: ${mail.id}`]),
         `Status: ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}`,
         `Subject: ${plain(mail.subject)}`,
-        ...mail.attachments.map(({ name, size }) => `Attachment: ${oneLine(name)} (${size} bytes)`),
+        ...mail.attachments.map(({ name, size }) =>
+          `Attachment: ${oneLine(name)} (${size} ${size === 1 ? "byte" : "bytes"})`
+        ),
         "",
         plain(mail.body)
       ]

@@ -20,7 +20,9 @@ export const shown = (mail: ShownMail): string =>
     `${plainText(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
     `Subject: ${plainText(mail.subject)}`,
     `Id: ${mail.delivery}`,
-    ...mail.attachments.map(({ name, size }) => `Attachment: ${plainText(name)} (${size} bytes)`),
+    ...mail.attachments.map(({ name, size }) =>
+      `Attachment: ${plainText(name)} (${size} ${size === 1 ? "byte" : "bytes"})`
+    ),
     "",
     plainText(mail.body),
     ""

@@ -47,6 +47,7 @@ const run = async (): Promise<void> => {
     }
   })
   if (values.help) return void process.stdout.write(help)
+  if (values.raw && values.json) throw new Error("--raw and --json are two forms; give one of them")
   const wait = Number(values.wait)
   const limit = Number(values.limit)
   if (values.wait === "" || !(wait >= 0)) throw new Error("--wait takes seconds")

@@ -100,6 +100,7 @@ describe("mail between sandboxes", () => {
       assert.match(long.err, /KM-EML-004.*\n.*over 998 characters\n.*one line, or move it into the body/)
       assert.match((yield* send(ada, "hi", "--tow", bob)).err, /Unknown option '--tow'\n.*km-send --help/)
       assert.match((yield* recv(ada, "--limit", "501")).err, /1 to 500\n.*km-recv --help/)
+      assert.strictEqual((yield* recv(ada, "--raw", "--json")).exit, 2)
       // Nobody reads what it prints: it ends as other programs do then, and marks nothing.
       const unheard = yield* unread(paths.sandbox(bob).directory, "km-recv", ["--json", "--mark-read"])
       assert.deepStrictEqual([unheard.exit, unheard.err], [141, ""])
