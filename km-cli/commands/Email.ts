@@ -163,7 +163,7 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
       const lines = [
         `From: ${oneLine(mail.from)}`,
         ...(mail.date === null ? [] : [`Date: ${mail.date}`]),
-        ...(mail.id === null ? [] : [`Message: ${mail.id}`]),
+        ...(mail.id === null ? [] : [`Message: ${oneLine(mail.id)}`]),
         `Status: ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}`,
         `Subject: ${plain(mail.subject)}`,
         ...mail.attachments.map(({ name, size }) =>

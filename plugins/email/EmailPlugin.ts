@@ -58,7 +58,7 @@ const visibility = Duration.seconds(30)
 /** Without a ring the mailbox is looked at anyway, and after a failure it is tried again. */
 const lookAgain = Duration.seconds(5)
 
-const shown = (text: string): string => text.replaceAll(/[`*_~<>|\n\r]/g, " ").slice(0, 150)
+const shown = (text: string): string => text.replaceAll(/[`*_~<>|[\]()!\p{Cc}\u2028\u2029]/gu, " ").slice(0, 150)
 
 /** At a start this many of the newest messages of a folder are announced again, when they came within a day. */
 const toldAgain = 20

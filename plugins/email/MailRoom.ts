@@ -23,7 +23,14 @@ import {
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
-import { bouncePrefix, type LeasedMail, Mailbox, Mailer, type MailRelay } from "../../runtime/ports/Mail.ts"
+import {
+  bouncePrefix,
+  type FiledMail,
+  type LeasedMail,
+  Mailbox,
+  Mailer,
+  type MailRelay
+} from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { judgedOf } from "./judgedOf.ts"
@@ -242,7 +249,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     if (mail.hop > maxHops) return "too-many-hops"
     // What follows stops agents that write to each other without end; a person or a schedule may repeat itself.
     if (proven?.sender === "operator") return ""
-    const peer = `in ${verdict.sender ?? mail.from.address}`
+    // A stranger's address may look like anything, also like an id.
+    const peer = verdict.sender === undefined ? `in from ${mail.from.address}` : `in ${verdict.sender}`
     const { attachments, inReplyTo, subject, text } = mail
     const asked = inReplyTo !== null && isAskedFor(yield* sentBy(inReplyTo), verdict, now)
     const content = [subject, text, attachments.map(({ sha256 }) => sha256), ...(asked ? [inReplyTo] : [])]
@@ -446,11 +454,18 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     replies: Effect.fn("MailRoom.replies")(function*(messageId: string) {
       const owners = (yield* sentBy(messageId))?.owners
       if (owners === undefined) return yield* postRefused("KM-EML-106", JSON.stringify(messageId.slice(0, 254)))
-      const page = { limit: manyReplies, keys: { inReplyTo: messageId } }
-      const rows = yield* filed((yield* keys).seal, page, "inbox")
-      const answered = new Map<string, (typeof rows)[number]>()
-      // Newest first, so the first one of each is what stays.
-      for (const entry of rows) if (entry.judged.status === "verified") answered.set(entry.judged.sender, entry)
+      const { seal } = yield* keys
+      const answered = new Map<string, { readonly row: FiledMail; readonly judged: Judged }>()
+      let before = Number.MAX_SAFE_INTEGER
+      for (let left = manyReplies; left > 0;) {
+        const rows = yield* filed(seal, { limit: left, before, keys: { inReplyTo: messageId } }, "inbox")
+        const last = rows.at(-1)
+        if (last === undefined) break
+        // Newest first, so the first one of each is what stays.
+        for (const entry of rows) if (entry.judged.status === "verified") answered.set(entry.judged.sender, entry)
+        before = last.row.seq
+        left -= rows.length
+      }
       const missing = owners.filter((peer) => !answered.has(peer))
       const living = missing.length === 0 ? [] : yield* sandboxes.list
       const lives = (peer: SenderId) =>

@@ -7,11 +7,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
-import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Mailbox, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
 import type { MailRoom } from "./MailRoom.ts"
 import { type PostRefused, postRefused, postTrouble } from "./PostCodes.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
@@ -22,6 +23,15 @@ const maxHeaderBytes = 1024 * 1024
 const maxConnections = 16
 /** For a whole request to arrive. */
 const patienceMillis = 60_000
+/** For an answer to be taken. */
+const takenWithin = Duration.minutes(2)
+
+/** Bytes that nobody is made to wait for. */
+const smallBytes = 1024 * 1024
+/** MiB of requests and answers above that, in memory at a time: of one sandbox, the largest message and a little. */
+const ownMebibytes = 48
+/** The same, of all sandboxes that this process serves; who waits is served in turn. */
+const memory = Semaphore.makeUnsafe(5 * ownMebibytes)
 
 /** Far over what a message may have, so that the room, which knows the limits, says what is wrong. */
 const maxEntries = 1_000
@@ -69,7 +79,11 @@ const Replies = Schema.Struct({
   known: Schema.Array(Line).check(Schema.isMaxLength(200)),
   waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 }))
 })
-const Read = Schema.Struct({ v: version, op: Schema.Literal("read"), deliveries: Schema.Array(Line) })
+const Read = Schema.Struct({
+  v: version,
+  op: Schema.Literal("read"),
+  deliveries: Schema.Array(Line).check(Schema.isMaxLength(maxEntries))
+})
 const One = Schema.Struct({ v: version, op: Schema.Literals(["attachments", "raw"]), delivery: Line })
 const Request = Schema.Union([Send, List, Replies, Read, One])
 type Request = typeof Request.Type
@@ -88,45 +102,79 @@ interface Asked {
   readonly blob: Buffer
 }
 
-/** The whole request, or why not. */
-const readRequest = (socket: Socket): Effect.Effect<Asked, PostRefused> =>
+interface Head {
+  readonly request: Request
+  /** Bytes of the blob that came with the header. */
+  readonly rest: Buffer
+}
+
+/**
+ * The next `wanted` bytes and what came beyond them, or why not; `wanted` may grow with what has come. One buffer, however
+ * small the pieces are that they come in, and no byte more is taken than `most`.
+ */
+const readBytes = (
+  socket: Socket,
+  first: Buffer,
+  most: number,
+  wantedOf: (have: Buffer) => number
+): Effect.Effect<Buffer, PostRefused> =>
   Effect.callback((resume) => {
-    const chunks: Array<Buffer> = []
-    let size = 0
-    let request: Request | undefined
-    let wanted = 4
-    const refuse = (why: string) => {
-      // What still comes is read and thrown away, so that the other side gets to read the answer.
+    let have = Buffer.alloc(Math.max(first.length, Math.min(most, 64 * 1024)))
+    let size = first.copy(have)
+    const settle = (result: Effect.Effect<Buffer, PostRefused>) => {
+      clearTimeout(timer)
       socket.removeAllListeners("data")
-      socket.resume()
-      chunks.length = 0
-      resume(Effect.fail(postRefused("KM-EML-105", why)))
+      socket.off("end", cut)
+      socket.pause()
+      resume(result)
     }
-    socket.setTimeout(patienceMillis, () => refuse("the request did not come in time"))
-    socket.on("error", (error) => refuse(error.message))
-    socket.on("end", () => refuse("the request was cut off"))
+    const refuse = (why: string) => settle(Effect.fail(postRefused("KM-EML-105", why)))
+    const cut = () => refuse("the request was cut off")
+    const timer = setTimeout(() => refuse("the request did not come in time"), patienceMillis)
+    const look = () => {
+      const wanted = wantedOf(have.subarray(0, size))
+      if (wanted > most) return refuse(`a header of ${wanted - 4} bytes; at most ${maxHeaderBytes}`)
+      if (size >= wanted) settle(Effect.succeed(have.subarray(0, size)))
+    }
+    socket.on("end", cut)
     socket.on("data", (chunk: Buffer) => {
-      chunks.push(chunk)
-      size += chunk.length
-      if (size < wanted) return
-      const all = Buffer.concat(chunks)
-      chunks.splice(0, chunks.length, all)
-      const length = all.readUInt32BE(0)
-      if (length > maxHeaderBytes) return refuse(`a header of ${length} bytes; at most ${maxHeaderBytes}`)
-      wanted = 4 + length
-      if (size < wanted) return
-      request ??= Option.getOrUndefined(decode(all.subarray(4, wanted).toString("utf8")))
-      if (request === undefined) return refuse("the request is not understood; is the program of this version?")
-      const bytes = announced(request)
-      if (bytes > defaultMaxContentBytes) {
-        return refuse(`text and attachments have ${bytes} bytes; at most ${defaultMaxContentBytes}`)
+      if (size + chunk.length > have.length) {
+        const more = Buffer.alloc(Math.max(size + chunk.length, Math.min(most, 2 * have.length)))
+        have.copy(more, 0, 0, size)
+        have = more
       }
-      wanted += bytes
-      if (size < wanted) return
-      socket.setTimeout(0)
-      resume(Effect.succeed({ request, blob: all.subarray(4 + length, wanted) }))
+      size += chunk.copy(have, size)
+      look()
     })
+    look()
+    socket.resume()
+    return Effect.sync(() => clearTimeout(timer))
   })
+
+/** Bytes up to the end of the header. */
+const wanted = (have: Buffer): number => have.length < 4 ? 4 : 4 + have.readUInt32BE(0)
+
+const readHead = Effect.fnUntraced(function*(socket: Socket) {
+  const all = yield* readBytes(socket, Buffer.alloc(0), 4 + maxHeaderBytes, wanted)
+  const request = Option.getOrUndefined(decode(all.subarray(4, wanted(all)).toString("utf8")))
+  if (request === undefined) {
+    return yield* postRefused("KM-EML-105", "the request is not understood; is the program of this version?")
+  }
+  const bytes = announced(request)
+  if (bytes > defaultMaxContentBytes) {
+    return yield* postRefused(
+      "KM-EML-105",
+      `text and attachments have ${bytes} bytes; at most ${defaultMaxContentBytes}`
+    )
+  }
+  return { request, rest: all.subarray(wanted(all)) } satisfies Head
+})
+
+const readBody = Effect.fnUntraced(function*(socket: Socket, { request, rest }: Head) {
+  const bytes = announced(request)
+  const all = bytes === 0 ? rest : yield* readBytes(socket, rest, bytes, () => bytes)
+  return { request, blob: all.subarray(0, bytes) } satisfies Asked
+})
 
 type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
 type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
@@ -183,7 +231,7 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
       found.push(...rows.filter((entry) => fits(request, entry)).slice(0, limit - found.length))
       const last = rows.at(-1)
-      if (last === undefined || rows.length < size || last.row.seq <= after) break
+      if (last === undefined || last.row.seq <= after) break
       before = last.row.seq
     }
     return found
@@ -245,10 +293,20 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
   }
 })
 
-const told = (error: { readonly _tag: string; readonly message: string }): Reply => {
+const told = (error: { readonly _tag: string; readonly message: string }): readonly [Reply[0]] => {
   const { code, exit, next, what, why } = postTrouble(error)
   return [{ ok: false, error: { code, exit, what, why, next } }]
 }
+
+const handOver = (socket: Socket, bytes: Uint8Array) =>
+  Effect.callback<void>((resume) => {
+    // What still comes is read and thrown away, so that the other side gets to read the answer.
+    socket.resume()
+    socket.once("close", () => resume(Effect.void))
+    socket.end(bytes, () => resume(Effect.void))
+  }).pipe(
+    Effect.timeoutOrElse({ duration: takenWithin, orElse: () => Effect.sync(() => void socket.destroy()) })
+  )
 
 const closing = (server: Server) =>
   Effect.callback<void>((resume) => {
@@ -262,16 +320,44 @@ const closing = (server: Server) =>
 export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom, hop: () => number) {
   const answer = yield* makeAnswer(owner, room, hop)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const serve = (socket: Socket) =>
-    readRequest(socket).pipe(
-      Effect.flatMap(answer),
+  const own = Semaphore.makeUnsafe(ownMebibytes)
+  /** One of its own first, so that a sandbox has one place in the row of all. */
+  const withMemory = (bytes: number) => {
+    const permits = Math.min(ownMebibytes, Math.ceil(bytes / smallBytes))
+    return <A, E, R>(effect: Effect.Effect<A, E, R>) => own.withPermits(permits)(memory.withPermits(permits)(effect))
+  }
+  const answered = (asked: Asked) =>
+    answer(asked).pipe(
       Effect.catch((error) => Effect.succeed(told(error))),
       Effect.catchDefect(() => Effect.succeed(told({ _tag: "Defect", message: "the runtime has a defect" }))),
-      Effect.andThen(([header, ...blobs]) => Effect.sync(() => socket.end(frame(header, blobs))))
+      Effect.map(([header, ...blobs]) => frame(header, blobs))
     )
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const serve = Effect.fnUntraced(function*(socket: Socket) {
+    const head = yield* Effect.result(readHead(socket))
+    if (head._tag === "Failure") return yield* handOver(socket, frame(told(head.failure)[0], []))
+    const { request } = head.success
+    const whole = Effect.flatMap(
+      readBody(socket, head.success),
+      (asked) => Effect.flatMap(answered(asked), (bytes) => handOver(socket, bytes))
+    ).pipe(Effect.catch((error) => handOver(socket, frame(told(error)[0], []))))
+    if (request.op === "raw" || request.op === "attachments") return yield* withMemory(maxRawMailBytes)(whole)
+    if (request.op === "send") {
+      const bytes = announced(request)
+      return yield* bytes > smallBytes ? withMemory(bytes)(whole) : whole
+    }
+    const asked = { request, blob: Buffer.alloc(0) }
+    const small = yield* Effect.map(answered(asked), (bytes) => bytes.length > smallBytes ? undefined : bytes)
+    // A large one is made again when it is its turn, so that those who wait hold nothing.
+    if (small === undefined) return yield* withMemory(maxRawMailBytes)(whole)
+    return yield* handOver(socket, small)
+  })
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     socket.on("error", () => socket.destroy())
-    const fiber = runFork(serve(socket))
+    // Whoever neither takes its answer nor goes away is cut off.
+    const fiber = runFork(Effect.ensuring(
+      serve(socket),
+      Effect.sync(() => void setTimeout(() => socket.destroy(), patienceMillis).unref())
+    ))
     socket.on("close", () => fiber.interruptUnsafe())
   })
   server.maxConnections = maxConnections

@@ -6,9 +6,22 @@ import { basename, dirname, join } from "node:path"
 // oxlint-disable-next-line no-control-regex
 export const plainText = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
 
+/** What shows nothing or reorders what is shown, so that a name would look like another one. */
+const unseen = /[\t\n\u0085\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+/** File systems take 255 bytes, and a number may come before it. */
+const maxNameBytes = 200
+
+/** No path, no hidden file, and nothing that a command would take for an option. */
+const safeName = (name: string): string => {
+  let safe = basename(plainText(name).replaceAll(unseen, "")).replace(/^[.-]+/, "_")
+  while (Buffer.byteLength(safe) > maxNameBytes) safe = Array.from(safe).slice(0, -1).join("")
+  return safe || "attachment"
+}
+
 /** Never over a file that is there: a second one gets a number before its name. */
 const writeBeside = (directory: string, name: string, bytes: Uint8Array): string => {
-  const safe = basename(plainText(name)).replace(/^\.+/, "_") || "attachment"
+  const safe = safeName(name)
   for (let n = 1;; n++) {
     const file = join(directory, n === 1 ? safe : `${n}-${safe}`)
     try {

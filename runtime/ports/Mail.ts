@@ -111,7 +111,10 @@ export class Mailbox extends Context.Service<Mailbox, {
     content: string,
     keys?: MailKeys
   ) => Effect.Effect<boolean, StoreError>
-  /** Newest first, by index: what is not on the page costs nothing. */
+  /**
+   * Newest first, by index: what is not on the page costs nothing. Fewer than `limit` also when they are large; one at least
+   * while there is one, so an empty page is the end.
+   */
   readonly list: (owner: SenderId, folder: MailFolder, page: {
     readonly limit: number
     /** Only those with a lower `seq`. */

@@ -167,10 +167,14 @@ const joinChunks = (node: PartNode): void => {
   }
 }
 
+/** Milliseconds of parsing after which everything else that waits has its turn. */
+const stretchMillis = 20
+
 const watch = (parser: PostalMime & ParserTree, limits: ReadLimits, expired: () => boolean): void => {
   const processLine = parser.processLine.bind(parser)
   const seen = new Set<PartNode>([parser.root])
   let lines = 0
+  let breath = performance.now()
   joinChunks(parser.root)
   parser.processLine = (line, isFinal) => {
     if ((++lines & 0xff) === 0 && expired()) throw malformed("too-slow", `parsing took over ${limits.maxMillis} ms`)
@@ -179,7 +183,13 @@ const watch = (parser: PostalMime & ParserTree, limits: ReadLimits, expired: () 
       joinChunks(parser.currentNode)
       if (seen.size > limits.maxParts) throw malformed("too-many-parts", `it has over ${limits.maxParts} parts`)
     }
-    return processLine(line, isFinal)
+    if (lines > limits.maxLines) throw malformed("too-large", `it has over ${limits.maxLines} lines`)
+    if ((lines & 0x3f) !== 0 || performance.now() - breath < stretchMillis) return processLine(line, isFinal)
+    // One process may serve many mailboxes: a large message must not keep the others waiting.
+    return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      breath = performance.now()
+      return processLine(line, isFinal)
+    })
   }
   const collectNode = parser.collectNode.bind(parser)
   parser.collectNode = (node, alternative, related) => {

@@ -45,11 +45,16 @@ class RootNode extends MimeNode {
 /** Octets of a line without its end (RFC 5322 §2.1.1). */
 const maxLineOctets = 998
 
-/** What must not travel as it is: control characters but tab and line feed, or a line longer than mail allows. */
-const needsEncoding = (text: string): boolean =>
+/** Half of what readers take: more lines, which may all be empty, travel in base64 as fewer. */
+const maxPlainLines = 1_000_000
+
+/** What must not travel as it is: control characters but tab and line feed, or lines that are too long or too many. */
+const needsEncoding = (text: string): boolean => {
   // oxlint-disable-next-line no-control-regex
-  /[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) ||
-  text.split("\n").some((line) => Buffer.byteLength(line) > maxLineOctets)
+  if (/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text)) return true
+  const lines = text.split("\n")
+  return lines.length > maxPlainLines || lines.some((line) => Buffer.byteLength(line) > maxLineOctets)
+}
 
 /**
  * What the composer leaves as it is though it must not travel so: text that looks like an encoded word, which readers

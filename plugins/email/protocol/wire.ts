@@ -76,6 +76,8 @@ export interface ReadLimits {
   /** Levels of multipart below the root. */
   readonly maxDepth: number
   readonly maxParts: number
+  /** Of the raw message: 96 MiB in lines of 76 characters are 1.3 million. Each costs memory and time of its own. */
+  readonly maxLines: number
   /** Bytes of HTML: it is only converted to text, which is slow. */
   readonly maxHtmlBytes: number
   /** Wall-clock milliseconds for parsing one message. */
@@ -87,6 +89,7 @@ export const defaultReadLimits: ReadLimits = {
   maxHeaderBytes: 512 * 1024,
   maxDepth: 8,
   maxParts: 256,
+  maxLines: 2_000_000,
   maxHtmlBytes: 1024 * 1024,
   maxMillis: 30_000
 }

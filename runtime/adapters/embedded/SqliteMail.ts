@@ -42,6 +42,9 @@ const filedOf = (row: Row): FiledMail => ({
   content: text(row, "content")
 })
 
+/** Of what judges wrote down; texts may have 40 MB each, and a page is in memory several times. */
+const maxPageBytes = 16 * 1024 * 1024
+
 const filedColumns = "seq, id, state, received_at, size, unread, content"
 
 const make = Effect.fnUntraced(function*(directory: string) {
@@ -159,15 +162,18 @@ const make = Effect.fnUntraced(function*(directory: string) {
         inReplyTo === undefined ? "" : " AND in_reply_to = ?"
       ].join("")
       const values = [messageId, inReplyTo].filter((value) => value !== undefined)
-      return sqlite.read("Mailbox", "list", (tables) =>
-        tables.all(
-          `SELECT ${filedColumns} FROM mail WHERE owner = ? AND state = ? AND seq < ?${only} ORDER BY seq DESC LIMIT ?`,
-          owner,
-          folder,
-          before,
-          ...values,
-          limit
-        ).map(filedOf))
+      const rest = `FROM mail WHERE owner = ? AND state = ? AND seq < ?${only} ORDER BY seq DESC LIMIT ?`
+      return sqlite.read("Mailbox", "list", (tables) => {
+        const page = (columns: string, most: number) =>
+          tables.all(`SELECT ${columns} ${rest}`, owner, folder, before, ...values, most)
+        let bytes = 0
+        const fitting = limit === 1
+          ? 1
+          : page("octet_length(content) AS bytes", limit).filter((row) =>
+            (bytes += integer(row, "bytes")) <= maxPageBytes
+          ).length
+        return page(filedColumns, Math.max(1, fitting)).map(filedOf)
+      })
     },
     get: (owner, id) =>
       sqlite.read("Mailbox", "get", (tables) => {
