@@ -75,9 +75,14 @@ const wholeName = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>, t
 /** A message lives so long. */
 const longestWait = 7 * 24 * 3_600
 
-/** The text of one recipient's reply and nothing else; of several, each with who wrote it. */
+/** No line of a body stands where our own begin, so that no body passes for the head of another reply. */
+const indented = (body: string): string => body.split("\n").map((line) => line === "" ? "" : `  ${line}`).join("\n")
+
+/** The text of one recipient's reply and nothing else; of several, each with who wrote it, the text indented. */
 const replyLines = (replies: ReadonlyArray<ReturnType<typeof viewOf>>, alone: boolean): ReadonlyArray<string> =>
-  replies.flatMap((mail) => alone ? [plain(mail.body)] : [`From: ${oneLine(mail.from)}`, "", plain(mail.body), ""])
+  replies.flatMap((mail) =>
+    alone ? [plain(mail.body)] : [`From: ${oneLine(mail.from)}`, "", indented(plain(mail.body)), ""]
+  )
 
 /** Ends when everybody who is still there has answered, or when the time is over: then what came is shown and the rest is named. */
 const collect = Effect.fnUntraced(function*(desk: MailDesk, sent: SentMail, seconds: number) {

@@ -20,6 +20,7 @@ import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { AnnouncementPace } from "./AnnouncementPace.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
@@ -70,6 +71,9 @@ const line = (judged: Announced, folder: "inbox" | "quarantine"): string =>
   folder === "inbox"
     ? `📬 Mail from \`${shown(judged.from)}\` (${judged.status}): ${shown(judged.subject)}`
     : `📭 Mail that claims to be from \`${shown(judged.from)}\` is in quarantine: ${judged.status}, ${judged.reason}`
+
+const moreMail = (owner: SandboxId): string =>
+  `📬 More mail arrives than is told of here one by one. \`km email list ${owner}\` shows all of it.`
 
 /** Asked for again with the same key and text, the bridge says where the line is. */
 const announcement = (owner: SandboxId, delivery: string, markdown: string) => ({
@@ -166,10 +170,18 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const ledger = yield* Ledger
     const turns = yield* Turns
     const room = yield* makeRoom(config)
+    const pace = new AnnouncementPace()
 
-    const tell = Effect.fnUntraced(function*(delivery: string, judged: Judged, folder: "inbox" | "quarantine") {
+    const tell = Effect.fnUntraced(function*(
+      delivery: string,
+      judged: Judged,
+      folder: "inbox" | "quarantine",
+      how: "line" | "summary" = "line"
+    ) {
       if (!slack || info.channel === undefined) return
-      const { key, markdown } = announcement(info.id, delivery, line(judged, folder))
+      const { key, markdown } = how === "line"
+        ? announcement(info.id, delivery, line(judged, folder))
+        : { key: `${info.id}/mail-more/${delivery}`, markdown: moreMail(info.id) }
       yield* bridge.call({
         key,
         action: { action: "post", channel: info.channel, markdown: redaction.redact(markdown) }
@@ -200,7 +212,8 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
         yield* Effect.logInfo("mail filed").pipe(
           Effect.annotateLogs({ folder: judged.folder, status: judged.judged.status, reason: judged.judged.reason })
         )
-        yield* Effect.forkScoped(tell(judged.delivery, judged.judged, judged.folder))
+        const how = pace.next(yield* Clock.currentTimeMillis)
+        if (how !== "none") yield* Effect.forkScoped(tell(judged.delivery, judged.judged, judged.folder, how))
       }
       return true
     }).pipe(

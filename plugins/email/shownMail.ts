@@ -15,6 +15,10 @@ export interface ShownMail {
   readonly attachments: ReadonlyArray<{ readonly name: string; readonly size: number }>
 }
 
+/** No line of a body stands where our own begin, so that no body passes for the head of another message. */
+const indented = (body: string): string => body.split("\n").map((line) => line === "" ? "" : `  ${line}`).join("\n")
+
+/** For people; bodies are indented. */
 export const shown = (mail: ShownMail): string =>
   [
     `${plainText(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
@@ -24,7 +28,7 @@ export const shown = (mail: ShownMail): string =>
       `Attachment: ${plainText(name)} (${size} ${size === 1 ? "byte" : "bytes"})`
     ),
     "",
-    plainText(mail.body),
+    indented(plainText(mail.body)),
     ""
   ].join("\n")
 
