@@ -1,12 +1,13 @@
 /**
  * Bundles the executables into `dist/`. ESM with code splitting: `km --help` reads the command tree and nothing else, and
- * what the programs share is on disk once. `emulate` stays outside: the local workspace is for trying and testing.
+ * what the programs share is on disk once.
  */
 import { build } from "esbuild"
 import { execFileSync } from "node:child_process"
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { programSettings, withRequire } from "./bundleSettings.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const dist = path.join(root, "dist")
@@ -22,20 +23,9 @@ const programs = {
 
 rmSync(dist, { recursive: true, force: true })
 await build({
+  ...programSettings,
   entryPoints: Object.fromEntries(Object.entries(programs).map(([name, file]) => [name, path.join(root, file)])),
   outdir: dist,
-  outExtension: { ".js": ".mjs" },
-  chunkNames: "chunks/[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node24",
-  minify: true,
-  keepNames: false,
-  legalComments: "none",
-  external: ["emulate"],
-  logLevel: "warning",
   absWorkingDir: root
 })
 
@@ -58,13 +48,6 @@ await build({
   absWorkingDir: root
 })
 
-/**
- * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.
- * Only the file that holds the helper gets it: in every chunk it would cost each start a few milliseconds.
- */
-const requireLine =
-  "import{createRequire as __kmRequire}from\"node:module\";const require=__kmRequire(import.meta.url);"
-
 /** Anything that lets a test reach into a running program; none may be in what people run. */
 const forbidden = [/KM_FAILPOINT/, /KM_TEST_/, /failpoint/i, /test\/support/]
 
@@ -72,7 +55,7 @@ const files = readdirSync(dist, { recursive: true, withFileTypes: true }).filter
 for (const entry of files) {
   const file = path.join(entry.parentPath, entry.name)
   const text = readFileSync(file, "utf8")
-  if (text.includes("Dynamic require of")) writeFileSync(file, `${requireLine}${text}`)
+  if (withRequire(text) !== text) writeFileSync(file, withRequire(text))
   const found = forbidden.find((pattern) => pattern.test(text))
   if (found !== undefined) {
     process.stderr.write(`${path.relative(root, file)} holds ${String(found)}: a test hook must not be bundled\n`)
