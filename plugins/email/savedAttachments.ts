@@ -2,7 +2,10 @@
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 
-/** Written by others, whoever shows it: nothing of it may drive the terminal. */
+/**
+ * Written by others, whoever shows it: nothing of it may drive the terminal. `km email` has the same of its own: the jail shows
+ * the agent's programs this folder alone, so they import nothing from other rooms.
+ */
 // oxlint-disable-next-line no-control-regex
 export const plainText = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
 
