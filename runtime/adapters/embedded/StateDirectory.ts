@@ -27,6 +27,10 @@ export interface StatePaths {
   readonly root: string
   readonly install: string
   readonly database: string
+  /** The journal: a file per chain. */
+  readonly audit: string
+  /** Where each chain of the journal ended when it was last written down. */
+  readonly auditHeads: string
   readonly bells: string
   readonly objects: string
   /** Large messages, one directory per mailbox. */
@@ -54,6 +58,8 @@ export const statePaths = (root: string): StatePaths => {
     root,
     install: path.join(root, "install.json"),
     database: path.join(root, "engine.db"),
+    audit: path.join(root, "audit"),
+    auditHeads: path.join(root, "audit-heads"),
     bells: path.join(root, "bells"),
     objects: path.join(root, "objects"),
     mail: path.join(root, "mail"),

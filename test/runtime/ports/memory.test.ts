@@ -1,9 +1,11 @@
 /** The ports in memory keep the same contracts as every engine. */
 import { describe } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { Audit, makeMemoryAuditState } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
+import { InstallStore, makeMemoryInstallState } from "../../../runtime/ports/InstallStore.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
@@ -15,9 +17,11 @@ import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { Threads } from "../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
 import { identitiesContract } from "./identitiesContract.ts"
+import { installStoreContract } from "./installStoreContract.ts"
 import { leasesContract } from "./leasesContract.ts"
 import { ledgerContract } from "./ledgerContract.ts"
 import { objectsContract } from "./objectsContract.ts"
@@ -29,6 +33,13 @@ import { postsContract, seenContract } from "./seenAndPostsContract.ts"
 import { threadsContract } from "./threadsContract.ts"
 import { turnQueueContract } from "./turnQueueContract.ts"
 
+const installStore = Layer.suspend(() => InstallStore.memory(makeMemoryInstallState()))
+
+describe("in memory: InstallStore", () => installStoreContract(installStore))
+describe("in memory: Audit", () =>
+  auditContract(
+    Layer.merge(Layer.suspend(() => Audit.memory(makeMemoryAuditState(), "operator")), installStore)
+  ))
 describe("in memory: TurnQueue", () => turnQueueContract(TurnQueue.layerMemory))
 describe("in memory: Ledger", () => ledgerContract(Ledger.layerMemory))
 describe("in memory: Outbox", () => outboxContract(Outbox.layerMemory))

@@ -3,14 +3,18 @@ import { describe } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import { engineMigrations } from "../../../../runtime/adapters/embedded/EngineSchema.ts"
+import * as FileAudit from "../../../../runtime/adapters/embedded/FileAudit.ts"
+import * as FileInstallStore from "../../../../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../../../../runtime/adapters/embedded/FileSecrets.ts"
 import * as SandboxStore from "../../../../runtime/adapters/embedded/SandboxStore.ts"
 import { Sqlite } from "../../../../runtime/adapters/embedded/Sqlite.ts"
 import { statePaths } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
+import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
 import { idempotencyContract } from "../../ports/idempotencyContract.ts"
 import { identitiesContract } from "../../ports/identitiesContract.ts"
+import { installStoreContract } from "../../ports/installStoreContract.ts"
 import { leasesContract } from "../../ports/leasesContract.ts"
 import { ledgerContract } from "../../ports/ledgerContract.ts"
 import { mailContract } from "../../ports/mailContract.ts"
@@ -39,6 +43,14 @@ const engineAndTables = Layer.unwrap(
 )
 const readAttributes = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
+const installStore = Layer.unwrap(Effect.map(temporaryDirectory, FileInstallStore.layer))
+const journal = Layer.unwrap(Effect.map(
+  temporaryDirectory,
+  (directory) => FileAudit.layer(directory, "operator").pipe(Layer.provideMerge(FileInstallStore.layer(directory)))
+))
+
+describe("embedded: InstallStore", () => installStoreContract(installStore))
+describe("embedded: Audit", () => auditContract(journal))
 describe("embedded: TurnQueue", () => turnQueueContract(engine))
 describe("embedded: Ledger", () => ledgerContract(store))
 describe("embedded: Outbox", () => outboxContract(store))
