@@ -8,10 +8,12 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { SandboxId } from "../runtime/domain/Ids.ts"
 import type { Install } from "../runtime/domain/Install.ts"
+import type { Audit } from "../runtime/ports/Audit.ts"
 import type { Bridge } from "../runtime/ports/Bridge.ts"
 import type { Controls } from "../runtime/ports/Controls.ts"
 import type { Idempotency } from "../runtime/ports/Idempotency.ts"
 import type { Identities } from "../runtime/ports/Identities.ts"
+import type { InstallStore } from "../runtime/ports/InstallStore.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
 import type { Ledger } from "../runtime/ports/Ledger.ts"
 import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
@@ -30,9 +32,11 @@ import type { MailDesk, MailOwner } from "./MailDesk.ts"
 
 /** Shared tables, objects, secrets and the host of this machine. */
 export type InstallPorts =
+  | Audit
   | Controls
   | Idempotency
   | Identities
+  | InstallStore
   | Leases
   | Mailbox
   | Mailer

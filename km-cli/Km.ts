@@ -172,6 +172,41 @@ const chat = Command.make(
   )
 )
 
+const auditVerify = Command.make(
+  "verify",
+  {},
+  lazy(() => import("./commands/Audit.ts").then((module) => module.auditVerify))
+).pipe(
+  Command.withShortDescription("Prove that the audit is whole"),
+  Command.withDescription(
+    "Follows every chain from its first link to the end that was noted elsewhere, and names the first link that is " +
+      "missing, was changed, or was put in. Exits 1 if there is one."
+  )
+)
+
+const audit = Command.make(
+  "audit",
+  {
+    lines: Flag.Int("lines").pipe(
+      Flag.withAlias("n"),
+      Flag.optional,
+      Flag.withDescription("Only the last entries, this many")
+    ),
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withAlias("f"),
+      Flag.withDefault(false),
+      Flag.withDescription("Go on with what is recorded from now on, until Ctrl-C")
+    )
+  },
+  lazy(() => import("./commands/Audit.ts").then((module) => module.audit))
+).pipe(
+  Command.withSubcommands([auditVerify]),
+  Command.withShortDescription("Show what was done and refused, and prove that the record is whole"),
+  Command.withDescription(
+    "Who did what, by which rule it was judged, and when; oldest first. No secret and no text of a message is in it."
+  )
+)
+
 const logs = Command.make(
   "logs",
   {
@@ -307,6 +342,7 @@ export const km = Command.make("km").pipe(
     stop,
     chat,
     logs,
+    audit,
     replay,
     at,
     slack,

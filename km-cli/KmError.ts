@@ -45,6 +45,11 @@ const table = {
     "The turn that was waited for failed.",
     "The thread says why; `km status SANDBOX` shows its turns."
   ],
+  "KM-CLI-040": [
+    1,
+    "The audit is not whole: a link is missing, was changed, or was put in.",
+    "Keep the files below `audit/` as they are and compare them with a backup; `km audit verify` names the first link."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -86,18 +86,31 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
 
 /** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */
 const open = async (root: string): Promise<Backend> => {
-  const [FetchHttpClient, BridgeClient, EmbeddedEngine, FileSecrets, ProcessLock, SandboxStore, State, Host, Outboxes] =
-    await Promise.all([
-      import("effect/http/FetchHttpClient"),
-      import("../runtime/adapters/bridge/BridgeClient.ts"),
-      import("../runtime/adapters/embedded/EmbeddedEngine.ts"),
-      import("../runtime/adapters/embedded/FileSecrets.ts"),
-      import("../runtime/adapters/embedded/ProcessLock.ts"),
-      import("../runtime/adapters/embedded/SandboxStore.ts"),
-      import("../runtime/adapters/embedded/StateDirectory.ts"),
-      import("../runtime/adapters/host/EmbeddedHost.ts"),
-      import("../runtime/ports/Outbox.ts")
-    ])
+  const [
+    FetchHttpClient,
+    BridgeClient,
+    EmbeddedEngine,
+    FileAudit,
+    FileInstallStore,
+    FileSecrets,
+    ProcessLock,
+    SandboxStore,
+    State,
+    Host,
+    Outboxes
+  ] = await Promise.all([
+    import("effect/http/FetchHttpClient"),
+    import("../runtime/adapters/bridge/BridgeClient.ts"),
+    import("../runtime/adapters/embedded/EmbeddedEngine.ts"),
+    import("../runtime/adapters/embedded/FileAudit.ts"),
+    import("../runtime/adapters/embedded/FileInstallStore.ts"),
+    import("../runtime/adapters/embedded/FileSecrets.ts"),
+    import("../runtime/adapters/embedded/ProcessLock.ts"),
+    import("../runtime/adapters/embedded/SandboxStore.ts"),
+    import("../runtime/adapters/embedded/StateDirectory.ts"),
+    import("../runtime/adapters/host/EmbeddedHost.ts"),
+    import("../runtime/ports/Outbox.ts")
+  ])
   const { existsSync } = await import("node:fs")
   const { children, profiles } = await import("./Programs.ts")
   const { jailHere } = await import("./Machine.ts")
@@ -111,6 +124,12 @@ const open = async (root: string): Promise<Backend> => {
       telling(
         Host.layer(root).pipe(
           Layer.provideMerge(EmbeddedEngine.layer(root, { check: life !== "short" })),
+          Layer.merge(
+            Layer.provideMerge(
+              FileAudit.layer(root, life === "short" ? "operator" : "control"),
+              FileInstallStore.layer(root)
+            )
+          ),
           Layer.merge(life === "unattended" ? FileSecrets.layerUnattended(secrets) : FileSecrets.layer(secrets))
         ),
         engineTrouble

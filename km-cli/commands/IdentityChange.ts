@@ -14,6 +14,7 @@ import {
   rotateKey,
   type Rotation
 } from "../../runtime/kernel/KeyRotation.ts"
+import { Audit } from "../../runtime/ports/Audit.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -58,6 +59,12 @@ const leavesNothing = Effect.fnUntraced(function*(owner: SenderId) {
   for (const path of yield* secrets.list(`sandbox/${owner}/`)) yield* secrets.delete(path)
 })
 
+/** In the journal before it has an effect: whose keys are changed, and how. */
+const recorded = Effect.fnUntraced(function*(change: "rotate" | "renew" | "revoke", subject: SenderId, detail: string) {
+  const audit = yield* Audit
+  yield* audit.record({ actor: "operator", action: `identity.${change}`, subject, verdict: "allowed", detail })
+})
+
 const sentence = ({ completed, ended, keyId, purpose }: Rotation): string =>
   `${purpose}: ${keyId} from now on${completed ? " (begun by an earlier rotate, completed now)" : ""}` +
   ended.map((old) => `; ${old.keyId} until ${iso(old.until)}`).join("")
@@ -89,6 +96,7 @@ export const identityRotate = Effect.fn("km.identity.rotate")((input: RotateInpu
       return yield* data(lines, { ok: true, dryRun: true, owner: subject, current })
     }
     const owner = { install: install.install, subject }
+    yield* recorded("rotate", subject, has.join(", "))
     const rotated = yield* Effect.forEach(has, (what) => rotateKey(all, certifier, owner, what)).pipe(
       Effect.ensuring(Effect.ignore(leavesNothing(subject)))
     )
@@ -122,7 +130,10 @@ export const identityRenew = Effect.fn("km.identity.renew")(
         for (const purpose of rotatable) {
           const before = yield* certifiedUntil(all, certifier, owner, purpose)
           if (before === undefined) continue
-          if (!input.dryRun) yield* renewKey(all, certifier, owner, purpose)
+          if (!input.dryRun) {
+            yield* recorded("renew", subject, purpose)
+            yield* renewKey(all, certifier, owner, purpose)
+          }
           const until = yield* certifiedUntil(all, certifier, owner, purpose)
           renewed.push({ owner: subject, purpose, until: iso(until ?? before) })
         }
@@ -167,6 +178,7 @@ export const identityRevoke = Effect.fn("km.identity.revoke")(
       }
       const all = yield* ports
       const certifier = yield* certifierKey(all.secrets)
+      yield* recorded("revoke", owner, `${keyId}: ${input.reason}`)
       const number = yield* announce(all, certifier, {
         install: install.install,
         subject: owner,

@@ -134,16 +134,22 @@ describe("km up", () => {
         const { files, rows } = leftovers(state, id)
         assert.deepStrictEqual(files, [])
         assert.deepStrictEqual(rows.filter(({ table }) => !kept.has(table)), [])
-        const audit = readFileSync(path.join(state, "audit.jsonl"), "utf8").trim().split("\n").map(json)
+        const journal = yield* km(state, ["audit", "--json"])
+        const { entries } = json(journal.out) as { readonly entries: ReadonlyArray<Record<string, string>> }
         assert.deepStrictEqual(
-          audit.map(({ action, actor, outcome, reason, sandbox }) => [actor, action, sandbox, reason ?? outcome]),
+          entries.filter(({ verdict }) => verdict === "done").map(({ action, actor, subject }) => [
+            actor,
+            action,
+            subject
+          ]),
           [
-            ["operator", "create", id, "done"],
-            ["operator", "create", briefId, "done"],
-            ["control-plane", "destroy", briefId, "ttl"],
-            ["operator", "destroy", id, "destroyed"]
+            ["operator", "sandbox.create", id],
+            ["operator", "sandbox.create", briefId],
+            ["control-plane", "sandbox.destroy", briefId],
+            ["operator", "sandbox.destroy", id]
           ]
         )
+        assert.strictEqual((yield* km(state, ["audit", "verify"])).exit, 0)
 
         const down = yield* km(state, ["down"])
         assert.strictEqual(down.exit, 0, down.err)

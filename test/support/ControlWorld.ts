@@ -9,11 +9,13 @@ import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
+import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { MailSpool } from "../../runtime/ports/MailSpool.ts"
@@ -82,6 +84,8 @@ export class World {
   readonly leases = makeMemoryLeasesState()
   readonly controls = makeMemoryControlsState()
   readonly schedules = makeMemorySchedulerState()
+  readonly audit = makeMemoryAuditState()
+  readonly installStore = makeMemoryInstallState()
   readonly channels = new Map<string, string>()
   readonly archived = new Set<string>()
   readonly answers = new Map<string, BridgeResult>()
@@ -265,6 +269,8 @@ export class World {
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,
+      Audit.memory(this.audit, "operator"),
+      InstallStore.memory(this.installStore),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
       Layer.succeed(SandboxHost, this.guard(this.host)),
       Layer.succeed(Secrets, this.guard(this.secretStore)),

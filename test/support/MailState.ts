@@ -3,6 +3,8 @@ import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import * as path from "node:path"
 import { type MailRoomOptions, makeMailRoom } from "../../plugins/email/MailRoom.ts"
 import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileAudit from "../../runtime/adapters/embedded/FileAudit.ts"
+import * as FileInstallStore from "../../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import * as EmbeddedHost from "../../runtime/adapters/host/EmbeddedHost.ts"
@@ -46,7 +48,8 @@ export const mailState = Effect.fnUntraced(function*(
   const ports = yield* Layer.build(
     EmbeddedHost.layer(state).pipe(
       Layer.provideMerge(EmbeddedEngine.layer(state)),
-      Layer.merge(FileSecrets.layer(statePaths(state).secrets))
+      Layer.merge(FileSecrets.layer(statePaths(state).secrets)),
+      Layer.merge(Layer.provideMerge(FileAudit.layer(state, "operator"), FileInstallStore.layer(state)))
     )
   )
   yield* Effect.gen(function*() {
