@@ -51,6 +51,11 @@ export class ExpiringLinks extends Context.Service<ExpiringLinks, {
           .digest()
 
       const make = Effect.fn("ExpiringLinks.make")(function*(object: Omit<typeof Named.Type, "until">) {
+        const own = yield* Effect.mapError(
+          objects.link(object.owner, object.object, linkMillis / 1_000),
+          refusalOfStore
+        )
+        if (Option.isSome(own)) return own.value
         const [secret] = yield* Effect.mapError(secrets.signingSecrets, refusalOfStore)
         if (secret === undefined) {
           return yield* new BridgeRefusal({ code: "unavailable", detail: "no signing secret", retryAfterMillis: 5_000 })

@@ -56,7 +56,7 @@ const leavesNothing = Effect.fnUntraced(function*(owner: SenderId) {
   yield* (yield* Identities).retire(owner)
   if (Option.isSome(row)) return
   const secrets = yield* Secrets
-  for (const path of yield* secrets.list(`sandbox/${owner}/`)) yield* secrets.delete(path)
+  for (const { path } of yield* secrets.under(`sandbox/${owner}`)) yield* secrets.delete(path)
 })
 
 /** In the journal before it has an effect: whose keys are changed, and how. */

@@ -15,10 +15,10 @@ export const slackStatus = Effect.fn("km.slack.status")(function*() {
   const { backend } = yield* opened
   const install = yield* backend.install
   const healthy = yield* bridgeAnswers(install)
-  const paths = yield* Effect.flatMap(Secrets, (secrets) => secrets.list("slack/")).pipe(
+  const paths = yield* Effect.flatMap(Secrets, (secrets) => secrets.under("slack")).pipe(
     Effect.provide(backend.ports("short"))
   )
-  const has = (name: string) => paths.includes(`slack/${name}`)
+  const has = (name: string) => paths.some(({ path }) => path === `slack/${name}`)
   yield* data(
     columns([
       ["workspace", install.local ? "local (km up)" : "slack.com"],

@@ -2,7 +2,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -12,7 +11,6 @@ import process from "node:process"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
-import * as BridgeUsers from "../adapters/bridge/BridgeUsers.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
 import { fileError, makeDirectory, writeFileAtomically } from "../adapters/embedded/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/embedded/SandboxStore.ts"
@@ -182,11 +180,13 @@ const learnSecrets = (row: SandboxRow) =>
     const endpoint = yield* HookListener.HookEndpoint
     yield* redaction.add(endpoint.sandboxToken)
     const learn = Effect.gen(function*() {
-      for (const secret of [...yield* secrets.list(`sandbox/${row.id}/`), "model/anthropic-api-key"]) {
-        const value = Option.getOrUndefined(yield* secrets.get(secret))
+      for (
+        const { path: label, value } of [...yield* secrets.under(`sandbox/${row.id}`), ...yield* secrets.under("model")]
+      ) {
         // A history has a key on each line.
-        const lines = value === undefined ? [] : Redacted.value(value).split("\n")
-        for (const line of lines) yield* redaction.add(Redacted.make(line.trim(), { label: secret }))
+        for (const line of Redacted.value(value).split("\n")) {
+          yield* redaction.add(Redacted.make(line.trim(), { label }))
+        }
       }
     })
     yield* learn
@@ -256,7 +256,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     mailSetup(install, mail)
   )
   const outside = Layer.mergeAll(
-    BridgeUsers.layer.pipe(Layer.provideMerge(bridge)),
+    bridge,
     agentLayer(row, install).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
   const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(

@@ -18,9 +18,15 @@ export const mailBoxKeyPath = (owner: SenderId): string => `sandbox/${owner}/enc
 
 /**
  * Every other X25519 key that mail may have been encrypted for, a line of base64 each, oldest first: the replaced ones,
- * so that stored mail opens as long as the identity lives, and the coming one, before anybody can know its public half.
+ * so that stored mail opens, and the coming one, before anybody can know its public half.
  */
 export const mailBoxHistoryPath = (owner: SenderId): string => `sandbox/${owner}/encryption-key-history`
+
+/**
+ * The history keeps the newest, so that it fits a secret's 4 KB: a key every month is more than six years, and mail lives
+ * for 30 days at most.
+ */
+export const keptBoxKeys = 80
 
 /** The lines of such a history. */
 export const mailBoxHistory = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")

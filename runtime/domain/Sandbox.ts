@@ -24,7 +24,6 @@ export const InventoryItem = Schema.Struct({
     "objects",
     "threads",
     "mailbox",
-    "schedule",
     "runtime"
   ]),
   ref: Schema.String,

@@ -69,7 +69,9 @@ export const wholeRevocations = Effect.fnUntraced(function*(
  * not made here, since its owner may just be destroyed.
  */
 const raisePins = Effect.fnUntraced(function*(secrets: Secrets["Service"], number: number) {
-  const pins = (yield* secrets.list("sandbox/")).filter((path) => path.endsWith("/directory-pin"))
+  const pins = (yield* secrets.under("sandbox")).map(({ path }) => path).filter((path) =>
+    path.endsWith("/directory-pin")
+  )
   for (const path of [bridgePinPath, ...pins]) {
     if (0 < number && (yield* numberAt(secrets, path)) < number) yield* secrets.put(path, Redacted.make(String(number)))
   }

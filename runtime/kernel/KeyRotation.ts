@@ -19,6 +19,7 @@ import type { InstallName, KeyId, SenderId } from "../domain/Ids.ts"
 import {
   generateMailBoxKey,
   generateMailSigningKey,
+  keptBoxKeys,
   mailBoxHistory,
   mailBoxHistoryPath,
   mailBoxKeyPath,
@@ -246,10 +247,12 @@ const replace = Effect.fnUntraced(function*(
   }
   const keyId = keyIdOf(comingPublic)
   if (what === "mail-box") {
-    // Openable before anybody can encrypt for it, and the old one for ever.
+    // Openable before anybody can encrypt for it, and the old one as long as the history holds it.
     const kept = mailBoxHistory((yield* secretText(ports, mailBoxHistoryPath(subject))) ?? "")
     const all = [...new Set([...kept, current.text, coming])]
-    if (all.length > kept.length) yield* secrets.put(mailBoxHistoryPath(subject), Redacted.make(all.join("\n")))
+    if (all.length > kept.length) {
+      yield* secrets.put(mailBoxHistoryPath(subject), Redacted.make(all.slice(-keptBoxKeys).join("\n")))
+    }
   }
   const before = yield* certifiedBy(ports, certifier, owner, purpose)
   if (what === "mail" && before.length === 0) {

@@ -50,7 +50,6 @@ const order: ReadonlyArray<InventoryItem["kind"]> = [
   "queue",
   "threads",
   "mailbox",
-  "schedule",
   "objects",
   "identity",
   "secret",
@@ -184,8 +183,7 @@ const make = Effect.gen(function*() {
         return identities.retire(row.id)
       case "secret":
         return secrets.delete(item.ref)
-      // The guard row goes with the row; schedules are not the sandbox's own and are found by what they name.
-      case "schedule":
+      // The guard row goes with the row.
       case "alias":
         return Effect.void
     }
@@ -214,7 +212,7 @@ const make = Effect.gen(function*() {
       }
       yield* controls.clear(id)
       yield* leases.remove(id)
-      for (const path of yield* secrets.list(`sandbox/${id}/`)) yield* secrets.delete(path)
+      for (const { path } of yield* secrets.under(`sandbox/${id}`)) yield* secrets.delete(path)
       yield* endSchedulesOf(scheduler, id, found.value.alias)
       yield* sandboxes.remove(id)
       yield* progress("row")

@@ -17,6 +17,14 @@ export interface Lease {
   readonly expiresAt: number
 }
 
+/**
+ * How long a lease holds, and how often it is renewed, in milliseconds: the engine's, because each renewal may cost money.
+ */
+export interface LeaseTiming {
+  readonly lengthMillis: number
+  readonly renewEveryMillis: number
+}
+
 export interface MemoryLeasesState {
   readonly leases: Map<SandboxId, Lease>
 }
@@ -41,15 +49,21 @@ export const grantLease = (
 export const holdsLease = (found: Lease | undefined, lease: Lease): boolean =>
   found !== undefined && found.holder === lease.holder && found.epoch === lease.epoch
 
+/** As the embedded engine has it. */
+const memoryTiming: LeaseTiming = { lengthMillis: 30_000, renewEveryMillis: 10_000 }
+
 export class Leases extends Context.Service<Leases, {
-  /** None while another holder's lease has not expired. The same holder gets its own lease again. */
+  readonly timing: LeaseTiming
+  /**
+   * None while another holder's lease has not expired. The same holder gets its own lease again. Times are the engine's
+   * clock's.
+   */
   readonly acquire: (
     sandbox: SandboxId,
-    holder: string,
-    ttlMillis: number
+    holder: string
   ) => Effect.Effect<Option.Option<Lease>, StoreError>
   /** None when it was lost to another holder. */
-  readonly renew: (lease: Lease, ttlMillis: number) => Effect.Effect<Option.Option<Lease>, StoreError>
+  readonly renew: (lease: Lease) => Effect.Effect<Option.Option<Lease>, StoreError>
   readonly release: (lease: Lease) => Effect.Effect<void, StoreError>
   /** The last lease given, expired or not. */
   readonly current: (sandbox: SandboxId) => Effect.Effect<Option.Option<Lease>, StoreError>
@@ -59,16 +73,17 @@ export class Leases extends Context.Service<Leases, {
     Layer.succeed(
       Leases,
       Leases.of({
-        acquire: (sandbox, holder, ttlMillis) =>
+        timing: memoryTiming,
+        acquire: (sandbox, holder) =>
           Effect.map(Clock.currentTimeMillis, (now) => {
-            const granted = grantLease(state.leases.get(sandbox), sandbox, holder, now, ttlMillis)
+            const granted = grantLease(state.leases.get(sandbox), sandbox, holder, now, memoryTiming.lengthMillis)
             if (Option.isSome(granted)) state.leases.set(sandbox, granted.value)
             return granted
           }),
-        renew: (lease, ttlMillis) =>
+        renew: (lease) =>
           Effect.map(Clock.currentTimeMillis, (now) => {
             if (!holdsLease(state.leases.get(lease.sandbox), lease)) return Option.none()
-            const renewed = { ...lease, expiresAt: now + ttlMillis }
+            const renewed = { ...lease, expiresAt: now + memoryTiming.lengthMillis }
             state.leases.set(lease.sandbox, renewed)
             return Option.some(renewed)
           }),

@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { sha256Hex } from "../domain/Digest.ts"
@@ -19,10 +20,14 @@ const segmentPattern = /^(?!\.{1,2}$)[^\p{Cc}\p{Cs}/\\]{1,80}$/u
 /** A file name's limit on every system we run on, percent-encoded. */
 const maxSegmentBytes = 240
 
+/** Bytes of UTF-8 of a whole name; S3 takes 1,024 with our prefix before it. Source: Amazon S3 object keys. */
+const maxNameBytes = 900
+
 /** The parts of an object's name; `Denied` for a name that could lead out of its owner's prefix or is too long. */
 export const objectSegments = (operation: string, name: string): Effect.Effect<ReadonlyArray<string>, StoreError> => {
   const segments = name.split("/")
   const good = segments.length <= 8
+    && new TextEncoder().encode(name).length <= maxNameBytes
     && segments.every((segment) =>
       segmentPattern.test(segment) && encodeURIComponent(segment).length <= maxSegmentBytes
     )
@@ -31,7 +36,7 @@ export const objectSegments = (operation: string, name: string): Effect.Effect<R
       port: "Objects",
       operation,
       reason: "Denied",
-      detail: "an object's name is one to eight parts of at most 80 plain characters",
+      detail: "an object's name is one to eight parts of at most 80 plain characters, 900 bytes in all",
       cause: undefined
     })
   )
@@ -50,6 +55,15 @@ export class Objects extends Context.Service<Objects, {
     bytes: Stream.Stream<Uint8Array, StoreError>
   ) => Effect.Effect<{ readonly size: number; readonly sha256: string }, StoreError>
   readonly get: (owner: SandboxId, name: string) => Stream.Stream<Uint8Array, StoreError | ObjectMissing>
+  /**
+   * An address that gives the object to whoever has it, until `seconds` are over; none where the engine has no such
+   * addresses, and the bridge serves its own.
+   */
+  readonly link: (
+    owner: SandboxId,
+    name: string,
+    seconds: number
+  ) => Effect.Effect<Option.Option<string>, StoreError>
   /** Sorted. */
   readonly list: (owner: SandboxId) => Effect.Effect<ReadonlyArray<string>, StoreError>
   /** Idempotent. */
@@ -73,6 +87,7 @@ export class Objects extends Context.Service<Objects, {
             const found = state.objects.get(owner)?.get(name)
             return found === undefined ? Stream.fail(new ObjectMissing({ name })) : Stream.succeed(found)
           })),
+        link: (_, name) => Effect.as(objectSegments("link", name), Option.none()),
         list: (owner) => Effect.sync(() => [...state.objects.get(owner)?.keys() ?? []].toSorted()),
         delete: (owner, name) =>
           Effect.map(objectSegments("delete", name), () => void state.objects.get(owner)?.delete(name)),

@@ -47,7 +47,8 @@ export class Posts extends Context.Service<Posts, {
   ) => Effect.Effect<void, StoreError>
   readonly owner: (channel: ChannelId, ts: MessageTs) => Effect.Effect<Option.Option<SenderId>, StoreError>
   readonly live: (sender: SenderId, live: string) => Effect.Effect<Option.Option<LiveRow>, StoreError>
-  readonly putLive: (row: LiveRow) => Effect.Effect<void, StoreError>
+  /** Forward only: a row with a lower `seq` than the stored one changes nothing. False then. */
+  readonly putLive: (row: LiveRow) => Effect.Effect<boolean, StoreError>
   readonly removeAll: (sender: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Posts") {
   static readonly memory = (state: MemoryPostsState): Layer.Layer<Posts> => {
@@ -64,7 +65,13 @@ export class Posts extends Context.Service<Posts, {
         live: (sender, live) =>
           Effect.suspend(() => Effect.map(living(state.live.get(idOf(sender, live))), Option.map(({ row }) => row))),
         putLive: (row) =>
-          Effect.map(expiry, (expiresAt) => void state.live.set(idOf(row.sender, row.live), { row, expiresAt })),
+          Effect.gen(function*() {
+            const now = yield* Clock.currentTimeMillis
+            const found = state.live.get(idOf(row.sender, row.live))
+            if (found !== undefined && found.expiresAt > now && found.row.seq > row.seq) return false
+            state.live.set(idOf(row.sender, row.live), { row, expiresAt: now + postsRetentionMillis })
+            return true
+          }),
         removeAll: (sender) =>
           Effect.sync(() => {
             for (const [id, post] of state.posts) if (post.sender === sender) state.posts.delete(id)

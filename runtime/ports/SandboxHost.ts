@@ -8,7 +8,7 @@ import type { StoreError } from "./StoreError.ts"
 /** The host could not bring the sandbox to the wanted state. */
 export class HostFailed extends Schema.TaggedError<HostFailed>()("HostFailed", {
   sandbox: Schema.String,
-  operation: Schema.Literals(["start", "stop", "destroy", "exec"]),
+  operation: Schema.Literals(["start", "stop", "destroy"]),
   detail: Schema.String
 }) {
   override get message(): string {

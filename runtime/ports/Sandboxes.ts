@@ -65,7 +65,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
   readonly remove: (id: SandboxId) => Effect.Effect<void, StoreError>
   /** Index reads: may lag behind a write by up to a minute on a distributed engine. */
   readonly byChannel: (channel: ChannelId) => Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
-  readonly byAlias: (alias: Alias) => Effect.Effect<Option.Option<SandboxRow>, StoreError>
+  /** The sandbox with this id, else the one with this alias: read at its key, never behind. An id wins over an alias. */
+  readonly named: (text: string) => Effect.Effect<Option.Option<SandboxRow>, StoreError>
   readonly list: Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
   /** Emits every id once, then those whose row may have changed; at least every 5 s nothing is missed (an id may come twice). */
   readonly changes: Stream.Stream<SandboxId, StoreError>
@@ -105,7 +106,11 @@ export class Sandboxes extends Context.Service<Sandboxes, {
           }),
         remove: (id) => Effect.sync(() => state.rows.delete(id) ? changed(id) : undefined),
         byChannel: (channel) => select((row) => row.channel === channel),
-        byAlias: (alias) => Effect.map(select((row) => row.alias === alias), ([row]) => Option.fromNullishOr(row)),
+        named: (text) =>
+          Effect.map(
+            select((row) => row.id === text || row.alias === text),
+            (rows) => Option.fromNullishOr(rows.find(({ id }) => id === text) ?? rows[0])
+          ),
         list: select(() => true),
         changes: Stream.suspend(() => {
           let rung = -1

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import { StoreError } from "./StoreError.ts"
 
 const denied = (operation: string, detail: string): StoreError =>
@@ -37,13 +37,13 @@ const limited = (secrets: Secrets["Service"], inScope: (path: string) => boolean
     get: (path) => guarded("get", path, () => secrets.get(path)),
     put: (path, value) => guarded("put", path, () => secrets.put(path, value)),
     delete: (path) => guarded("delete", path, () => secrets.delete(path)),
-    list: (prefix) => Effect.map(secrets.list(prefix), (paths) => paths.filter(inScope))
+    under: (path) => Effect.map(secrets.under(path), (found) => found.filter((one) => inScope(one.path)))
   })
 }
 
 /**
  * The same secrets, but only those at or below one of the prefixes (`slack`, `sandbox/sb-1a2b3c4d`), and never the
- * certifier's; every other path is `Denied`, and absent from `list`.
+ * certifier's; every other path is `Denied`, and absent from `under`.
  */
 export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArray<string>): Secrets["Service"] =>
   limited(
@@ -51,9 +51,36 @@ export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArr
     (path) => !isCertifiers(path) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
   )
 
-/** The same secrets but the certifier's, which are `Denied` and absent from `list`: for what runs without a person. */
+/** The same secrets but the certifier's, which are `Denied` and absent from `under`: for what runs without a person. */
 export const secretsWithoutCertifier = (secrets: Secrets["Service"]): Secrets["Service"] =>
   limited(secrets, (path) => !isCertifiers(path))
+
+/** A secret with its newest value. */
+export interface FoundSecret {
+  readonly path: string
+  readonly value: Redacted.Redacted<string>
+}
+
+/** Bytes of UTF-8: a standard parameter of SSM. Source: AWS Systems Manager quotas. */
+export const maxSecretBytes = 4_096
+
+/** Fails with `TooLarge` when an engine would refuse the value. */
+export const checkSecret = (value: Redacted.Redacted<string>): Effect.Effect<void, StoreError> => {
+  const bytes = new TextEncoder().encode(Redacted.value(value)).length
+  return bytes <= maxSecretBytes ? Effect.void : Effect.fail(
+    new StoreError({
+      port: "Secrets",
+      operation: "put",
+      reason: "TooLarge",
+      detail: `the value has ${bytes} bytes, at most ${maxSecretBytes} are taken`,
+      cause: undefined
+    })
+  )
+}
+
+/** Where `under` looks: a path, or "" for everything. */
+export const underPath = (path: string): Effect.Effect<ReadonlyArray<string>, StoreError> =>
+  path === "" ? Effect.succeed([]) : secretPath("under", path)
 
 export interface MemorySecretsState {
   /** The versions of each path, oldest first. */
@@ -63,12 +90,15 @@ export const makeMemorySecretsState = (): MemorySecretsState => ({ values: new M
 
 export class Secrets extends Context.Service<Secrets, {
   readonly get: (path: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
-  /** Returns the version written, from 1. Older versions stay readable by `km` only. */
+  /**
+   * At most 4 KB, else `TooLarge`. Returns the version written: 1 for a path that has none, also after `delete`. Older
+   * versions stay readable by `km` only.
+   */
   readonly put: (path: string, value: Redacted.Redacted<string>) => Effect.Effect<number, StoreError>
   /** All versions. Idempotent. */
   readonly delete: (path: string) => Effect.Effect<void, StoreError>
-  /** Paths that begin with `prefix`, sorted; never values. */
-  readonly list: (prefix: string) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  /** Every secret at or below a path, by whole segments, sorted by path; below "" is every one. One call, not one each. */
+  readonly under: (path: string) => Effect.Effect<ReadonlyArray<FoundSecret>, StoreError>
 }>()("km/runtime/ports/Secrets") {
   static readonly memory = (state: MemorySecretsState): Layer.Layer<Secrets> =>
     Layer.succeed(
@@ -76,14 +106,18 @@ export class Secrets extends Context.Service<Secrets, {
       Secrets.of({
         get: (path) => Effect.map(secretPath("get", path), () => Option.fromNullishOr(state.values.get(path)?.at(-1))),
         put: (path, value) =>
-          Effect.map(secretPath("put", path), () => {
+          Effect.map(Effect.andThen(checkSecret(value), secretPath("put", path)), () => {
             const versions = state.values.get(path) ?? []
             state.values.set(path, versions)
             return versions.push(value)
           }),
         delete: (path) => Effect.map(secretPath("delete", path), () => void state.values.delete(path)),
-        list: (prefix) =>
-          Effect.sync(() => [...state.values.keys()].filter((path) => path.startsWith(prefix)).toSorted())
+        under: (path) =>
+          Effect.map(underPath(path), () =>
+            [...state.values].toSorted().flatMap(([name, versions]) => {
+              const value = versions.at(-1)
+              return value !== undefined && (path === "" || liesBelow(name, path)) ? [{ path: name, value }] : []
+            }))
       })
     )
 

@@ -406,7 +406,7 @@ describe("km-runtime", () => {
       const held = yield* leases.current(sandbox)
       if (Option.isNone(held)) return assert.fail("no lease")
       yield* leases.release(held.value)
-      yield* leases.acquire(sandbox, "another machine", 600_000)
+      yield* leases.acquire(sandbox, "another machine")
       yield* until("the loss", Effect.sync(() => process.log.join("").includes("lease lost")))
       const before = bridge.arrived.length
       yield* until("the tool's end", Effect.sync(() => !toolRuns()))

@@ -169,8 +169,13 @@ export class World {
       }),
     remove: (id) => Effect.sync(() => void this.rows.delete(id)),
     byChannel: (channel) => Effect.sync(() => [...this.rows.values()].filter((row) => row.channel === channel)),
-    byAlias: (alias) =>
-      Effect.sync(() => Option.fromNullishOr([...this.rows.values()].find((row) => row.alias === alias))),
+    named: (text) =>
+      Effect.sync(() =>
+        Option.fromNullishOr(
+          [...this.rows.values()].find((row) => row.id === text) ??
+            [...this.rows.values()].find((row) => row.alias === text)
+        )
+      ),
     list: Effect.sync(() => [...this.rows.values()]),
     changes: Stream.never,
     channelOfAlias: (alias) => Effect.sync(() => Option.fromNullishOr(this.aliasChannels.get(alias))),
@@ -204,7 +209,12 @@ export class World {
         return 1
       }),
     delete: (path) => Effect.sync(() => void this.secrets.delete(path)),
-    list: (prefix) => Effect.sync(() => [...this.secrets.keys()].filter((path) => path.startsWith(prefix)))
+    under: (path) =>
+      Effect.sync(() =>
+        [...this.secrets].toSorted().flatMap(([name, value]) =>
+          name === path || name.startsWith(`${path}/`) ? [{ path: name, value: Redacted.make(value) }] : []
+        )
+      )
   })
 
   private readonly identityStore = Identities.of({
@@ -228,6 +238,7 @@ export class World {
   private readonly objectStore = Objects.of({
     put: () => Effect.die("unused"),
     get: () => Stream.die("unused"),
+    link: () => Effect.die("unused"),
     list: (owner) => Effect.sync(() => [...this.objects.get(owner) ?? []]),
     delete: () => Effect.die("unused"),
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))

@@ -161,12 +161,12 @@ const make = Effect.fnUntraced(function*(root: string, writer: AuditWriter) {
   })
 
   let own: Own | undefined
-  const chain = Effect.suspend(() =>
+  const ownChain = Effect.suspend(() =>
     own === undefined ? Effect.tap(acquire, (got) => Effect.sync(() => own = got)) : Effect.succeed(own)
   )
 
   const append = Effect.fnUntraced(function*(batch: ReadonlyArray<Pending>) {
-    const to = yield* chain
+    const to = yield* ownChain
     let head = to.head
     let text = ""
     for (const { at, entry } of batch) {

@@ -40,17 +40,18 @@ const namesIn = (directory: string): ReadonlyArray<string> => {
   }
 }
 
+const asStore = (operation: string) => (error: { readonly code: string; readonly message: string }) =>
+  new StoreError({
+    port: "InstallStore",
+    operation,
+    reason: error.code === "KM-ENG-007" ? "Corrupt" : "Unavailable",
+    detail: error.message,
+    cause: error
+  })
+
 const make = (root: string): InstallStore["Service"] => {
   const { auditHeads } = statePaths(root)
   const fileOf = (chain: string) => path.join(auditHeads, `${chain}.json`)
-  const asStore = (operation: string) => (error: { readonly code: string; readonly message: string }) =>
-    new StoreError({
-      port: "InstallStore",
-      operation,
-      reason: error.code === "KM-ENG-007" ? "Corrupt" : "Unavailable",
-      detail: error.message,
-      cause: error
-    })
   return InstallStore.of({
     get: Effect.mapError(
       readInstall(root),

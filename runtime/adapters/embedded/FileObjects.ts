@@ -1,6 +1,7 @@
 /** Objects as files below their owner's directory. Names are encoded, so none of them can lead out of it. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -117,6 +118,8 @@ const make = (root: string): Objects["Service"] => {
       return yield* write(yield* located("put", owner, name), bytes)
     }),
     get: (owner, name) => Stream.unwrap(Effect.map(located("get", owner, name), (file) => readFile(file, name))),
+    // Files of this machine have no address of their own.
+    link: (_, name) => Effect.as(objectSegments("link", name), Option.none()),
     list: (owner) => fileEffect("Objects", "list", () => fileNames(directoryOf(owner), []).toSorted()),
     delete: Effect.fnUntraced(function*(owner, name) {
       const file = yield* located("delete", owner, name)

@@ -5,7 +5,14 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { scopedSecrets, secretPath, Secrets, secretsWithoutCertifier } from "../../ports/Secrets.ts"
+import {
+  checkSecret,
+  scopedSecrets,
+  secretPath,
+  Secrets,
+  secretsWithoutCertifier,
+  underPath
+} from "../../ports/Secrets.ts"
 import {
   errorCode,
   fileEffect,
@@ -111,6 +118,7 @@ const make = (root: string): Secrets["Service"] => {
       return Option.map(Option.fromNullishOr(value), (found) => Redacted.make(found, { label: secret }))
     }),
     put: Effect.fnUntraced(function*(secret, value) {
+      yield* checkSecret(value)
       const directory = yield* located("put", secret)
       return yield* fileEffect("Secrets", "put", () => {
         const version = addVersion(directory, Redacted.value(value))
@@ -130,12 +138,15 @@ const make = (root: string): Secrets["Service"] => {
         pruneEmpty(directory, root)
       })
     }),
-    list: (prefix) =>
-      fileEffect(
-        "Secrets",
-        "list",
-        () => listSecrets(root, []).filter((secret) => secret.startsWith(prefix)).toSorted()
-      )
+    under: Effect.fnUntraced(function*(secret) {
+      const segments = yield* underPath(secret)
+      return yield* fileEffect("Secrets", "under", () =>
+        listSecrets(root, segments).toSorted().flatMap((name) => {
+          const value = readCurrent(path.join(root, name))
+          // Deleted since it was listed.
+          return value === undefined ? [] : [{ path: name, value: Redacted.make(value, { label: name }) }]
+        }))
+    })
   })
 }
 

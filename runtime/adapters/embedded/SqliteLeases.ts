@@ -4,9 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { SandboxId } from "../../domain/Ids.ts"
-import { grantLease, holdsLease, type Lease, Leases } from "../../ports/Leases.ts"
+import { grantLease, holdsLease, type Lease, Leases, type LeaseTiming } from "../../ports/Leases.ts"
 import { integer, reader, text } from "./columns.ts"
 import { Sqlite, type Statements } from "./Sqlite.ts"
+
+/** A renewal is one small write; a killed runtime is replaced within half a minute (docs/architecture.md). */
+const timing: LeaseTiming = { lengthMillis: 30_000, renewEveryMillis: 10_000 }
 
 const readSandbox = reader("sandbox id", SandboxId)
 
@@ -35,16 +38,17 @@ const make = Effect.gen(function*() {
     Effect.flatMap(Clock.currentTimeMillis, (now) => sqlite.write("Leases", operation, (tables) => change(tables, now)))
 
   return Leases.of({
-    acquire: (sandbox, holder, ttlMillis) =>
+    timing,
+    acquire: (sandbox, holder) =>
       write("acquire", (tables, now) => {
-        const granted = grantLease(find(tables, sandbox), sandbox, holder, now, ttlMillis)
+        const granted = grantLease(find(tables, sandbox), sandbox, holder, now, timing.lengthMillis)
         if (Option.isSome(granted)) store(tables, granted.value)
         return granted
       }),
-    renew: (lease, ttlMillis) =>
+    renew: (lease) =>
       write("renew", (tables, now) => {
         if (!holdsLease(find(tables, lease.sandbox), lease)) return Option.none()
-        const renewed = { ...lease, expiresAt: now + ttlMillis }
+        const renewed = { ...lease, expiresAt: now + timing.lengthMillis }
         store(tables, renewed)
         return Option.some(renewed)
       }),

@@ -62,14 +62,18 @@ const make = Effect.gen(function*() {
     }),
     putLive: Effect.fnUntraced(function*(row) {
       const now = yield* Clock.currentTimeMillis
-      yield* sqlite.write("Posts", "putLive", (tables) =>
+      return yield* sqlite.write("Posts", "putLive", (tables) =>
         tables.run(
-          "INSERT OR REPLACE INTO live_messages (sender, live, row, expires_at) VALUES (?, ?, ?, ?)",
+          `INSERT INTO live_messages (sender, live, row, expires_at) VALUES (?1, ?2, ?3, ?4)
+           ON CONFLICT DO UPDATE SET row = ?3, expires_at = ?4
+           WHERE expires_at <= ?5 OR json_extract(row, '$.seq') <= ?6`,
           row.sender,
           row.live,
           encodeLive(row),
-          now + postsRetentionMillis
-        ))
+          now + postsRetentionMillis,
+          now,
+          row.seq
+        ) > 0)
     }),
     removeAll: (sender) =>
       Effect.asVoid(sqlite.write("Posts", "removeAll", (tables) => {

@@ -123,9 +123,10 @@ const make = Effect.gen(function*() {
         "byChannel",
         (tables) => tables.all("SELECT attributes FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
       ),
-    byAlias: (alias) =>
-      read("byAlias", (tables) => {
-        const row = tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", alias)
+    named: (text) =>
+      read("named", (tables) => {
+        const row = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", text) ??
+          tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", text)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
     list: read("list", (tables) => known(tables.all("SELECT attributes FROM sandboxes ORDER BY id"))),

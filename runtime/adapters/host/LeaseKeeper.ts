@@ -13,10 +13,6 @@ import type * as Scope from "effect/Scope"
 import type { SandboxId } from "../../domain/Ids.ts"
 import { type Lease, Leases } from "../../ports/Leases.ts"
 
-/** How long a lease holds, and how often it is renewed (docs/architecture.md), in milliseconds. */
-export const leaseTtlMillis = 30_000
-export const renewEveryMillis = 10_000
-
 /**
  * A lease that cannot be renewed is given up this long before it ends, so that what runs under it has stopped when
  * another runtime may begin. In milliseconds.
@@ -61,6 +57,7 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
   body: (lease: HeldLease) => Effect.Effect<void, E2, R | Scope.Scope>
 ) {
   const leases = yield* Leases
+  const { renewEveryMillis } = leases.timing
   const { holder, onState, sandbox } = options
   let waitingTold = false
 
@@ -70,7 +67,7 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
     while (true) {
       yield* Effect.raceFirst(Effect.sleep(renewEveryMillis), Deferred.await(bell.ring))
       bell.ring = Deferred.makeUnsafe()
-      const renewed = yield* Effect.result(leases.renew(lease, leaseTtlMillis))
+      const renewed = yield* Effect.result(leases.renew(lease))
       if (renewed._tag === "Success") {
         if (Option.isNone(renewed.success)) return "another runtime has taken the lease"
         lease = renewed.success.value
@@ -82,7 +79,7 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
       if (left <= 0) return "the lease could not be renewed before its end"
       if (left < renewEveryMillis) {
         yield* Effect.sleep(left)
-        const last = yield* Effect.option(leases.renew(lease, leaseTtlMillis))
+        const last = yield* Effect.option(leases.renew(lease))
         const kept = Option.flatten(last)
         if (Option.isNone(kept)) return "the lease could not be renewed before its end"
         lease = kept.value
@@ -124,7 +121,7 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
   /** Gives the lease back when the scope closes. */
   const acquire = (lock: string) =>
     Effect.acquireRelease(
-      leases.acquire(sandbox, `${lock}/${holder}`, leaseTtlMillis),
+      leases.acquire(sandbox, `${lock}/${holder}`),
       (lease) =>
         Option.isNone(lease)
           ? Effect.void

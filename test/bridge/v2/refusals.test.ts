@@ -120,8 +120,8 @@ describe("POST /v2 refuses", () => {
         assert.strictEqual(codeOf(yield* callV2("a", react, { key: old })), "unauthenticated")
         assert.strictEqual(codeOf(yield* callV2("a", react, { key: gone })), "revoked_key")
         const leases = yield* Leases
-        yield* leases.acquire(sandbox, "first", 1)
-        const taken = yield* leases.acquire(sandbox, "first", 10_000)
+        yield* leases.acquire(sandbox, "first")
+        const taken = yield* leases.acquire(sandbox, "first")
         const epoch = taken._tag === "Some" ? taken.value.epoch : 0
         assert.strictEqual(codeOf(yield* callV2("a", react, { epoch: String(epoch - 1) })), "stale_epoch")
         assert.strictEqual((yield* callV2("a", react, { epoch: String(epoch) })).status, 200)

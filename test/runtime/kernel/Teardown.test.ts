@@ -75,7 +75,7 @@ const lived = Effect.fn(function*(profile = slackProfile) {
       assert.deepStrictEqual(yield* queue.depth(id), { waiting: 2, inFlight: 0, dead: 1 })
       const ts = MessageTs.make("1700000002.000001")
       yield* (yield* Threads).put({ channel, threadTs: ts, sandbox: id, createdAt: 0, lastTurnAt: 0 })
-      yield* (yield* Leases).acquire(id, "runtime-1", 30_000)
+      yield* (yield* Leases).acquire(id, "runtime-1")
       yield* (yield* Controls).send(id, { id: "stop-1", by: "operator" })
     })
   )

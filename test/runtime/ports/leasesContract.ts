@@ -17,34 +17,34 @@ export const leasesContract = <LE>(layer: Layer.Layer<Leases, LE>): void => {
   test("is given to another holder exactly when it expires, with the next epoch", (leases) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.none())
-      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a", 30_000), Option.some(lease("a", 1, 30_000)))
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a"), Option.some(lease("a", 1, 30_000)))
       yield* TestClock.adjust("29999 millis")
-      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.none())
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b"), Option.none())
       yield* TestClock.adjust("1 millis")
       const second = lease("b", 2, 60_000)
-      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.some(second))
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b"), Option.some(second))
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
-      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000), 30_000), Option.none())
+      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000)), Option.none())
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
     }))
 
   test("the same holder gets its own lease again and renews it, also late", (leases) =>
     Effect.gen(function*() {
-      yield* leases.acquire(sandbox, "a", 30_000)
+      yield* leases.acquire(sandbox, "a")
       yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a", 30_000), Option.some(lease("a", 1, 40_000)))
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "a"), Option.some(lease("a", 1, 40_000)))
       yield* TestClock.adjust("60 seconds")
-      const late = yield* leases.renew(lease("a", 1, 40_000), 30_000)
+      const late = yield* leases.renew(lease("a", 1, 40_000))
       assert.deepStrictEqual(late, Option.some(lease("a", 1, 100_000)))
     }))
 
   test("a released lease can be taken at once, and its epoch is not used again", (leases) =>
     Effect.gen(function*() {
-      const first = Option.getOrThrow(yield* leases.acquire(sandbox, "a", 30_000))
+      const first = Option.getOrThrow(yield* leases.acquire(sandbox, "a"))
       yield* leases.release(first)
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(lease("a", 1, 0)))
       const second = lease("b", 2, 30_000)
-      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b", 30_000), Option.some(second))
+      assert.deepStrictEqual(yield* leases.acquire(sandbox, "b"), Option.some(second))
       yield* leases.release(first)
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.some(second))
     }))
@@ -52,7 +52,7 @@ export const leasesContract = <LE>(layer: Layer.Layer<Leases, LE>): void => {
   test("of many that ask at once, one holds it", (leases) =>
     Effect.gen(function*() {
       const holders = ["a", "b", "c", "d", "e"]
-      const given = yield* Effect.all(holders.map((holder) => leases.acquire(sandbox, holder, 1_000)), {
+      const given = yield* Effect.all(holders.map((holder) => leases.acquire(sandbox, holder)), {
         concurrency: "unbounded"
       })
       assert.strictEqual(given.filter(Option.isSome).length, 1)
@@ -60,12 +60,12 @@ export const leasesContract = <LE>(layer: Layer.Layer<Leases, LE>): void => {
 
   test("sandboxes do not share leases; a removed one is gone", (leases) =>
     Effect.gen(function*() {
-      yield* leases.acquire(sandbox, "a", 30_000)
-      assert.isTrue(Option.isSome(yield* leases.acquire(other, "b", 30_000)))
+      yield* leases.acquire(sandbox, "a")
+      assert.isTrue(Option.isSome(yield* leases.acquire(other, "b")))
       yield* leases.remove(sandbox)
       yield* leases.remove(sandbox)
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.none())
       assert.isTrue(Option.isSome(yield* leases.current(other)))
-      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000), 30_000), Option.none())
+      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000)), Option.none())
     }))
 }

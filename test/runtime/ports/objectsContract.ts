@@ -28,7 +28,9 @@ const hostile = [
   "\ud800",
   "a/".repeat(8) + "a",
   "x".repeat(81),
-  "é".repeat(80)
+  "é".repeat(80),
+  // Each part fits, the whole is over 900 bytes of UTF-8.
+  Array.from({ length: 8 }, () => "é".repeat(32) + "x".repeat(48)).join("/")
 ]
 
 export const objectsContract = <LE>(layer: Layer.Layer<Objects, LE>): void => {
@@ -98,6 +100,15 @@ export const objectsContract = <LE>(layer: Layer.Layer<Objects, LE>): void => {
       assert.deepStrictEqual(yield* objects.list(one), ["a", "a/b/c", "a=", "a=/b"])
       yield* objects.delete(one, "a")
       assert.strictEqual(yield* read(objects, one, "a/b/c"), "a/b/c")
+    }))
+
+  test("takes a name of 900 bytes", (objects) =>
+    Effect.gen(function*() {
+      const part = "é".repeat(32) + "x".repeat(48)
+      const name = [...Array.from({ length: 7 }, () => part), "é".repeat(29) + "x".repeat(51)].join("/")
+      assert.strictEqual(Buffer.byteLength(name), 900)
+      yield* objects.put(one, name, bytes("x"))
+      assert.deepStrictEqual(yield* objects.list(one), [name])
     }))
 
   test("refuses every name that is not a plain path below its owner", (objects) =>

@@ -45,11 +45,20 @@ export const sandboxesContract = <LE, R>(
       yield* sandboxes.insert(row)
       yield* sandboxes.insert(sandboxRow(two))
       assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(row))
-      assert.deepStrictEqual(yield* sandboxes.byAlias(alias), Option.some(row))
+      assert.deepStrictEqual(yield* sandboxes.named(alias), Option.some(row))
       assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [row])
       assert.deepStrictEqual(yield* sandboxes.byChannel(ChannelId.make("C999")), [])
-      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("other")), Option.none())
+      assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
       assert.deepStrictEqual((yield* sandboxes.list).map(({ id }) => id), [one, two])
+    }))
+
+  test("a name is an id before it is an alias", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one, { alias: Alias.make(two) }))
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(two)).id, one)
+      yield* sandboxes.insert(sandboxRow(two))
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(two)).id, two)
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(one)).id, one)
     }))
 
   test("an id and an alias are taken together or not at all", (sandboxes) =>
@@ -60,11 +69,11 @@ export const sandboxesContract = <LE, R>(
       const taken = yield* Effect.flip(sandboxes.insert(sandboxRow(two, { alias })))
       assert.strictEqual(taken._tag === "SandboxConflict" && taken.what, "alias")
       assert.deepStrictEqual(yield* sandboxes.get(two), Option.none())
-      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("free")), Option.none())
+      assert.deepStrictEqual(yield* sandboxes.named(Alias.make("free")), Option.none())
       yield* sandboxes.remove(one)
       yield* sandboxes.remove(one)
       yield* sandboxes.insert(sandboxRow(two, { alias }))
-      assert.strictEqual(Option.getOrThrow(yield* sandboxes.byAlias(alias)).id, two)
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(alias)).id, two)
     }))
 
   test("of many that want an alias at once, one gets it", (sandboxes) =>
@@ -110,8 +119,8 @@ export const sandboxesContract = <LE, R>(
       assert.deepStrictEqual(stored["fromTheFuture"], { n: 1 })
       assert.strictEqual(stored["status"], "running")
       assert.isFalse(Object.hasOwn(stored, "failureReason"))
-      assert.strictEqual(Option.getOrThrow(yield* sandboxes.byAlias(alias)).id, one)
-      assert.deepStrictEqual(yield* sandboxes.byAlias(Alias.make("other")), Option.none())
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(alias)).id, one)
+      assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
     }))
 
   test("tells watchers of every row at first, then of inserts, updates and removals", (sandboxes) =>

@@ -32,20 +32,35 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
       assert.notInclude(`${String(Option.getOrThrow(got))} ${JSON.stringify(got)}`, "xoxb-visible")
     }))
 
-  test("lists paths by prefix", (secrets) =>
+  const paths = (secrets: Secrets["Service"], path: string) =>
+    Effect.map(secrets.under(path), (found) => found.map((one) => one.path))
+
+  test("gives what lies at or below a path, with its newest value", (secrets) =>
     Effect.gen(function*() {
       for (const path of ["sandbox/sb-2/signing-key", "slack/bot-token", "sandbox/sb-1/signing-key", "slack"]) {
         yield* secrets.put(path, secret("x"))
       }
-      assert.deepStrictEqual(yield* secrets.list(""), [
+      assert.deepStrictEqual(yield* paths(secrets, ""), [
         "sandbox/sb-1/signing-key",
         "sandbox/sb-2/signing-key",
         "slack",
         "slack/bot-token"
       ])
-      assert.deepStrictEqual(yield* secrets.list("sandbox/sb-1/"), ["sandbox/sb-1/signing-key"])
+      assert.deepStrictEqual(yield* paths(secrets, "sandbox/sb-1"), ["sandbox/sb-1/signing-key"])
       yield* secrets.delete("slack")
-      assert.deepStrictEqual(yield* secrets.list("slack"), ["slack/bot-token"])
+      assert.deepStrictEqual(yield* paths(secrets, "slack"), ["slack/bot-token"])
+      assert.deepStrictEqual(yield* paths(secrets, "slack/bot"), [])
+      yield* secrets.put("slack/bot-token", secret("y"))
+      const found = yield* secrets.under("slack/bot-token")
+      assert.deepStrictEqual(found.map((one) => Redacted.value(one.value)), ["y"])
+    }))
+
+  test("takes values up to 4 KB of UTF-8, and no more", (secrets) =>
+    Effect.gen(function*() {
+      const most = "é".repeat(2_048)
+      yield* secrets.put("a", secret(most))
+      assert.strictEqual((yield* Effect.flip(secrets.put("a", secret(`${most}x`)))).reason, "TooLarge")
+      assert.strictEqual(yield* value(secrets, "a"), most)
     }))
 
   test("refuses what is no path", (secrets) =>
@@ -56,7 +71,7 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
           assert.strictEqual(refused.reason, "Denied", JSON.stringify(path))
         }
       }
-      assert.deepStrictEqual(yield* secrets.list(""), [])
+      assert.deepStrictEqual(yield* paths(secrets, ""), [])
     }))
 
   test("a scope sees its prefixes only, and never the certifier's key", (secrets) =>
@@ -74,7 +89,7 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
           assert.strictEqual((yield* Effect.flip(Effect.asVoid(act))).reason, "Denied", path)
         }
       }
-      assert.deepStrictEqual(yield* scoped.list(""), ["sandbox/sb-1/signing-key", "slack/bot-token"])
+      assert.deepStrictEqual(yield* paths(scoped, ""), ["sandbox/sb-1/signing-key", "slack/bot-token"])
       assert.strictEqual(yield* value(secrets, "certifier/signing-key"), "certifier/signing-key")
     }))
 
@@ -94,7 +109,7 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
         }
         assert.strictEqual(yield* value(secrets, path), path)
       }
-      assert.deepStrictEqual(yield* unattended.list(""), kept)
-      assert.deepStrictEqual(yield* unattended.list("certifier/"), [])
+      assert.deepStrictEqual(yield* paths(unattended, ""), kept)
+      assert.deepStrictEqual(yield* paths(unattended, "certifier"), [])
     }))
 }

@@ -67,6 +67,18 @@ export const postsContract = <LE>(layer: Layer.Layer<Posts, LE>): void => {
       assert.deepStrictEqual(yield* posts.live(two, live.live), Option.none())
     }))
 
+  test("goes forward only: an older state changes nothing, the same one may add parts", (posts) =>
+    Effect.gen(function*() {
+      assert.isTrue(yield* posts.putLive({ ...live, seq: 4 }))
+      assert.isFalse(yield* posts.putLive({ ...live, seq: 3, parts: [] }))
+      assert.deepStrictEqual(yield* posts.live(one, live.live), Option.some({ ...live, seq: 4 }))
+      assert.isTrue(yield* posts.putLive({ ...live, seq: 4, hashes: ["ab", "cd"] }))
+      assert.deepStrictEqual(yield* posts.live(one, live.live), Option.some({ ...live, seq: 4, hashes: ["ab", "cd"] }))
+      yield* TestClock.setTime(postsRetentionMillis)
+      assert.isTrue(yield* posts.putLive({ ...live, seq: 1 }))
+      assert.deepStrictEqual(yield* posts.live(one, live.live), Option.some({ ...live, seq: 1 }))
+    }))
+
   test("removes everything of one sender", (posts) =>
     Effect.gen(function*() {
       const other = ChannelId.make("C999")

@@ -130,9 +130,9 @@ describe("BridgeClient and the real bridge", () => {
         const url = yield* listen(workspace)
         const threadTs = yield* say(ada, channel, "hello")
         const leases = yield* Leases
-        const lease = Option.getOrThrow(yield* leases.acquire(sandbox, "first", 60_000))
+        const lease = Option.getOrThrow(yield* leases.acquire(sandbox, "first"))
         yield* leases.release(lease)
-        yield* leases.acquire(sandbox, "second", 60_000)
+        yield* leases.acquire(sandbox, "second")
         const outbox = makeMemoryOutboxState()
         const action = { action: "post" as const, channel, threadTs, markdown: "too late" }
         const told = yield* Deferred.make<void>()

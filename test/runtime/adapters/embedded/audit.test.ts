@@ -11,12 +11,12 @@ import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 const journal = (root: string, writer: "operator" | "bridge" = "operator") =>
   FileAudit.layer(root, writer).pipe(Layer.provideMerge(FileInstallStore.layer(root)))
 
-const entry = (n: number) => ({ actor: "operator", action: "test.act", subject: `s${n}`, verdict: "done" } as const)
+const entryOf = (n: number) => ({ actor: "operator", action: "test.act", subject: `s${n}`, verdict: "done" } as const)
 const record = (from: number, count: number) =>
   Effect.flatMap(
     Audit,
     (audit) =>
-      Effect.forEach(Array.from({ length: count }, (_, n) => from + n), (n) => audit.record(entry(n)), {
+      Effect.forEach(Array.from({ length: count }, (_, n) => from + n), (n) => audit.record(entryOf(n)), {
         discard: true
       })
   )
@@ -123,7 +123,7 @@ describe("the journal on disk", () => {
     Effect.gen(function*() {
       const root = yield* temporaryDirectory
       yield* Effect.provide(
-        Effect.flatMap(Audit, (audit) => Effect.forEach([1, 2, 3], (n) => audit.note(entry(n)), { discard: true })),
+        Effect.flatMap(Audit, (audit) => Effect.forEach([1, 2, 3], (n) => audit.note(entryOf(n)), { discard: true })),
         journal(root)
       )
       const links = yield* Effect.provide(Stream.runCollect(auditEntries(false)), journal(root))

@@ -39,7 +39,7 @@ describe("layers of the embedded engine", () => {
       const root = yield* temporaryDirectory
       const current = Effect.flatMap(Leases, (leases) => leases.current(sandbox))
       const found = Effect.gen(function*() {
-        yield* Effect.flatMap(Leases, (leases) => leases.acquire(sandbox, "one", 1_000))
+        yield* Effect.flatMap(Leases, (leases) => leases.acquire(sandbox, "one"))
         return yield* Effect.provide(current, EmbeddedEngine.layer(path.join(root, "two")))
       }).pipe(Effect.provide(EmbeddedEngine.layer(path.join(root, "one"))))
       assert.deepStrictEqual(yield* found, Option.none())

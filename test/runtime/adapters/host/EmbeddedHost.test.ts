@@ -69,7 +69,7 @@ describe("EmbeddedHost", () => {
       yield* host.start(sandbox)
       rows.rows.set(sandbox, { ...row, ready: true })
       assert.isFalse(yield* host.ready(sandbox))
-      yield* leases.acquire(sandbox, "runtime", 30_000)
+      yield* leases.acquire(sandbox, "runtime")
       assert.isTrue(yield* host.ready(sandbox))
       yield* TestClock.adjust("30 seconds")
       assert.isFalse(yield* host.ready(sandbox))
@@ -79,7 +79,7 @@ describe("EmbeddedHost", () => {
     Effect.gen(function*() {
       const { host, leases, paths, rows } = yield* world
       yield* host.start(sandbox)
-      const lease = Option.getOrThrow(yield* leases.acquire(sandbox, "runtime", 30_000))
+      const lease = Option.getOrThrow(yield* leases.acquire(sandbox, "runtime"))
       const stopping = yield* Effect.forkChild(host.stop(sandbox))
       yield* TestClock.adjust("20 seconds")
       yield* atRest
@@ -95,7 +95,8 @@ describe("EmbeddedHost", () => {
     Effect.gen(function*() {
       const { host, leases, paths } = yield* world
       yield* host.start(sandbox)
-      yield* leases.acquire(sandbox, "runtime", 600_000)
+      const lease = Option.getOrThrow(yield* leases.acquire(sandbox, "runtime"))
+      yield* Effect.forkChild(Effect.forever(Effect.andThen(leases.renew(lease), Effect.sleep("10 seconds"))))
       const destroying = yield* Effect.forkChild(Effect.flip(host.destroy(sandbox)))
       yield* TestClock.adjust("90 seconds")
       const error = yield* Fiber.join(destroying)

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import { type HeldLease, leaseTtlMillis, whileHeld } from "../../../../runtime/adapters/host/LeaseKeeper.ts"
+import { type HeldLease, whileHeld } from "../../../../runtime/adapters/host/LeaseKeeper.ts"
 import { Leases, makeMemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { atRest, eventually } from "../../../support/eventually.ts"
@@ -60,7 +60,7 @@ describe("LeaseKeeper", () => {
     return Effect.gen(function*() {
       const { keeper, log } = world()
       // Left by a process that was killed.
-      yield* (yield* Leases).acquire(sandbox, "dead", leaseTtlMillis)
+      yield* (yield* Leases).acquire(sandbox, "dead")
       yield* Effect.forkChild(keeper("b"))
       yield* atRest
       yield* TestClock.adjust("29999 millis")
@@ -76,7 +76,7 @@ describe("LeaseKeeper", () => {
     const state = makeMemoryLeasesState()
     return Effect.gen(function*() {
       const { epochs, keeper, log } = world()
-      yield* (yield* Leases).acquire(sandbox, "disk-b/dead", leaseTtlMillis)
+      yield* (yield* Leases).acquire(sandbox, "disk-b/dead")
       yield* Effect.forkChild(keeper("b"))
       yield* eventually("b", () => log.length === 1)
       assert.deepStrictEqual(epochs, [2])
@@ -111,7 +111,7 @@ describe("LeaseKeeper", () => {
       Effect.map(Leases, (leases) =>
         Leases.of({
           ...leases,
-          renew: (lease, ttl) => failing ? Effect.fail(broken) : leases.renew(lease, ttl)
+          renew: (lease) => failing ? Effect.fail(broken) : leases.renew(lease)
         }))
     ).pipe(Layer.provide(Leases.memory(state)))
     return Effect.gen(function*() {
@@ -157,7 +157,7 @@ describe("LeaseKeeper", () => {
       yield* atRest
       yield* TestClock.adjust("5 seconds")
       yield* Fiber.join(keeper)
-      assert.isTrue(Option.isSome(yield* (yield* Leases).acquire(sandbox, "b", leaseTtlMillis)))
+      assert.isTrue(Option.isSome(yield* (yield* Leases).acquire(sandbox, "b")))
     }).pipe(Effect.provide(Leases.memory(state)))
   })
 

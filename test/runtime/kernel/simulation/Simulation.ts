@@ -152,14 +152,14 @@ export const startRuntime = Effect.fnUntraced(function*(world: World, number: nu
   const scope = yield* Scope.make()
   const main = Effect.gen(function*() {
     const leases = yield* Leases
-    const lease = yield* leases.acquire(sandbox, `runtime-${number}`, 30_000).pipe(
+    const lease = yield* leases.acquire(sandbox, `runtime-${number}`).pipe(
       Effect.flatMap(Effect.fromOption),
       Effect.retry(Schedule.spaced("1 second"))
     )
     yield* Effect.forkIn(
       Effect.forever(Effect.andThen(
         Effect.sleep("10 seconds"),
-        Effect.suspend(() => incarnation.dead ? Effect.never : leases.renew(lease, 30_000))
+        Effect.suspend(() => incarnation.dead ? Effect.never : leases.renew(lease))
       )),
       scope
     )
