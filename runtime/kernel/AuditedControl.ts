@@ -15,7 +15,7 @@ export type Actor = "operator" | "control-plane"
 type Act = Pick<AuditRecord, "action" | "subject" | "detail">
 
 const logged = <E extends { readonly message: string }, R>(effect: Effect.Effect<void, E, R>) =>
-  Effect.catch(effect, (error) => Effect.logError("the audit could not be written", error.message))
+  effect.pipe(Effect.catch((error) => Effect.logError("the audit could not be written", error.message)))
 
 /** How it ended; an audit that cannot be written is told and does not undo what has been done. */
 const ending =

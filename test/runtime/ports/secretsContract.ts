@@ -6,6 +6,9 @@ import { scopedSecrets, Secrets, secretsWithoutCertifier } from "../../../runtim
 
 const secret = (value: string) => Redacted.make(value)
 
+const paths = (secrets: Secrets["Service"], path: string) =>
+  Effect.map(secrets.under(path), (found) => found.map((one) => one.path))
+
 export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
   const test = <E>(name: string, body: (secrets: Secrets["Service"]) => Effect.Effect<void, E>) =>
     it.effect(name, () => Effect.provide(Effect.flatMap(Secrets, body), layer))
@@ -31,9 +34,6 @@ export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
       const got = yield* secrets.get("a/b")
       assert.notInclude(`${String(Option.getOrThrow(got))} ${JSON.stringify(got)}`, "xoxb-visible")
     }))
-
-  const paths = (secrets: Secrets["Service"], path: string) =>
-    Effect.map(secrets.under(path), (found) => found.map((one) => one.path))
 
   test("gives what lies at or below a path, with its newest value", (secrets) =>
     Effect.gen(function*() {
