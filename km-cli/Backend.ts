@@ -19,6 +19,7 @@ import type { Ledger } from "../runtime/ports/Ledger.ts"
 import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
 import type { MailSpool } from "../runtime/ports/MailSpool.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
+import type { Reports } from "../runtime/ports/Reports.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import type { SandboxHost } from "../runtime/ports/SandboxHost.ts"
 import type { Scheduler } from "../runtime/ports/Scheduler.ts"
@@ -42,6 +43,7 @@ export type InstallPorts =
   | Mailer
   | MailSpool
   | Objects
+  | Reports
   | SandboxHost
   | Sandboxes
   | Scheduler

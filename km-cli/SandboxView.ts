@@ -1,6 +1,6 @@
 /** A sandbox as `km list` and `km status` show it, for people and as stable JSON. */
 import * as Schema from "effect/Schema"
-import type { SandboxRow } from "../runtime/domain/Sandbox.ts"
+import type { ReportedSandbox, SandboxRow } from "../runtime/domain/Sandbox.ts"
 import { span } from "./Output.ts"
 
 const iso = (millis: number | undefined): string | undefined =>
@@ -32,7 +32,7 @@ export type SandboxView = typeof SandboxView.Type
 const given = <K extends string, A>(key: K, value: A | undefined): { readonly [P in K]?: A } =>
   value === undefined ? {} : { [key]: value } as { readonly [P in K]?: A }
 
-export const viewOf = (row: SandboxRow): SandboxView => ({
+export const viewOf = (row: ReportedSandbox): SandboxView => ({
   id: row.id,
   ...given("alias", row.alias),
   status: row.status,
@@ -51,10 +51,10 @@ export const viewOf = (row: SandboxRow): SandboxView => ({
 })
 
 /** What is so wins over what was accepted. */
-export const isConfined = (row: SandboxRow): boolean => row.confined ?? !row.unconfined
+export const isConfined = (row: ReportedSandbox): boolean => row.confined ?? !row.unconfined
 
 /** `running`, `running, not ready`, with `unconfined` where there is no jail. */
-export const statusText = (row: SandboxRow): string =>
+export const statusText = (row: ReportedSandbox): string =>
   [
     row.status,
     ...(row.status === "running" && !row.ready ? ["not ready"] : []),
@@ -66,7 +66,7 @@ export const channelText = (row: SandboxRow): string =>
   row.channelName === undefined ? row.channel ?? "-" : `#${row.channelName}`
 
 /** The cells of one row of `km list`. */
-export const listCells = (row: SandboxRow, now: number): ReadonlyArray<string> => [
+export const listCells = (row: ReportedSandbox, now: number): ReadonlyArray<string> => [
   row.alias ?? "-",
   row.id,
   statusText(row),

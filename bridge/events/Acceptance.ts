@@ -68,8 +68,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       /** Rows that an index may not show yet. A busy channel that is none of ours must not read all rows each time. */
       const youngRows = Effect.fnUntraced(function*(now: number) {
         if (young === undefined || now - young.at >= youngMillis) {
-          const all = yield* Effect.mapError(sandboxes.list, notStored)
-          young = { rows: all.filter((row) => now - row.createdAt < invisibleMillis), at: now }
+          young = { rows: yield* Effect.mapError(sandboxes.youngerThan(now - invisibleMillis + 1), notStored), at: now }
         }
         return young.rows
       })

@@ -13,6 +13,8 @@ import type {
   ThreadPutAction,
   UserLookupAction
 } from "../../runtime/domain/BridgeProtocol.ts"
+import { isEnding } from "../../runtime/domain/Sandbox.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
@@ -52,6 +54,7 @@ export class Lookups extends Context.Service<Lookups, {
     Effect.gen(function*() {
       const callPermalink = callAs(yield* SlackApi, Permalink)
       const threads = yield* Threads
+      const reports = yield* Reports
       const sandboxes = yield* Sandboxes
       const identity = yield* BotIdentity
       const ownership = yield* Ownership
@@ -115,8 +118,11 @@ export class Lookups extends Context.Service<Lookups, {
         activity: Effect.fn("Lookups.activity")(function*(caller, action) {
           const sandbox = yield* sandboxOnly(caller)
           const now = yield* Clock.currentTimeMillis
+          // Whoever is being destroyed leaves no report behind.
+          const row = yield* Effect.mapError(sandboxes.get(sandbox), refusalOfStore)
+          if (Option.isNone(row) || isEnding(row.value)) return { ok: true as const }
           yield* Effect.mapError(
-            sandboxes.update(sandbox, {
+            reports.put(sandbox, {
               lastSeenAt: now,
               ready: action.ready,
               confined: action.confined,

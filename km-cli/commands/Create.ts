@@ -9,6 +9,7 @@ import { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
+import { withReport } from "../../runtime/ports/Reports.ts"
 import type { Backend } from "../Backend.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
@@ -98,7 +99,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   }
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
-  const services = controlServices(backend, install, "operator").pipe(Layer.provide(backend.ports("short")))
+  const services = controlServices(backend, install, "operator").pipe(Layer.provideMerge(backend.ports("short")))
   yield* Effect.provide(ensureOperator(backend, install), backend.ports("short"))
   const begun = performance.now()
   yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
@@ -115,7 +116,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       },
       (step, detail) =>
         talk(`  ${step.padEnd(8)} ${detail === "" ? "done" : detail}  ${Math.round(performance.now() - begun)} ms`)
-    )).pipe(Effect.provide(services))
+    )).pipe(Effect.flatMap(withReport), Effect.provide(services))
   if (!isConfined(row)) yield* talk("its agent is UNCONFINED: it can read what this machine's user can")
   return yield* data(
     [`${row.alias ?? row.id} is ready in ${channelText(row)}`],

@@ -18,6 +18,7 @@ import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { withReport } from "../../runtime/ports/Reports.ts"
 import { type Backend, Backends } from "../Backend.ts"
 import { settings } from "../Configuration.ts"
 import { say } from "../demo/Conversation.ts"
@@ -99,7 +100,7 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
     yield* talk("the model is SCRIPTED: the agent and its tools are real, what it says was written beforehand.")
     yield* talk("set ANTHROPIC_API_KEY to talk to a real model; the key stays with the model door.")
   }
-  const row = yield* createDemo(backend, running)
+  const row = yield* running.within(Effect.flatMap(createDemo(backend, running), withReport))
   const { channel } = row
   if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
   if (!isConfined(row)) yield* talk("the agent is UNCONFINED: bubblewrap is missing here; km doctor says more")

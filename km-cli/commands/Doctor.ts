@@ -12,6 +12,7 @@ import process from "node:process"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { MailSpool } from "../../runtime/ports/MailSpool.ts"
+import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
@@ -140,7 +141,7 @@ const sandboxChecks = Effect.gen(function*() {
   const sandboxes = yield* Sandboxes
   const queue = yield* TurnQueue
   const checks: Array<Check> = []
-  for (const row of yield* sandboxes.list) {
+  for (const row of yield* reported(yield* sandboxes.list)) {
     const name = `sandbox ${row.alias ?? row.id}`
     if (!isConfined(row)) {
       checks.push(

@@ -7,6 +7,7 @@ import type { Install } from "../../runtime/domain/Install.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { reported, withReport } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -34,6 +35,7 @@ const turnView = (row: TurnRow) => ({
 const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* backend.install
   const rows = yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list).pipe(
+    Effect.flatMap(reported),
     Effect.provide(backend.ports("short"))
   )
   const up = yield* UpFile.running(backend.paths.run)
@@ -103,7 +105,7 @@ const turnLine = (row: TurnRow, now: number): ReadonlyArray<string> => [
 const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: string) {
   const install = yield* backend.install
   const found = yield* Effect.gen(function*() {
-    const row = yield* resolve(reference)
+    const row = yield* withReport(yield* resolve(reference))
     return { row, ...(yield* numbersOf(row)), keys: yield* keyTrouble(install, row) }
   }).pipe(Effect.provide(backend.ports("short")))
   const { dead, depth, keys, row, threads } = found

@@ -27,8 +27,8 @@ import { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
 import { MailSetup } from "../ports/Mail.ts"
 import { Redaction } from "../ports/Redaction.ts"
+import { Reports } from "../ports/Reports.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
-import { Sandboxes } from "../ports/Sandboxes.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
@@ -197,16 +197,16 @@ const learnSecrets = (row: SandboxRow) =>
     )
   }))
 
-/** The row says what the runtime says, for readers that do not go through the bridge. */
+/** The report says what the runtime says, for readers that do not go through the bridge. */
 const writeDown = Effect.fnUntraced(function*(row: SandboxRow, onReady: Effect.Effect<void>) {
   const status = yield* RuntimeStatus
-  const sandboxes = yield* Sandboxes
+  const reports = yield* Reports
   yield* status.changes.pipe(
     Stream.map(({ plugins, ready }) => ({ plugins, ready })),
     Stream.changesWith((a, b) => JSON.stringify(a) === JSON.stringify(b)),
     Stream.runForEach(({ plugins, ready }) =>
-      sandboxes.update(row.id, { plugins, ready, ...(ready ? { failureReason: "" } : {}) }).pipe(
-        Effect.catch((error) => Effect.logWarning("the sandbox's row was not updated", error.message)),
+      reports.put(row.id, { plugins, ready, ...(ready ? { failureReason: "" } : {}) }).pipe(
+        Effect.catch((error) => Effect.logWarning("what the runtime says of itself was not stored", error.message)),
         Effect.andThen(ready ? onReady : Effect.void)
       )
     ),

@@ -1,4 +1,5 @@
 /** Keeps a runtime for every sandbox whose row says it should run, and stops it when the row no longer does. */
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,8 +15,9 @@ import { statePaths } from "../adapters/embedded/StateDirectory.ts"
 import { type HeldLease, whileHeld } from "../adapters/host/LeaseKeeper.ts"
 import type { SandboxId } from "../domain/Ids.ts"
 import type { Install } from "../domain/Install.ts"
-import type { SandboxRow } from "../domain/Sandbox.ts"
+import type { SandboxReport, SandboxRow } from "../domain/Sandbox.ts"
 import { Controls } from "../ports/Controls.ts"
+import { Reports } from "../ports/Reports.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
@@ -23,6 +25,9 @@ import { serve, shapeOf } from "./SandboxRuntime.ts"
 
 /** For the turns of a sandbox that is being destroyed to end as stopped; interrupting an agent takes 3 s at most. */
 const stopTurnsLimit = "20 seconds"
+
+/** The sandbox is gone, or ends, or is another one of the same id by now. */
+class NotWanted extends Data.TaggedError("NotWanted")<{ readonly id: SandboxId }> {}
 
 interface Served {
   readonly shape: string
@@ -62,6 +67,7 @@ const nameOf = (file: string): string => {
  */
 export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions, stopping: Deferred.Deferred<void>) {
   const { holder, install, only } = options
+  const reports = yield* Reports
   const sandboxes = yield* Sandboxes
   const controls = yield* Controls
   const queue = yield* TurnQueue
@@ -69,14 +75,23 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
   const served = new Map<SandboxId, Served>()
   const again = yield* Queue.unbounded<SandboxId>()
 
-  const note = (id: SandboxId, changes: Partial<SandboxRow>) =>
-    sandboxes.update(id, changes).pipe(
-      Effect.catch((error) => Effect.logWarning("the sandbox's row was not updated", error.message))
+  const note = (id: SandboxId, report: Partial<SandboxReport>) =>
+    reports.put(id, report).pipe(
+      Effect.catch((error) => Effect.logWarning("what the runtime says of itself was not stored", error.message))
+    )
+
+  /** As the row is now, read at its key: nothing is begun for a sandbox that is gone, ends, or is another one by now. */
+  const wanted = (row: SandboxRow) =>
+    Effect.map(
+      sandboxes.get(row.id),
+      Option.exists((now) => now.generation === row.generation && now.desired === "running")
     )
 
   /** Names the lock by a random word beside it, so that no other disk's lock is taken for the same. */
-  const lockOf = (id: SandboxId) =>
+  const lockOf = (row: SandboxRow) =>
     Effect.gen(function*() {
+      const { id } = row
+      if (!(yield* wanted(row))) return yield* new NotWanted({ id })
       const { run } = statePaths(state).sandbox(id)
       yield* Effect.try({ try: () => makeDirectory(run), catch: fileError("Supervisor", "lock") })
       yield* ProcessLock.holdLock(path.join(run, "runtime.lock"), `serves the sandbox ${id}`)
@@ -84,7 +99,10 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
     })
 
   const body = (row: SandboxRow, stop: Deferred.Deferred<void>) => (lease: HeldLease) =>
-    serve({ row, install, lease, onReady: options.onReady(row.id) }).pipe(
+    Effect.flatMap(
+      wanted(row),
+      (yes) => yes ? serve({ row, install, lease, onReady: options.onReady(row.id) }) : Effect.void
+    ).pipe(
       Effect.raceFirst(Deferred.await(stop)),
       Effect.tapError((error) => note(row.id, { failureReason: error.message }))
     )
@@ -96,7 +114,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
       {
         sandbox: row.id,
         holder,
-        lock: lockOf(row.id),
+        lock: lockOf(row),
         onState: (held) => {
           holds = held === "held"
           return holds ? Effect.void : note(row.id, { ready: false })
@@ -142,13 +160,16 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
     yield* Effect.forkScoped(Effect.gen(function*() {
       if (Option.isSome(found) && found.value.desired === "destroyed" && now.holds()) yield* stopTurns(id)
       yield* end(id, now)
-      if (Option.isSome(found) && found.value.desired === "stopped") yield* note(id, { status: "stopped" })
       yield* Queue.offer(again, id)
     }))
   })
 
+  const ids = only === undefined ? sandboxes.changes : Stream.map(sandboxes.watch(only), () => only)
+
   const watch = Effect.gen(function*() {
-    const rows = yield* sandboxes.list
+    const rows = only === undefined
+      ? yield* sandboxes.list
+      : Option.toArray(yield* sandboxes.get(only))
     if (only !== undefined && !rows.some(({ id }) => id === only)) {
       yield* Effect.logWarning("there is no such sandbox; waits for it").pipe(
         Effect.annotateLogs({ sandbox: only, code: "KM-HST-204" })
@@ -156,7 +177,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
     }
     for (const row of rows) yield* look(row.id)
     yield* options.onLooked
-    yield* Stream.runForEach(Stream.merge(sandboxes.changes, Stream.fromQueue(again)), look)
+    yield* Stream.runForEach(Stream.merge(ids, Stream.fromQueue(again)), look)
   }).pipe(
     Effect.catch((error) => Effect.logError("the sandboxes cannot be listed yet", error.message)),
     Effect.andThen(Effect.sleep("5 seconds")),

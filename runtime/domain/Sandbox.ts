@@ -1,11 +1,12 @@
-/** A sandbox's row: what create recorded, what the runtime reports, and the inventory that teardown follows. */
+/** A sandbox's row: what create recorded and the inventory that teardown follows; and what its runtime reports. */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Alias, ChannelId, InstallName, MessageTs, SandboxId } from "./Ids.ts"
 import { Profile } from "./Profile.ts"
 
 /** What the operator wants; the host brings it about. */
 export const DesiredState = Schema.Literals(["running", "stopped", "destroyed"])
-/** What is so. `failed` keeps its reason in `failureReason`. */
+/** What is so. From `destroying` on nothing is taken for it any more and nothing is made for it. */
 export const SandboxStatus = Schema.Literals(["creating", "starting", "running", "stopped", "destroying", "failed"])
 export type SandboxStatus = typeof SandboxStatus.Type
 
@@ -39,7 +40,6 @@ export const SandboxRow = Schema.Struct({
   profile: Profile,
   desired: DesiredState,
   status: SandboxStatus,
-  failureReason: Schema.optionalKey(Schema.String),
   channel: Schema.optionalKey(ChannelId),
   channelName: Schema.optionalKey(Schema.String),
   /** `shared` and `override` channels are never archived. */
@@ -52,18 +52,41 @@ export const SandboxRow = Schema.Struct({
   mailAddresses: Schema.optionalKey(Schema.Array(Schema.String)),
   /** True when the operator accepted an agent without a jail. */
   unconfined: Schema.Boolean,
-  /** What the runtime last reported: whether the agent's runs are jailed. Absent before its first report. */
-  confined: Schema.optionalKey(Schema.Boolean),
   /** Unix milliseconds; absent when the profile's ttl is 0. */
   expiresAt: Schema.optionalKey(Schema.Int),
   createdAt: Schema.Int,
-  /** Last reported by the runtime's `activity`. */
-  lastActiveAt: Schema.optionalKey(Schema.Int),
-  lastSeenAt: Schema.optionalKey(Schema.Int),
-  ready: Schema.Boolean,
-  plugins: Schema.Array(Schema.Struct({ id: Schema.String, state: Schema.String, detail: Schema.String })),
+  /** Another one for each life of an id: what was decided about one life holds for no other. "" for rows older than this. */
+  generation: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed(""))),
   /** The bridge's catch-up starts here: newest Slack `ts` it accepted for this channel. */
   lastAcceptedTs: Schema.optionalKey(MessageTs),
   inventory: Schema.Array(InventoryItem)
 })
 export type SandboxRow = typeof SandboxRow.Type
+
+/** Two items are the same thing when kind and name agree, whatever their state. */
+export const isSameItem = (a: Pick<InventoryItem, "kind" | "ref">, b: Pick<InventoryItem, "kind" | "ref">): boolean =>
+  a.kind === b.kind && a.ref === b.ref
+
+/** True from the first step of its end on: it takes no messages, and nothing more is made for it. */
+export const isEnding = (row: Pick<SandboxRow, "desired" | "status">): boolean =>
+  row.status === "destroying" || row.desired === "destroyed"
+
+/** What a sandbox's runtime says of itself: never part of its row, which decides what it may do. */
+export const SandboxReport = Schema.Struct({
+  ready: Schema.Boolean,
+  plugins: Schema.Array(Schema.Struct({ id: Schema.String, state: Schema.String, detail: Schema.String })),
+  /** Whether the agent's runs are jailed. Absent before the first report. */
+  confined: Schema.optionalKey(Schema.Boolean),
+  /** Why it is not ready; "" when it is. */
+  failureReason: Schema.optionalKey(Schema.String),
+  /** Unix milliseconds: when an agent last worked or a person wrote, and when the runtime last reported. */
+  lastActiveAt: Schema.optionalKey(Schema.Int),
+  lastSeenAt: Schema.optionalKey(Schema.Int)
+})
+export type SandboxReport = typeof SandboxReport.Type
+
+/** Before anything was reported. */
+export const noReport: SandboxReport = { ready: false, plugins: [] }
+
+/** A row beside what its runtime says. */
+export type ReportedSandbox = SandboxRow & SandboxReport

@@ -13,9 +13,10 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { SandboxId } from "../domain/Ids.ts"
 import { durationMillis } from "../domain/Profile.ts"
-import type { SandboxRow } from "../domain/Sandbox.ts"
+import type { ReportedSandbox, SandboxRow } from "../domain/Sandbox.ts"
 import { TurnRequest } from "../domain/Turn.ts"
 import { Bridge } from "../ports/Bridge.ts"
+import { reported, Reports } from "../ports/Reports.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type DeadEntry, TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
@@ -55,7 +56,7 @@ const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnReque
  * holds anything, is not idle.
  */
 export const endOf = (
-  row: SandboxRow,
+  row: ReportedSandbox,
   now: number,
   queued: number
 ): EndReason | undefined => {
@@ -78,7 +79,9 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
   const bridge = yield* Bridge
   const provisioning = yield* Provisioning
   const queue = yield* TurnQueue
+  const reports = yield* Reports
   const sandboxes = yield* Sandboxes
+  const reportedBy = (rows: ReadonlyArray<SandboxRow>) => Effect.provideService(reported(rows), Reports, reports)
   const teardown = yield* Teardown
   /** Teardowns seen unfinished in the last round: whoever runs one has until the next to finish it. */
   let unfinished: ReadonlySet<SandboxId> = new Set()
@@ -120,7 +123,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     yield* Effect.logError("a message died in the queue").pipe(Effect.annotateLogs({ turn: entry.key }))
   })
 
-  const lookAt = Effect.fnUntraced(function*(row: SandboxRow, now: number) {
+  const lookAt = Effect.fnUntraced(function*(row: ReportedSandbox, now: number) {
     if (row.status === "destroying") {
       if (unfinished.has(row.id)) yield* teardown.run(row.id, row.endReason ?? "destroyed")
       return
@@ -137,7 +140,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
 
   const round = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const rows = yield* sandboxes.list
+    const rows = yield* reportedBy(yield* sandboxes.list)
     yield* Effect.forEach(rows, (row) => contained(row, lookAt(row, now)), { concurrency: 4, discard: true })
     unfinished = new Set(rows.filter(({ status }) => status === "destroying").map(({ id }) => id))
   }).pipe(Effect.catch((error) => Effect.logWarning("control round could not list sandboxes", error.message)))

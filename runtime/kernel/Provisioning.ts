@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,16 +12,17 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
 import { certify, maxCertificateSeconds } from "../domain/Certificate.ts"
 import type { SigningKey } from "../domain/Ed25519.ts"
 import { generateSeed } from "../domain/Ed25519.ts"
 import { type Alias, type InstallName, SandboxId } from "../domain/Ids.ts"
 import { defaultMailDomain, directoryPinPath, hasMail, mailAddressesOf, opensMail } from "../domain/MailIdentity.ts"
 import { durationMillis, Profile } from "../domain/Profile.ts"
-import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
+import { type InventoryItem, isEnding, isSameItem, type SandboxRow } from "../domain/Sandbox.ts"
 import { Bridge } from "../ports/Bridge.ts"
 import { Identities } from "../ports/Identities.ts"
-import { Sandboxes } from "../ports/Sandboxes.ts"
+import { Sandboxes, withItem } from "../ports/Sandboxes.ts"
 import { SandboxHost } from "../ports/SandboxHost.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
@@ -101,6 +103,12 @@ const failed = (id: SandboxId, step: CreateStep, reason: string, remedy = "then 
 const conflict = (id: SandboxId, reason: string, remedy: string) =>
   new SandboxRefused({ code: "KM-CLI-102", sandbox: id, step: "row", reason, remedy })
 
+/** The end of the sandbox began, or another life of its id, while it was being made. */
+class Overtaken extends Data.TaggedError("Overtaken") {}
+
+/** Under which a create goes on: the same life, not ending. */
+const aliveAs = ({ generation }: SandboxRow) => ({ generation, ending: false } as const)
+
 const make = Effect.gen(function*() {
   const bridge = yield* Bridge
   const host = yield* SandboxHost
@@ -109,6 +117,8 @@ const make = Effect.gen(function*() {
   const sandboxes = yield* Sandboxes
   const secrets = yield* Secrets
   const teardown = yield* Teardown
+  /** By generation: the rows of creates under way, with everything that they have planned or made. */
+  const making = new Map<string, SandboxRow>()
 
   const certifierOf = Effect.fnUntraced(function*(id: SandboxId) {
     const text = yield* secrets.get(certifierKeyPath)
@@ -161,8 +171,7 @@ const make = Effect.gen(function*() {
       unconfined,
       ...(ttl === 0 ? {} : { expiresAt: createdAt + ttl }),
       createdAt,
-      ready: false,
-      plugins: [],
+      generation: randomUUID(),
       // What comes to be while it runs is named from the start.
       inventory: [
         ...(alias === undefined ? [] : [{ kind: "alias", ref: alias, state: "made" } as const]),
@@ -175,24 +184,28 @@ const make = Effect.gen(function*() {
     return row
   })
 
-  /** Plans, makes, records; a thing that an interrupted create had made already is not made again. */
+  /**
+   * Plans, makes, records; a thing that an interrupted create had made already is not made again. Each write holds for
+   * this life of the sandbox and only until its end begins: what was made meanwhile is then the create's to undo.
+   */
   const item = Effect.fnUntraced(function*<E>(
     row: SandboxRow,
     kind: InventoryItem["kind"],
     ref: string,
-    act: Effect.Effect<Partial<SandboxRow>, E>
+    act: Effect.Effect<Partial<Omit<SandboxRow, "inventory">>, E>
   ) {
-    const others = row.inventory.filter((other) => other.kind !== kind || other.ref !== ref)
-    const known = row.inventory.find((other) => other.kind === kind && other.ref === ref)
+    const known = row.inventory.find((other) => isSameItem(other, { kind, ref }))
     if (known?.state === "made") return row
+    const planned = { kind, ref, state: "planned" } as const
     if (known === undefined) {
-      const inventory = [...others, { kind, ref, state: "planned" as const }]
-      yield* sandboxes.update(row.id, { inventory })
+      if (!(yield* sandboxes.addItem(row.id, planned, aliveAs(row)))) return yield* new Overtaken()
+      making.set(row.generation, { ...row, inventory: withItem(row.inventory, planned) })
     }
     const changes = yield* act
-    const inventory = [...others, { kind, ref, state: "made" as const }]
-    yield* sandboxes.update(row.id, { ...changes, inventory })
-    return { ...row, ...changes, inventory }
+    const made = { kind, ref, state: "made" } as const
+    const next = { ...row, ...changes, inventory: withItem(row.inventory, made) }
+    making.set(row.generation, next)
+    return (yield* sandboxes.addItem(row.id, made, aliveAs(row), changes)) ? next : yield* new Overtaken()
   })
 
   const makeKey = Effect.fnUntraced(function*(id: SandboxId) {
@@ -285,14 +298,25 @@ const make = Effect.gen(function*() {
     )
   })
 
-  const awaitReady = Effect.fnUntraced(function*(row: SandboxRow, within: Duration.Duration) {
-    const state = host.ready(row.id).pipe(
-      Effect.flatMap((ready) => ready ? Effect.succeed(true) : Effect.fail("pending" as const)),
-      Effect.retry({ schedule: looks, while: (error) => error === "pending" }),
-      Effect.catch((error) => error === "pending" ? Effect.succeed(false) : Effect.fail(error)),
-      Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed(false) })
+  /** The same life of the id, and its end has not begun. */
+  const isAlive = (row: SandboxRow) =>
+    Effect.map(
+      sandboxes.get(row.id),
+      Option.exists((now) => now.generation === row.generation && !isEnding(now))
     )
-    if (yield* state) return
+
+  const awaitReady = Effect.fnUntraced(function*(row: SandboxRow, within: Duration.Duration) {
+    const state = Effect.gen(function*() {
+      if (yield* host.ready(row.id)) return "ready" as const
+      return (yield* isAlive(row)) ? yield* Effect.fail("pending" as const) : "overtaken" as const
+    }).pipe(
+      Effect.retry({ schedule: looks, while: (error) => error === "pending" }),
+      Effect.catch((error) => error === "pending" ? Effect.succeed(error) : Effect.fail(error)),
+      Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed("pending" as const) })
+    )
+    const came = yield* state
+    if (came === "ready") return
+    if (came === "overtaken") return yield* new Overtaken()
     return yield* new SandboxRefused({
       code: "KM-CLI-104",
       sandbox: row.id,
@@ -315,13 +339,16 @@ const make = Effect.gen(function*() {
     }
     row = yield* makeChannel(row)
     if (row.channel !== undefined) yield* progress("channel", row.channelName ?? row.channel)
-    yield* sandboxes.update(id, { desired: "running", status: "starting" })
+    // Named before the row asks for them: a host acts on the row alone.
     row = yield* item(row, "directory", id, Effect.succeed({}))
     row = yield* item(row, "runtime", id, Effect.succeed({}))
+    if (!(yield* sandboxes.update(id, { desired: "running", status: "starting" }, aliveAs(row)))) {
+      return yield* new Overtaken()
+    }
     yield* host.start(id)
     yield* progress("start", "")
     yield* awaitReady(row, request.readyWithin)
-    yield* sandboxes.update(id, { status: "running" })
+    if (!(yield* sandboxes.update(id, { status: "running" }, aliveAs(row)))) return yield* new Overtaken()
     yield* progress("ready", "")
     const now = yield* sandboxes.get(id)
     return Option.getOrElse(now, (): SandboxRow => ({ ...row, status: "running" }))
@@ -345,6 +372,35 @@ const make = Effect.gen(function*() {
     )
   })
 
+  /**
+   * A destroy came between. It removed what it found named; what was made or named since is removed here, unless another
+   * life of the id has it by now.
+   */
+  const undoOwn = Effect.fnUntraced(function*(begun: SandboxRow) {
+    const row = making.get(begun.generation) ?? begun
+    const now = yield* sandboxes.get(row.id)
+    if (Option.isNone(now) || now.value.generation === row.generation) {
+      yield* teardown.removeItems(row).pipe(
+        Effect.catch((error) =>
+          Effect.fail(
+            new SandboxRefused({
+              code: "KM-CLI-105",
+              sandbox: row.id,
+              step: "row",
+              reason: `it was destroyed while it was being made; undoing it stopped: ${error.reason}`,
+              remedy: `run "km destroy ${row.id} --yes" again, or look at "km doctor"`
+            })
+          )
+        )
+      )
+    }
+    return yield* conflict(
+      row.id,
+      "it was destroyed while it was being made",
+      "run the same command again for a new one"
+    )
+  })
+
   const create = Effect.fn("Provisioning.create")(
     function*(request: CreateRequest, progress: CreateProgress = () => Effect.void) {
       const row = yield* beginRow(request)
@@ -356,7 +412,13 @@ const make = Effect.gen(function*() {
           StoreError: (error) => Effect.fail(failed(request.id, "start", error.message)),
           HostFailed: (error) => Effect.fail(failed(request.id, "start", error.message))
         }),
-        Effect.catchTag("SandboxRefused", (error) => undo(request.id, error))
+        Effect.catchTags({
+          // What a destroy took away under a step is no fault of the step.
+          SandboxRefused: (error) =>
+            Effect.flatMap(isAlive(row), (alive) => alive ? undo(request.id, error) : undoOwn(row)),
+          Overtaken: () => undoOwn(row)
+        }),
+        Effect.ensuring(Effect.sync(() => making.delete(row.generation)))
       )
     },
     (effect, request) =>

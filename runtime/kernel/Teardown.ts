@@ -18,10 +18,12 @@ import { Identities } from "../ports/Identities.ts"
 import { Leases } from "../ports/Leases.ts"
 import { Mailbox } from "../ports/Mail.ts"
 import { Objects } from "../ports/Objects.ts"
+import { Reports } from "../ports/Reports.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
-import { SandboxHost } from "../ports/SandboxHost.ts"
+import { type HostFailed, SandboxHost } from "../ports/SandboxHost.ts"
 import { Scheduler } from "../ports/Scheduler.ts"
 import { Secrets } from "../ports/Secrets.ts"
+import type { StoreError } from "../ports/StoreError.ts"
 import { Threads } from "../ports/Threads.ts"
 import { type QueueEntry, TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
@@ -66,6 +68,8 @@ export class Teardown extends Context.Service<Teardown, {
     reason: EndReason,
     progress?: TeardownProgress
   ) => Effect.Effect<void, SandboxRefused>
+  /** Removes what this row's inventory names, for a create that was overtaken by a destroy. Says nothing in a channel. */
+  readonly removeItems: (row: SandboxRow) => Effect.Effect<void, SandboxRefused>
 }>()("km/runtime/kernel/Teardown") {
   static readonly layer = Layer.effect(Teardown, Effect.suspend(() => make))
 }
@@ -81,6 +85,14 @@ const refuse = (id: SandboxId, step: string, reason: string) =>
     remedy: `then run "km destroy ${id} --yes"; it continues where it stopped`
   })
 
+/** Every failure of a port as ours. */
+const translated = <A, R>(effect: Effect.Effect<A, SandboxRefused | StoreError | HostFailed, R>, id: SandboxId) =>
+  effect.pipe(
+    Effect.catchTag("StoreError", (error) => Effect.fail(refuse(id, error.port, error.message))),
+    Effect.catchTag("HostFailed", (error) => Effect.fail(refuse(id, "runtime", error.message))),
+    Effect.annotateLogs({ sandbox: id })
+  )
+
 const make = Effect.gen(function*() {
   const bridge = yield* Bridge
   const controls = yield* Controls
@@ -91,6 +103,7 @@ const make = Effect.gen(function*() {
   const objects = yield* Objects
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
+  const reports = yield* Reports
   const scheduler = yield* Scheduler
   const secrets = yield* Secrets
   const threads = yield* Threads
@@ -195,15 +208,16 @@ const make = Effect.gen(function*() {
       if (Option.isNone(found)) return
       // The first reason stays: a destroy that continues a time-to-live teardown says what ended it.
       const why = found.value.endReason ?? reason
-      yield* sandboxes.update(id, { desired: "destroyed", status: "destroying", ready: false, endReason: why })
-      let inventory = found.value.inventory
+      // From here on nothing is added to its inventory and no message is taken for it.
+      yield* sandboxes.update(id, { desired: "destroyed", status: "destroying", endReason: why })
       for (const kind of order) {
-        for (const item of inventory.filter((candidate) => candidate.kind === kind)) {
+        for (;;) {
           const row = yield* sandboxes.get(id)
           if (Option.isNone(row)) return
+          const item = row.value.inventory.find((candidate) => candidate.kind === kind)
+          if (item === undefined) break
           yield* remove(row.value, item, why)
-          inventory = inventory.filter((other) => other !== item)
-          yield* sandboxes.update(id, { inventory })
+          yield* sandboxes.removeItem(id, item)
           yield* progress(kind)
         }
       }
@@ -211,6 +225,7 @@ const make = Effect.gen(function*() {
         yield* tell(id, `end/${id}/${found.value.createdAt}/purge`, { action: "purge", sandbox: id })
       }
       yield* controls.clear(id)
+      yield* reports.remove(id)
       yield* leases.remove(id)
       for (const { path } of yield* secrets.under(`sandbox/${id}`)) yield* secrets.delete(path)
       yield* endSchedulesOf(scheduler, id, found.value.alias)
@@ -218,13 +233,21 @@ const make = Effect.gen(function*() {
       yield* progress("row")
       yield* Effect.logInfo("sandbox destroyed").pipe(Effect.annotateLogs({ reason: why }))
     },
-    (effect, id) =>
-      effect.pipe(
-        Effect.catchTag("StoreError", (error) => Effect.fail(refuse(id, error.port, error.message))),
-        Effect.catchTag("HostFailed", (error) => Effect.fail(refuse(id, "runtime", error.message))),
-        Effect.annotateLogs({ sandbox: id })
-      )
+    translated
   )
 
-  return Teardown.of({ run })
+  const removeItems = Effect.fn("Teardown.removeItems")(
+    function*(row: SandboxRow) {
+      for (const kind of order) {
+        for (const item of row.inventory.filter((candidate) => candidate.kind === kind)) {
+          yield* remove(row, item, "create-failed")
+        }
+      }
+      yield* leases.remove(row.id)
+      yield* reports.remove(row.id)
+    },
+    (effect, row) => translated(effect, row.id)
+  )
+
+  return Teardown.of({ run, removeItems })
 })

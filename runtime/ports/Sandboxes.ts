@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Alias, ChannelId, SandboxId } from "../domain/Ids.ts"
-import type { SandboxRow } from "../domain/Sandbox.ts"
+import { type InventoryItem, isEnding, isSameItem, type SandboxRow } from "../domain/Sandbox.ts"
 import { type Bell, makeBell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -21,21 +21,44 @@ export class SandboxConflict extends Schema.TaggedError<SandboxConflict>()("Sand
   }
 }
 
+const fixed: ReadonlySet<string> = new Set(["id", "alias", "inventory"])
+
 /**
- * What an update changes: `id` and `alias` never (they are taken and freed with the row), an attribute given as
- * `undefined` is removed. `row` is the row as it then is. The rule of every engine.
+ * What an update changes: `id` and `alias` never (they are taken and freed with the row), nor the inventory (whose items
+ * come and go singly); an attribute given as `undefined` is removed. `row` is the row as it then is. The rule of every engine.
  */
 export const changedAttributes = (
   row: SandboxRow,
   changes: Partial<SandboxRow>
 ): { readonly row: SandboxRow; readonly set: ReadonlyArray<string>; readonly unset: ReadonlyArray<string> } => {
-  const entries = Object.entries(changes).filter(([name]) => name !== "id" && name !== "alias")
+  const entries = Object.entries(changes).filter(([name]) => !fixed.has(name))
   const set = entries.filter(([, value]) => value !== undefined)
   const unset = entries.filter(([, value]) => value === undefined).map(([name]) => name)
   const changed: SandboxRow = { ...row, ...Object.fromEntries(set) }
   for (const name of unset) Reflect.deleteProperty(changed, name)
   return { row: changed, set: set.map(([name]) => name), unset }
 }
+
+/** When a change may be made: decided on the row as it then is, in one step with the change. */
+export interface RowCondition {
+  /** Only to this life of the id. */
+  readonly generation?: string
+  /** Only while its end has not begun. */
+  readonly ending?: false
+}
+
+/** Whether the row is as a change expects it. The rule of every engine. */
+export const holds = (row: SandboxRow, { ending, generation }: RowCondition): boolean =>
+  (generation === undefined || row.generation === generation) && (ending === undefined || !isEnding(row))
+
+/** The inventory with the item in its present state, at its old place or at the end. */
+export const withItem = (
+  inventory: ReadonlyArray<InventoryItem>,
+  item: InventoryItem
+): ReadonlyArray<InventoryItem> =>
+  inventory.some((other) => isSameItem(other, item))
+    ? inventory.map((other) => isSameItem(other, item) ? item : other)
+    : [...inventory, item]
 
 export interface MemorySandboxesState {
   /** Rows keep attributes that the type does not know. */
@@ -57,18 +80,43 @@ export class Sandboxes extends Context.Service<Sandboxes, {
   readonly insert: (row: SandboxRow) => Effect.Effect<void, StoreError | SandboxConflict>
   readonly get: (id: SandboxId) => Effect.Effect<Option.Option<SandboxRow>, StoreError>
   /**
-   * Only the named attributes change; attributes that we do not know stay. One given as `undefined` is removed; `id` and
-   * `alias` never change. No effect on a missing row.
+   * Only the named attributes change; attributes that we do not know stay. One given as `undefined` is removed; `id`,
+   * `alias` and `inventory` never change. False, and no effect, on a missing row or one for which `while` does not hold.
    */
-  readonly update: (id: SandboxId, changes: Partial<SandboxRow>) => Effect.Effect<void, StoreError>
+  readonly update: (
+    id: SandboxId,
+    changes: Partial<Omit<SandboxRow, "inventory">>,
+    whileRow?: RowCondition
+  ) => Effect.Effect<boolean, StoreError>
+  /**
+   * Adds one item, or sets the state of the one that is there; two writers of different items keep both. False as for
+   * `update`. With `changes`, those attributes in the same step.
+   */
+  readonly addItem: (
+    id: SandboxId,
+    item: InventoryItem,
+    whileRow?: RowCondition,
+    changes?: Partial<Omit<SandboxRow, "inventory">>
+  ) => Effect.Effect<boolean, StoreError>
+  /** Idempotent; no effect on a missing row. */
+  readonly removeItem: (id: SandboxId, item: Pick<InventoryItem, "kind" | "ref">) => Effect.Effect<void, StoreError>
   /** Frees the alias too. Idempotent. */
   readonly remove: (id: SandboxId) => Effect.Effect<void, StoreError>
   /** Index reads: may lag behind a write by up to a minute on a distributed engine. */
   readonly byChannel: (channel: ChannelId) => Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
   /** The sandbox with this id, else the one with this alias: read at its key, never behind. An id wins over an alias. */
   readonly named: (text: string) => Effect.Effect<Option.Option<SandboxRow>, StoreError>
+  /** Rows made at or after this instant (Unix milliseconds), which an index may not show yet. Never behind. */
+  readonly youngerThan: (since: number) => Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
+  /** Every row, sorted by id. Reads all of them: for the control plane and for people. */
   readonly list: Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
-  /** Emits every id once, then those whose row may have changed; at least every 5 s nothing is missed (an id may come twice). */
+  /** One row, now and whenever it may have changed; the same one may come twice. As late as `changes` may be. */
+  readonly watch: (id: SandboxId) => Stream.Stream<Option.Option<SandboxRow>, StoreError>
+  /**
+   * Emits every id once, then those whose row may have changed, within `lagMillis` (an id may come twice). For whoever
+   * looks after all sandboxes: the control plane, and a runtime that serves them all.
+   */
+  readonly lagMillis: number
   readonly changes: Stream.Stream<SandboxId, StoreError>
   /** The channel that an alias used last, kept after its sandbox is gone. */
   readonly channelOfAlias: (alias: Alias) => Effect.Effect<Option.Option<ChannelId>, StoreError>
@@ -82,6 +130,14 @@ export class Sandboxes extends Context.Service<Sandboxes, {
     }
     const select = (keep: (row: SandboxRow) => boolean) =>
       Effect.sync(() => [...state.rows.values()].filter(keep).toSorted((a, b) => a.id < b.id ? -1 : 1))
+    const change = (id: SandboxId, whileRow: RowCondition, to: (row: SandboxRow) => SandboxRow) =>
+      Effect.sync(() => {
+        const row = state.rows.get(id)
+        if (row === undefined || !holds(row, whileRow)) return false
+        state.rows.set(id, to(row))
+        changed(id)
+        return true
+      })
     return Layer.succeed(
       Sandboxes,
       Sandboxes.of({
@@ -97,13 +153,17 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             return Effect.void
           }),
         get: (id) => Effect.sync(() => Option.fromNullishOr(state.rows.get(id))),
-        update: (id, changes) =>
-          Effect.sync(() => {
-            const row = state.rows.get(id)
-            if (row === undefined) return
-            state.rows.set(id, changedAttributes(row, changes).row)
-            changed(id)
-          }),
+        update: (id, changes, whileRow = {}) => change(id, whileRow, (row) => changedAttributes(row, changes).row),
+        addItem: (id, item, whileRow = {}, changes = {}) =>
+          change(id, whileRow, (row) => ({
+            ...changedAttributes(row, changes).row,
+            inventory: withItem(row.inventory, item)
+          })),
+        removeItem: (id, item) =>
+          Effect.asVoid(change(id, {}, (row) => ({
+            ...row,
+            inventory: row.inventory.filter((other) => !isSameItem(other, item))
+          }))),
         remove: (id) => Effect.sync(() => state.rows.delete(id) ? changed(id) : undefined),
         byChannel: (channel) => select((row) => row.channel === channel),
         named: (text) =>
@@ -111,7 +171,20 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             select((row) => row.id === text || row.alias === text),
             (rows) => Option.fromNullishOr(rows.find(({ id }) => id === text) ?? rows[0])
           ),
+        youngerThan: (since) => select((row) => row.createdAt >= since),
         list: select(() => true),
+        watch: (id) =>
+          Stream.suspend(() => {
+            let rung = -1
+            const next = Effect.suspend(() =>
+              Effect.map(state.bell.wait(rung, Duration.infinity), () => {
+                rung = state.bell.count()
+                return Option.fromNullishOr(state.rows.get(id))
+              })
+            )
+            return Stream.fromEffectRepeat(next)
+          }),
+        lagMillis: 0,
         changes: Stream.suspend(() => {
           let rung = -1
           const next = Effect.suspend(() =>

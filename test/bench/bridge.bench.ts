@@ -185,8 +185,7 @@ export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
         channelMode: "perSandbox",
         unconfined: false,
         createdAt: Date.now() - 3_600_000,
-        ready: true,
-        plugins: [],
+        generation: "1",
         inventory: []
       })
       yield* (yield* TurnQueue).create(sandbox)

@@ -30,6 +30,7 @@ import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { Posts } from "../../runtime/ports/Posts.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
@@ -53,6 +54,7 @@ const portsMemory = Layer.mergeAll(
   Objects.layerMemory,
   Posts.layerMemory,
   Sandboxes.layerMemory,
+  Reports.layerMemory,
   Secrets.layerMemory,
   Threads.layerMemory
 )
@@ -101,8 +103,7 @@ export const rowOf = (
   channelMode: "perSandbox",
   unconfined: false,
   createdAt: Date.now() - 3_600_000,
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: [],
   ...changes
 })

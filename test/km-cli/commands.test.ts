@@ -18,8 +18,7 @@ const rowOf = (id: string, changes: Partial<SandboxRow> = {}): SandboxRow => ({
   status: "running",
   unconfined: false,
   createdAt: 0,
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: [{ kind: "threads", ref: id, state: "planned" }],
   ...changes
 })
@@ -35,7 +34,10 @@ const other = rowOf("sb-1affffff", { status: "stopped", unconfined: true })
 
 const worldOf = (...rows: ReadonlyArray<SandboxRow>) => {
   const world = new World()
-  for (const row of rows) world.rows.set(row.id, row)
+  for (const row of rows) {
+    world.rows.set(row.id, row)
+    world.reports.reports.set(row.id, { ready: true, plugins: [] })
+  }
   return world
 }
 

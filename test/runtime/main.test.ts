@@ -13,6 +13,7 @@ import { ChannelId, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -31,8 +32,7 @@ const row: SandboxRow = {
   channel,
   unconfined: false,
   createdAt: 0,
-  ready: false,
-  plugins: [],
+  generation: "1",
   inventory: []
 }
 
@@ -168,13 +168,14 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   const controls = yield* Effect.provide(Controls, engine)
   const secrets = yield* Effect.provide(Secrets, engine)
   const env = { KM_STATE: state, KM_MODEL_URL: model.url, KM_MODEL_SCRIPTED: "true", KM_CLAUDE: claudeCommand }
-  const ready = Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.ready)
+  const reports = yield* Effect.provide(Reports, engine)
+  const ready = Effect.map(reports.get(sandbox), (report) => report.ready)
   const actions = (name: string) =>
     bridge.arrived.map(({ action }) => action).filter((action) => action["action"] === name)
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
-  return { actions, bridge, controls, env, leases, model, queue, ready, said, sandboxes, secrets, state }
+  return { actions, bridge, controls, env, leases, model, queue, ready, reports, said, sandboxes, secrets, state }
 })
 
 /** The command lines of this machine's processes that belong to a state directory's agents. */
@@ -418,13 +419,13 @@ describe("km-runtime", () => {
 
   it.live("--all follows the rows: stops what should stop, starts what should run, exits when told to", () =>
     Effect.gen(function*() {
-      const { env, ready, sandboxes } = yield* world()
+      const { env, leases, ready, sandboxes } = yield* world()
       const process = yield* runtime(["--all"], env)
       yield* until("readiness", ready)
       yield* sandboxes.update(sandbox, { desired: "stopped" })
       yield* until(
         "the stop",
-        Effect.map(sandboxes.get(sandbox), (found) => Option.isSome(found) && found.value.status === "stopped")
+        Effect.map(leases.current(sandbox), (lease) => Option.isSome(lease) && lease.value.expiresAt <= Date.now())
       )
       assert.isFalse(yield* ready)
       yield* sandboxes.update(sandbox, { desired: "running" })
@@ -456,11 +457,14 @@ describe("km-runtime", () => {
   it.live("--all keeps sandboxes apart: each answers its own messages, in its own name, from its own ledger", () =>
     Effect.gen(function*() {
       const other = { ...row, id: SandboxId.make("sb-00000002"), channel: ChannelId.make("C0OTHER") }
-      const { actions, bridge, env, queue, sandboxes } = yield* world({ others: [other] })
+      const { actions, bridge, env, queue, reports } = yield* world({ others: [other] })
       yield* runtime(["--all"], env)
       yield* until(
         "readiness of both",
-        Effect.map(sandboxes.list, (rows) => rows.length === 2 && rows.every(({ ready }) => ready))
+        Effect.map(
+          reports.of([sandbox, other.id]),
+          (found) => found.size === 2 && [...found.values()].every((report) => report.ready)
+        )
       )
       const first = { ...slackRequest(1), text: "one script:text" }
       // The same turn key in both queues: a ledger in common would take the second for a repetition.
@@ -477,21 +481,21 @@ describe("km-runtime", () => {
 
   it.live("a sandbox without its key is not served, and its row says why", () =>
     Effect.gen(function*() {
-      const { env, sandboxes, state } = yield* world()
+      const { env, reports, state } = yield* world()
       Fs.rmSync(Path.join(statePaths(state).secrets, "sandbox"), { recursive: true })
       yield* runtime(["--all"], env)
       yield* until(
         "the reason",
         Effect.map(
-          sandboxes.get(sandbox),
-          (found) => Option.isSome(found) && (found.value.failureReason ?? "").includes("KM-SLK-201")
+          reports.get(sandbox),
+          ({ failureReason = "" }) => failureReason.includes("KM-SLK-201")
         )
       )
     }))
 
   it.live("a damaged ledger is reported and left as it is; the message waits", () =>
     Effect.gen(function*() {
-      const { actions, env, queue, ready, sandboxes, state } = yield* world()
+      const { actions, env, queue, ready, reports, state } = yield* world()
       const first = yield* runtime(["--sandbox", sandbox], env)
       yield* until("readiness", ready)
       yield* queue.send(sandbox, queueEntry({ ...slackRequest(1), text: "hello script:text" }))
@@ -507,8 +511,8 @@ describe("km-runtime", () => {
       yield* until(
         "the reason",
         Effect.map(
-          sandboxes.get(sandbox),
-          (found) => Option.isSome(found) && /corrupt/.test(found.value.failureReason ?? "")
+          reports.get(sandbox),
+          ({ failureReason = "" }) => /corrupt/.test(failureReason)
         )
       )
       assert.isFalse(yield* ready)

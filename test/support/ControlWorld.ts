@@ -8,7 +8,7 @@ import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certif
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
-import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
@@ -20,7 +20,15 @@ import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { MailSpool } from "../../runtime/ports/MailSpool.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
-import { SandboxConflict, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { makeMemoryReportsState, Reports } from "../../runtime/ports/Reports.ts"
+import {
+  changedAttributes,
+  holds,
+  type RowCondition,
+  SandboxConflict,
+  Sandboxes,
+  withItem
+} from "../../runtime/ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
@@ -84,6 +92,7 @@ export class World {
   readonly leases = makeMemoryLeasesState()
   readonly controls = makeMemoryControlsState()
   readonly schedules = makeMemorySchedulerState()
+  readonly reports = makeMemoryReportsState()
   readonly audit = makeMemoryAuditState()
   readonly installStore = makeMemoryInstallState()
   readonly channels = new Map<string, string>()
@@ -127,9 +136,22 @@ export class World {
     this.crashPhase = phase
   }
 
+  private interruption: { readonly at: number; readonly by: Effect.Effect<void> } | undefined
+
+  /** Another program runs to its end right before the n-th call from here on. */
+  interrupting(at: number, by: Effect.Effect<void>) {
+    this.crashing(0, "before")
+    this.interruption = { at, by }
+  }
+
   private step<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
       this.calls += 1
+      const { at, by } = this.interruption ?? { at: 0, by: Effect.void }
+      if (this.calls === at) {
+        this.interruption = undefined
+        return Effect.andThen(by, effect)
+      }
       if (this.calls !== this.crashAt) return effect
       return this.crashPhase === "before"
         ? Effect.die(new Crash())
@@ -152,6 +174,16 @@ export class World {
     })
   }
 
+  private change(id: SandboxId, whileRow: RowCondition, to: (row: SandboxRow) => SandboxRow) {
+    return Effect.sync(() => {
+      const row = this.rows.get(id)
+      if (row === undefined || !holds(row, whileRow)) return false
+      this.rows.set(id, to(row))
+      this.react(id)
+      return true
+    })
+  }
+
   private readonly sandboxes = Sandboxes.of({
     insert: (row) =>
       Effect.suspend(() => {
@@ -162,11 +194,17 @@ export class World {
         return Effect.void
       }),
     get: (id) => Effect.sync(() => Option.fromNullishOr(this.rows.get(id))),
-    update: (id, changes) =>
-      Effect.sync(() => {
-        const row = this.rows.get(id)
-        if (row !== undefined) this.rows.set(id, { ...row, ...changes })
-      }),
+    update: (id, changes, whileRow = {}) => this.change(id, whileRow, (row) => changedAttributes(row, changes).row),
+    addItem: (id, item, whileRow = {}, changes = {}) =>
+      this.change(id, whileRow, (row) => ({
+        ...changedAttributes(row, changes).row,
+        inventory: withItem(row.inventory, item)
+      })),
+    removeItem: (id, item) =>
+      Effect.asVoid(this.change(id, {}, (row) => ({
+        ...row,
+        inventory: row.inventory.filter((other) => !isSameItem(other, item))
+      }))),
     remove: (id) => Effect.sync(() => void this.rows.delete(id)),
     byChannel: (channel) => Effect.sync(() => [...this.rows.values()].filter((row) => row.channel === channel)),
     named: (text) =>
@@ -176,20 +214,26 @@ export class World {
             [...this.rows.values()].find((row) => row.alias === text)
         )
       ),
+    youngerThan: (since) => Effect.sync(() => [...this.rows.values()].filter(({ createdAt }) => createdAt >= since)),
     list: Effect.sync(() => [...this.rows.values()]),
+    watch: () => Stream.never,
+    lagMillis: 0,
     changes: Stream.never,
     channelOfAlias: (alias) => Effect.sync(() => Option.fromNullishOr(this.aliasChannels.get(alias))),
     rememberChannel: (alias, channel) => Effect.sync(() => void this.aliasChannels.set(alias, channel))
   })
 
+  /** As the real one: asks by the row, and the runtime comes and goes as the row says. */
   private readonly host = SandboxHost.of({
     start: (id) =>
       Effect.suspend(() => {
-        if (this.hostBroken) {
+        const row = this.rows.get(id)
+        if (this.hostBroken || row === undefined || isEnding(row)) {
           return Effect.fail(new HostFailed({ sandbox: id, operation: "start", detail: "broken" }))
         }
         this.directories.add(id)
-        this.runtimes.add(id)
+        this.rows.set(id, { ...row, desired: "running" })
+        this.react(id)
         return Effect.void
       }),
     stop: (id) => Effect.sync(() => void this.runtimes.delete(id)),
@@ -200,6 +244,14 @@ export class World {
       }),
     ready: (id) => Effect.sync(() => this.runtimes.has(id) && !this.neverReady)
   })
+
+  /** What a runtime that watches the rows does about this one. */
+  private react(id: SandboxId) {
+    const row = this.rows.get(id)
+    if (row?.desired !== "running" || isEnding(row)) return
+    this.directories.add(id)
+    this.runtimes.add(id)
+  }
 
   private readonly secretStore = Secrets.of({
     get: (path) => Effect.sync(() => Option.map(Option.fromNullishOr(this.secrets.get(path)), (v) => Redacted.make(v))),
@@ -280,6 +332,7 @@ export class World {
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,
+      Reports.memory(this.reports),
       Audit.memory(this.audit, "operator"),
       InstallStore.memory(this.installStore),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),

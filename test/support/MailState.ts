@@ -76,8 +76,7 @@ export const mailState = Effect.fnUntraced(function*(
         status: "stopped",
         unconfined: false,
         createdAt: Date.now(),
-        ready: true,
-        plugins: [],
+        generation: "1",
         inventory: [],
         mailAddresses: addresses
       })

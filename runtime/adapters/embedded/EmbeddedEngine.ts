@@ -11,6 +11,7 @@ import type { Mailbox, Mailer } from "../../ports/Mail.ts"
 import type { MailSpool } from "../../ports/MailSpool.ts"
 import type { Objects } from "../../ports/Objects.ts"
 import type { Posts } from "../../ports/Posts.ts"
+import type { Reports } from "../../ports/Reports.ts"
 import type { Sandboxes } from "../../ports/Sandboxes.ts"
 import type { Scheduler } from "../../ports/Scheduler.ts"
 import type { Seen } from "../../ports/Seen.ts"
@@ -30,6 +31,7 @@ import * as SqliteLeases from "./SqliteLeases.ts"
 import * as SqliteMail from "./SqliteMail.ts"
 import * as SqliteMailSpool from "./SqliteMailSpool.ts"
 import * as SqlitePosts from "./SqlitePosts.ts"
+import * as SqliteReports from "./SqliteReports.ts"
 import * as SqliteSandboxes from "./SqliteSandboxes.ts"
 import * as SqliteScheduler from "./SqliteScheduler.ts"
 import * as SqliteSeen from "./SqliteSeen.ts"
@@ -48,6 +50,7 @@ export type EnginePorts =
   | MailSpool
   | Objects
   | Posts
+  | Reports
   | Sandboxes
   | Scheduler
   | Seen
@@ -103,6 +106,7 @@ export const layer = (
       SqliteMail.layer(paths.mail),
       SqliteMailSpool.layer(paths.mail),
       SqlitePosts.layer,
+      SqliteReports.layer,
       SqliteSandboxes.layer,
       SqliteScheduler.layer,
       SqliteSeen.layer,

@@ -223,7 +223,15 @@ CREATE TABLE mail_out_to (
 CREATE INDEX mail_out_due ON mail_out_to (next_at) WHERE state = 'waiting';
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5]
+const engine6 = `
+-- What runtimes say of themselves, as JSON; rows of earlier versions held it, and what they hold of it is not read.
+CREATE TABLE sandbox_reports (sandbox TEXT PRIMARY KEY, report TEXT NOT NULL) WITHOUT ROWID, STRICT;
+ALTER TABLE sandboxes ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+UPDATE sandboxes SET created_at = coalesce(json_extract(attributes, '$.createdAt'), 0);
+CREATE INDEX sandboxes_created ON sandboxes (created_at);
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5, engine6]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

@@ -1,13 +1,21 @@
 /** The sandboxes' rows as JSON attributes, so that a writer of another version loses nothing that it does not know. */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ChannelId, SandboxId } from "../../domain/Ids.ts"
-import { SandboxRow } from "../../domain/Sandbox.ts"
-import { changedAttributes, SandboxConflict, Sandboxes } from "../../ports/Sandboxes.ts"
+import { type InventoryItem, isSameItem, SandboxRow } from "../../domain/Sandbox.ts"
+import {
+  changedAttributes,
+  holds,
+  type RowCondition,
+  SandboxConflict,
+  Sandboxes,
+  withItem
+} from "../../ports/Sandboxes.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { integer, reader } from "./columns.ts"
 import { Doorbell, lookAgain } from "./Doorbell.ts"
@@ -18,12 +26,29 @@ const topic = "sandboxes"
 /** The trace of a removed sandbox is kept this long for watchers that looked away, then nothing is left of it. */
 const removalTraceMillis = 10 * 60_000
 
-const Attributes = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
-const readAttributes = reader("sandbox", Attributes)
+const StoredAttributes = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
+const readAttributes = reader("sandbox", StoredAttributes)
 const readRow = reader("sandbox", SandboxRow)
 const readId = reader("sandbox id", SandboxId)
 const readChannel = reader("channel", ChannelId)
 const encodeRow = Schema.encodeSync(SandboxRow)
+
+type Attributes = Readonly<Record<string, unknown>>
+
+/** The stored attributes with the changes; what this version does not know stays. */
+const applied = (stored: Attributes, row: SandboxRow, changes: Partial<SandboxRow>): Attributes => {
+  const changed = changedAttributes(row, changes)
+  const encoded: Record<string, unknown> = encodeRow(changed.row)
+  const attributes: Record<string, unknown> = { ...stored }
+  for (const name of changed.set) attributes[name] = encoded[name]
+  for (const name of changed.unset) delete attributes[name]
+  return attributes
+}
+
+const withInventory = (stored: Attributes, inventory: ReadonlyArray<InventoryItem>): Attributes => ({
+  ...stored,
+  inventory
+})
 
 const rowOf = (row: Row): SandboxRow => readRow(readAttributes(row["attributes"]))
 
@@ -69,6 +94,30 @@ const make = Effect.gen(function*() {
         () => Effect.sync(() => doorbell.topic(topic).ring())
       ))
 
+  /** What `to` makes of the stored attributes, where the row is as expected. */
+  const changeRow = (
+    operation: string,
+    id: SandboxId,
+    whileRow: RowCondition,
+    to: (stored: Attributes, row: SandboxRow) => Attributes
+  ) =>
+    change(operation, (tables, now) => {
+      const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+      if (found === undefined) return false
+      const stored = readAttributes(found["attributes"])
+      const row = readRow(stored)
+      if (!holds(row, whileRow)) return false
+      const attributes = to(stored, row)
+      tables.run(
+        "UPDATE sandboxes SET channel = ?, attributes = ? WHERE id = ?",
+        typeof attributes["channel"] === "string" ? attributes["channel"] : null,
+        JSON.stringify(attributes),
+        id
+      )
+      noteChange(tables, id, now)
+      return true
+    })
+
   return Sandboxes.of({
     insert: Effect.fn("Sandboxes.insert")(function*(row) {
       const conflict = yield* change("insert", (tables, now) => {
@@ -80,10 +129,11 @@ const make = Effect.gen(function*() {
           return new SandboxConflict({ what: "alias", value: alias })
         }
         tables.run(
-          "INSERT INTO sandboxes (id, alias, channel, attributes) VALUES (?, ?, ?, ?)",
+          "INSERT INTO sandboxes (id, alias, channel, created_at, attributes) VALUES (?, ?, ?, ?, ?)",
           row.id,
           alias ?? null,
           row.channel ?? null,
+          row.createdAt,
           JSON.stringify({ ...row, ...encodeRow(row) })
         )
         noteChange(tables, row.id, now)
@@ -96,24 +146,23 @@ const make = Effect.gen(function*() {
         const row = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
-    update: (id, changes) =>
-      Effect.asVoid(change("update", (tables, now) => {
-        const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
-        if (found === undefined) return
-        const stored = readAttributes(found["attributes"])
-        const changed = changedAttributes(readRow(stored), changes)
-        const encoded: Record<string, unknown> = encodeRow(changed.row)
-        const attributes: Record<string, unknown> = { ...stored }
-        for (const name of changed.set) attributes[name] = encoded[name]
-        for (const name of changed.unset) delete attributes[name]
-        tables.run(
-          "UPDATE sandboxes SET channel = ?, attributes = ? WHERE id = ?",
-          changed.row.channel ?? null,
-          JSON.stringify(attributes),
-          id
-        )
-        noteChange(tables, id, now)
-      })),
+    update: (id, changes, whileRow = {}) =>
+      changeRow("update", id, whileRow, (stored, row) => applied(stored, row, changes)),
+    addItem: (id, item, whileRow = {}, changes = {}) =>
+      changeRow(
+        "addItem",
+        id,
+        whileRow,
+        (stored, row) => withInventory(applied(stored, row, changes), withItem(row.inventory, item))
+      ),
+    removeItem: (id, item) =>
+      Effect.asVoid(
+        changeRow("removeItem", id, {}, (stored, row) =>
+          withInventory(
+            stored,
+            row.inventory.filter((other) => !isSameItem(other, item))
+          ))
+      ),
     remove: (id) =>
       Effect.asVoid(change("remove", (tables, now) => {
         if (tables.run("DELETE FROM sandboxes WHERE id = ?", id) > 0) noteChange(tables, id, now)
@@ -129,7 +178,37 @@ const make = Effect.gen(function*() {
           tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", text)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
+    youngerThan: (since) =>
+      read(
+        "youngerThan",
+        (tables) => tables.all("SELECT attributes FROM sandboxes WHERE created_at >= ? ORDER BY id", since).map(rowOf)
+      ),
     list: read("list", (tables) => known(tables.all("SELECT attributes FROM sandboxes ORDER BY id"))),
+    watch: (id) =>
+      Stream.suspend(() => {
+        const bell = doorbell.topic(topic)
+        let last = -1
+        const next: Effect.Effect<Option.Option<SandboxRow>, StoreError> = Effect.gen(function*() {
+          for (;;) {
+            const rung = bell.count()
+            const [seq, row] = yield* read("watch", (tables) => {
+              const trace = tables.get("SELECT seq FROM sandbox_changes WHERE id = ?", id)
+              const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+              return [
+                trace === undefined ? 0 : integer(trace, "seq"),
+                found === undefined ? Option.none<SandboxRow>() : Option.some(rowOf(found))
+              ] as const
+            })
+            if (seq !== last) {
+              last = seq
+              return row
+            }
+            yield* bell.wait(rung, lookAgain)
+          }
+        })
+        return Stream.fromEffectRepeat(next)
+      }),
+    lagMillis: Duration.toMillis(lookAgain),
     changes: Stream.suspend(() => {
       const bell = doorbell.topic(topic)
       let last = 0

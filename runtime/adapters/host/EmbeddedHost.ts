@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SandboxId } from "../../domain/Ids.ts"
 import { Leases } from "../../ports/Leases.ts"
+import { Reports } from "../../ports/Reports.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../ports/SandboxHost.ts"
 import { fileError, makeDirectory } from "../embedded/PrivateFiles.ts"
@@ -21,12 +22,26 @@ const endLimit = Duration.seconds(90)
 /** Between two looks at the lease of a runtime that is ending. */
 const lookEvery = "200 millis"
 
+const within = <E>(waiting: Effect.Effect<void, E>, id: SandboxId, operation: "stop" | "destroy") =>
+  waiting.pipe(
+    Effect.timeoutOrElse({
+      duration: endLimit,
+      orElse: () =>
+        new HostFailed({
+          sandbox: id,
+          operation,
+          detail: "KM-HST-201: its runtime did not end in time; look at its log and run the same command again"
+        })
+    })
+  )
+
 /** `state` is the engine's state directory. */
-export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | Sandboxes> =>
+export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | Reports | Sandboxes> =>
   Layer.effect(
     SandboxHost,
     Effect.gen(function*() {
       const leases = yield* Leases
+      const reports = yield* Reports
       const sandboxes = yield* Sandboxes
       const paths = statePaths(state)
 
@@ -35,25 +50,34 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | S
         return Option.isSome(lease) && lease.value.expiresAt > (yield* Clock.currentTimeMillis)
       })
 
-      const untilFree = (id: SandboxId, operation: "stop" | "destroy") =>
-        Effect.repeat(Effect.tap(held(id), (still) => still ? Effect.sleep(lookEvery) : Effect.void), {
-          while: (still) => still
-        }).pipe(
-          Effect.asVoid,
-          Effect.timeoutOrElse({
-            duration: endLimit,
-            orElse: () =>
-              new HostFailed({
-                sandbox: id,
-                operation,
-                detail: "KM-HST-201: its runtime did not end in time; look at its log and run the same command again"
-              })
-          })
+      const untilFree = (id: SandboxId, operation: "stop") =>
+        within(
+          Effect.asVoid(Effect.repeat(
+            Effect.tap(held(id), (still) => still ? Effect.sleep(lookEvery) : Effect.void),
+            { while: (still) => still }
+          )),
+          id,
+          operation
+        )
+
+      /** Takes the lease itself once it is free: no runtime begins while the directory goes. It ends with the row. */
+      const seize = (id: SandboxId) =>
+        within(
+          Effect.asVoid(Effect.repeat(
+            Effect.tap(
+              leases.acquire(id, `end/${id}`),
+              (got) => Option.isNone(got) ? Effect.sleep(lookEvery) : Effect.void
+            ),
+            { while: Option.isNone }
+          )),
+          id,
+          "destroy"
         )
 
       return SandboxHost.of({
         start: Effect.fn("EmbeddedHost.start")(function*(id) {
-          if (Option.isNone(yield* sandboxes.get(id))) {
+          const row = yield* sandboxes.get(id)
+          if (Option.isNone(row)) {
             const detail = "KM-HST-204: there is no sandbox of that id; run `km list`, or create it first"
             return yield* new HostFailed({ sandbox: id, operation: "start", detail })
           }
@@ -62,15 +86,19 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | S
             try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
             catch: fileError("SandboxHost", "start")
           })
-          yield* sandboxes.update(id, { desired: "running" })
+          const status = row.value.status === "stopped" ? { status: "running" } as const : {}
+          if (yield* sandboxes.update(id, { desired: "running", ...status }, { ending: false })) return
+          const detail = "KM-HST-205: it is being destroyed; wait until `km list` no longer shows it"
+          return yield* new HostFailed({ sandbox: id, operation: "start", detail })
         }),
         stop: Effect.fn("EmbeddedHost.stop")(function*(id) {
           yield* sandboxes.update(id, { desired: "stopped" })
           yield* untilFree(id, "stop")
+          yield* sandboxes.update(id, { status: "stopped" }, { ending: false })
         }),
         destroy: Effect.fn("EmbeddedHost.destroy")(function*(id) {
           yield* sandboxes.update(id, { desired: "destroyed" })
-          yield* untilFree(id, "destroy")
+          yield* seize(id)
           yield* Effect.tryPromise({
             try: () => removeDirectoryBelow(paths.sandboxes, id),
             catch: (cause) =>
@@ -85,8 +113,7 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | S
           })
         }),
         ready: Effect.fn("EmbeddedHost.ready")(function*(id) {
-          const row = yield* sandboxes.get(id)
-          return Option.isSome(row) && row.value.ready && (yield* held(id))
+          return (yield* reports.get(id)).ready && (yield* held(id))
         })
       })
     })

@@ -19,5 +19,10 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
     code: "KM-HST-204",
     what: "There is no sandbox of that id in this install.",
     remedy: "Run `km list`, or create the sandbox first."
+  },
+  {
+    code: "KM-HST-205",
+    what: "The sandbox is being destroyed, so it cannot be started.",
+    remedy: "Wait until `km list` no longer shows it, then create another one."
   }
 ]

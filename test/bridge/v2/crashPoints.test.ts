@@ -18,6 +18,7 @@ import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Id
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { makeMemoryObjectsState, Objects } from "../../../runtime/ports/Objects.ts"
 import { makeMemoryPostsState, Posts } from "../../../runtime/ports/Posts.ts"
+import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySecretsState, Secrets } from "../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
@@ -189,6 +190,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
     Objects.memory(world.objects),
     Layer.effect(Posts, overPosts).pipe(Layer.provide(Posts.memory(world.posts))),
     Sandboxes.memory(world.sandboxes),
+    Reports.layerMemory,
     Secrets.memory(world.secrets),
     Seen.layerMemory,
     Threads.layerMemory,

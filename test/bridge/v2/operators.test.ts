@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { ChannelId, MessageTs, requestIdOf, UserId } from "../../../runtime/domain/Ids.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
+import { Reports } from "../../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { userIdOf } from "../../support/Workspace.ts"
@@ -100,8 +101,9 @@ describe("operators", () => {
           confined: true,
           plugins: [{ id: "transcript", state: "running", detail: "" }]
         })
-        const row = yield* (yield* Sandboxes).get(sandbox)
-        assert.isAtMost(row._tag === "Some" ? row.value.lastActiveAt ?? 0 : 0, Date.now())
+        const report = yield* (yield* Reports).get(sandbox)
+        assert.isAtMost(report.lastActiveAt ?? Number.POSITIVE_INFINITY, Date.now())
+        assert.deepInclude(report, { ready: true, confined: true })
         const [own] = partsOf(yield* callV2("f", { action: "post", channel, threadTs: ts, markdown: "x" }))
         assert.strictEqual((yield* operate("g", { action: "purge", sandbox })).status, 200)
         assert.notProperty((yield* callV2("h", { action: "thread.lookup", threadTs: ts })).json, "thread")

@@ -23,8 +23,7 @@ const demo: SandboxRow = {
   status: "running",
   unconfined: false,
   createdAt: 0,
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: []
 }
 

@@ -12,7 +12,7 @@ import {
   TeamId,
   UserId
 } from "../../../runtime/domain/Ids.ts"
-import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { noReport, type ReportedSandbox, type SandboxReport, type SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { TurnRequest } from "../../../runtime/domain/Turn.ts"
 import { ControlPlane, endOf, freshMillis } from "../../../runtime/kernel/ControlPlane.ts"
 import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
@@ -57,6 +57,9 @@ const change = (world: World, changes: Partial<SandboxRow>) => {
   if (row !== undefined) world.rows.set(id, { ...row, ...changes })
 }
 
+const report = (world: World, changes: Partial<SandboxReport>) =>
+  world.reports.reports.set(id, { ...world.reports.reports.get(id) ?? noReport, ...changes })
+
 const round = Effect.flatMap(ControlPlane, (control) => control.round)
 
 const posts = (world: World) => world.effects.flatMap(({ action }) => action.action === "post" ? [action.markdown] : [])
@@ -65,7 +68,7 @@ describe("ControlPlane", () => {
   it.effect("a sandbox ends when its time to live is over, not a moment before, and is warned once", () =>
     withSandbox((world) =>
       Effect.gen(function*() {
-        change(world, { lastActiveAt: 8 * hour })
+        report(world, { lastActiveAt: 8 * hour })
         yield* TestClock.adjust(Duration.millis(8 * hour - 15 * minute - 1))
         yield* round
         assert.deepStrictEqual(posts(world), [])
@@ -87,11 +90,11 @@ describe("ControlPlane", () => {
   it.effect("an idle sandbox ends, one that is not heard of does not", () =>
     withSandbox((world) =>
       Effect.gen(function*() {
-        change(world, { lastActiveAt: 10 * minute })
+        report(world, { lastActiveAt: 10 * minute })
         yield* TestClock.adjust(Duration.millis(70 * minute))
         yield* round
         assert.isTrue(world.rows.has(id), "silence is not idleness")
-        change(world, { lastSeenAt: 70 * minute })
+        report(world, { lastSeenAt: 70 * minute })
         yield* round
         assert.deepStrictEqual(world.snapshot(), new World().snapshot())
         assert.include(posts(world).at(-1), "idle for longer")
@@ -99,7 +102,8 @@ describe("ControlPlane", () => {
     ))
 
   it("idleness is counted from the last turn or the creation, and fails safe", () => {
-    const row: SandboxRow = {
+    const row: ReportedSandbox = {
+      ...noReport,
       id,
       install: InstallName.make("km"),
       profile: slackProfile,
@@ -107,8 +111,7 @@ describe("ControlPlane", () => {
       status: "running",
       unconfined: false,
       createdAt: 0,
-      ready: true,
-      plugins: [],
+      generation: "1",
       inventory: [],
       lastActiveAt: 5 * minute,
       lastSeenAt: hour

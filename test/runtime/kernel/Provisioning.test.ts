@@ -40,6 +40,12 @@ const create = (world: World, request: CreateRequest = demo) =>
 
 const destroy = (world: World) => onWorld(world, Effect.flatMap(Teardown, (teardown) => teardown.run(id, "destroyed")))
 
+/** What there is of sandboxes. An address that had a former holder leaves a revocation, which is the install's. */
+const ofSandboxes = (world: World) => {
+  const { secrets, ...rest } = world.snapshot()
+  return { ...rest, secrets: secrets.filter((path) => path.startsWith("sandbox/")) }
+}
+
 /** How many port calls an undisturbed run makes. */
 const callsOf = Effect.fn(function*<A, E>(run: (world: World) => Effect.Effect<A, E>, prepare = new World()) {
   prepare.crashing(0, "before")
@@ -199,6 +205,46 @@ describe("Provisioning", () => {
           yield* destroy(world)
           assert.deepStrictEqual(world.snapshot(), before, `call ${at} ${phase}`)
         }
+      }
+    }))
+
+  it.effect("a destroy at any call of a create wins: nothing is left, and the create says so", () =>
+    Effect.gen(function*() {
+      const calls = yield* callsOf(create)
+      let overtaken = 0
+      for (let at = 1; at <= calls; at++) {
+        const world = new World()
+        world.interrupting(at, Effect.ignore(destroy(world)))
+        const result = yield* Effect.result(create(world))
+        // What a person who sees a success then destroys, and the world is as before in every case.
+        const left = world.rows.has(id)
+        if (Result.isFailure(result)) {
+          assert.strictEqual(result.failure.code, "KM-CLI-102", `call ${at}: ${result.failure.message}`)
+          assert.include(result.failure.reason, "destroyed while it was being made")
+          assert.isFalse(left, `call ${at}`)
+          overtaken += 1
+        } else if (left) yield* destroy(world)
+        assert.deepStrictEqual(ofSandboxes(world), ofSandboxes(new World()), `call ${at}`)
+      }
+      assert.isAbove(overtaken, calls / 2)
+    }))
+
+  it.effect("a destroyed life of an id is no part of the next one", () =>
+    Effect.gen(function*() {
+      const calls = yield* callsOf(create)
+      for (let at = 3; at <= calls; at++) {
+        const world = new World()
+        const next = Effect.ignore(Effect.andThen(destroy(world), create(world)))
+        world.interrupting(at, next)
+        const result = yield* Effect.result(create(world))
+        const row = world.rows.get(id)
+        if (row === undefined) continue
+        // The second life stands whole, whatever became of the first create.
+        if (Result.isSuccess(result)) assert.strictEqual(result.success.generation, row.generation, `call ${at}`)
+        assert.strictEqual(row.status, "running", `call ${at}`)
+        assert.isTrue(world.secrets.has(signingKeyPath(id)), `call ${at}`)
+        yield* destroy(world)
+        assert.deepStrictEqual(ofSandboxes(world), ofSandboxes(new World()), `call ${at}`)
       }
     }))
 

@@ -9,6 +9,7 @@ import { type ActionKind, ScheduledAction, type ScheduleStep } from "../../../ru
 import { ScheduleRunner } from "../../../runtime/kernel/ScheduleRunner.ts"
 import { afterEndOf, endSchedulesOf, meaningOf, wholeNames } from "../../../runtime/kernel/ScheduleTargets.ts"
 import { ActionFailed, type ActionRequest, ActionRunners } from "../../../runtime/ports/ActionRunner.ts"
+import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
 import { slackProfile } from "../../support/profiles.ts"
@@ -28,8 +29,7 @@ const rowOf = (id: string, alias?: string): SandboxRow => ({
   status: "running",
   unconfined: false,
   createdAt: 0,
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: []
 })
 
@@ -99,6 +99,7 @@ class Stage {
       Layer.provideMerge(Layer.mergeAll(
         guarded,
         Sandboxes.memory(this.sandboxes),
+        Reports.layerMemory,
         Layer.succeed(ActionRunners, [runner])
       ))
     )

@@ -11,6 +11,7 @@ import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { Outbox } from "../../../runtime/ports/Outbox.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
+import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
@@ -26,6 +27,7 @@ import { leasesContract } from "./leasesContract.ts"
 import { ledgerContract } from "./ledgerContract.ts"
 import { objectsContract } from "./objectsContract.ts"
 import { outboxContract } from "./outboxContract.ts"
+import { reportsContract } from "./reportsContract.ts"
 import { sandboxesContract } from "./sandboxesContract.ts"
 import { schedulerContract } from "./schedulerContract.ts"
 import { secretsContract } from "./secretsContract.ts"
@@ -52,6 +54,7 @@ describe("in memory: Posts", () => postsContract(Posts.layerMemory))
 describe("in memory: Identities", () => identitiesContract(Identities.layerMemory))
 describe("in memory: Objects", () => objectsContract(Objects.layerMemory))
 describe("in memory: Secrets", () => secretsContract(Secrets.layerMemory))
+describe("in memory: Reports", () => reportsContract(Reports.layerMemory))
 describe("in memory: Scheduler", () => schedulerContract(Scheduler.layerMemory))
 describe("in memory: Sandboxes", () => {
   const state = makeMemorySandboxesState()

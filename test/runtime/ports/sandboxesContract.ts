@@ -25,8 +25,7 @@ export const sandboxRow = (id: SandboxId, rest: Partial<SandboxRow> = {}): Sandb
   status: "creating",
   unconfined: false,
   createdAt: 1,
-  ready: false,
-  plugins: [],
+  generation: "1",
   inventory: [{ kind: "queue", ref: id, state: "planned" }],
   ...rest
 })
@@ -88,37 +87,106 @@ export const sandboxesContract = <LE, R>(
 
   test("an update changes the named attributes only, and two writers keep both", (sandboxes) =>
     Effect.gen(function*() {
-      yield* sandboxes.insert(sandboxRow(one, { alias, failureReason: "old" }))
+      yield* sandboxes.insert(sandboxRow(one, { alias, channelName: "old" }))
       yield* Effect.all([
-        sandboxes.update(one, { channel, channelName: "sb-demo" }),
-        sandboxes.update(one, { ready: true, lastSeenAt: 7 })
+        sandboxes.update(one, { channel, channelMode: "shared" }),
+        sandboxes.update(one, { desired: "stopped", expiresAt: 7 })
       ], { concurrency: "unbounded" })
       const expected = sandboxRow(one, {
         alias,
-        failureReason: "old",
+        channelName: "old",
         channel,
-        channelName: "sb-demo",
-        ready: true,
-        lastSeenAt: 7
+        channelMode: "shared",
+        desired: "stopped",
+        expiresAt: 7
       })
       assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(expected))
       assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [expected])
-      yield* sandboxes.update(two, { ready: true })
+      yield* sandboxes.update(two, { expiresAt: 9 })
       assert.deepStrictEqual(yield* sandboxes.get(two), Option.none())
+    }))
+
+  test("changes a row only while it is as expected, and says whether it did", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one))
+      assert.isTrue(yield* sandboxes.update(one, { expiresAt: 1 }, { generation: "1", ending: false }))
+      assert.isFalse(yield* sandboxes.update(one, { expiresAt: 2 }, { generation: "2" }))
+      assert.isFalse(yield* sandboxes.update(two, { expiresAt: 2 }))
+      assert.isTrue(yield* sandboxes.update(one, { status: "destroying" }, { ending: false }))
+      assert.isFalse(yield* sandboxes.update(one, { expiresAt: 3 }, { ending: false }))
+      assert.isFalse(yield* sandboxes.addItem(one, { kind: "secret", ref: "a", state: "planned" }, { ending: false }))
+      assert.isTrue(yield* sandboxes.update(one, { expiresAt: 4 }, { generation: "1" }))
+      const row = Option.getOrThrow(yield* sandboxes.get(one))
+      assert.deepStrictEqual([row.expiresAt, row.inventory.length], [4, 1])
+    }))
+
+  test("items come and go singly, also when many are changed at once", (sandboxes) =>
+    Effect.gen(function*() {
+      const items = Array.from({ length: 12 }, (_, n) => ({ kind: "secret", ref: `s${n}`, state: "planned" } as const))
+      yield* sandboxes.insert(sandboxRow(one, { inventory: [] }))
+      yield* Effect.all(items.map((item) => sandboxes.addItem(one, item)), { concurrency: "unbounded" })
+      yield* Effect.all([
+        ...items.slice(0, 4).map((item) => sandboxes.removeItem(one, item)),
+        ...items.slice(4, 8).map((item) => sandboxes.addItem(one, { ...item, state: "made" }, {}, { channel }))
+      ], { concurrency: "unbounded" })
+      yield* sandboxes.removeItem(one, { kind: "queue", ref: "s9" })
+      const { channel: found, inventory } = Option.getOrThrow(yield* sandboxes.get(one))
+      assert.deepStrictEqual(
+        inventory.map(({ ref, state }) => `${ref} ${state}`).toSorted(),
+        ["s10 planned", "s11 planned", "s4 made", "s5 made", "s6 made", "s7 made", "s8 planned", "s9 planned"]
+      )
+      assert.strictEqual(found, channel)
+      // An update leaves them alone, whatever it is given.
+      const whole: object = { inventory: [] }
+      yield* sandboxes.update(one, whole)
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.get(one)).inventory.length, 8)
+    }))
+
+  test("gives the young rows without reading the others", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one, { createdAt: 99 }))
+      yield* sandboxes.insert(sandboxRow(two, { createdAt: 100 }))
+      assert.deepStrictEqual((yield* sandboxes.youngerThan(100)).map(({ id }) => id), [two])
+      assert.deepStrictEqual((yield* sandboxes.youngerThan(0)).map(({ id }) => id), [one, two])
+      assert.deepStrictEqual(yield* sandboxes.youngerThan(101), [])
+    }))
+
+  test("watches one row: as it is, then whenever it changes, and its end", (sandboxes) =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      const watching = yield* sandboxes.watch(one).pipe(
+        Stream.runForEach((row) =>
+          Effect.sync(() => heard.push(Option.match(row, { onNone: () => "none", onSome: ({ status }) => status })))
+        ),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const until = (status: string) =>
+        Effect.yieldNow.pipe(
+          Effect.andThen(Effect.sync(() => heard.at(-1) === status)),
+          Effect.repeat({ until: (done) => done })
+        )
+      yield* until("none")
+      yield* sandboxes.insert(sandboxRow(one))
+      yield* until("creating")
+      yield* sandboxes.update(one, { status: "running" })
+      yield* until("running")
+      yield* sandboxes.remove(one)
+      yield* until("none")
+      yield* Fiber.interrupt(watching)
     }))
 
   test("keeps attributes of another version, never changes id or alias, removes what is undefined", (sandboxes) =>
     Effect.gen(function*() {
-      const foreign = { ...sandboxRow(one, { alias, failureReason: "old" }), fromTheFuture: { n: 1 } }
+      const foreign = { ...sandboxRow(one, { alias, channelName: "old" }), fromTheFuture: { n: 1 } }
       yield* sandboxes.insert(foreign)
       const changes = { status: "running", alias: Alias.make("other"), id: two } as const
       yield* sandboxes.update(one, changes)
-      const gone: object = { failureReason: undefined }
+      const gone: object = { channelName: undefined }
       yield* sandboxes.update(one, gone)
       const stored = yield* Effect.orDie(attributes(one))
       assert.deepStrictEqual(stored["fromTheFuture"], { n: 1 })
       assert.strictEqual(stored["status"], "running")
-      assert.isFalse(Object.hasOwn(stored, "failureReason"))
+      assert.isFalse(Object.hasOwn(stored, "channelName"))
       assert.strictEqual(Option.getOrThrow(yield* sandboxes.named(alias)).id, one)
       assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
     }))
@@ -139,7 +207,7 @@ export const sandboxesContract = <LE, R>(
       assert.deepStrictEqual(heard, [one])
       yield* sandboxes.insert(sandboxRow(two))
       yield* until(1)
-      yield* sandboxes.update(two, { ready: true })
+      yield* sandboxes.update(two, { expiresAt: 9 })
       yield* until(2)
       yield* sandboxes.remove(two)
       yield* until(3)

@@ -20,6 +20,7 @@ import { ledgerContract } from "../../ports/ledgerContract.ts"
 import { mailContract } from "../../ports/mailContract.ts"
 import { objectsContract } from "../../ports/objectsContract.ts"
 import { outboxContract } from "../../ports/outboxContract.ts"
+import { reportsContract } from "../../ports/reportsContract.ts"
 import { sandboxesContract } from "../../ports/sandboxesContract.ts"
 import { schedulerContract } from "../../ports/schedulerContract.ts"
 import { secretsContract } from "../../ports/secretsContract.ts"
@@ -64,6 +65,7 @@ describe("embedded: Identities", () => identitiesContract(engine))
 describe("embedded: Objects", () => objectsContract(engine))
 describe("embedded: Mail", () => mailContract(engine))
 describe("embedded: Secrets", () => secretsContract(secrets))
+describe("embedded: Reports", () => reportsContract(engine))
 describe("embedded: Scheduler", () => schedulerContract(engine))
 describe("embedded: Sandboxes", () =>
   sandboxesContract(engineAndTables, (id) =>

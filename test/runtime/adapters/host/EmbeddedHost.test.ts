@@ -9,6 +9,7 @@ import { NotOurs, removeDirectoryBelow } from "../../../../runtime/adapters/host
 import { InstallName } from "../../../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../../../runtime/domain/Sandbox.ts"
 import { Leases } from "../../../../runtime/ports/Leases.ts"
+import { makeMemoryReportsState, Reports } from "../../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxHost } from "../../../../runtime/ports/SandboxHost.ts"
 import { atRest } from "../../../support/eventually.ts"
@@ -23,8 +24,7 @@ const row: SandboxRow = {
   status: "creating",
   unconfined: false,
   createdAt: 0,
-  ready: false,
-  plugins: [],
+  generation: "1",
   inventory: []
 }
 
@@ -32,13 +32,23 @@ const row: SandboxRow = {
 const world = Effect.gen(function*() {
   const state = yield* temporaryDirectory
   const rows = makeMemorySandboxesState()
+  const reports = makeMemoryReportsState()
   rows.rows.set(sandbox, row)
   const context = yield* Layer.build(
-    EmbeddedHost.layer(state).pipe(Layer.provideMerge(Layer.merge(Leases.layerMemory, Sandboxes.memory(rows))))
+    EmbeddedHost.layer(state).pipe(
+      Layer.provideMerge(Layer.mergeAll(Leases.layerMemory, Reports.memory(reports), Sandboxes.memory(rows)))
+    )
   )
   const host = yield* Effect.provide(SandboxHost, context)
   const leases = yield* Effect.provide(Leases, context)
-  return { host, leases, paths: statePaths(state).sandbox(sandbox), rows, sandboxes: statePaths(state).sandboxes }
+  return {
+    host,
+    leases,
+    reports,
+    paths: statePaths(state).sandbox(sandbox),
+    rows,
+    sandboxes: statePaths(state).sandboxes
+  }
 })
 
 describe("EmbeddedHost", () => {
@@ -65,9 +75,9 @@ describe("EmbeddedHost", () => {
 
   it.effect("ready needs both the row's word and a lease that has not ended", () =>
     Effect.gen(function*() {
-      const { host, leases, rows } = yield* world
+      const { host, leases, reports } = yield* world
       yield* host.start(sandbox)
-      rows.rows.set(sandbox, { ...row, ready: true })
+      reports.reports.set(sandbox, { ready: true, plugins: [] })
       assert.isFalse(yield* host.ready(sandbox))
       yield* leases.acquire(sandbox, "runtime")
       assert.isTrue(yield* host.ready(sandbox))

@@ -26,8 +26,7 @@ export const rowOf = (id: string, mailAddresses: ReadonlyArray<string>): Sandbox
   mailAddresses,
   unconfined: true,
   createdAt: 0,
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: []
 })
 

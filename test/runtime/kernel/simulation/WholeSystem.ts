@@ -49,6 +49,7 @@ import { makeMemoryOutboxState, Outbox } from "../../../../runtime/ports/Outbox.
 import type { AnyPlugin } from "../../../../runtime/ports/Plugin.ts"
 import { makeMemoryPostsState, Posts } from "../../../../runtime/ports/Posts.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
+import { Reports } from "../../../../runtime/ports/Reports.ts"
 import { RuntimeStatus } from "../../../../runtime/ports/RuntimeStatus.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
@@ -259,6 +260,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
     Objects.layerMemory,
     gatedLayer(Posts, Posts.memory(system.posts), through, "posts", ["record", "putLive"]),
     Sandboxes.memory(system.sandboxes),
+    Reports.layerMemory,
     Secrets.memory(system.secrets),
     gatedLayer(Seen, Seen.memory(system.seen), through, "seen", ["mark"]),
     gatedLayer(Threads, Threads.memory(system.threads), through, "threads", ["put"]),
@@ -453,15 +455,15 @@ const furnish = Effect.fnUntraced(function*(system: System) {
       channelMode: "perSandbox",
       unconfined: false,
       createdAt: epochMillis - 3_600_000,
-      ready: true,
-      plugins: [],
+      generation: "1",
       inventory: []
     })
   }).pipe(
     Effect.provide(Layer.mergeAll(
       Secrets.memory(system.secrets),
       Identities.memory(system.identities),
-      Sandboxes.memory(system.sandboxes)
+      Sandboxes.memory(system.sandboxes),
+      Reports.layerMemory
     ))
   )
 })

@@ -1,0 +1,57 @@
+/**
+ * What runtimes say of themselves, an item per sandbox. A sandbox writes no row of its own: what it may do is decided by
+ * what it cannot change.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { SandboxId } from "../domain/Ids.ts"
+import { noReport, type ReportedSandbox, type SandboxReport, type SandboxRow } from "../domain/Sandbox.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export interface MemoryReportsState {
+  readonly reports: Map<SandboxId, SandboxReport>
+}
+export const makeMemoryReportsState = (): MemoryReportsState => ({ reports: new Map() })
+
+export class Reports extends Context.Service<Reports, {
+  /** Only the named parts change; the rest stays as it was reported before. */
+  readonly put: (id: SandboxId, report: Partial<SandboxReport>) => Effect.Effect<void, StoreError>
+  /** `noReport` for a sandbox that has said nothing yet. */
+  readonly get: (id: SandboxId) => Effect.Effect<SandboxReport, StoreError>
+  /** Of these sandboxes; those that have said nothing are left out. */
+  readonly of: (ids: ReadonlyArray<SandboxId>) => Effect.Effect<ReadonlyMap<SandboxId, SandboxReport>, StoreError>
+  /** Idempotent. */
+  readonly remove: (id: SandboxId) => Effect.Effect<void, StoreError>
+}>()("km/runtime/ports/Reports") {
+  static readonly memory = ({ reports }: MemoryReportsState): Layer.Layer<Reports> =>
+    Layer.succeed(
+      Reports,
+      Reports.of({
+        put: (id, report) => Effect.sync(() => void reports.set(id, { ...reports.get(id) ?? noReport, ...report })),
+        get: (id) => Effect.sync(() => reports.get(id) ?? noReport),
+        of: (ids) =>
+          Effect.sync(() =>
+            new Map(ids.flatMap((id) => {
+              const report = reports.get(id)
+              return report === undefined ? [] : [[id, report] as const]
+            }))
+          ),
+        remove: (id) => Effect.sync(() => void reports.delete(id))
+      })
+    )
+
+  static readonly layerMemory: Layer.Layer<Reports> = Layer.suspend(() => Reports.memory(makeMemoryReportsState()))
+}
+
+/** Rows beside what their runtimes say, in the order of the rows. */
+export const reported = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>) {
+  const reports = yield* (yield* Reports).of(rows.map(({ id }) => id))
+  return rows.map((row): ReportedSandbox => ({ ...row, ...reports.get(row.id) ?? noReport }))
+})
+
+/** One row beside what its runtime says. */
+export const withReport = Effect.fnUntraced(function*(row: SandboxRow) {
+  const report = yield* (yield* Reports).get(row.id)
+  return { ...row, ...report } satisfies ReportedSandbox
+})
