@@ -25,7 +25,11 @@ check: setup ## format check, lint, type check
 	oxlint -c oxlint.json --deny-warnings
 	tsc -p .
 	deno check --quiet runtime/main.ts bridge/main.ts hooks/main.ts
-	effect-tsgo diagnostics --project tsconfig.json --strict
+	@report="$$(effect-tsgo diagnostics --project tsconfig.json --strict --format text || true)"; \
+	case "$$report" in \
+	  *"0 errors, 0 warnings and 0 messages."*) ;; \
+	  *) printf '%s\n' "$$report" >&2; exit 1 ;; \
+	esac
 
 format: setup ## format the code
 	dprint fmt

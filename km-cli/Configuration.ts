@@ -140,14 +140,14 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
   const install = yield* pick(
     "install",
     "KM_INSTALL",
-    (text) => Option.getOrUndefined(Schema.decodeUnknownOption(InstallName)(text)),
+    (text) => Option.getOrUndefined(Schema.decodeOption(InstallName)(text)),
     config.install,
     { value: InstallName.make("km"), from: "built in" }
   )
   const readyWithin = yield* pick(
     "readyWithin",
     "KM_READY_WITHIN",
-    (text) => Option.getOrUndefined(Schema.decodeUnknownOption(DurationText)(text)),
+    (text) => Option.getOrUndefined(Schema.decodeOption(DurationText)(text)),
     config.readyWithin,
     { value: "60s", from: "built in" }
   )

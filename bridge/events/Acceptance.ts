@@ -106,11 +106,11 @@ export class Acceptance extends Context.Service<Acceptance, {
       const isAddressed = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
         if (!row.profile.spec.cli.notifySlackInboundMentionOnly || message.mention) return true
         if (message.threadTs === undefined) return false
-        const thread = yield* Effect.mapError(threads.get(message.channel, message.threadTs), notStored)
+        const thread = yield* threads.get(message.channel, message.threadTs)
         if (Option.isSome(thread)) return true
         const root = `turn:${slackTurnKey(message.team, message.channel, message.threadTs)}`
-        return Option.isSome(yield* Effect.mapError(seen.find([root]), notStored))
-      })
+        return Option.isSome(yield* seen.find([root]))
+      }, Effect.mapError(notStored))
 
       const decoded = (message: IncomingMessage): string => {
         const bot = identity.known()?.user

@@ -104,8 +104,8 @@ export class Lookups extends Context.Service<Lookups, {
           }
         }),
         user: Effect.fn("Lookups.user")(function*(action) {
-          const person = yield* Effect.mapError(identity.person(action.user), refusalOfSlack)
-          const bot = yield* Effect.mapError(identity.bot, refusalOfSlack)
+          const person = yield* identity.person(action.user)
+          const bot = yield* identity.bot
           return {
             ok: true as const,
             user: {
@@ -114,7 +114,7 @@ export class Lookups extends Context.Service<Lookups, {
               external: person.team !== undefined && person.team !== bot.team
             }
           }
-        }),
+        }, Effect.mapError(refusalOfSlack)),
         activity: Effect.fn("Lookups.activity")(function*(caller, action) {
           const sandbox = yield* sandboxOnly(caller)
           const now = yield* Clock.currentTimeMillis

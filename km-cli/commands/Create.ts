@@ -31,9 +31,9 @@ export interface CreateInput {
 
 const decoded = <A>(schema: Schema.Codec<A, string>, text: Option.Option<string>, flag: string) =>
   Option.match(text, {
-    onNone: () => Effect.succeed<A | undefined>(undefined),
+    onNone: (): Effect.Effect<A | undefined> => Effect.undefined,
     onSome: (value) =>
-      Option.match(Schema.decodeUnknownOption(schema)(value), {
+      Option.match(Schema.decodeOption(schema)(value), {
         onSome: (good) => Effect.succeed<A | undefined>(good),
         onNone: () =>
           Effect.fail(kmError(

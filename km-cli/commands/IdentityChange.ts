@@ -154,10 +154,10 @@ export const identityRevoke = Effect.fn("km.identity.revoke")(
   (input: { readonly reference: string; readonly key: string; readonly reason: string; readonly dryRun: boolean }) =>
     inInstall(Effect.fnUntraced(function*(install) {
       // A sandbox that was destroyed has no row, but its key may still be believed.
-      const gone = Schema.decodeUnknownOption(SandboxId)(input.reference)
+      const gone = Schema.decodeOption(SandboxId)(input.reference)
       const owner = Option.isSome(gone) ? gone.value : yield* ownerOf(input.reference)
       const revocations = yield* revocationsOf(install)
-      const keyId = Option.getOrUndefined(Schema.decodeUnknownOption(KeyId)(input.key))
+      const keyId = Option.getOrUndefined(Schema.decodeOption(KeyId)(input.key))
       const keys = yield* keysOf(install, owner, revocations)
       if (keyId === undefined || !keys.some((key) => key.keyId === keyId)) {
         return yield* kmError(

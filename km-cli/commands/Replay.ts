@@ -38,7 +38,7 @@ const runsIn = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, ro
 export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: string; readonly dryRun: boolean }) {
   const { backend } = yield* opened
   yield* backend.install
-  const decoded = Schema.decodeUnknownOption(TurnKey)(input.turn)
+  const decoded = Schema.decodeOption(TurnKey)(input.turn)
   if (Option.isNone(decoded)) return yield* kmError("KM-CLI-001", `${JSON.stringify(input.turn)} is no turn's key`, "")
   const root = rootOf(decoded.value)
   return yield* Effect.gen(function*() {

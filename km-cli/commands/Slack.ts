@@ -45,7 +45,7 @@ export const slackStatus = Effect.fn("km.slack.status")(function*() {
 export const slackTest = Effect.fn("km.slack.test")(function*(input: { readonly channel: Option.Option<string> }) {
   const { backend } = yield* opened
   const install = yield* backend.install
-  const channel = Option.map(input.channel, (text) => Schema.decodeUnknownOption(ChannelId)(text))
+  const channel = Option.map(input.channel, (text) => Schema.decodeOption(ChannelId)(text))
   if (Option.isSome(channel) && Option.isNone(channel.value)) {
     return yield* kmError("KM-CLI-001", "--channel takes a channel id (C…)", "")
   }

@@ -20,7 +20,7 @@ export interface StopInput {
 export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
   const { backend } = yield* opened
   yield* backend.install
-  const turn = Option.map(input.turn, (text) => Schema.decodeUnknownOption(TurnKey)(text))
+  const turn = Option.map(input.turn, (text) => Schema.decodeOption(TurnKey)(text))
   if (Option.isSome(turn) && Option.isNone(turn.value)) {
     return yield* kmError("KM-CLI-001", `${JSON.stringify(Option.getOrThrow(input.turn))} is no turn's key`, "")
   }

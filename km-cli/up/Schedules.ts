@@ -3,7 +3,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { makeSandboxActions } from "../../runtime/kernel/SandboxActions.ts"
@@ -40,7 +39,7 @@ const runners = (backend: Backend, install: Install, certifies: boolean) =>
             // A runtime that has not started yet has no ledger, and no turn.
             Effect.catchIf(
               (error) => error._tag === "KmError" && error.code === "KM-CLI-011",
-              () => Effect.succeed(Option.none())
+              () => Effect.succeedNone
             )
           )
       })

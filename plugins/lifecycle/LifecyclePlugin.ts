@@ -116,7 +116,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       const through = yield* send(report)
       if (!through) return yield* Effect.sleep(retryAfter)
       told = essence(report)
-      yield* Effect.raceFirst(Effect.andThen(changed, Effect.sleep(gatherFor)), Effect.sleep(reportEvery))
+      yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
     }).pipe(Effect.forever)
   })
 }

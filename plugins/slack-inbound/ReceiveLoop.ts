@@ -70,12 +70,14 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
       const receipt = receipts.get(key)
       if (receipt === undefined) continue
       yield* queue.extend(sandbox, receipt, visibility).pipe(
-        Effect.catchTag("ReceiptExpired", () =>
-          Effect.sync(() => {
-            // The next delivery brings another one; until then there is nothing to extend.
-            if (receipts.get(key) === receipt) receipts.delete(key)
-          })),
-        Effect.catchTag("StoreError", (error) => Effect.logWarning("receipt cannot be renewed yet", error.message))
+        Effect.catchTags({
+          ReceiptExpired: () =>
+            Effect.sync(() => {
+              // The next delivery brings another one; until then there is nothing to extend.
+              if (receipts.get(key) === receipt) receipts.delete(key)
+            }),
+          StoreError: (error) => Effect.logWarning("receipt cannot be renewed yet", error.message)
+        })
       )
     }
   })

@@ -156,10 +156,12 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
       if (row.receipt === undefined) return
       yield* queue.delete(sandbox, row.receipt).pipe(
         Effect.retry({ times: 2, while: (error) => error._tag === "StoreError" }),
-        Effect.catchTag("ReceiptExpired", () => Effect.void),
-        Effect.catchTag("StoreError", (error) =>
+        Effect.catchTags({
+          ReceiptExpired: () => Effect.void,
           // Delivered once more later; that delivery finds the turn settled and is deleted.
-          Effect.logWarning("settled message cannot be deleted from the queue yet", error.message))
+          StoreError: (error) =>
+            Effect.logWarning("settled message cannot be deleted from the queue yet", error.message)
+        })
       )
     }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key }))
   }

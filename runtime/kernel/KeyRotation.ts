@@ -342,7 +342,7 @@ export const rotateKey = Effect.fn("KeyRotation.rotateKey")(function*(
   while (true) {
     const done = yield* Effect.result(once)
     if (Result.isSuccess(done)) return done.success
-    if (done.failure !== "busy") return yield* Effect.fail(done.failure)
+    if (done.failure !== "busy") return yield* done.failure
     if (waited > 3 * leaseMillis) {
       return yield* identityRefused("KM-IDN-102", `another command replaces keys of ${subject}`)
     }

@@ -311,7 +311,7 @@ const make = Effect.gen(function*() {
       return (yield* isAlive(row)) ? yield* Effect.fail("pending" as const) : "overtaken" as const
     }).pipe(
       Effect.retry({ schedule: looks, while: (error) => error === "pending" }),
-      Effect.catch((error) => error === "pending" ? Effect.succeed(error) : Effect.fail(error)),
+      Effect.catchIf((error) => error === "pending", (error) => Effect.succeed(error)),
       Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed("pending" as const) })
     )
     const came = yield* state
@@ -357,16 +357,14 @@ const make = Effect.gen(function*() {
   /** Undoing is teardown; what cannot be undone now stays listed and is said. */
   const undo = Effect.fnUntraced(function*(id: SandboxId, cause: SandboxRefused) {
     return yield* teardown.run(id, "create-failed").pipe(
-      Effect.catch((error) =>
-        Effect.fail(
-          new SandboxRefused({
-            code: "KM-CLI-105",
-            sandbox: id,
-            step: cause.step,
-            reason: `${cause.reason}; undoing it stopped too: ${error.reason}`,
-            remedy: `run "km destroy ${id} --yes"; it continues where it stopped`
-          })
-        )
+      Effect.mapError((error) =>
+        new SandboxRefused({
+          code: "KM-CLI-105",
+          sandbox: id,
+          step: cause.step,
+          reason: `${cause.reason}; undoing it stopped too: ${error.reason}`,
+          remedy: `run "km destroy ${id} --yes"; it continues where it stopped`
+        })
       ),
       Effect.andThen(Effect.fail(cause))
     )

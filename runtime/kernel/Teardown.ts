@@ -88,8 +88,10 @@ const refuse = (id: SandboxId, step: string, reason: string) =>
 /** Every failure of a port as ours. */
 const translated = <A, R>(effect: Effect.Effect<A, SandboxRefused | StoreError | HostFailed, R>, id: SandboxId) =>
   effect.pipe(
-    Effect.catchTag("StoreError", (error) => Effect.fail(refuse(id, error.port, error.message))),
-    Effect.catchTag("HostFailed", (error) => Effect.fail(refuse(id, "runtime", error.message))),
+    Effect.catchTags({
+      StoreError: (error) => Effect.fail(refuse(id, error.port, error.message)),
+      HostFailed: (error) => Effect.fail(refuse(id, "runtime", error.message))
+    }),
     Effect.annotateLogs({ sandbox: id })
   )
 

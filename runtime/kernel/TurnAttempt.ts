@@ -70,12 +70,12 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
 
   /** A stop, or the end of the attempt's time: what the turn then comes to. */
   const ending = (job: Job): Effect.Effect<AgentOutcome> =>
-    Effect.raceFirst(
-      Effect.map(Deferred.await(job.stop), (by) => AgentOutcome.cases.Cancelled.make({ by })),
-      Effect.as(
-        Effect.sleep(options.turnTimeoutMillis),
-        AgentOutcome.cases.TimedOut.make({ afterMillis: options.turnTimeoutMillis })
-      )
+    Deferred.await(job.stop).pipe(
+      Effect.map((by): AgentOutcome => AgentOutcome.cases.Cancelled.make({ by })),
+      Effect.timeoutOrElse({
+        duration: options.turnTimeoutMillis,
+        orElse: () => Effect.succeed(AgentOutcome.cases.TimedOut.make({ afterMillis: options.turnTimeoutMillis }))
+      })
     )
 
   /** Gives each observer its own copy of the agent's events; the agent has one consumer, us. */

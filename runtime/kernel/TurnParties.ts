@@ -103,7 +103,7 @@ export class TurnParties extends Context.Service<TurnParties, {
           )
           yield* Effect.sleep(Math.min(500 * 2 ** deaths, 60_000))
         }
-        return yield* Effect.fail(new OriginBroken({ kind, call }))
+        return yield* new OriginBroken({ kind, call })
       })
 
       const contained = <A, R>(

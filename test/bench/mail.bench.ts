@@ -79,7 +79,7 @@ const program = Effect.gen(function*() {
   if (from === undefined || to === undefined) return yield* Effect.die(new Error("no parties"))
   const directory: MailDirectory<never> = {
     bySender: (id) => Effect.succeed(parties.find((one) => one.id === id)?.known),
-    byAddress: () => Effect.succeed(undefined)
+    byAddress: () => Effect.undefined
   }
   const reader = { install, addresses: [to.address], boxes: [to.box], nowSeconds: now }
   const boxOf = (address: MailAddress) => {
@@ -127,7 +127,7 @@ const program = Effect.gen(function*() {
   const sealing = yield* perSecond(rounds, seal)
   const large = yield* perSecond(
     rounds,
-    () => Effect.flatMap(seal(), ([mail]) => Effect.succeed(mail?.raw ?? new Uint8Array()))
+    () => Effect.map(seal(), ([mail]) => mail?.raw ?? new Uint8Array())
   )
   const sealed = yield* Effect.forEach(Array.from({ length: rounds }), () => Effect.map(seal(), ([mail]) => mail?.raw))
   const opening = yield* perSecond(rounds, (n) => check(sealed[n] ?? new Uint8Array(), n))

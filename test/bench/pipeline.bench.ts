@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { AgentOutcome } from "../../runtime/domain/Turn.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
@@ -26,7 +25,7 @@ const stubAgent: AgentOf = (seen) =>
             timeOut: () => Effect.void
           }
         }),
-      recover: () => Effect.succeed(Option.none()),
+      recover: () => Effect.succeedNone,
       sessionExists: () => Effect.succeed(true),
       confinement: Effect.succeed({ confined: true, detail: "stub" })
     })

@@ -43,7 +43,7 @@ export interface Load {
 
 export const messagesOf = ({ perThread, sandboxes, threads }: Load): number => sandboxes * threads * perThread
 
-const profile = Schema.decodeUnknownSync(Profile)({
+const profile = Schema.decodeSync(Profile)({
   apiVersion: "klankermaker.ai/v1",
   kind: "SandboxProfile",
   metadata: { name: "bench" },

@@ -16,7 +16,7 @@ const deno = `${root}node_modules/deno/deno`
 const Tasks = Schema.fromJsonString(Schema.Struct({
   tasks: Schema.Record(Schema.String, Schema.Struct({ command: Schema.String }))
 }))
-const { tasks } = Schema.decodeUnknownSync(Tasks)(fs.readFileSync(`${root}deno.json`, "utf8"))
+const { tasks } = Schema.decodeSync(Tasks)(fs.readFileSync(`${root}deno.json`, "utf8"))
 
 /** The task's arguments up to the program's file, as Deno's own shell would hand them on. */
 const flagsOf = (task: string, variables: Readonly<Record<string, string>>): ReadonlyArray<string> => {

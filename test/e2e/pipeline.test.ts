@@ -43,7 +43,7 @@ const ask = <A>(schema: Schema.Codec<A, unknown>, state: string, ...args: Readon
   Effect.gen(function*() {
     const ran = yield* km(state, [...args, "--json"])
     assert.strictEqual(ran.exit, 0, `km ${args.join(" ")}\n${ran.out}\n${ran.err}`)
-    return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(ran.out)
+    return yield* Schema.decodeEffect(Schema.fromJsonString(schema))(ran.out)
   }).pipe(Effect.orDie)
 
 /** Says that it began, waits for its gate, and says that it ended. */

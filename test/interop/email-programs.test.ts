@@ -253,7 +253,7 @@ describe("python3", () => {
           const verdict = yield* read(arrived.raw)
           assert.deepInclude(verdict, { status: "verified", reason: "" })
           assert.deepInclude(verdict.mail, { subject, text: draft.text })
-          const seen = Schema.decodeSync(Seen)((yield* run("python3", ["-I", "-c", reading], arrived.raw)).out)
+          const seen = yield* Schema.decodeEffect(Seen)((yield* run("python3", ["-I", "-c", reading], arrived.raw)).out)
           assert.deepInclude(seen, { defects: [], received: 1 })
           if (mail.encrypted) continue
           assert.deepInclude(seen, { subject, text: draft.text + (rewrite ? "\n" : "") })

@@ -81,7 +81,7 @@ describe("python3's email package", () => {
   it.effect("reads what we write, without a defect", () =>
     Effect.gen(function*() {
       const [mail] = yield* writeV2(draft, alice.signer, plain)
-      const seen = Schema.decodeSync(Seen)(python(reading, mail?.raw ?? new Uint8Array()).toString())
+      const seen = yield* Schema.decodeEffect(Seen)(python(reading, mail?.raw ?? new Uint8Array()).toString())
       assert.deepInclude(seen, {
         defects: [],
         subject: draft.subject,

@@ -277,9 +277,10 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   const view = (row: SandboxRow, channel: ChannelId): StackSandbox => {
     const person = slackClient(workspace, tokenOf(workspace, "ada"))
     const thread = (ts: string) =>
-      Effect.flatMap(
+      Effect.filterOrElse(
         Effect.orDie(workspace.thread(channel, ts)),
-        (found) => found === undefined ? Effect.die(new Error(`no message ${ts}`)) : Effect.succeed(found)
+        (found) => found !== undefined,
+        () => Effect.die(new Error(`no message ${ts}`))
       )
     return {
       row,

@@ -4,7 +4,7 @@ import { Profile } from "../../runtime/domain/Profile.ts"
 
 /** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`. */
 export const profileWith = (cli: object = {}, spec: object = {}): Profile =>
-  Schema.decodeUnknownSync(Profile)({
+  Schema.decodeSync(Profile)({
     apiVersion: "klankermaker.ai/v1",
     kind: "SandboxProfile",
     metadata: { name: "demo" },

@@ -226,8 +226,10 @@ const unavailable = (port: string, operation: string, detail: string) =>
 
 const guarded = <A>(attempt: () => A): Effect.Effect<A, StoreError | EngineRefused> =>
   whileBusy(attempt).pipe(
-    Effect.catch((cause): Effect.Effect<never, StoreError | EngineRefused> =>
-      cause instanceof EngineRefused ? Effect.fail(cause) : failure("Sqlite", "open", cause)
+    Effect.catchIf(
+      (cause): cause is EngineRefused => cause instanceof EngineRefused,
+      Effect.fail,
+      (cause) => failure("Sqlite", "open", cause)
     )
   )
 

@@ -65,7 +65,7 @@ export const whileHeld = Effect.fnUntraced(function*<E, E2, R>(
   const keep = Effect.fnUntraced(function*(first: Lease, bell: { ring: Deferred.Deferred<void> }) {
     let lease = first
     while (true) {
-      yield* Effect.raceFirst(Effect.sleep(renewEveryMillis), Deferred.await(bell.ring))
+      yield* Effect.timeoutOption(Deferred.await(bell.ring), renewEveryMillis)
       bell.ring = Deferred.makeUnsafe()
       const renewed = yield* Effect.result(leases.renew(lease))
       if (renewed._tag === "Success") {

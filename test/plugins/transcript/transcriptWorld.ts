@@ -94,7 +94,7 @@ export const makeWorld = Effect.gen(function*() {
     Bridge,
     Effect.map(Bridge, ({ call }) =>
       Bridge.of({
-        call: (one) => Effect.flatMap(call(one), (result) => state.deaf?.(one) ? Effect.never : Effect.succeed(result))
+        call: (one) => Effect.tap(call(one), () => state.deaf?.(one) ? Effect.never : Effect.void)
       }))
   ).pipe(Layer.provide(bridge.layer))
   const ports = Layer.mergeAll(

@@ -9,7 +9,7 @@ import { bareContext, profileFindings } from "../../../runtime/domain/ProfileRul
 const ProfileJson = Schema.fromJsonString(Profile)
 
 const decoded = (cli: object, agent: object = {}): Profile =>
-  Schema.decodeUnknownSync(Profile)({
+  Schema.decodeSync(Profile)({
     apiVersion: "klankermaker.ai/v1",
     kind: "SandboxProfile",
     metadata: { name: "demo" },

@@ -178,7 +178,8 @@ describe("ControlPlane", () => {
           acceptedAt: 0
         }
         const queue = yield* TurnQueue
-        yield* queue.send(id, { key, group, body: Schema.encodeSync(Schema.fromJsonString(TurnRequest))(request) })
+        const body = yield* Schema.encodeEffect(Schema.fromJsonString(TurnRequest))(request)
+        yield* queue.send(id, { key, group, body })
         for (let n = 0; n < 6; n++) yield* queue.receive(id, { wait: Duration.zero, visibility: Duration.zero })
         world.bridgeDown = true
         yield* round

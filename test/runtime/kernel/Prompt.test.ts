@@ -160,7 +160,7 @@ describe("Prompt", () => {
       ]
       assert.strictEqual(new Set(all).size, 4)
       for (const uuid of all) {
-        yield* Schema.decodeUnknownEffect(SessionId)(uuid)
+        yield* Schema.decodeEffect(SessionId)(uuid)
         assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
       }
     }))

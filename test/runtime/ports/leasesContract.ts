@@ -52,7 +52,7 @@ export const leasesContract = <LE>(layer: Layer.Layer<Leases, LE>): void => {
   test("of many that ask at once, one holds it", (leases) =>
     Effect.gen(function*() {
       const holders = ["a", "b", "c", "d", "e"]
-      const given = yield* Effect.all(holders.map((holder) => leases.acquire(sandbox, holder)), {
+      const given = yield* Effect.forEach(holders, (holder) => leases.acquire(sandbox, holder), {
         concurrency: "unbounded"
       })
       assert.strictEqual(given.filter(Option.isSome).length, 1)

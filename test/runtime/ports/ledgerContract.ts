@@ -63,7 +63,7 @@ export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
     Effect.gen(function*() {
       const ledger = yield* Ledger
       // As it comes from JSON, which knows no negative zero.
-      const row = Schema.decodeUnknownSync(TurnRow)(JSON.parse(JSON.stringify(generated)))
+      const row = yield* Schema.decodeUnknownEffect(TurnRow)(JSON.parse(JSON.stringify(generated)))
       yield* ledger.insert(row)
       assert.deepStrictEqual((yield* ledger.insert(row)).row, row)
     }).pipe(Effect.provide(layer)), { arbitrary: { runs: 20 } })
@@ -90,10 +90,9 @@ export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
     Effect.gen(function*() {
       const row = turnRow("a")
       yield* ledger.insert(row)
-      const results = yield* Effect.all(
-        ["x", "y", "z"].map((by) =>
-          Effect.result(ledger.update(row, { ...row, state: "answered", cancelRequestedBy: by }))
-        ),
+      const results = yield* Effect.forEach(
+        ["x", "y", "z"],
+        (by) => Effect.result(ledger.update(row, { ...row, state: "answered", cancelRequestedBy: by })),
         { concurrency: "unbounded" }
       )
       assert.strictEqual(results.filter(({ _tag }) => _tag === "Success").length, 1)

@@ -7,7 +7,7 @@ import { Profile } from "../../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 
-const profile = Schema.decodeUnknownSync(Profile)({
+const profile = Schema.decodeSync(Profile)({
   apiVersion: "klankermaker.ai/v1",
   kind: "SandboxProfile",
   metadata: { name: "demo" }
@@ -78,7 +78,7 @@ export const sandboxesContract = <LE, R>(
   test("of many that want an alias at once, one gets it", (sandboxes) =>
     Effect.gen(function*() {
       const ids = Array.from({ length: 8 }, (_, n) => SandboxId.make(`sb-0000000${n}`))
-      const results = yield* Effect.all(ids.map((id) => Effect.result(sandboxes.insert(sandboxRow(id, { alias })))), {
+      const results = yield* Effect.forEach(ids, (id) => Effect.result(sandboxes.insert(sandboxRow(id, { alias }))), {
         concurrency: "unbounded"
       })
       assert.strictEqual(results.filter(({ _tag }) => _tag === "Success").length, 1)

@@ -94,14 +94,12 @@ describe("the embedded engine", () => {
       }).pipe(Effect.provide(EmbeddedEngine.layer(directory)))
 
       const racers = [yield* engineProcess("race", directory, "one"), yield* engineProcess("race", directory, "two")]
-      const codes = yield* Effect.all(
-        racers.map(({ exit }) =>
-          exit
-        ),
-        { concurrency: "unbounded" }
-      )
+      const codes = yield* Effect.forEach(racers, ({ exit }) =>
+        exit, { concurrency: "unbounded" })
       assert.deepStrictEqual(codes, [0, 0])
-      const lines = racers.flatMap((racer) => racer.lines())
+      const lines = racers.flatMap((racer) =>
+        racer.lines()
+      )
       const winners = said(lines, "fresh").map((line) => line.split(" ")[0])
       assert.strictEqual(winners.length, racedKeys)
       assert.strictEqual(new Set(winners).size, racedKeys)
@@ -194,7 +192,7 @@ describe("a full disk", () => {
       yield* Effect.gen(function*() {
         const outbox = yield* Outbox
         const puts = [outboxEntry(1, 10), outboxEntry(2, 10), outboxEntry(3, 1_000_000), outboxEntry(4, 10)]
-        const results = yield* Effect.all(puts.map((entry) => Effect.result(outbox.put(entry))), {
+        const results = yield* Effect.forEach(puts, (entry) => Effect.result(outbox.put(entry)), {
           concurrency: "unbounded"
         })
         const reasons = results.map((result) => Result.isFailure(result) ? result.failure.reason : "stored")

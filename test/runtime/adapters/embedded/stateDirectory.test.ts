@@ -27,7 +27,7 @@ import { engineProcess } from "./engineProcess.ts"
 
 const sandbox = SandboxId.make("sb-00000001")
 
-const install = Schema.decodeUnknownSync(Install)({
+const install = Schema.decodeSync(Install)({
   version: 1,
   install: "km",
   certifierPublicKey: Buffer.alloc(32, 7).toString("base64"),

@@ -25,7 +25,7 @@ const options = (port: number, more: Partial<RelayOptions> = {}): RelayOptions =
   host: "127.0.0.1",
   port,
   name: "mail.example",
-  password: Effect.succeed(Option.none()),
+  password: Effect.succeedNone,
   ...more
 })
 
@@ -41,7 +41,7 @@ describe("the relay's client", () => {
   it.effect("gives a message to its recipients once, unchanged, and knows it afterwards", () =>
     withEngine(Effect.gen(function*() {
       const relay = yield* fakeRelay({ user: { name: "km", password: "swordfish" } })
-      const password = Effect.succeed(Option.some(Redacted.make("swordfish")))
+      const password = Effect.succeedSome(Redacted.make("swordfish"))
       const { round } = yield* makeRelayLoop(options(relay.port, { user: "km", password }))
       yield* put(["a@there.example", "b@there.example"])
       assert.strictEqual(yield* round, 1)
@@ -141,7 +141,7 @@ describe("the relay's client", () => {
       assert.lengthOf(relay.taken, 0)
       // Without a password nobody is asked.
       const { round: without } = yield* makeRelayLoop(
-        options(relay.port, { user: "km", password: Effect.succeed(Option.none()) })
+        options(relay.port, { user: "km", password: Effect.succeedNone })
       )
       yield* put(["a@there.example"], "other")
       yield* without

@@ -20,6 +20,7 @@ describe("km-smtp relay", () => {
       Effect.gen(function*() {
         const { roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
         const arrived: Array<Taken> = []
+        const run = Effect.runPromiseWith(yield* Effect.context<never>())
         let kill = Effect.void
         let end = Effect.void
         const manners: Partial<RelayManners> = {
@@ -28,10 +29,10 @@ describe("km-smtp relay", () => {
           data: async (taken) => {
             arrived.push(taken)
             // The relay has it, and its client is gone before it hears so.
-            if (arrived.length === 1) await Effect.runPromise(kill)
+            if (arrived.length === 1) await run(kill)
             if (/Subject: last/.test(taken.raw)) {
               // Told to stop, it waits for the answer of a relay that takes its time.
-              void Effect.runPromise(end)
+              void run(end)
               await setTimeout(300)
             }
             return 250

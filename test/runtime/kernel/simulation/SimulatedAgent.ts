@@ -79,9 +79,11 @@ export const layer = (world: World, incarnation: Incarnation, options: { readonl
             if (act.do === "refuse") {
               return yield* new AgentNotStarted({ code: "KM-AGT-001", reason: "No agent", remedy: "Install it" })
             }
+            const group = row?.request.group ?? world.messages[0]?.request.group
+            if (group === undefined) return yield* Effect.die("no group")
             const run: Run = {
               turn: asked.turn,
-              group: row?.request.group ?? world.messages[0]?.request.group ?? Effect.runSync(Effect.die("no group")),
+              group,
               attempt: asked.attempt,
               session: asked.session,
               runtime: incarnation.number,

@@ -43,7 +43,7 @@ import {
   type World
 } from "./World.ts"
 
-export const profile = Schema.decodeUnknownSync(Profile)({
+export const profile = Schema.decodeSync(Profile)({
   apiVersion: "klankermaker.ai/v1",
   kind: "SandboxProfile",
   metadata: { name: "simulated" }
@@ -59,7 +59,7 @@ export const message = (
 ): Message => {
   const ts = `17000000${thread}${n}.000001`
   return {
-    request: Schema.decodeUnknownSync(TurnRequest)({
+    request: Schema.decodeSync(TurnRequest)({
       key: `T123:C123:${ts}`,
       group: `C123:thread${thread}`,
       origin: {

@@ -293,7 +293,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
 const ask = (system: System, path: string, headers: Readonly<Record<string, string>>, body: string) =>
   Effect.suspend(() => {
     const bridge = system.bridge
-    if (bridge === undefined || bridge.incarnation.dead) return Effect.succeed(undefined)
+    if (bridge === undefined || bridge.incarnation.dead) return Effect.undefined
     const request = new Request(`http://${host}${path}`, { method: "POST", headers, body })
     return bridge.app.pipe(
       Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromWeb(request)),

@@ -161,7 +161,7 @@ export const gate =
       return Effect.onExit(operation, () => {
         if (point !== undefined) crash(world, incarnation)
         return Effect.void
-      }).pipe(Effect.flatMap((value) => incarnation.dead ? Effect.never : Effect.succeed(value)))
+      }).pipe(Effect.tap(() => incarnation.dead ? Effect.never : Effect.void))
     })
 
 /** Dies when the scenario says that this call of that name does: `settle 1` is the first call of `settle`. */
