@@ -1,4 +1,5 @@
-/** The bridge process: reads the install, opens the engine, answers on 127.0.0.1 until it is told to stop. */
+#!/usr/bin/env node
+/** `km-bridge`: reads the install, opens the engine, answers on 127.0.0.1 until it is told to stop. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -97,7 +98,7 @@ const program = Effect.fnUntraced(function*(flags: {
   )
 })
 
-const command = Command.make("bridge", {
+const command = Command.make("km-bridge", {
   state: Flag.String("state").pipe(
     Flag.optional,
     Flag.withDescription("The state directory; KM_STATE unless given")

@@ -19,7 +19,7 @@ const program = (name: string, source: string, ...args: ReadonlyArray<string>): 
 
 /** The processes that `km up` starts. */
 export const children = {
-  bridge: program("bridge.mjs", "../bridge/main.ts"),
+  bridge: program("km-bridge.mjs", "../bridge/main.ts"),
   runtime: program("km-runtime.mjs", "../runtime/main.ts", "--all"),
   workspace: (credentials: string) => program("km.mjs", "./main.ts", "workspace", "--credentials", credentials),
   model: program("km.mjs", "./main.ts", "model"),

@@ -18,7 +18,7 @@ const programs = {
   "km-runtime": "runtime/main.ts",
   "km-smtp": "runtime/adapters/smtp/main.ts",
   "km-hook": "hooks/main.ts",
-  bridge: "bridge/main.ts"
+  "km-bridge": "bridge/main.ts"
 }
 
 rmSync(dist, { recursive: true, force: true })
@@ -77,7 +77,7 @@ writeFileSync(path.join(dist, "km.mjs"), kmEntry)
 // The first run fills the cache.
 execFileSync(process.execPath, [path.join(dist, "km.mjs"), "--help"], { stdio: "ignore" })
 
-const started = ["km.mjs", "km-runtime.mjs", "km-smtp.mjs", "km-hook.mjs", "km-send.cjs", "km-recv.cjs", "bridge.mjs"]
+const started = ["km.mjs", "km-runtime.mjs", "km-smtp.mjs", "km-hook.mjs", "km-send.cjs", "km-recv.cjs", "km-bridge.mjs"]
 for (const name of started) {
   const file = path.join(dist, name)
   chmodSync(file, 0o755)

@@ -29,7 +29,7 @@ const flagsOf = (task: string, variables: Readonly<Record<string, string>>): Rea
 describe("Deno", () => {
   it("gets every permission by name", () => {
     for (const { command } of Object.values(tasks)) assert.notMatch(command, /(^|\s)(-A|--allow-all)(\s|$)/)
-    for (const name of ["runtime", "bridge", "hook"]) assert.include(tasks[name]?.command ?? "", "--no-prompt")
+    for (const name of ["km-runtime", "km-bridge", "km-hook"]) assert.include(tasks[name]?.command ?? "", "--no-prompt")
   })
 
   it.live("answers a message with bridge and runtime on it", () =>
@@ -37,7 +37,7 @@ describe("Deno", () => {
       const stack = yield* startStack({
         engine: (program, state) => ({
           command: deno,
-          args: flagsOf(program, { KM_STATE: state, KM_CLAUDE: fs.realpathSync(claudeCommand) })
+          args: flagsOf(`km-${program}`, { KM_STATE: state, KM_CLAUDE: fs.realpathSync(claudeCommand) })
         })
       })
       const sandbox = yield* stack.sandbox()
@@ -50,7 +50,7 @@ describe("Deno", () => {
     }), 60_000)
 
   it("runs the hook, which says nothing and succeeds when nobody listens", () => {
-    const run = spawnSync(deno, [...flagsOf("hook", {}), "hooks/main.ts"], {
+    const run = spawnSync(deno, [...flagsOf("km-hook", {}), "hooks/main.ts"], {
       cwd: root,
       input: "{}",
       encoding: "utf8",
