@@ -7,7 +7,12 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 STAMP := node_modules/.km-setup
 
-.PHONY: help setup demo test test-unit test-interop check format build bench clean
+# Where `make install` puts km; DESTDIR goes before it, for who makes packages.
+PREFIX ?= $(HOME)/.local
+DESTDIR ?=
+INSTALLED = $(DESTDIR)$(PREFIX)/lib/km/node
+
+.PHONY: help setup demo install uninstall test test-unit test-interop check format build bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,13 +48,20 @@ test-interop: setup ## tests that need programs of the operating system (.ci/pac
 	KM_INTEROP=1 vitest run --config vitest.interop.config.ts
 
 build: setup ## bundle into dist/
-	node km-cli/build/bundle.ts
+	@node km-cli/build/bundle.ts
 
 demo: setup ## a sandbox, a message, an answer, on this machine (ONCE=1: no terminal, exits)
 	node km-cli/main.ts demo $(if $(ONCE),--once)
 
-bench: setup ## measure (AREA=bridge for a part); writes test/bench/results/latest.json
+install: build ## put km on PATH below PREFIX (~/.local unless given)
+	@node km-cli/setup/install.ts install --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+
+uninstall: ## remove what `make install` put below PREFIX, and nothing else
+	@[ -x "$(INSTALLED)" ] || { echo "km is not installed in $(DESTDIR)$(PREFIX)" >&2; exit 1; }
+	@"$(INSTALLED)" km-cli/setup/install.ts uninstall --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+
+bench: build ## measure (AREA=bridge for a part); writes test/bench/results/latest.json
 	node test/bench/main.ts $(AREA)
 
 clean:
-	rm -rf dist node_modules
+	rm -rf dist dist.* node_modules

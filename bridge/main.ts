@@ -21,11 +21,10 @@ import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import { bridgePinPath } from "../runtime/domain/Revocations.ts"
+import { fullVersion, version } from "../runtime/domain/Version.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
-
-const version = "0.1.0"
 
 /** A client that sends its request slower than this is cut off. */
 const requestTimeoutMillis = 30_000
@@ -113,7 +112,7 @@ const command = Command.make("km-bridge", {
   )
 }, program).pipe(Command.withDescription("The control-plane service that alone holds Slack's secrets"))
 
-const main = Command.run(command, { version }).pipe(
+const main = Command.run(command, { version: fullVersion }).pipe(
   Effect.tapCause((cause) => Effect.logError("the bridge ended", cause)),
   Effect.provide(Layer.mergeAll(NodeServices.layer, Telemetry.layer("km-bridge", version)))
 )

@@ -28,7 +28,7 @@ import type { Seen } from "../runtime/ports/Seen.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { KmError } from "./KmError.ts"
-import type { JailHere } from "./Machine.ts"
+import type { ClaudeHere, JailHere } from "./Machine.ts"
 import type { MailDesk, MailOwner } from "./MailDesk.ts"
 
 /** Shared tables, objects, secrets and the host of this machine. */
@@ -92,6 +92,8 @@ export interface Backend {
   readonly makingKeys: Effect.Effect<void, KmError, Scope.Scope>
   /** Whether agents can be jailed on this machine. */
   readonly jail: Effect.Effect<JailHere>
+  /** The agent's CLI, which has answered; KM-AGT-001 where none does. */
+  readonly claude: Effect.Effect<ClaudeHere, KmError>
   readonly children: {
     readonly bridge: ChildCommand
     readonly runtime: ChildCommand

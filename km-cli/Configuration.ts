@@ -56,7 +56,7 @@ const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
     return undefined
   }
   const text = yield* Effect.mapError(fs.readFileString(file), (error) => wrong(error.message))
-  const { parse } = yield* Effect.promise(() => import("yaml"))
+  const { parse } = yield* Effect.promise(() => import("./Yaml.ts"))
   const raw: unknown = yield* Effect.try({
     try: (): unknown => parse(text) ?? {},
     catch: (cause) => wrong(cause instanceof Error ? cause.message : String(cause))

@@ -12,6 +12,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import { fullVersion as version } from "../runtime/domain/Version.ts"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
@@ -19,8 +20,6 @@ import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
 import { errorJson, errorLines, JsonFlag, Printed } from "./Output.ts"
 import { isTrouble, troubleOf } from "./trouble.ts"
-
-export const version = "0.1.0"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
 const lazy = <Input, A, E, R>(load: () => Promise<(input: Input) => Effect.Effect<A, E, R>>) => (input: Input) =>

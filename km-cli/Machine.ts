@@ -14,6 +14,13 @@ export const versionOf = (command: string, args: ReadonlyArray<string>): Effect.
     )
   })
 
+/** The agent's CLI as it is found here. */
+export interface ClaudeHere {
+  readonly command: string
+  /** What it says of itself. */
+  readonly version: string
+}
+
 /** Where the runtime looks for bubblewrap; never on a PATH that somebody else may have set. */
 const bubblewraps = ["/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap"]
 

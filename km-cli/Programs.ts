@@ -27,6 +27,12 @@ export const children = {
   mailOut: program("km-smtp.mjs", "../runtime/adapters/smtp/main.ts", "relay")
 }
 
+/** Where `make setup` puts the agent's CLI in a checkout. */
+export const besideClaude: ReadonlyArray<string> = ["../node_modules/.bin/claude", "../../node_modules/.bin/claude"]
+  .map(
+    here
+  )
+
 /** Directory of the profiles that are shipped. */
 export const profiles = (): string =>
   ["../profiles", "../../profiles"].map(here).find((directory) => fs.existsSync(directory)) ?? here("../profiles")

@@ -112,8 +112,10 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/ports/Outbox.ts")
   ])
   const { existsSync } = await import("node:fs")
-  const { children, profiles } = await import("./Programs.ts")
-  const { jailHere } = await import("./Machine.ts")
+  const { besideClaude, children, profiles } = await import("./Programs.ts")
+  const { jailHere, versionOf } = await import("./Machine.ts")
+  const { findClaude } = await import("../runtime/adapters/claude/findClaude.ts")
+  const { agentErrors } = await import("../runtime/adapters/claude/ErrorCodes.ts")
   const paths = State.statePaths(root)
   const { run, sandboxes, secrets } = paths
   return {
@@ -178,6 +180,17 @@ const open = async (root: string): Promise<Backend> => {
       Effect.mapError(engineTrouble)
     ),
     jail: jailHere,
+    claude: Effect.gen(function*() {
+      const command = findClaude({
+        given: process.env["KM_CLAUDE"] ?? "",
+        searched: process.env["PATH"] ?? "",
+        beside: besideClaude
+      })
+      const version = yield* versionOf(command, ["--version"])
+      if (version !== undefined) return { command, version }
+      const { code, remedy, what } = agentErrors.notInstalled
+      return yield* new KmError({ code, exit: exitOf(code), what, why: `${command} does not run`, next: remedy })
+    }),
     children
   }
 }

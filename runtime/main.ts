@@ -29,9 +29,8 @@ import * as Telemetry from "./adapters/telemetry/Telemetry.ts"
 import * as RuntimeConfig from "./compose/RuntimeConfig.ts"
 import { supervise } from "./compose/Supervisor.ts"
 import { SandboxId } from "./domain/Ids.ts"
+import { fullVersion, version } from "./domain/Version.ts"
 import { Secrets } from "./ports/Secrets.ts"
-
-const version = "0.1.0"
 
 /** Above the drain of the turn in hand (45 s) and the plugins' own stop; below the unit's TimeoutStopSec of 60 s. */
 const stopLimit = "55 seconds"
@@ -138,7 +137,7 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   return CliError.isCliError(Cause.squash(exit.cause)) ? 2 : 1
 }
 
-const main = Command.run(command, { version }).pipe(
+const main = Command.run(command, { version: fullVersion }).pipe(
   Effect.tapCause((cause) =>
     // Wrong flags have been explained by the command itself.
     Cause.hasInterruptsOnly(cause) || CliError.isCliError(Cause.squash(cause))

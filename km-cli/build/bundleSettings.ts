@@ -1,7 +1,7 @@
 /** How everything that people run is bundled; the tests that ask a bundle itself are bundled in the same way. */
 import type { BuildOptions } from "esbuild"
 
-/** ESM for Node 24, minified, with what is shared on disk once. `emulate` stays outside: it is for trying and testing. */
+/** ESM for the oldest Node that `engines` of package.json takes, minified, with what is shared on disk once. */
 export const programSettings = {
   outExtension: { ".js": ".mjs" },
   chunkNames: "chunks/[name]-[hash]",
@@ -9,13 +9,38 @@ export const programSettings = {
   splitting: true,
   format: "esm",
   platform: "node",
-  target: "node24",
+  target: "node22.19",
   minify: true,
   keepNames: false,
   legalComments: "none",
-  external: ["emulate"],
   logLevel: "warning"
 } as const satisfies BuildOptions
+
+/**
+ * The agent's programs: a file each, because the jail shows them to the agent one by one. CommonJS, because an agent waits
+ * for them, and Node starts that 5 ms sooner than a module that imports the same parts of Node.
+ */
+export const agentProgramSettings = {
+  outExtension: { ".js": ".cjs" },
+  bundle: true,
+  format: "cjs",
+  platform: "node",
+  target: "node22.19",
+  minify: true,
+  legalComments: "none",
+  logLevel: "warning"
+} as const satisfies BuildOptions
+
+/** Output name → source. `km` itself is the few lines of `kmEntry`. */
+export const programs = {
+  "chunks/km-main": "km-cli/main.ts",
+  "km-runtime": "runtime/main.ts",
+  "km-smtp": "runtime/adapters/smtp/main.ts",
+  "km-hook": "hooks/main.ts",
+  "km-bridge": "bridge/main.ts"
+}
+
+export const agentPrograms = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
 
 /**
  * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.
@@ -25,3 +50,16 @@ export const withRequire = (text: string): string =>
   text.includes("Dynamic require of")
     ? `import{createRequire as __kmRequire}from"node:module";const require=__kmRequire(import.meta.url);${text}`
     : text
+
+/**
+ * `km` is started by hand and by shells that complete, so its start counts: V8's compiled code is kept beside the bundle
+ * (and silently not, where that directory may not be written). It is also what a person starts with the wrong Node: the
+ * check comes before anything that an old one cannot load. `needed` is `major.minor`.
+ */
+export const kmEntry = (needed: string): string =>
+  `#!/usr/bin/env node
+const[a,b]=process.versions.node.split(".").map(Number),[c,d]="${needed}".split(".").map(Number);
+if(a<c||a===c&&b<d){process.stderr.write("km needs Node ${needed} or newer, this is "+process.version+".\\n  next: install a newer Node, or run make install, which brings its own\\n");process.exit(1)}
+const{enableCompileCache}=await import("node:module"),{fileURLToPath}=await import("node:url");
+enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));await import("./chunks/km-main.mjs");
+`

@@ -18,7 +18,6 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
 import { dueKeys, keysOfAll } from "../IdentityKeys.ts"
 import { kmError } from "../KmError.ts"
-import { versionOf } from "../Machine.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
@@ -40,21 +39,14 @@ const check = (name: string, status: Check["status"], detail: string, remedy = "
   remedy
 })
 
-const node = (): Check => {
-  const major = Number(process.versions.node.split(".")[0])
-  return major >= 24
-    ? check("node", "ok", process.versions.node)
-    : check("node", "error", process.versions.node, "use Node 24; `make setup` brings it")
-}
+/** An older one does not get as far as this. */
+const node = (): Check => check("node", "ok", process.versions.node)
 
-const claude = Effect.gen(function*() {
-  const beside = path.resolve("node_modules/.bin/claude")
-  const wanted = process.env["KM_CLAUDE"] ?? (fs.existsSync(beside) ? beside : "claude")
-  const version = yield* versionOf(wanted, ["--version"])
-  return version === undefined
-    ? check("agent CLI", "error", `${wanted} does not run`, "install @anthropic-ai/claude-code, or set KM_CLAUDE")
-    : check("agent CLI", "ok", `${version} (${wanted})`)
-})
+const claude = (backend: Backend) =>
+  Effect.match(backend.claude, {
+    onSuccess: ({ command, version }) => check("agent CLI", "ok", `${version} (${command})`),
+    onFailure: ({ next, why }) => check("agent CLI", "error", why, next)
+  })
 
 const jail = (backend: Backend) =>
   Effect.map(
@@ -256,7 +248,7 @@ const marks = { ok: "ok", warn: "warn", error: "ERROR", skip: "-" } as const
 export const doctor = Effect.fn("km.doctor")(function*() {
   const { backend } = yield* opened
   const state = yield* stateChecks(backend)
-  const machine = yield* Effect.all([claude, jail(backend)], { concurrency: 2 })
+  const machine = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
   const online = state.install === undefined
     ? []
     : yield* Effect.all([bridgeHealth(state.install), clock(state.install)], { concurrency: 2 })

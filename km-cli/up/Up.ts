@@ -195,6 +195,8 @@ export const up = Effect.fn("km.up")(function*(
 ) {
   const { backend, unattendedCertifier } = options
   return yield* Effect.scoped(Effect.gen(function*() {
+    // Before anything is made: without it no message would ever be answered.
+    yield* backend.claude
     // Opening the engine makes the state directory that the lock lies in.
     const ports = yield* Layer.build(backend.ports(unattendedCertifier ? "long" : "unattended"))
     yield* backend.lock

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
+import { findClaude } from "../adapters/claude/findClaude.ts"
 import { stateRoot } from "../adapters/embedded/StateDirectory.ts"
 
 export class RuntimeConfig extends Context.Service<RuntimeConfig, {
@@ -16,7 +17,7 @@ export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   readonly modelUrl: string
   /** `KM_MODEL_SCRIPTED`: that URL is the scripted model for trying things out; no key is sent there. */
   readonly modelScripted: boolean
-  /** `KM_CLAUDE`: the Claude Code CLI. Default the one installed beside this program, else `claude` on the PATH. */
+  /** `KM_CLAUDE`: the Claude Code CLI. Default `claude` on the PATH, else the one installed beside this program. */
   readonly claude: string
   /** `KM_HOOK`: the `km-hook` program, a JavaScript or TypeScript file. Default the one beside this program. */
   readonly hook: string
@@ -48,16 +49,8 @@ const mailFiles = Object.values(mailPrograms).map((file) =>
   file.endsWith(".ts") ? path.dirname(path.dirname(file)) : file
 )
 
-const onPath = (searched: string): ReadonlyArray<string> =>
-  searched.split(path.delimiter).filter(path.isAbsolute).map((directory) => path.join(directory, "claude"))
-
-const defaultClaude = (searched: string): string =>
-  firstExisting([
-    below("../node_modules/.bin/claude"),
-    below("../../node_modules/.bin/claude"),
-    ...onPath(searched),
-    "/usr/local/bin/claude"
-  ])
+/** In a checkout `make setup` has put the pinned one there. */
+const besideClaude = [below("../node_modules/.bin/claude"), below("../../node_modules/.bin/claude")]
 
 const commandOf = (hook: string) => {
   const engine = fs.realpathSync(process.execPath)
@@ -94,7 +87,7 @@ export const layer = Layer.effect(
         state,
         modelUrl,
         modelScripted,
-        claude: claude === "" ? defaultClaude(searched) : path.resolve(claude),
+        claude: findClaude({ given: claude, searched, beside: besideClaude }),
         hook,
         mailPrograms,
         mailFiles: [...new Set(mailFiles)],

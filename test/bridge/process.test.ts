@@ -4,7 +4,6 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import { slackSignature } from "../../bridge/slack/slackSignature.ts"
 import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
 import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
@@ -16,18 +15,18 @@ import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { bundled } from "../support/bundled.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { userIdOf } from "../support/Workspace.ts"
 import { certified, certifier, host, install, room, rowOf, sandbox, sandboxKey, say, signedV2 } from "./world.ts"
 
 const decodeAnswer = Schema.decodeUnknownSync(BridgeAnswer)
-const main = fileURLToPath(new URL("../../bridge/main.ts", import.meta.url))
 
 /** A bridge process that has said it is ready; killed with its scope. */
 const started = (state: string) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
-      const child = spawn(process.execPath, [main, "--state", state, "--port", "0"], {
+      const child = spawn(process.execPath, [bundled("km-bridge.mjs"), "--state", state, "--port", "0"], {
         stdio: ["ignore", "pipe", "pipe"]
       })
       const errors: Array<string> = []
@@ -77,7 +76,7 @@ const furnished = Effect.fnUntraced(function*(workspace: WorkspaceHandle, channe
   return { state, queue: Context.get(engine, TurnQueue) }
 })
 
-describe("bridge/main.ts", () => {
+describe("km-bridge", () => {
   it.live("serves an install, ends on SIGTERM, and fetches after a restart what was written meanwhile", () =>
     Effect.gen(function*() {
       const { ada, bot, channel, workspace } = yield* room()

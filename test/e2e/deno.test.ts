@@ -35,6 +35,9 @@ describe("Deno", () => {
   it.live("answers a message with bridge and runtime on it", () =>
     Effect.gen(function*() {
       const stack = yield* startStack({
+        // On Deno the sources are what people run.
+        bridgeRoot: `${root}bridge/main.ts`,
+        runtimeRoot: `${root}runtime/main.ts`,
         engine: (program, state) => ({
           command: deno,
           args: flagsOf(`km-${program}`, { KM_STATE: state, KM_CLAUDE: fs.realpathSync(claudeCommand) })

@@ -4,9 +4,9 @@ import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import * as Http from "node:http"
 import * as Net from "node:net"
-import { fileURLToPath } from "node:url"
+import { bundled } from "../support/bundled.ts"
 
-const program = fileURLToPath(new URL("../../hooks/main.ts", import.meta.url))
+const program = bundled("km-hook.mjs")
 
 interface Ended {
   readonly code: number | null

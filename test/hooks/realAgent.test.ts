@@ -7,7 +7,6 @@ import { Context, Effect, Exit, Layer, PubSub, Redacted, Scope } from "effect"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { gunzipSync } from "node:zlib"
 import { agentSettings, managedSettings } from "../../hooks/Settings.ts"
 import { TranscriptPlugin } from "../../plugins/transcript/TranscriptPlugin.ts"
@@ -20,12 +19,13 @@ import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { makeMemoryObjectsState, Objects } from "../../runtime/ports/Objects.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { bundled } from "../support/bundled.ts"
 import { recordingBridge } from "../support/RecordingBridge.ts"
 import { bashScript, claudeCommand, runOf, scriptedAgent } from "../support/ScriptedModel.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sandbox, sandboxInfo, slackRequest, turnRow } from "../support/turnRows.ts"
 
-const hookCommand = [process.execPath, fileURLToPath(new URL("../../hooks/main.ts", import.meta.url))]
+const hookCommand = [process.execPath, bundled("km-hook.mjs")]
 const canary = ["canary", "of", "the", "runtime"].join("-")
 
 /** A sandbox with its agent, listener and plugin, and a bridge that writes everything down. */

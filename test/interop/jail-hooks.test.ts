@@ -2,15 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, PubSub } from "effect"
 import * as Fs from "node:fs"
-import { fileURLToPath } from "node:url"
 import { agentSettings } from "../../hooks/Settings.ts"
 import * as HookListener from "../../runtime/adapters/hooks/HookListener.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { HookEvents } from "../../runtime/ports/HookEvents.ts"
+import { bundled } from "../support/bundled.ts"
 import { runOf, scriptedAgent } from "../support/ScriptedModel.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
-const kmHook = fileURLToPath(new URL("../../hooks/main.ts", import.meta.url))
+const kmHook = bundled("km-hook.mjs")
 
 describe("hooks from the jail", () => {
   it.live("arrive with the run's own token, from the first to the last", () =>

@@ -17,11 +17,13 @@ import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { bundled } from "../support/bundled.ts"
 import { ok, type Reply, scriptedBridge } from "../support/ScriptedBridge.ts"
 import { bashScript, claudeCommand, temporaryDirectory } from "../support/ScriptedModel.ts"
 import { channel, queueEntry, sandbox, slackProfile, slackRequest } from "../support/turnRows.ts"
 
-const program = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url))
+/** On Deno the source is what people run. */
+const source = fileURLToPath(new URL("../../runtime/main.ts", import.meta.url))
 
 const row: SandboxRow = {
   id: sandbox,
@@ -70,11 +72,11 @@ const denoPermissions = (state: string): ReadonlyArray<string> => [
 const startRuntime = (
   args: ReadonlyArray<string>,
   env: Record<string, string>,
-  [engine = process.execPath, ...flags]: ReadonlyArray<string> = []
+  [engine, ...flags]: ReadonlyArray<string> = [process.execPath, bundled("km-runtime.mjs")]
 ): Effect.Effect<Running> =>
   Effect.sync(() => {
     const log: Array<string> = []
-    const child = spawn(engine, [...flags, program, ...args], {
+    const child = spawn(engine ?? "", [...flags, ...args], {
       env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -85,7 +87,7 @@ const startRuntime = (
     return { child, log, exit: Effect.promise(() => ended) }
   })
 
-const runtime = (args: ReadonlyArray<string>, env: Record<string, string>, command: ReadonlyArray<string> = []) =>
+const runtime = (args: ReadonlyArray<string>, env: Record<string, string>, command?: ReadonlyArray<string>) =>
   Effect.acquireRelease(startRuntime(args, env, command), ({ child, exit }) =>
     Effect.suspend(() => {
       child.kill("SIGKILL")
@@ -319,7 +321,7 @@ describe("km-runtime", () => {
   it.live("runs on Deno with explicit permissions, the jail and the transcript included", () =>
     Effect.gen(function*() {
       const { actions, env, queue, ready, state } = yield* world({ transcript: true })
-      const process = yield* runtime(["--sandbox", sandbox], env, [deno, "run", ...denoPermissions(state)])
+      const process = yield* runtime(["--sandbox", sandbox], env, [deno, "run", ...denoPermissions(state), source])
       yield* until("readiness", ready)
       yield* queue.send(sandbox, queueEntry({ ...slackRequest(1), text: "please greet the team" }))
       yield* marked(actions)

@@ -2,9 +2,9 @@
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { bundled } from "./bundled.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const program = fileURLToPath(new URL("../../km-cli/main.ts", import.meta.url))
 
 /** Nothing of the shell that runs the tests but what a program needs to be found. */
 const environment = (state: string): Record<string, string> => ({
@@ -21,7 +21,7 @@ export interface Finished {
 }
 
 const started = (state: string, args: ReadonlyArray<string>, env: Record<string, string>): ChildProcess =>
-  spawn(process.execPath, [program, ...args], {
+  spawn(process.execPath, [bundled("km.mjs"), ...args], {
     cwd: root,
     env: { ...environment(state), ...env },
     stdio: ["ignore", "pipe", "pipe"]

@@ -31,6 +31,7 @@ import { Teardown } from "../../runtime/kernel/Teardown.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Outbox } from "../../runtime/ports/Outbox.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { bundled } from "./bundled.ts"
 import { slackProfile } from "./profiles.ts"
 import { claudeCommand, temporaryDirectory } from "./ScriptedModel.ts"
 import { slackClient, testWorkspace, tokenOf } from "./Workspace.ts"
@@ -134,7 +135,7 @@ export const startProgram = Effect.fnUntraced(function*(options: ProgramOptions)
 
 export interface StackOptions {
   readonly workspace?: Partial<WorkspaceInput>
-  /** Replaces `bridge/main.ts`, such as by a root that dies at a chosen point. */
+  /** Replaces the bundled bridge, such as by a root that dies at a chosen point. */
   readonly bridgeRoot?: string
   readonly runtimeRoot?: string
   /** What runs the programs instead of this Node: a command and the arguments before the program's file. */
@@ -259,7 +260,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     const bridgeEngine = engineOf("bridge")
     const program = yield* startProgram({
       ...bridgeEngine,
-      args: [...bridgeEngine.args, options.bridgeRoot ?? path.join(root, "bridge/main.ts")],
+      args: [...bridgeEngine.args, options.bridgeRoot ?? bundled("km-bridge.mjs")],
       env: { ...env, ...more },
       readyWhen: /"ready":\s*true/
     })
@@ -269,7 +270,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   const runtimeEngine = engineOf("runtime")
   const startRuntime = startProgram({
     ...runtimeEngine,
-    args: [...runtimeEngine.args, options.runtimeRoot ?? path.join(root, "runtime/main.ts"), "--all"],
+    args: [...runtimeEngine.args, options.runtimeRoot ?? bundled("km-runtime.mjs"), "--all"],
     env: { ...env, ...more },
     readyWhen: /runtime starts/
   })

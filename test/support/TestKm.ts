@@ -98,6 +98,7 @@ export class TestKm {
       lock: Effect.void,
       makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),
+      claude: Effect.succeed({ command: "/usr/bin/claude", version: "1.0.0 (Claude Code)" }),
       children: {
         bridge: { command: "false", args: [] },
         runtime: { command: "false", args: [] },

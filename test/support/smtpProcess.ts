@@ -2,9 +2,9 @@
 import { Effect } from "effect"
 import type { Scope } from "effect"
 import { spawn, spawnSync } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { bundled } from "./bundled.ts"
 
-const program = fileURLToPath(new URL("../../runtime/adapters/smtp/main.ts", import.meta.url))
+const program = bundled("km-smtp.mjs")
 
 /** `km-smtp password` with this on standard input; its exit code. */
 export const givePassword = (state: string, input: string): number | null =>

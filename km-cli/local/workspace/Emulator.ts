@@ -1,7 +1,7 @@
 /**
  * The `emulate` package: it keeps users, channels, messages, threads, reactions and files on an inner loopback port
- * that only the front talks to. It is a development dependency, loaded when a workspace starts, so nothing else of
- * the project needs it. It keeps nothing over a restart, and neither does a workspace.
+ * that only the front talks to. It is read when a workspace starts, so nothing else waits for it. It keeps nothing over a
+ * restart, and neither does a workspace.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -22,36 +22,6 @@ export interface Emulator {
     request: { readonly path: string; readonly method: string; readonly contentType?: string; readonly body?: Buffer }
   ) => Effect.Effect<HttpReply, EmulatorFailure>
 }
-
-interface Running {
-  readonly close: () => Promise<void>
-}
-
-/** The part of the package that we use, checked by hand because its types are not there when it is missing. */
-const isStarter = (module: unknown): module is { readonly createEmulator: (options: object) => Promise<Running> } =>
-  isJson(module) && typeof module["createEmulator"] === "function"
-
-/** Loads the emulator by its package name, which only tests change. */
-export const loadEmulator = Effect.fnUntraced(function*(packageName: string) {
-  const loaded = yield* Effect.tryPromise({
-    // Named by a variable so that bundlers leave it alone.
-    try: async () => ({ ...(await import(packageName) as object) }),
-    catch: (cause) =>
-      new WorkspaceError({
-        reason: "emulator-missing",
-        detail: `the npm package ${packageName} cannot be loaded (${
-          cause instanceof Error ? cause.message : "unknown"
-        }).`,
-        remedy: "Install it beside the project: npm install --save-dev --save-exact emulate@0.12.2"
-      })
-  })
-  if (isStarter(loaded)) return loaded
-  return yield* new WorkspaceError({
-    reason: "emulator-missing",
-    detail: `the npm package ${packageName} is there, but it is not the one we need.`,
-    remedy: "Its dist-tag `latest` is another product; run: npm install --save-dev --save-exact emulate@0.12.2"
-  })
-})
 
 /** A port nobody uses at this moment. `baseUrl` hides the real port, so 0 is no choice. */
 const freePort = Effect.callback<number, WorkspaceError>((resume) => {
@@ -83,7 +53,7 @@ export const startEmulator = Effect.fn("Emulator.start")(function*(options: {
   readonly baseUrl: string
   readonly seed: Json
 }): Effect.fn.Return<Emulator, WorkspaceError, Scope.Scope> {
-  const starter = yield* loadEmulator("emulate")
+  const starter = yield* Effect.promise(() => import("emulate"))
   const attempt = Effect.gen(function*() {
     const port = yield* freePort
     const running = yield* Effect.tryPromise({
@@ -99,7 +69,7 @@ export const startEmulator = Effect.fn("Emulator.start")(function*(options: {
         new WorkspaceError({
           reason: "emulator-failed",
           detail: `the emulator did not start: ${causeText(cause)}.`,
-          remedy: "Start again; if it keeps failing, run `make setup` to restore the pinned version 0.12.2."
+          remedy: "Start again; if it keeps failing, install km again."
         })
     })
     return { port, running }

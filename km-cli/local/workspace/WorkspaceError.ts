@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 /** The workspace could not be started or driven. `detail` says what happened, `remedy` what to do next. */
 export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("WorkspaceError", {
   reason: Schema.Literals([
-    "emulator-missing",
     "emulator-failed",
     "port",
     "options",

@@ -10,7 +10,7 @@ const table = {
   notInstalled: {
     code: "KM-AGT-001",
     what: "the Claude Code CLI is missing or cannot be executed",
-    remedy: "install @anthropic-ai/claude-code (make setup does) and run km doctor"
+    remedy: "npm install --global @anthropic-ai/claude-code, or set KM_CLAUDE to where it is; then km doctor"
   },
   unconfinedRefused: {
     code: "KM-AGT-002",

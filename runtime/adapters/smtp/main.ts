@@ -19,6 +19,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/MailIdentity.ts"
 import { relayPasswordPath, type SmtpListen } from "../../domain/SmtpSettings.ts"
+import { fullVersion, version } from "../../domain/Version.ts"
 import { maxRawMailBytes } from "../../ports/Mail.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import * as EmbeddedEngine from "../embedded/EmbeddedEngine.ts"
@@ -30,8 +31,6 @@ import * as Telemetry from "../telemetry/Telemetry.ts"
 import { SmtpRefused } from "./ErrorCodes.ts"
 import { makeRelayLoop } from "./RelayLoop.ts"
 import { listen } from "./SmtpListener.ts"
-
-const version = "0.1.0"
 
 const readPem = (file: string) =>
   Effect.try({
@@ -150,7 +149,7 @@ const command = Command.make("km-smtp").pipe(
   Command.withSubcommands([listenCommand, relayCommand, passwordCommand])
 )
 
-const main = Command.run(command, { version }).pipe(
+const main = Command.run(command, { version: fullVersion }).pipe(
   Effect.tapCause((cause) =>
     // Wrong command lines have been explained by the command itself.
     Cause.hasInterruptsOnly(cause) || CliError.isCliError(Cause.squash(cause))

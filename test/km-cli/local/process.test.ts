@@ -6,13 +6,11 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import { readCredentials } from "../../../km-cli/local/workspace/Credentials.ts"
 import { isJson, parseJson, textOf } from "../../../km-cli/local/workspace/Json.ts"
 import { connect } from "../../../km-cli/local/workspace/WorkspaceClient.ts"
+import { bundled } from "../../support/bundled.ts"
 import { cast, startReceiver } from "../../support/Workspace.ts"
-
-const program = fileURLToPath(new URL("../../support/workspaceProcess.ts", import.meta.url))
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "km-workspace-"))),
@@ -24,7 +22,11 @@ const launch = Effect.fnUntraced(function*(options: object) {
   const directory = yield* folder
   const credentialsFile = path.join(directory, "workspace.json")
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(process.execPath, [program, credentialsFile], { stdio: ["pipe", "pipe", "pipe"] })),
+    Effect.sync(() =>
+      spawn(process.execPath, [bundled("km.mjs"), "workspace", "--credentials", credentialsFile], {
+        stdio: ["pipe", "pipe", "pipe"]
+      })
+    ),
     (running) => Effect.sync(() => running.kill("SIGKILL"))
   )
   const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))

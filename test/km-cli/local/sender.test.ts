@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { loadEmulator } from "../../../km-cli/local/workspace/Emulator.ts"
 import {
   signature,
   slackEventTimeoutMillis,
@@ -125,15 +124,6 @@ describe("the event sender", () => {
 })
 
 describe("what a workspace says when it cannot be", () => {
-  it.effect("names the command that installs the emulator", () =>
-    Effect.gen(function*() {
-      const missing = yield* Effect.flip(loadEmulator("emulate-that-is-not-there"))
-      assert.strictEqual(missing.reason, "emulator-missing")
-      assert.include(missing.message, "npm install --save-dev --save-exact emulate@0.12.2")
-      const other = yield* Effect.flip(loadEmulator("yaml"))
-      assert.include(other.message, "not the one we need")
-    }))
-
   it.live("names the port that is taken, the name that is used twice, and the receiver that is silent", () =>
     Effect.gen(function*() {
       const first = yield* testWorkspace()

@@ -8,7 +8,6 @@ import { spawn } from "node:child_process"
 import * as path from "node:path"
 import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
-import { fileURLToPath } from "node:url"
 import { EmailPlugin } from "../../../plugins/email/EmailPlugin.ts"
 import { type MailRoom, makeMailRoom } from "../../../plugins/email/MailRoom.ts"
 import { call } from "../../../plugins/email/socketClient.ts"
@@ -35,11 +34,12 @@ import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
+import { bundled } from "../../support/bundled.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
 
-const kmSendScript = fileURLToPath(new URL("../../../plugins/email/send/main.ts", import.meta.url))
+const kmSendScript = bundled("km-send.cjs")
 
 const install = InstallName.make("km")
 const certifier = signingKeyFromSeed(Uint8Array.from({ length: 32 }, () => 7))
