@@ -9,7 +9,6 @@ import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { findClaude } from "../../runtime/adapters/claude/findClaude.ts"
 import { type Contents, install, InstallationRefused, library, uninstall } from "./Installation.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -64,16 +63,14 @@ const whatIsLeft = (prefix: string): ReadonlyArray<string> => {
     !directory.startsWith(root)
   )
   const bin = path.join(prefix, "bin")
-  const first = directories.find((directory) => fs.existsSync(path.join(directory, "km")))
-  const claude = findClaude({
-    given: process.env["KM_CLAUDE"] ?? "",
-    searched: directories.join(path.delimiter),
-    beside: []
-  })
+  const has = (program: string) => directories.find((directory) => fs.existsSync(path.join(directory, program)))
+  const first = has("km")
   return [
     ...(directories.includes(bin) ? [] : [`export PATH=${quoted(bin)}:$PATH`]),
     ...(first === undefined || first === bin ? [] : [`${first}/km comes first on PATH`]),
-    ...(path.isAbsolute(claude) ? [] : ["npm install --global @anthropic-ai/claude-code"])
+    ...(process.env["KM_CLAUDE"] !== undefined || has("claude") !== undefined
+      ? []
+      : ["npm install --global @anthropic-ai/claude-code"])
   ]
 }
 
