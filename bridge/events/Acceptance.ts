@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { type ChannelId, GroupId, type MessageTs, slackTurnKey, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { TurnRequest } from "../../runtime/domain/Turn.ts"
@@ -19,7 +20,6 @@ import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
-import { stripHidden } from "../render/neutralise.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
 import { Marks } from "./Marks.ts"
@@ -114,7 +114,7 @@ export class Acceptance extends Context.Service<Acceptance, {
 
       const decoded = (message: IncomingMessage): string => {
         const bot = identity.known()?.user
-        return stripHidden(decodeSlackText(message.text, {
+        return withoutHidden(decodeSlackText(message.text, {
           ...(bot === undefined ? {} : { self: bot }),
           nameOf: identity.knownName
         }))

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { sha256Base64Url, sha256Hex } from "../../runtime/domain/Digest.ts"
+import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import {
   type ChannelId,
   GroupId,
@@ -25,7 +26,6 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
-import { stripHidden } from "../render/neutralise.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Poster } from "../slack/Poster.ts"
 import { refusalOfSlack } from "../slack/SlackErrors.ts"
@@ -98,7 +98,7 @@ export class Corrections extends Context.Service<Corrections, {
         if (Option.isNone(row) || Option.isNone(yield* known(key))) return "not a turn"
         yield* identity.learn(mentionedUsers(event.text), 250)
         const self = identity.known()?.user
-        const text = stripHidden(decodeSlackText(event.text, {
+        const text = withoutHidden(decodeSlackText(event.text, {
           ...(self === undefined ? {} : { self }),
           nameOf: identity.knownName
         }))

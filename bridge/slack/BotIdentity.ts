@@ -6,8 +6,8 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { UserId } from "../../runtime/domain/Ids.ts"
-import { stripHidden } from "../render/neutralise.ts"
 import { callAs, SlackApi } from "./SlackApi.ts"
 import type { SlackFailure } from "./SlackErrors.ts"
 
@@ -104,7 +104,7 @@ export class BotIdentity extends Context.Service<BotIdentity, {
         const { name, profile, real_name: realName, team_id: team } = answer.user
         const shown = [profile?.display_name, realName, profile?.real_name, name].find((it) => it?.trim())
         const value: Person = {
-          name: stripHidden(shown ?? user).replace(/\s+/g, " ").trim().slice(0, 80),
+          name: withoutHidden(shown ?? user).replace(/\s+/g, " ").trim().slice(0, 80),
           ...(team === undefined ? {} : { team })
         }
         if (people.size >= maxUsers) people.clear()

@@ -10,13 +10,13 @@ import type {
   ChannelEnsureAction,
   PurgeAction
 } from "../../runtime/domain/BridgeProtocol.ts"
+import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
 import { Posts } from "../../runtime/ports/Posts.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { escapeSlack } from "../render/fallbackText.ts"
-import { stripHidden } from "../render/neutralise.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Poster } from "../slack/Poster.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
@@ -202,7 +202,7 @@ export class Channels extends Context.Service<Channels, {
               "the topic was not set",
               slack.call(
                 "conversations.setTopic",
-                { channel: channel.id, topic: escapeSlack(stripHidden(action.topic)) },
+                { channel: channel.id, topic: escapeSlack(withoutHidden(action.topic)) },
                 channelsWait
               )
             ))
