@@ -1,5 +1,5 @@
 /** How a turn looks in its thread: the model as Markdown, redacted. Pure. */
-import type { Entry, LiveModel, SubagentEntry, ToolEntry } from "./LiveModel.ts"
+import type { Entry, LiveModel, SubagentEntry, TextEntry, ToolEntry } from "./LiveModel.ts"
 
 /** Characters of a tool line, name and marks included. */
 export const maxToolLine = 120
@@ -39,8 +39,48 @@ const subjectOf = (name: string, input: unknown): string => {
   const key = Object.hasOwn(subject, name) ? subject[name] : undefined
   if (key === undefined || typeof input !== "object" || input === null || !Object.hasOwn(input, key)) return ""
   const value: unknown = Reflect.get(input, key)
-  return typeof value === "string" ? value.slice(0, maxLooked) : ""
+  return typeof value === "string" ? value : ""
 }
+
+/**
+ * The beginning of a long text, redacted. A secret that the cut went through is not known any more, so what is shown
+ * must end well before it: text that escapes have made long and redaction short is not shown at all.
+ */
+const looked = (text: string, redact: (text: string) => string): string => {
+  if (text.length <= maxLooked) return redact(text)
+  const beginning = redact(text.slice(0, maxLooked))
+  return beginning.length < maxLooked / 2 ? "" : beginning
+}
+
+/** The last word, or its beginning: what has no white space and is ASCII, as tokens are. */
+const unfinished = (text: string): number => {
+  let end = text.length
+  while (end > 0 && /[!-~]/.test(text.charAt(end - 1))) end--
+  return end
+}
+const firstBlank = (text: string): number => text.search(/[^!-~]/)
+
+/**
+ * A text of which a hook has told only pieces: without the word that is being written and without the words beside a
+ * piece that was lost, because half a token has no shape to know it by.
+ */
+const growing = (entry: TextEntry, redact: (text: string) => string): string => {
+  const stretches: Array<string> = [""]
+  for (const piece of entry.pieces) {
+    if (piece === undefined) stretches.push("")
+    else stretches.push((stretches.pop() ?? "") + piece)
+  }
+  return stretches.map((stretch, index) => {
+    const told = redact(stretch)
+    const kept = told.slice(0, unfinished(told))
+    if (index === 0) return kept
+    const begin = firstBlank(kept)
+    return begin < 0 ? "" : kept.slice(begin)
+  }).join(" … ")
+}
+
+const textOf = (entry: TextEntry, redact: (text: string) => string): string =>
+  entry.whole || entry.pieces.length === 0 ? redact(entry.text) : growing(entry, redact)
 
 const line = (mark: string, name: string, about: string, end: string): string => {
   const head = `${mark} ${cut(oneLine(name), 60)}`
@@ -50,11 +90,16 @@ const line = (mark: string, name: string, about: string, end: string): string =>
 
 /** One line, at most 120 characters: never a tool's whole input or output. */
 export const toolLine = (tool: Pick<ToolEntry, "name" | "input" | "state">, redact: (text: string) => string): string =>
-  line("🔧", redact(tool.name), redact(subjectOf(tool.name, tool.input)), tool.state === "failed" ? " — failed" : "")
+  line(
+    "🔧",
+    redact(tool.name),
+    looked(subjectOf(tool.name, tool.input), redact),
+    tool.state === "failed" ? " — failed" : ""
+  )
 
 const subagentLine = (entry: SubagentEntry, redact: (text: string) => string): string => {
   const calls = entry.calls.size === 0 ? "" : `, ${entry.calls.size} tool call${entry.calls.size === 1 ? "" : "s"}`
-  const about = entry.tool === undefined ? "" : redact(subjectOf(entry.tool.name, entry.tool.input))
+  const about = entry.tool === undefined ? "" : looked(subjectOf(entry.tool.name, entry.tool.input), redact)
   const name = entry.type === "" ? "subagent" : `subagent ${redact(entry.type)}`
   return line("🤖", name, about, `${calls}${entry.state === "done" ? ", done" : ""}`)
 }
@@ -62,7 +107,7 @@ const subagentLine = (entry: SubagentEntry, redact: (text: string) => string): s
 const entryText = (entry: Entry, redact: (text: string) => string): string => {
   switch (entry.kind) {
     case "text":
-      return redact(entry.text).trim()
+      return textOf(entry, redact).trim()
     case "tool":
       return toolLine(entry, redact)
     case "subagent":
@@ -78,7 +123,7 @@ const separator = (before: Entry | undefined, entry: Entry): string =>
 
 /** What a person wrote in an interactive session, as a quote. */
 export const quoted = (prompt: string, redact: (text: string) => string): string => {
-  const text = cut(redact(prompt.slice(0, maxLooked)).trim(), maxQuote)
+  const text = cut(looked(prompt, redact).trim(), maxQuote)
   return text === "" ? "" : text.split("\n").map((row) => `> ${row}`).join("\n")
 }
 

@@ -50,13 +50,14 @@ const escapes = new RegExp(`${strings}|${control}${finalByte}|${intermediates}${
 
 /**
  * The same without the byte that ends an escape. Where an escape was cut, that byte is the first of the text behind it:
- * "ESC [ 3 2" before "ghp_" reads as an escape that ends with the g.
+ * "ESC [ 3 2" before "ghp_" reads as an escape that ends with the g. Bytes that end the escapes of everyday output
+ * (colours, erasing, modes, the cursor, character sets) are taken all the same, so that a cut escape and a whole one can stand together.
  */
-const escapesButFinal = new RegExp(`${strings}|${control}|${intermediates}`, "g")
+const escapesButFinal = new RegExp(`${strings}|${control}[mKJHhlq]?|\\u001b[ -/]+${singleFinal}|\\u001b`, "g")
 
 /** C0 and C1 controls but tab, line feed and carriage return. */
 // oxlint-disable-next-line no-control-regex
-const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
+export const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
 
 // oxlint-disable-next-line no-control-regex
 const anythingUnseen = /[^\t\n\r -~\u00a0-\u00ac\u00ae-\u02ff]/
@@ -93,12 +94,15 @@ export const withoutHidden = (text: string): string =>
       // First what may stand inside an escape and would end it early.
       .replace(flagsAndIgnorable, (_, flag: string | undefined) => flag ?? "")
       .replace(escapes, "")
-      .replace(controls, "")
+      .replace(controlCharacters, "")
       .replace(joinerRun, keptJoiners)
     : text
 
-/** How escapes are read when secrets are looked for: whole, without their last byte, or as mere characters. */
-export const escapeReadings: ReadonlyArray<RegExp> = [escapes, escapesButFinal, controls]
+/**
+ * How escapes are read when secrets are looked for: whole, without their last byte, or (their strings aside) as mere
+ * characters, because a cut escape can take the beginning of what follows it.
+ */
+export const escapeReadings: ReadonlyArray<RegExp> = [escapes, escapesButFinal, new RegExp(strings, "g")]
 
 /** Whether the text holds what could be the beginning of an escape. */
 // oxlint-disable-next-line no-control-regex

@@ -1,7 +1,13 @@
 /**
  * Takes secrets out of text before it leaves the sandbox: the exact values the runtime handed out, in the encodings
- * they are met in, and the known shapes of tokens. One redactor covers posts and the uploaded session.
+ * they are met in, and the known shapes of tokens. They are looked for in every reading of the text (`TextViews.ts`), so
+ * that no escape, hidden character or mark within a secret keeps it from being found. One redactor covers posts and the
+ * uploaded session.
  */
+
+import { withoutHidden } from "./HiddenText.ts"
+import { type Range, type TextView, viewsOf } from "./TextViews.ts"
+import { labelled, shapePattern } from "./TokenShapes.ts"
 
 /** What stands in a secret's place: ASCII without quotes or backslashes, so it is safe inside a JSON string. */
 export const redactedMark = "[redacted]"
@@ -11,60 +17,6 @@ export const minSecretLength = 8
 
 /** Levels of arrays and objects that are walked; what lies deeper is replaced whole. */
 export const maxJsonDepth = 200
-
-/**
- * Token shapes, each linear to match and made of characters that need no JSON escape. Sources: Slack "Token types",
- * GitHub "About authentication to GitHub" and its 2026 note on stateless `ghs_` tokens (dots, longer), AWS "IAM
- * identifiers", RFC 7519, and the prefixes that the named services document.
- */
-const shapes: ReadonlyArray<string> = [
-  // Slack: bot, user, refresh, configuration and app-level tokens, and incoming webhooks.
-  String.raw`xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}`,
-  String.raw`xapp-[A-Za-z0-9-]{8,}`,
-  String.raw`hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{8,}`,
-  // GitHub: classic, stateless and fine-grained.
-  String.raw`gh[pousr]_[A-Za-z0-9._-]{36,}`,
-  String.raw`github_pat_[A-Za-z0-9_]{22,}`,
-  // Anthropic, OpenAI, Google, Hugging Face.
-  String.raw`sk-ant-[A-Za-z0-9_-]{8,}`,
-  String.raw`sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,}`,
-  String.raw`AIza[A-Za-z0-9_-]{35}`,
-  String.raw`ya29\.[A-Za-z0-9._-]{20,}`,
-  String.raw`hf_[A-Za-z0-9]{30,}`,
-  // AWS access key ids.
-  String.raw`(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Za-z0-9])`,
-  // GitLab, npm, PyPI, Stripe, SendGrid, DigitalOcean.
-  String.raw`gl(?:pat|ptt|dt|rt|cbt|soat)-[A-Za-z0-9_.-]{20,}`,
-  String.raw`npm_[A-Za-z0-9]{36}`,
-  String.raw`pypi-AgE[A-Za-z0-9_-]{30,}`,
-  String.raw`(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{20,}`,
-  String.raw`SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}`,
-  String.raw`do[opr]_v1_[a-f0-9]{64}`,
-  // JSON web tokens: three base64url parts, the first two JSON objects.
-  String.raw`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`,
-  // Our own hook tokens, so that none needs to be remembered after its run.
-  String.raw`kmh_[A-Za-z0-9_-]{43}`
-]
-
-/**
- * A token begins where no letter or digit stands before it, or after an escape such as `\n` in text that is itself
- * JSON (a tool that printed a JSON file).
- */
-const shapeStart = String.raw`(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2}))`
-
-/** A private key in PEM, whole; or, when its end is missing (cut text), as far as it goes on looking like base64. */
-const pem = String.raw`-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----`
-  + String.raw`(?:[^"]{0,20000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?:[A-Za-z0-9+/=]{16,}|\s|\\[nr])*)`
-
-/** What follows these words is a secret whatever it looks like; the words themselves stay. */
-const labelled: ReadonlyArray<RegExp> = [
-  /(\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+)[A-Za-z0-9._~+/=-]{8,}/gi,
-  /(\bx-api-key["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{8,}/gi,
-  /(\baws_?secret_?access_?key["']?\s*[:=]\s*["']?)[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/])/gi,
-  /(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s/:@"'\\<>]{0,100}:)[^\s/:@"'\\<>]{3,300}(?=@)/gi
-]
-
-const shapePattern = new RegExp(`${pem}|${shapeStart}(?:${shapes.join("|")})`, "g")
 
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")
 
@@ -112,7 +64,10 @@ const parse = (line: string): { readonly value: unknown } | undefined => {
 
 /** A pure redactor: the same text always gives the same result, and what it returns is not changed by a second pass. */
 export interface Redactor {
-  /** For text of any kind. Not for JSON source: use `jsonLine`, which looks inside the strings. */
+  /**
+   * For text of any kind: without secrets, terminal escapes and hidden characters, so that nothing is left in it whose
+   * later removal would join the pieces of a secret. Not for JSON source: use `jsonLine`, which looks inside the strings.
+   */
   readonly text: (text: string) => string
   /**
    * One line of JSONL: every string and key of the parsed value is redacted, so valid JSON stays valid JSON. A line
@@ -123,22 +78,75 @@ export interface Redactor {
   readonly value: (value: unknown) => unknown
 }
 
+/** In ascending order; those that touch are one. */
+const merged = (ranges: ReadonlyArray<Range>): ReadonlyArray<Range> => {
+  const out: Array<[number, number]> = []
+  for (const [from, to] of ranges.toSorted((a, b) => a[0] - b[0])) {
+    const last = out.at(-1)
+    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to)
+    else out.push([from, to])
+  }
+  return out
+}
+
+const secretsIn = (view: TextView, patterns: ReadonlyArray<RegExp>): ReadonlyArray<Range> => {
+  const found: Array<Range> = []
+  for (const pattern of patterns) {
+    for (const match of view.text.matchAll(pattern)) {
+      const begin = match.index + (match[1]?.length ?? 0)
+      const end = match.index + match[0].length
+      if (end > begin && view.text.slice(begin, end) !== redactedMark) found.push([begin, end])
+    }
+  }
+  return view.origin(merged(found))
+}
+
+/** A replacement can bring a boundary next to what had none; more than a few rounds are not met. */
+const maxRounds = 8
+
 /** Looks for `secrets` (those of at least 8 characters) and for the known shapes of tokens. */
 export const makeRedactor = (secrets: Iterable<string>): Redactor => {
-  const exact = [...new Set(Array.from(secrets, spellings).flat())]
+  const spelled = Array.from(secrets, spellings).flat()
+  const exact = [...new Set(spelled.flatMap((secret) => [secret, ...viewsOf(secret).map((view) => view.text)]))]
     .filter((spelling) => spelling.length >= minSecretLength)
     .toSorted((a, b) => b.length - a.length)
-  const exactPattern = exact.length === 0 ? undefined : new RegExp(exact.map(escapePattern).join("|"), "g")
+  const patterns = [
+    ...(exact.length === 0 ? [] : [new RegExp(exact.map(escapePattern).join("|"), "g")]),
+    shapePattern,
+    ...labelled
+  ]
 
-  const text = (input: string): string => {
-    let output = exactPattern === undefined ? input : input.replace(exactPattern, redactedMark)
-    output = output.replace(shapePattern, redactedMark)
-    for (const pattern of labelled) output = output.replace(pattern, `$1${redactedMark}`)
+  /** The text with what was found replaced and the rest without what is not seen; undefined when nothing was found. */
+  const replaced = (text: string): string | undefined => {
+    const ranges = merged(viewsOf(text).flatMap((view) => secretsIn(view, patterns)))
+    if (ranges.length === 0) return undefined
+    const pieces: Array<string> = []
+    let from = 0
+    for (const [begin, end] of ranges) {
+      // Piece by piece, or an escape that was cut would end with the first character of our mark.
+      pieces.push(withoutHidden(text.slice(from, begin)), redactedMark)
+      from = end
+    }
+    pieces.push(withoutHidden(text.slice(from)))
+    return pieces.join("")
+  }
+
+  const redacted = (input: string): string | undefined => {
+    let output = replaced(input)
+    for (let round = 1; output !== undefined && round < maxRounds; round++) {
+      const next = replaced(output)
+      if (next === undefined) break
+      output = next
+    }
     return output
   }
 
+  /** Inside JSON a string in which nothing is found stays as it is. */
+  const inJson = (input: string): string => redacted(input) ?? input
+
   const walk = (value: unknown, depth: number): unknown => {
-    if (typeof value === "string") return text(value)
+    if (typeof value === "string") return inJson(value)
+    if (typeof value === "number" && exact.length > 0) return redacted(String(value)) ?? value
     if (typeof value !== "object" || value === null) return value
     if (depth > maxJsonDepth) return redactedMark
     if (Array.isArray(value)) {
@@ -146,7 +154,7 @@ export const makeRedactor = (secrets: Iterable<string>): Redactor => {
       return items.some((item, index) => item !== value[index]) ? items : value
     }
     const entries = Object.entries(value)
-    const walked = entries.map(([key, item]): [string, unknown] => [text(key), walk(item, depth + 1)])
+    const walked = entries.map(([key, item]): [string, unknown] => [inJson(key), walk(item, depth + 1)])
     const changed = walked.some(([key, item], index) => {
       const [oldKey, oldItem] = entries[index] ?? []
       return key !== oldKey || item !== oldItem
@@ -154,11 +162,16 @@ export const makeRedactor = (secrets: Iterable<string>): Redactor => {
     return changed ? Object.fromEntries(walked) : value
   }
 
+  const text = (input: string): string => redacted(input) ?? withoutHidden(input)
+
   const jsonLine = (line: string): string => {
     const parsed = parse(line)
     if (parsed === undefined) return text(line)
-    const redacted = walk(parsed.value, 0)
-    return redacted === parsed.value ? line : JSON.stringify(redacted)
+    const clean = walk(parsed.value, 0)
+    if (clean !== parsed.value) return JSON.stringify(clean)
+    // Of a key that is written twice parsing shows the last value only, and the line holds both.
+    const again = JSON.stringify(clean)
+    return again === line || replaced(line) === undefined ? line : again
   }
 
   return { text, jsonLine, value: (value) => walk(value, 0) }

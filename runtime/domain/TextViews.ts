@@ -1,0 +1,158 @@
+/**
+ * How one text can be read once it is shown: without escapes, with its encoded characters decoded, without the marks
+ * that Markdown takes away. Each reading knows where in the original its characters stand. Pure, linear.
+ */
+import { controlCharacters, escapeReadings, hasEscape, unseenCharacters } from "./HiddenText.ts"
+
+/** A stretch of the original text: from, to (exclusive). */
+export type Range = readonly [from: number, to: number]
+
+/** A text and where it stands in the text it was made from. */
+export interface TextView {
+  readonly text: string
+  /** From this text's stretches to the original's. Stretches must be in ascending order, each not empty. */
+  readonly origin: (ranges: ReadonlyArray<Range>) => ReadonlyArray<Range>
+}
+
+interface Edit {
+  /** In the view: where the replacement begins, and its length. */
+  readonly at: number
+  readonly length: number
+  /** In the parent: what was replaced. */
+  readonly from: number
+  readonly to: number
+}
+
+const original = (text: string): TextView => ({ text, origin: (ranges) => ranges })
+
+/** The parent with every match replaced; the parent itself when nothing matches. */
+const edited = (parent: TextView, pattern: RegExp, replacement: (match: RegExpExecArray) => string): TextView => {
+  const edits: Array<Edit> = []
+  const pieces: Array<string> = []
+  let from = 0
+  let length = 0
+  for (const match of parent.text.matchAll(pattern)) {
+    const put = match[0] === "" ? "" : replacement(match)
+    if (put === match[0]) continue
+    pieces.push(parent.text.slice(from, match.index), put)
+    length += match.index - from
+    edits.push({ at: length, length: put.length, from: match.index, to: match.index + match[0].length })
+    length += put.length
+    from = match.index + match[0].length
+  }
+  if (edits.length === 0) return parent
+  pieces.push(parent.text.slice(from))
+
+  /** Ranges ascend, so the edits are walked once. */
+  const toParent = (ranges: ReadonlyArray<Range>): ReadonlyArray<Range> => {
+    let next = 0
+    /** The last edit that begins at or before `index`, or before it when `within` is false. */
+    const seek = (index: number): Edit | undefined => {
+      while (next < edits.length && (edits[next]?.at ?? 0) <= index) next++
+      return edits[next - 1]
+    }
+    const startOf = (index: number): number => {
+      const edit = seek(index)
+      if (edit === undefined) return index
+      return index < edit.at + edit.length ? edit.from : index - edit.at - edit.length + edit.to
+    }
+    return ranges.map(([begin, end]): Range => {
+      const start = startOf(begin)
+      // The end is where the last character ends, so that what was taken out behind it is not part of the stretch.
+      const last = seek(end - 1)
+      if (last === undefined) return [start, end]
+      const inside = end - 1 < last.at + last.length
+      return [start, inside ? last.to : end - last.at - last.length + last.to]
+    })
+  }
+  return { text: pieces.join(""), origin: (ranges) => parent.origin(toParent(ranges)) }
+}
+
+const nothing = (): string => ""
+
+/** ST as JSON writes it, once its ESC was decoded: the backslash is doubled, and again at each level. */
+// oxlint-disable-next-line no-control-regex
+const escapedEnd = /\u001b\\{2,}/g
+
+const readable = (view: TextView, escapes: RegExp): TextView =>
+  edited(edited(edited(view, unseenCharacters, nothing), escapes, nothing), controlCharacters, nothing)
+
+/**
+ * Characters as JSON, JavaScript, shells, URLs and HTML write them. Whoever parses the text sees what they stand for.
+ * A run of backslashes is taken from its beginning, so that a text of backslashes alone is walked once.
+ */
+const encoded = new RegExp(
+  [
+    String.raw`(?<!\\)\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
+    String.raw`(?<!\\)\\+x(?<byte>[0-9A-Fa-f]{2})`,
+    String.raw`(?<!\\)(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
+    String.raw`(?<!\\)(?<unseen>\\+[bf])`,
+    String.raw`(?<percent>(?:%[0-9A-Fa-f]{2})+)`,
+    String.raw`&#[xX](?<hex>[0-9A-Fa-f]{1,6});`,
+    String.raw`&#(?<decimal>[0-9]{1,7});`,
+    String
+      .raw`&(?<name>lowbar|UnderBar|hyphen|dash|period|plus|sol|equals|shy|zwj|zwnj|lrm|rlm|ZeroWidthSpace|NoBreak);`
+  ].join("|"),
+  "g"
+)
+
+/** HTML's names for characters that tokens are made of, or that are not seen. */
+const entities: Readonly<Record<string, string>> = {
+  lowbar: "_",
+  UnderBar: "_",
+  hyphen: "-",
+  dash: "-",
+  period: ".",
+  plus: "+",
+  sol: "/",
+  equals: "="
+}
+
+const character = (code: number): string => code <= 0x10ffff ? String.fromCodePoint(code) : ""
+
+const decodePercent = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+const decoded = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
+  const { byte, code, decimal, escape, hex, json, name, percent, unseen } = groups
+  if (unseen !== undefined) return ""
+  if (percent !== undefined) return decodePercent(percent)
+  if (name !== undefined) return entities[name] ?? ""
+  if (escape !== undefined) return "\u001b"
+  if (decimal !== undefined) return character(Number(decimal))
+  const digits = json ?? code ?? byte ?? hex
+  return digits === undefined ? whole : character(Number.parseInt(digits, 16))
+}
+
+/** What Markdown takes away within a line and within a word: backslashes before signs, emphasis, code, strike-through. */
+const marks = /\\+(?=[!-/:-@[-`{-~])|[*`~]+/g
+
+/** What else it takes away: links round their text, HTML, doubled underscores. Our own mark is a barrier. */
+const wrappings = /\[redacted\]|<[^<>\n]{0,300}>|\]\([^()\s]{0,2000}\)|!?\[|\]|__/g
+
+/** Underscores that can be emphasis: with a letter or digit on one side only. */
+const emphasis = /(?<![A-Za-z0-9_])_+(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])_+(?![A-Za-z0-9_])/g
+
+const viewsBy = (source: TextView, escapes: RegExp): ReadonlyArray<TextView> => {
+  const plain = readable(source, escapes)
+  const parsed = edited(plain, encoded, decoded)
+  const shown = parsed === plain ? plain : readable(edited(parsed, escapedEnd, () => "\u001b\\"), escapes)
+  const unmarked = edited(shown, marks, nothing)
+  const unwrapped = edited(unmarked, wrappings, ([match]) => match === "[redacted]" ? "\n" : "")
+  return [plain, unmarked, edited(unwrapped, emphasis, nothing)]
+}
+
+/** An escape as text writes it, such as \u001b, \x1b, \033, \e, %1B or &#27; */
+const writtenEscape = /u\{?0*1b|x0*1b|\\0?33|\\e|\^\[|%1b|%c2%[89]|&#|u00[89]/i
+
+/** Readings in which secrets are looked for. Ordinary text without Markdown has one. */
+export const viewsOf = (text: string): ReadonlyArray<TextView> => {
+  const source = original(text)
+  const readings = hasEscape(text) || writtenEscape.test(text) ? escapeReadings : escapeReadings.slice(0, 1)
+  return [...new Set(readings.flatMap((escapes) => viewsBy(source, escapes)))]
+}
