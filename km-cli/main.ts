@@ -9,6 +9,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
@@ -113,7 +114,7 @@ const open = async (root: string): Promise<Backend> => {
   ])
   const { existsSync } = await import("node:fs")
   const { besideClaude, children, profiles } = await import("./Programs.ts")
-  const { jailHere, versionOf } = await import("./Machine.ts")
+  const { versionOf } = await import("./Machine.ts")
   const { findClaude } = await import("../runtime/adapters/claude/findClaude.ts")
   const { agentErrors } = await import("../runtime/adapters/claude/ErrorCodes.ts")
   const paths = State.statePaths(root)
@@ -179,7 +180,6 @@ const open = async (root: string): Promise<Backend> => {
       }),
       Effect.mapError(engineTrouble)
     ),
-    jail: jailHere,
     claude: Effect.gen(function*() {
       const command = findClaude({
         given: process.env["KM_CLAUDE"] ?? "",
@@ -191,6 +191,14 @@ const open = async (root: string): Promise<Backend> => {
       const { code, remedy, what } = agentErrors.notInstalled
       return yield* new KmError({ code, exit: exitOf(code), what, why: `${command} does not run`, next: remedy })
     }),
+    jail: Effect.promise(() => import("../runtime/adapters/jail/Bubblewrap.ts")).pipe(
+      Effect.flatMap(({ Jail }) => Effect.provide(Jail, Jail.layer)),
+      Effect.map(({ detail, program, remedy }) => ({
+        jails: Option.isSome(program),
+        detail: detail.replace(/^unconfined: /, ""),
+        remedy
+      }))
+    ),
     children
   }
 }

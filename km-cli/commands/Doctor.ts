@@ -52,7 +52,9 @@ const jail = (backend: Backend) =>
   Effect.map(
     backend.jail,
     ({ detail, jails, remedy }) =>
-      jails ? check("jail", "ok", detail) : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
+      jails
+        ? check("jail", remedy === "" ? "ok" : "warn", detail, remedy)
+        : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
   )
 
 /** Below this, new messages are soon refused. */

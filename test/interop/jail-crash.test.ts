@@ -9,6 +9,7 @@ import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import { marked } from "../../runtime/adapters/claude/ProcessTree.ts"
 import * as RunFiles from "../../runtime/adapters/claude/RunFiles.ts"
 import { jailArguments } from "../../runtime/adapters/jail/Bubblewrap.ts"
+import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
 import { SessionId } from "../../runtime/domain/Ids.ts"
 import { runAgentProcess } from "../support/agentProcessRunner.ts"
 import { bashScript, claudeCommand, sandboxDirectories, until } from "../support/ScriptedModel.ts"
@@ -57,7 +58,10 @@ describe("an ordinary user", () => {
         execFile(
           "/usr/bin/bwrap",
           [
-            ...jailArguments({ writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox" }, Option.none()),
+            ...jailArguments({ writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox" }, Option.none(), {
+              kernel: kernelEntries(),
+              disableUserns: true
+            }),
             "/bin/sh",
             "-c",
             "id -u; hostname; ls /root /home 2>&1 | head -1; grep CapEff /proc/self/status; ls -d /proc/[0-9]* | wc -l"

@@ -79,14 +79,14 @@ export const surroundings: ReadonlyArray<string> = [
   "> "
 ]
 
-const places = Schema.Array(Schema.Struct({ at: Schema.Int, what: Schema.Literals(disguises) })).check(
+const Places = Schema.Array(Schema.Struct({ at: Schema.Int, what: Schema.Literals(disguises) })).check(
   Schema.isMaxLength(8)
 )
 
 /** One token in disguise: which, where what stands in it, and what is around it. */
 export const Disguised = Schema.Struct({
   token: Schema.Literals(disguisedTokens.map(([, token]) => token)),
-  places,
+  places: Places,
   before: Schema.Array(Schema.Literals(surroundings)).check(Schema.isMaxLength(3)),
   behind: Schema.Array(Schema.Literals(surroundings)).check(Schema.isMaxLength(3))
 })

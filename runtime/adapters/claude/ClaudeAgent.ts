@@ -18,6 +18,7 @@ import * as Path from "node:path"
 import { AgentOutcome, type ProcessMark } from "../../domain/Turn.ts"
 import { Agent, type AgentEvent, AgentNotStarted, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
 import { exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
+import { withThreeDescriptors } from "../jail/probeScript.ts"
 import * as Budget from "../model/Budget.ts"
 import { ModelDoor } from "../model/ModelDoor.ts"
 import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
@@ -241,7 +242,10 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           `the jail would show the agent our own files in ${exposed.value}`
         )
       }
-      return { program: jail.program.value, args: [...jailArguments(view, Option.some(3)), cli, ...inside] }
+      return {
+        program: jail.program.value,
+        args: [...jailArguments(view, Option.some(3), jail.ground), ...withThreeDescriptors([cli, ...inside])]
+      }
     })
 
   /**

@@ -9,6 +9,8 @@ import * as Option from "effect/Option"
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { kernelEntries, type KernelEntry, kernelFileArguments } from "./KernelFiles.ts"
+import { probeScript, withThreeDescriptors } from "./probeScript.ts"
 
 /** What one run may see and change, beside the system's read-only directories. */
 export interface JailView {
@@ -75,15 +77,19 @@ const isolation: ReadonlyArray<string> = [
   "--die-with-parent",
   // No typing into our terminal.
   "--new-session",
+  // Sets no_new_privs as well.
   "--cap-drop",
   "ALL"
 ]
 
-const baseMounts: ReadonlyArray<string> = [
+const systemMounts: ReadonlyArray<string> = [
   ...systemDirectories.flatMap((path) => ["--ro-bind-try", path, path]),
   ...etcEntries.flatMap((path) => ["--ro-bind-try", path, path]),
   "--proc",
-  "/proc",
+  "/proc"
+]
+
+const emptyMounts: ReadonlyArray<string> = [
   "--dev",
   "/dev",
   "--tmpfs",
@@ -94,12 +100,27 @@ const baseMounts: ReadonlyArray<string> = [
   "/run"
 ]
 
+/** What is known of this machine before the first run. */
+export interface JailGround {
+  /** What the machine's /proc holds. */
+  readonly kernel: ReadonlyArray<KernelEntry>
+  /** No user namespace can be made inside, so the kernel's larger face behind one is out of reach. */
+  readonly disableUserns: boolean
+}
+
 /** Arguments of `bwrap` up to and without the command. Holds no secret: the environment is the caller's business. */
-export const jailArguments = (view: JailView, infoFd: Option.Option<number>): ReadonlyArray<string> => [
+export const jailArguments = (
+  view: JailView,
+  infoFd: Option.Option<number>,
+  ground: JailGround
+): ReadonlyArray<string> => [
   ...isolation,
+  ...(ground.disableUserns ? ["--disable-userns"] : []),
   "--hostname",
   view.hostname,
-  ...baseMounts,
+  ...systemMounts,
+  ...kernelFileArguments(ground.kernel),
+  ...emptyMounts,
   ...view.readOnly.flatMap((path) => ["--ro-bind-try", path, path]),
   ...view.writable.flatMap((path) => ["--bind", path, path]),
   ...view.files.flatMap(([from, to]) => ["--ro-bind", from, to]),
@@ -123,27 +144,48 @@ export const exposes = (
     )
   )
 
-const runProbe = (program: string): Effect.Effect<{ readonly ok: boolean; readonly detail: string }> =>
+interface Probed {
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** Makes what a run makes and asks from inside whether it holds. */
+const runProbe = (program: string, ground: JailGround): Effect.Effect<Probed> =>
   Effect.callback((resume) => {
     const view: JailView = { writable: [], readOnly: [], files: [], cwd: "/", hostname: "probe" }
     execFile(
       program,
-      // The probe makes what a run makes; /proc/self/status shows that the capabilities are gone.
-      [
-        ...jailArguments(view, Option.none()),
-        "/bin/sh",
-        "-c",
-        "grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status && echo ok"
-      ],
-      { timeout: 10_000, env: { PATH: "/usr/bin:/bin" }, maxBuffer: 64 * 1024 },
-      (error, stdout, stderr) =>
-        resume(Effect.succeed(
-          error === null && stdout.trim() === "ok"
-            ? { ok: true, detail: "" }
-            : { ok: false, detail: stderr.trim().split("\n")[0] ?? (error === null ? "unknown" : error.message) }
-        ))
+      [...jailArguments(view, Option.none(), ground), ...withThreeDescriptors(["/bin/bash", "-p", "-c", probeScript])],
+      { timeout: 20_000, env: { PATH: "/usr/bin:/bin" }, maxBuffer: 1024 * 1024 },
+      (error, stdout, stderr) => {
+        const said = stdout.trim()
+        if (error === null && said === "ok") return resume(Effect.succeed({ ok: true, detail: "" }))
+        const lines = (said === "" ? stderr.trim() : said).split("\n")
+        const more = lines.length > 1 ? ` and ${lines.length - 1} more` : ""
+        const first = (lines[0] ?? "").slice(0, 200)
+        resume(Effect.succeed({
+          ok: false,
+          detail: `${first === "" ? error?.message.split("\n")[0] ?? "it says nothing" : first}${more}`
+        }))
+      }
     )
   })
+
+/** The strictest jail that holds here. */
+const probed = Effect.fnUntraced(function*(program: string) {
+  const kernel = kernelEntries()
+  const strict = { kernel, disableUserns: true }
+  const first = yield* runProbe(program, strict)
+  if (first.ok) return { ground: strict, probe: first }
+  const loose = { kernel, disableUserns: false }
+  const second = yield* runProbe(program, loose)
+  if (second.ok) {
+    yield* Effect.logWarning("the jail cannot keep its processes from making user namespaces").pipe(
+      Effect.annotateLogs({ reason: first.detail })
+    )
+  }
+  return { ground: loose, probe: second.ok ? second : first }
+})
 
 const findProgram = (): Option.Option<string> =>
   Option.fromNullishOr(
@@ -157,12 +199,17 @@ const findProgram = (): Option.Option<string> =>
     })
   )
 
+const noGround: JailGround = { kernel: [], disableUserns: false }
+
 /** Whether agents can be confined on this machine, found out once when the layer is built. */
 export class Jail extends Context.Service<Jail, {
   /** The program to run, or why there is none. */
   readonly program: Option.Option<string>
   /** For status: how runs are confined, or `unconfined` and why. */
   readonly detail: string
+  /** What to do about it; empty where nothing is left to do. */
+  readonly remedy: string
+  readonly ground: JailGround
 }>()("km/runtime/adapters/jail/Bubblewrap") {
   /** Looks for bubblewrap in the system's own directories and tries it. */
   static readonly layer: Layer.Layer<Jail> = Layer.effect(
@@ -170,19 +217,34 @@ export class Jail extends Context.Service<Jail, {
     Effect.gen(function*() {
       const program = findProgram()
       if (Option.isNone(program)) {
-        return Jail.of({ program, detail: "unconfined: bubblewrap is not installed" })
+        return Jail.of({
+          program,
+          detail: "unconfined: bubblewrap is not installed",
+          remedy: "install bubblewrap",
+          ground: noGround
+        })
       }
-      const probe = yield* runProbe(program.value)
+      const { ground, probe } = yield* probed(program.value)
+      const nested = ground.disableUserns ? "" : "; user namespaces can be made inside"
       return probe.ok
-        ? Jail.of({ program, detail: "jailed by bubblewrap (own processes, home and workspace; network shared)" })
+        ? Jail.of({
+          program,
+          detail: `jailed by bubblewrap (own processes, home and workspace; network shared${nested})`,
+          remedy: ground.disableUserns ? "" : "install bubblewrap 0.8 or newer",
+          ground
+        })
         : Jail.of({
           program: Option.none(),
-          detail: `unconfined: bubblewrap cannot make namespaces here (${probe.detail})`
+          detail: `unconfined: a jail by bubblewrap does not hold here (${probe.detail})`,
+          remedy: /written|descriptor|open:|capabilit|privileges/.test(probe.detail)
+            ? "update bubblewrap, or run km on a machine whose kernel keeps these from an agent"
+            : "allow unprivileged user namespaces",
+          ground
         })
     })
   )
 
   /** No jail, for whoever accepted that (`--unconfined`), and for tests. */
   static readonly layerUnconfined = (why: string): Layer.Layer<Jail> =>
-    Layer.succeed(Jail, Jail.of({ program: Option.none(), detail: `unconfined: ${why}` }))
+    Layer.succeed(Jail, Jail.of({ program: Option.none(), detail: `unconfined: ${why}`, remedy: "", ground: noGround }))
 }

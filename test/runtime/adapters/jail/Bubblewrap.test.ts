@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
 import { exposes, Jail, jailArguments } from "../../../../runtime/adapters/jail/Bubblewrap.ts"
+import { kernelEntries, kernelFileArguments } from "../../../../runtime/adapters/jail/KernelFiles.ts"
 
 const view = {
   writable: ["/s/home", "/s/workspace"],
@@ -10,6 +11,8 @@ const view = {
   hostname: "sandbox"
 } as const
 
+const ground = { kernel: kernelEntries(), disableUserns: true }
+
 /** Every mount as [option, from, to], in order. */
 const mounts = (args: ReadonlyArray<string>) =>
   args.flatMap((arg, index) =>
@@ -17,7 +20,7 @@ const mounts = (args: ReadonlyArray<string>) =>
   )
 
 describe("jail arguments", () => {
-  const args = jailArguments(view, Option.some(3))
+  const args = jailArguments(view, Option.some(3), ground)
 
   it("unshare everything but the network, drop every capability, and die with the runtime", () => {
     for (
@@ -55,7 +58,41 @@ describe("jail arguments", () => {
 
   it("end the options before the command", () => {
     assert.strictEqual(args.at(-1), "--")
-    assert.notInclude(jailArguments(view, Option.none()), "--info-fd")
+    assert.notInclude(jailArguments(view, Option.none(), ground), "--info-fd")
+  })
+})
+
+const entry = (name: string, directory: boolean, writable: boolean) => ({ name, directory, writable })
+
+describe("the kernel's files", () => {
+  it("are read-only where they could be written, and empty where they tell of memory, keys or the log", () => {
+    assert.deepStrictEqual(
+      kernelFileArguments([
+        entry("sys", true, false),
+        entry("a-new-directory", true, true),
+        entry("a-new-file", false, true),
+        entry("version", false, false),
+        entry("sysrq-trigger", false, true),
+        entry("acpi", true, false)
+      ]),
+      [
+        ["--ro-bind-try", "/proc/sys", "/proc/sys"],
+        ["--ro-bind-try", "/proc/a-new-directory", "/proc/a-new-directory"],
+        ["--ro-bind-try", "/proc/a-new-file", "/proc/a-new-file"],
+        ["--ro-bind", "/dev/null", "/proc/sysrq-trigger"],
+        ["--tmpfs", "/proc/acpi", "--remount-ro", "/proc/acpi"]
+      ].flat()
+    )
+  })
+
+  it("are those of this machine without its processes and links, mounted after the jail's own /proc", () => {
+    const names = kernelEntries().map(({ name }) => name)
+    assert.include(names, "sys")
+    for (const name of names) assert.notMatch(name, /^(\d+|self|thread-self|mounts|net)$/)
+    const args = jailArguments(view, Option.none(), ground)
+    assert.isAbove(args.indexOf("/proc/sys"), args.indexOf("--proc"))
+    assert.include(args, "--disable-userns")
+    assert.notInclude(jailArguments(view, Option.none(), { ...ground, disableUserns: false }), "--disable-userns")
   })
 })
 
