@@ -165,6 +165,31 @@ describe("PluginHost", () => {
       assert.deepInclude(second, { state: "running", restarts: 0 })
     }).pipe(quietly))
 
+  it.effect("waits a second again after a life of five minutes, and not after one that was a moment shorter", () =>
+    Effect.gen(function*() {
+      let starts = 0
+      // Quick deaths make the pause 8 s; then come lives of given lengths.
+      const lives = ["0 millis", "0 millis", "0 millis", "299999 millis", "300 seconds", "0 millis"] as const
+      const falling = plugin("falling", {
+        run: () => Effect.andThen(Effect.sleep(lives[starts++] ?? "1 hour"), Effect.die("bug"))
+      })
+      yield* host([falling])
+      yield* elapse("7 seconds")
+      assert.strictEqual(starts, 4, "after 1, 2 and 4 seconds")
+      yield* elapse("299999 millis")
+      yield* elapse("7999 millis")
+      assert.strictEqual(starts, 4, "it goes on with 8 seconds")
+      yield* elapse("1 millis")
+      assert.strictEqual(starts, 5)
+      yield* elapse("300 seconds")
+      yield* elapse("999 millis")
+      assert.strictEqual(starts, 5)
+      yield* elapse("1 millis")
+      assert.strictEqual(starts, 6, "it begins again with one second")
+      yield* elapse("2 seconds")
+      assert.strictEqual(starts, 7, "and doubles it again")
+    }).pipe(quietly))
+
   it.effect("is ready only while every essential plugin runs", () =>
     Effect.gen(function*() {
       const fall = yield* Deferred.make<never, PluginError>()
