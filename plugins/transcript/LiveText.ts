@@ -52,17 +52,24 @@ const looked = (text: string, redact: (text: string) => string): string => {
   return beginning.length < maxLooked / 2 ? "" : beginning
 }
 
-/** The last word, or its beginning: what has no white space and is ASCII, as tokens are. */
-const unfinished = (text: string): number => {
+/** Where the last word begins: what has no white space and is ASCII, as tokens are. */
+const lastWord = (text: string): number => {
   let end = text.length
   while (end > 0 && /[!-~]/.test(text.charAt(end - 1))) end--
   return end
 }
-const firstBlank = (text: string): number => text.search(/[^!-~]/)
+
+/** Where what is still being written begins: the last word, and the word in which HTML was opened and not closed. */
+const unfinished = (text: string): number => {
+  const open = text.lastIndexOf("<")
+  return open > text.lastIndexOf(">") && open > text.lastIndexOf("\n")
+    ? lastWord(text.slice(0, open))
+    : lastWord(text)
+}
 
 /**
- * A text of which a hook has told only pieces: without the word that is being written and without the words beside a
- * piece that was lost, because half a token has no shape to know it by.
+ * A text of which a hook has told only pieces: without the word that is being written, and without the line that goes
+ * on behind a piece that was lost, because half a token has no shape to know it by.
  */
 const growing = (entry: TextEntry, redact: (text: string) => string): string => {
   const stretches: Array<string> = [""]
@@ -73,8 +80,7 @@ const growing = (entry: TextEntry, redact: (text: string) => string): string => 
   return stretches.map((stretch, index) => {
     const told = redact(stretch)
     const kept = told.slice(0, unfinished(told))
-    if (index === 0) return kept
-    const begin = firstBlank(kept)
+    const begin = index === 0 ? 0 : kept.indexOf("\n")
     return begin < 0 ? "" : kept.slice(begin)
   }).join(" … ")
 }
