@@ -57,6 +57,8 @@ interface Found {
   readonly name: string
 }
 
+type Former = { readonly state: "usable"; readonly found: Found } | { readonly state: "archived" | "gone" }
+
 const soft = (what: string, effect: Effect.Effect<unknown, SlackFailure>) =>
   Effect.match(effect, { onSuccess: () => [], onFailure: (failure) => [`${what}: ${failure.error}`] })
 
@@ -82,15 +84,15 @@ export class Channels extends Context.Service<Channels, {
       const callList = callAs(slack, ChannelList)
       const identity = yield* BotIdentity
 
-      /** Where the channel is usable again: known, not archived, and we are in it. */
-      const reuse = (channel: ChannelId) =>
+      /** A channel that was used before: usable again, archived for good, or unknown here. */
+      const former = (channel: ChannelId) =>
         callChannel("conversations.info", { channel }, channelsWait).pipe(
-          Effect.map(({ channel: found }) =>
-            found.is_archived === true ? Option.none<Found>() : Option.some<Found>(found)
+          Effect.map(({ channel: found }): Former =>
+            found.is_archived === true ? { state: "archived" } : { state: "usable", found }
           ),
           Effect.catchIf(
             (failure) => failure.kind === "Refused" && /channel_not_found|not_in_channel/.test(failure.error),
-            () => Effect.succeed(Option.none<Found>())
+            () => Effect.succeed<Former>({ state: "gone" })
           )
         )
 
@@ -180,11 +182,11 @@ export class Channels extends Context.Service<Channels, {
           : yield* Effect.mapError(sandboxes.get(sandbox.value), refusalOfStore)
         const shared = Option.isSome(row) && !row.value.profile.spec.cli.notifySlackPerSandbox
         const previous = action.previous
-        const old = previous === undefined
-          ? Option.none<Found>()
-          : yield* Effect.mapError(reuse(previous), refusalOfSlack)
-        const channel = Option.isSome(old)
-          ? { ...old.value, created: false }
+        const old: Former = previous === undefined
+          ? { state: "gone" }
+          : yield* Effect.mapError(former(previous), refusalOfSlack)
+        const channel = old.state === "usable"
+          ? { ...old.found, created: false }
           : yield* create(action, shared, uncertainSince)
         const warnings: Array<string> = []
         if (!channel.created) {
@@ -196,7 +198,9 @@ export class Channels extends Context.Service<Channels, {
           )
           warnings.push(...(yield* soft("the bot could not join", join)))
         }
-        if (action.topic.trim() !== "") {
+        // Found as the sandbox has it: a topic is a message in Slack, and who has left was not invited again.
+        const settled = !channel.created && Option.isSome(row) && row.value.channel === channel.id
+        if (!settled && action.topic.trim() !== "") {
           warnings.push(
             ...(yield* soft(
               "the topic was not set",
@@ -208,8 +212,9 @@ export class Channels extends Context.Service<Channels, {
             ))
           )
         }
-        for (const email of action.inviteEmails.slice(0, 50)) warnings.push(...(yield* invite(channel.id, email)))
-        if (previous !== undefined && Option.isNone(old)) {
+        const invited = settled ? [] : action.inviteEmails.slice(0, 50)
+        for (const email of invited) warnings.push(...(yield* invite(channel.id, email)))
+        if (old.state === "archived") {
           const key = `previous/${channel.id}/${previous}`
           const markdown = `This channel continues <#${previous}>, which is archived.`
           warnings.push(

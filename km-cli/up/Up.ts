@@ -149,7 +149,7 @@ const life = Effect.fnUntraced(function*(
     const control = yield* ControlPlane
     const generation = `${credentials.botId}-${yield* Clock.currentTimeMillis}`
     for (const row of yield* control.repairChannels(generation)) {
-      yield* talk(`${labelOf(row)} has a new channel: the local workspace keeps nothing over a restart`)
+      yield* talk(`${labelOf(row)} has a new channel: the one before is gone or archived`)
     }
     const runtime = yield* startRuntime(options, model)
     const mail = yield* Effect.forEach(

@@ -39,8 +39,8 @@ export class ControlPlane extends Context.Service<ControlPlane, {
   /** Rounds every 10 s until interrupted. */
   readonly run: Effect.Effect<never>
   /**
-   * Gives sandboxes whose own channel is gone a new one. `generation` names the workspace's life, so that a repeated
-   * repair is one; returns the sandboxes that were given one.
+   * Gives sandboxes whose channel is gone or archived a new one; every other keeps the one it has. `generation` names the
+   * start, so that a repeated repair is one; returns the sandboxes that were given one.
    */
   readonly repairChannels: (generation: string) => Effect.Effect<ReadonlyArray<SandboxRow>>
 }>()("km/runtime/kernel/ControlPlane") {
@@ -146,7 +146,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
   }).pipe(Effect.catch((error) => Effect.logWarning("control round could not list sandboxes", error.message)))
 
   const repair = Effect.fnUntraced(function*(row: SandboxRow, generation: string) {
-    const plan = channelPlanOf(row)
+    const plan = channelPlanOf(row, row.channel)
     if (row.channel === undefined || plan === undefined || plan.mode === "override") return false
     const key = `repair/${row.id}/${generation}`
     const made = yield* ask(bridge, `${key}/channel`, plan.action)
@@ -155,14 +155,18 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
       yield* Effect.logWarning("channel not repaired", made._tag === "Done" ? "no channel named" : made.reason)
       return false
     }
-    if (channel.id === row.channel) return false
+    if (channel.id === row.channel) {
+      // People rename channels.
+      if (channel.name !== row.channelName) yield* sandboxes.update(row.id, { channelName: channel.name })
+      return false
+    }
     yield* sandboxes.update(row.id, { channel: channel.id, channelName: channel.name })
     if (row.alias !== undefined && plan.mode === "perSandbox") yield* sandboxes.rememberChannel(row.alias, channel.id)
     yield* ask(bridge, `${key}/notice`, {
       action: "post",
       channel: channel.id,
-      markdown: `The local workspace was restarted and keeps nothing: this is the new channel of ` +
-        `\`${row.alias ?? row.id}\`. Earlier threads are gone; the agent's files are not.`
+      markdown: `The channel before is gone or archived: this is the new channel of \`${row.alias ?? row.id}\`. ` +
+        `Earlier threads do not go on; the agent's files are as they were.`
     })
     return true
   })

@@ -45,6 +45,28 @@ describe("operators", () => {
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 
+  it.live("find a sandbox's channel as it is: no second topic, nobody invited again, no link to what is not archived", () =>
+    Effect.gen(function*() {
+      const { channel, workspace } = yield* scene
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const before = yield* workspace.messages(channel)
+        for (const key of ["a", "b"]) {
+          const again = yield* ensureWith(key, { previous: channel })
+          assert.deepStrictEqual(
+            [again.json["channel"]],
+            [{ id: channel, name: channelIn(again).name, created: false, warnings: [] }]
+          )
+        }
+        assert.deepStrictEqual(yield* workspace.messages(channel), before)
+        // A workspace that does not know the channel before has nothing to link.
+        const fresh = channelIn(yield* ensureWith("c", { previous: "C0000UNKNOWN" }))
+        assert.strictEqual(fresh.name, "sb-demo-2")
+        const texts = (yield* workspace.messages(fresh.id)).map(({ message }) => String(message["text"]))
+        assert.isFalse(texts.some((text) => text.includes("continues")), texts.join())
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
   it.live("get the channel that a bridge made before it died, and one shared channel for all who share", () =>
     Effect.gen(function*() {
       const { channel, workspace } = yield* scene

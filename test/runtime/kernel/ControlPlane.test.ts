@@ -207,4 +207,22 @@ describe("ControlPlane", () => {
         assert.include(posts(world)[0], "this is the new channel of `demo`")
       })
     ))
+
+  it.effect("a channel that lives is found again at every start, under the name that it has now", () =>
+    withSandbox((world) =>
+      Effect.gen(function*() {
+        const control = yield* ControlPlane
+        change(world, { channelName: "sb-before" })
+        for (const start of ["g1", "g2", "g3"]) assert.deepStrictEqual(yield* control.repairChannels(start), [])
+        assert.deepStrictEqual([...world.channels.keys()], ["C1000"])
+        assert.strictEqual(world.rows.get(id)?.channel, "C1000")
+        assert.strictEqual(world.rows.get(id)?.channelName, "sb-demo")
+        assert.lengthOf(posts(world), 0)
+        // Archived for good: one new channel, which the next start finds.
+        world.archived.add("C1000")
+        assert.lengthOf(yield* control.repairChannels("g4"), 1)
+        assert.lengthOf(yield* control.repairChannels("g5"), 0)
+        assert.deepStrictEqual([...world.channels.keys()], ["C1000", "C1001"])
+      })
+    ))
 })
