@@ -18,7 +18,7 @@ import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
-import { errorJson, errorLines, JsonFlag, Printed } from "./Output.ts"
+import { errorJson, errorLines, JsonFlag, linesFlag, Printed } from "./Output.ts"
 import { isTrouble, troubleOf } from "./trouble.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
@@ -214,7 +214,7 @@ const logs = Command.make(
       Flag.optional,
       Flag.withDescription("Only this part of the stack")
     ),
-    lines: Flag.Int("lines").pipe(Flag.withAlias("n"), Flag.withDefault(50), Flag.withDescription("How many")),
+    lines: linesFlag(50),
     follow: Flag.Boolean("follow").pipe(
       Flag.withAlias("f"),
       Flag.withDefault(false),

@@ -3,6 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import { linesFlag } from "../Output.ts"
 
 type Handlers = typeof import("../commands/At.ts")
 
@@ -56,7 +57,7 @@ const history = Command.make(
   "history",
   {
     reference,
-    lines: Flag.Int("lines").pipe(Flag.withAlias("n"), Flag.withDefault(20), Flag.withDescription("How many"))
+    lines: linesFlag(20)
   },
   lazy((handlers) => handlers.history)
 ).pipe(

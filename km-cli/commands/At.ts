@@ -249,13 +249,13 @@ export const history = Effect.fn("km.at.history")(
   function*({ lines, reference }: { readonly reference: string; readonly lines: number }) {
     return yield* onInstall(Effect.gen(function*() {
       const schedule = yield* found(reference)
-      const runs = yield* (yield* Scheduler).history(schedule.name, Math.max(1, lines))
+      const runs = yield* (yield* Scheduler).history(schedule.name, lines)
       yield* data(runs.length === 0 ? [] : runTable(runs, schedule.zone), {
         ok: true,
         name: schedule.name,
         runs: runs.map(runView)
       })
-      if (runs.length === 0) yield* talk(`${schedule.name} has not run yet`)
+      if (runs.length === 0 && lines > 0) yield* talk(`${schedule.name} has not run yet`)
     }))
   },
   telling

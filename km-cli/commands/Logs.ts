@@ -23,13 +23,15 @@ const Entry = Schema.fromJsonString(Schema.Struct({
   timestamp: Schema.String,
   level: Schema.String,
   message: Schema.Unknown,
+  /** With the errors that caused it and their stacks, one a line. */
+  cause: Schema.optionalKey(Schema.String),
   annotations: Schema.optionalKey(Schema.Record(Schema.String, Schema.Unknown))
 }))
 const decodeEntry = Schema.decodeUnknownOption(Entry)
 
 interface Line {
   readonly part: string
-  /** "" for a line that is none of our logger's. */
+  /** A line that is none of our logger's, such as the stack of a crash, belongs to the one before it. */
   readonly at: string
   readonly text: string
   readonly json: unknown
@@ -37,17 +39,24 @@ interface Line {
 
 const shown = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
-const lineOf = (part: string, raw: string): Line => {
+/** Control characters have no place on a terminal. */
+const plain = (text: string): string => text.replaceAll(/\p{Cc}+/gu, " ")
+
+const lineOf = (part: string, raw: string, before: string): Line => {
   const decoded = decodeEntry(raw)
-  if (Option.isNone(decoded)) return { part, at: "", text: `${part}: ${raw}`, json: { part, line: raw } }
-  const { annotations = {}, level, message, timestamp } = decoded.value
+  if (Option.isNone(decoded)) {
+    return { part, at: before, text: `${part}: ${plain(raw)}`, json: { part, line: raw } }
+  }
+  const { annotations = {}, cause = "", level, message, timestamp } = decoded.value
   const notes = Object.entries(annotations).map(([key, value]) => `${key}=${shown(value)}`).join(" ")
+  const head = `${timestamp} ${level.padEnd(5)} ${part}: ${[message].flat().map(shown).join(" ")}${
+    notes === "" ? "" : `  ${notes}`
+  }`
+  const chain = cause.split("\n").filter((line) => line.trim() !== "")
   return {
     part,
     at: timestamp,
-    text: `${timestamp} ${level.padEnd(5)} ${part}: ${[message].flat().map(shown).join(" ")}${
-      notes === "" ? "" : `  ${notes}`
-    }`,
+    text: [plain(head), ...chain.map((line) => `    ${plain(line)}`)].join("\n"),
     json: { part, ...decoded.value }
   }
 }
@@ -69,8 +78,12 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
     for (const part of wanted) {
       const file = logFile(path.join(backend.paths.run, "logs"), part)
       const text = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
+      let at = ""
       for (const raw of text.split("\n")) {
-        if (raw !== "" && (about === undefined || raw.includes(about))) all.push(lineOf(part, raw))
+        if (raw === "") continue
+        const line = lineOf(part, raw, at)
+        at = line.at
+        if (about === undefined || raw.includes(about)) all.push(line)
       }
     }
     return all.toSorted((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
@@ -86,7 +99,7 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
   )
   let before = yield* sizes
   const first = yield* read()
-  const last = first.slice(-Math.max(0, input.lines))
+  const last = input.lines === 0 ? [] : first.slice(-input.lines)
   yield* data(last.map(({ text }) => text), { ok: true, lines: last.map(({ json }) => json) })
   if (!input.follow) return
   const json = yield* JsonFlag

@@ -160,6 +160,8 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
     yield* advance(job, Happening.Spawned({ mark: process.mark }))
     const events = yield* share(job, process)
     const outcome = yield* Effect.raceFirst(process.outcome, Fiber.join(gaveUp))
+    const cost = yield* process.costUsd ?? Effect.undefined
+    if (cost !== undefined) job.costUsd = (job.costUsd ?? 0) + cost
     yield* Effect.timeoutOption(Fiber.await(events), eventsGrace)
     return outcome
   })

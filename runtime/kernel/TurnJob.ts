@@ -29,6 +29,8 @@ export interface Job {
   /** Observers of the attempt live here from before the start of the agent until the answer is reconciled. */
   watching: Scope.Closeable | undefined
   toldSessionLost: boolean
+  /** US dollars of the attempts of this process; none where no agent reported any. */
+  costUsd: number | undefined
   /** Past the point of no return before its first agent: a stopping runtime waits for it. */
   begun: boolean
   /** Calls that run beside the agent and must be over before the turn is marked. */
@@ -44,6 +46,7 @@ export const makeJob = (row: TurnRow): Job => ({
   clear: Deferred.makeUnsafe(),
   watching: undefined,
   toldSessionLost: false,
+  costUsd: undefined,
   begun: row.state !== "received",
   errands: []
 })

@@ -40,6 +40,20 @@ const reading = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced(
 const refused = (detail: string, cause: unknown): StoreError =>
   new StoreError({ port: "Turns", operation: "write", reason: "Unavailable", detail, cause })
 
+/** One line for each turn that is over; what was written stays in the thread. The turn's key is annotated on all of it. */
+const logSettled = (job: Job): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { costUsd, row } = job
+    if (row.state !== "settled") return Effect.void
+    return Effect.logInfo("turn settled").pipe(Effect.annotateLogs({
+      outcome: row.result ?? "unknown",
+      durationMs: (row.finishedAt ?? row.receivedAt) - row.receivedAt,
+      attempts: row.attempt,
+      ...(costUsd === undefined ? {} : { costUsd: Number(costUsd.toFixed(6)) }),
+      ...(row.outcome?._tag === "Failed" ? { code: row.outcome.code } : {})
+    }))
+  })
+
 /** What the composition root and the plugin host may ask of the pipeline, beside what plugins see of it as `Turns`. */
 export class TurnPipeline extends Context.Service<TurnPipeline, {
   /**
@@ -104,6 +118,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
         // A message that waits may be stopped at once; one that has begun keeps its place.
         yield* stepOf(job.row) === "Begin" ? Effect.raceFirst(turn, Effect.asVoid(Deferred.await(job.stop))) : turn
         yield* work(job).pipe(
+          Effect.andThen(logSettled(job)),
           Effect.andThen(forget(job)),
           Effect.catchTag("TurnAbandoned", (error) =>
             Effect.andThen(

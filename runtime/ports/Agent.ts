@@ -58,6 +58,8 @@ export interface AgentProcess {
   readonly events: Stream.Stream<AgentEvent>
   /** Completes when every process of the run is gone; decided from the `result` lines. */
   readonly outcome: Effect.Effect<AgentOutcome>
+  /** US dollars that this run alone has cost, as the agent reports it; known once `outcome` is, if at all. */
+  readonly costUsd?: Effect.Effect<number | undefined>
   /** Asks politely, ends the jail after 3 s; the outcome is then `Cancelled`. */
   readonly interrupt: (by: string) => Effect.Effect<void>
   /** The wall clock ran out: as `interrupt`, and the outcome is `TimedOut`. */

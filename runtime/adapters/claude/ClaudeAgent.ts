@@ -353,6 +353,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       Effect.forkScoped
     )
 
+    let costUsd: number | undefined
     yield* Effect.gen(function*() {
       const exit = yield* spawned.exit
       yield* endAll(marker, Option.none())
@@ -360,7 +361,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       yield* Queue.end(events)
       yield* lock.release
       const cost = Option.flatMap(facts.lastResult, (result) => Option.fromNullishOr(result.total_cost_usd))
-      if (Option.isSome(cost)) yield* budget.report(run.session, cost.value)
+      if (Option.isSome(cost)) costUsd = yield* budget.report(run.session, cost.value)
       const how = { exit, stderr: RunFiles.readStderr(files) }
       const result = Option.match(ending, {
         onNone: () => outcomeOf(facts, how),
@@ -389,6 +390,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       mark: spawned.mark,
       events: Stream.fromQueue(events),
       outcome: Deferred.await(outcome),
+      costUsd: Effect.sync(() => costUsd),
       interrupt: (by) => end({ kind: "cancelled", by }),
       timeOut: (afterMillis) => end({ kind: "timed-out", afterMillis })
     }

@@ -15,8 +15,8 @@ export interface Budget {
   readonly exhausted: Effect.Effect<boolean>
   /** One more answer passed the door. */
   readonly charge: (usd: number) => Effect.Effect<void>
-  /** The CLI's own total of a session, over all its processes. Never lowers what is known. */
-  readonly report: (session: string, totalUsd: number) => Effect.Effect<void>
+  /** The CLI's own total of a session, over all its processes. Never lowers what is known; returns what is new, in USD. */
+  readonly report: (session: string, totalUsd: number) => Effect.Effect<number>
 }
 
 const Amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
@@ -43,9 +43,11 @@ const make = (
         return store
       }),
     report: (session, totalUsd) =>
-      totalUsd <= (sessions.get(session) ?? 0) ? Effect.void : Effect.suspend(() => {
+      Effect.suspend(() => {
+        const before = sessions.get(session) ?? 0
+        if (totalUsd <= before) return Effect.succeed(0)
         sessions.set(session, totalUsd)
-        return store
+        return Effect.as(store, totalUsd - before)
       })
   }
 }

@@ -355,6 +355,28 @@ describe("TurnPipeline", () => {
       assert.strictEqual(world.posts.get(`${one.request.key}/session-lost/0`)?.text, sessionLostNotice)
     }).pipe(quietly))
 
+  it.effect("logs one line for each turn that is over: key, outcome, time and cost, and nothing that anybody wrote", () =>
+    Effect.gen(function*() {
+      const good = message(1, 1, { acts: [{ do: "answer", after: 1_500 }] })
+      const bad = message(2, 2, { acts: [{ do: "fail", after: 10 }] })
+      const world = makeWorld([good, bad])
+      const lines: Array<{ message: unknown; annotations: Record<string, unknown> }> = []
+      const keep = Logger.map(Logger.formatJson, (line) => void lines.push(JSON.parse(line)))
+      yield* Effect.gen(function*() {
+        const { turns } = yield* pipeline(world)
+        yield* turns.submit(good.request, undefined)
+        yield* turns.submit(good.request, "again")
+        yield* turns.submit(bad.request, undefined)
+        yield* elapse("1 minute")
+      }).pipe(Effect.provide(Logger.layer([keep])))
+      const settled = lines.filter(({ message }) => message === "turn settled").map(({ annotations }) => annotations)
+      // In the order of their ends; the message that came twice is one turn.
+      assert.deepStrictEqual(settled, [
+        { turn: bad.request.key, outcome: "failed", durationMs: 200, attempts: 1, costUsd: 0.25, code: "KM-AGT-401" },
+        { turn: good.request.key, outcome: "answered", durationMs: 1_600, attempts: 1, costUsd: 0.25 }
+      ])
+    }))
+
   it.effect("ends a turn undeliverable where the channel is gone, without marks", () =>
     Effect.gen(function*() {
       const one = message(1, 1)

@@ -25,9 +25,9 @@ describe("Budget", () => {
   it.effect("a session's figure is cumulative: reported again it is not added, and never lowered", () =>
     Effect.gen(function*() {
       const budget = Budget.memory(0)
-      yield* budget.report("a", 0.3)
-      yield* budget.report("a", 0.5)
-      yield* budget.report("a", 0)
+      assert.closeTo(yield* budget.report("a", 0.3), 0.3, 1e-9)
+      assert.closeTo(yield* budget.report("a", 0.5), 0.2, 1e-9)
+      assert.strictEqual(yield* budget.report("a", 0), 0)
       assert.closeTo(yield* budget.spentUsd, 0.5, 1e-9)
       assert.isFalse(yield* budget.exhausted)
     }))

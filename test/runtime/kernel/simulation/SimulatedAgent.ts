@@ -122,6 +122,7 @@ export const layer = (world: World, incarnation: Incarnation, options: { readonl
                 Deferred.await(run.exited),
                 Effect.sync(() => run.result ?? AgentOutcome.cases.Crashed.make({ detail: "no result line" }))
               ),
+              costUsd: Effect.succeed(0.25),
               interrupt: (by) =>
                 through(`agent.interrupt ${asked.turn}`, end(AgentOutcome.cases.Cancelled.make({ by }))),
               timeOut: (afterMillis) =>
