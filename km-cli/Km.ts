@@ -16,6 +16,7 @@ import { fullVersion as version } from "../runtime/domain/Version.ts"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
+import { extend, pause, resume } from "./commands/LifeCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
 import { errorJson, errorLines, JsonFlag, linesFlag, Printed } from "./Output.ts"
@@ -151,7 +152,9 @@ const stop = Command.make(
   lazy(() => import("./commands/Stop.ts").then((module) => module.stop))
 ).pipe(
   Command.withShortDescription("Interrupt what the agent does now"),
-  Command.withDescription("Interrupts the running turns of a sandbox, or one turn. The sandbox lives on.")
+  Command.withDescription(
+    "Interrupts the running turns of a sandbox, or one turn; the sandbox lives on. `km pause` lets it rest."
+  )
 )
 
 const chat = Command.make(
@@ -339,6 +342,9 @@ export const km = Command.make("km").pipe(
     status,
     destroy,
     stop,
+    pause,
+    resume,
+    extend,
     chat,
     logs,
     audit,

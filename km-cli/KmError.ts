@@ -42,7 +42,7 @@ const table = {
   ],
   "KM-CLI-023": [
     1,
-    "The turn that was waited for failed.",
+    "The turn that was waited for failed, was cancelled, or is parked.",
     "The thread says why; `km status SANDBOX` shows its turns."
   ],
   "KM-CLI-040": [

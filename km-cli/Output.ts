@@ -4,6 +4,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import process from "node:process"
 import type { KmError } from "./KmError.ts"
 
 /** On every command: one JSON document on standard output, of the shape that the command's help names. */
@@ -39,6 +40,14 @@ export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, js
     return yield* Console.log(JSON.stringify(json, null, 2))
   }
   for (const line of lines) yield* Console.log(line)
+})
+
+/**
+ * Whether one person sees both standard output and standard error: what was talked of as it came is then not printed once
+ * more as data.
+ */
+export const OneTerminal = Context.Reference<boolean>("km/cli/OneTerminal", {
+  defaultValue: () => process.stdout.isTTY === true && process.stderr.isTTY === true
 })
 
 /** Progress, notes and questions: standard error, never parsed. */

@@ -53,17 +53,23 @@ export const viewOf = (row: ReportedSandbox): SandboxView => ({
 /** What is so wins over what was accepted. */
 export const isConfined = (row: ReportedSandbox): boolean => row.confined ?? !row.unconfined
 
-/** `running`, `running, not ready`, with `unconfined` where there is no jail. */
+const isPausing = ({ desired, status }: SandboxRow): boolean => status === "running" && desired === "stopped"
+
+/** `running`, `running, not ready`, `paused`, `pausing`, with `unconfined` where there is no jail. */
 export const statusText = (row: ReportedSandbox): string =>
   [
-    row.status,
-    ...(row.status === "running" && !row.ready ? ["not ready"] : []),
+    row.status === "stopped" && row.desired === "stopped" ? "paused" : isPausing(row) ? "pausing" : row.status,
+    ...(row.status === "running" && !isPausing(row) && !row.ready ? ["not ready"] : []),
     ...(isConfined(row) ? [] : ["unconfined"])
   ].join(", ")
 
 /** `#sb-demo`, or the id, or `-`. */
 export const channelText = (row: SandboxRow): string =>
   row.channelName === undefined ? row.channel ?? "-" : `#${row.channelName}`
+
+/** As every command lists them: oldest first. */
+export const byAge = <Row extends SandboxRow>(rows: ReadonlyArray<Row>): ReadonlyArray<Row> =>
+  rows.toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))
 
 /** The cells of one row of `km list`. */
 export const listCells = (row: ReportedSandbox, now: number): ReadonlyArray<string> => [

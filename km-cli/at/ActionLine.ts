@@ -92,7 +92,7 @@ const forms: ReadonlyArray<{
 }> = [
   { words: ["create"], rest: ["PROFILE"], kind: "Create", flags: ["alias", "unconfined"] },
   { words: ["destroy"], rest: ["SANDBOX"], kind: "Destroy", flags: [] },
-  { words: ["stop"], rest: ["SANDBOX"], kind: "Stop", flags: [] },
+  { words: ["pause"], rest: ["SANDBOX"], kind: "Stop", flags: [] },
   { words: ["resume"], rest: ["SANDBOX"], kind: "Resume", flags: [] },
   { words: ["extend"], rest: ["SANDBOX", "DURATION"], kind: "Extend", flags: [] },
   { words: ["agent", "run"], rest: ["SANDBOX"], kind: "AgentRun", flags: ["prompt", "expect"] },
@@ -103,6 +103,9 @@ const forms: ReadonlyArray<{
     flags: ["to", "cc", "bcc", "subject", "body", "body-text", "encrypt"]
   }
 ]
+
+/** What `pause` was called before `km stop` came to mean the turn; still read. */
+const formerWords = new Map([["stop", "pause"]])
 
 /** The forms as `km at --help` and refusals show them. */
 export const formLines = forms.map(({ flags, rest, words }) =>
@@ -174,7 +177,8 @@ const parse = (
 ): Effect.Effect<ScheduleStep, ScheduleRefused, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     if (depth > maxSteps) return yield* no(`a schedule has at most ${maxSteps} steps`)
-    const line = yield* Effect.fromResult(split(tokens))
+    const typed = yield* Effect.fromResult(split(tokens))
+    const line = { ...typed, words: typed.words.map((word, n) => n === 0 ? formerWords.get(word) ?? word : word) }
     const form = forms.find(({ words }) => words.every((word, n) => line.words[n] === word))
     if (form === undefined) {
       const said = line.words.slice(0, 2).join(" ")

@@ -2,13 +2,20 @@
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { MessageTs, slackTurnKey } from "../../runtime/domain/Ids.ts"
+import type { Install } from "../../runtime/domain/Install.ts"
 import { durationMillis } from "../../runtime/domain/Profile.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { Backend } from "../Backend.ts"
 import { say } from "../demo/Conversation.ts"
 import { unescaped } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
 import { readCredentials } from "../local/workspace/Credentials.ts"
 import { opened } from "../Opened.ts"
-import { data, talk } from "../Output.ts"
+import { data, OneTerminal, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 import * as UpFile from "../up/UpFile.ts"
 
@@ -52,21 +59,54 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   )
   const { observed, threadTs, ts } = said
   const answer = unescaped([...observed.texts.values()].join("\n\n"))
-  yield* data(answer === "" ? [] : [answer], {
-    ok: observed.end !== "❌",
+  const watched = !input.noWait && cli.notifySlackInboundEnabled
+  const outcome = observed.end === undefined ? undefined : yield* outcomeOf(backend, install, row, ts, observed.end)
+  // On a terminal the thread has shown every line of it.
+  yield* data(answer === "" || (yield* OneTerminal) ? [] : [answer], {
+    ok: watched ? outcome === "answered" : true,
     sandbox: row.id,
     channel,
     ts,
     threadTs,
-    ...(observed.end === undefined ? {} : { outcome: outcomes[observed.end], answer, files: observed.files })
+    ...(outcome === undefined ? {} : { outcome, answer, files: observed.files })
   })
   if (!cli.notifySlackInboundEnabled) {
     yield* talk("nobody answers here: the profile has notifySlackInboundEnabled: false")
   }
-  yield* talk(`continue: km chat ${row.alias ?? row.id} --thread ${threadTs} "…"`)
-  if (observed.end === "❌") {
-    return yield* kmError("KM-CLI-023", "the turn failed", "the thread says why", `km status ${row.alias ?? row.id}`)
+  const name = row.alias ?? row.id
+  yield* talk(`continue: km chat ${name} --thread ${threadTs} "…"`)
+  if (!watched || outcome === "answered") return
+  switch (outcome) {
+    case undefined:
+      return yield* kmError("KM-CLI-021", "the local workspace ended before the turn did", "", "km doctor")
+    case "expired":
+      return yield* kmError("KM-CLI-016", "the turn timed out", `it may take ${agent.turnTimeout}`, `km status ${name}`)
+    case "cancelled":
+      return yield* kmError("KM-CLI-023", "the turn was cancelled", "somebody stopped it", `km status ${name}`)
+    case "parked":
+      return yield* kmError("KM-CLI-023", "the turn is parked", "the thread says why", `km status ${name}`)
+    default:
+      return yield* kmError("KM-CLI-023", "the turn failed", "the thread says why", `km status ${name}`)
   }
 })
 
+/** What the thread shows by its mark alone, the ledger says in full: ❌ is a failure, a time-out or a parked turn. */
+const outcomeOf = Effect.fnUntraced(function*(
+  backend: Backend,
+  { teamId }: Install,
+  { channel, id }: SandboxRow,
+  ts: string,
+  mark: keyof typeof outcomes
+) {
+  const started = decodeTs(ts)
+  if (teamId === undefined || channel === undefined || Option.isNone(started)) return outcomes[mark]
+  const key = slackTurnKey(teamId, channel, started.value)
+  const turn = yield* Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
+    Effect.provide(backend.ledger(id)),
+    Effect.orElseSucceed(() => Option.none<TurnRow>())
+  )
+  return Option.getOrUndefined(turn)?.result ?? outcomes[mark]
+})
+
 const outcomes = { "✅": "answered", "❌": "failed", "🛑": "cancelled" } as const
+const decodeTs = Schema.decodeUnknownOption(MessageTs)

@@ -21,7 +21,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { isConfined } from "../SandboxView.ts"
+import { byAge, isConfined } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 export interface Check {
@@ -131,23 +131,33 @@ const slackChecks = Effect.fnUntraced(function*(backend: Backend, install: Insta
   )
 })
 
-const sandboxChecks = Effect.gen(function*() {
+/** `waits`: what keeps every runtime from being ready, and is a check of its own. */
+const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
   const sandboxes = yield* Sandboxes
   const queue = yield* TurnQueue
   const checks: Array<Check> = []
-  for (const row of yield* reported(yield* sandboxes.list)) {
+  for (const row of byAge(yield* reported(yield* sandboxes.list))) {
     const name = `sandbox ${row.alias ?? row.id}`
     if (!isConfined(row)) {
       checks.push(
         check(name, "warn", `${labelOf(row)} is unconfined`, "install bubblewrap; create it again without --unconfined")
       )
     }
-    if (row.status !== "running") {
+    const wanted = row.status === "running" && row.desired === "running"
+    if (row.status === "running" && row.desired === "stopped") {
+      checks.push(check(name, "warn", `${labelOf(row)} is paused; messages wait`, `km resume ${row.id}`))
+    } else if (!wanted) {
       checks.push(check(name, "warn", `${labelOf(row)} is ${row.status}`, `km status ${row.id}`))
+    } else if (waits !== undefined) {
+      checks.push(check(name, "skip", `${labelOf(row)} waits: ${waits}`))
     } else if (!row.ready) {
-      checks.push(check(name, "error", `${labelOf(row)} is not ready`, `km logs ${row.id}`))
+      const down = row.plugins.filter(({ state }) => state !== "running").map(({ detail, id, state }) =>
+        `; plugin ${id} is ${state}${detail === "" ? "" : `: ${detail}`}`
+      )
+      checks.push(check(name, "error", `${labelOf(row)} is not ready${down.join("")}`, `km logs ${row.id}`))
     }
-    for (const plugin of row.plugins) {
+    // What a runtime said last while it ran, and only what has not been said above.
+    for (const plugin of wanted && waits === undefined && row.ready ? row.plugins : []) {
       if (/hooks? (are )?off/i.test(plugin.detail)) {
         checks.push(check(name, "warn", `hooks are off: ${plugin.detail}`, "see spec.agent.trustRepoSettings"))
       } else if (plugin.state !== "running") {
@@ -172,7 +182,11 @@ const sandboxChecks = Effect.gen(function*() {
 const longWaitMillis = 15 * 60_000
 
 /** What `smtp` of `install.json` asks for, and whether it runs. */
-const smtpChecks = Effect.fnUntraced(function*(install: Install, up: Option.Option<UpFile.UpFile>) {
+const smtpChecks = Effect.fnUntraced(function*(
+  install: Install,
+  up: Option.Option<UpFile.UpFile>,
+  stopped: string | undefined
+) {
   const { listen, relay } = install.smtp ?? {}
   const runs = (part: string) => Option.isSome(up) && up.value.children.some(({ name }) => name === part)
   const checks: Array<Check> = []
@@ -180,7 +194,9 @@ const smtpChecks = Effect.fnUntraced(function*(install: Install, up: Option.Opti
     checks.push(
       runs("mail-in")
         ? check("mail in", "ok", `SMTP on ${listen.host ?? "127.0.0.1"}, port ${listen.port}`)
-        : check("mail in", "warn", "the SMTP listener does not run", "km logs --part mail-in")
+        : stopped === undefined
+        ? check("mail in", "warn", "the SMTP listener does not run", "km logs --part mail-in")
+        : check("mail in", "skip", stopped)
     )
   }
   if (relay !== undefined) {
@@ -190,7 +206,9 @@ const smtpChecks = Effect.fnUntraced(function*(install: Install, up: Option.Opti
     checks.push(
       runs("mail-out")
         ? check("mail out", late ? "warn" : "ok", waits, late ? "km logs --part mail-out" : "")
-        : check("mail out", "warn", `the relay's client does not run; ${waits}`, "km logs --part mail-out")
+        : stopped === undefined
+        ? check("mail out", "warn", `the relay's client does not run; ${waits}`, "km logs --part mail-out")
+        : check("mail out", "skip", `${stopped}; ${waits}`)
     )
   }
   return checks
@@ -215,27 +233,39 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* Effect.result(backend.install)
   if (Result.isFailure(install)) {
     const { code, next, why } = install.failure
-    return { checks: [check("state", "error", `${why} (${code})`, next)], install: undefined }
+    return { checks: [check("state", "error", `${why} (${code})`, next)], install: undefined, stopped: undefined }
   }
-  const inside = yield* Effect.all([sandboxChecks, identityChecks(install.success)]).pipe(
+  const up = yield* UpFile.running(backend.paths.run)
+  // One cause is one check that fails; what follows from it waits.
+  const stopped = !install.success.local
+    ? undefined
+    : Option.isNone(up)
+    ? "km up is not running"
+    : up.value.ready
+    ? undefined
+    : "km up is starting"
+  const inside = yield* Effect.all([sandboxChecks(stopped), identityChecks(install.success)]).pipe(
     Effect.provide(backend.ports("short")),
     Effect.result
   )
   if (Result.isFailure(inside)) {
-    return { checks: [check("state", "error", inside.failure.message, "follow the reason")], install: undefined }
+    const checks = [check("state", "error", inside.failure.message, "follow the reason")]
+    return { checks, install: undefined, stopped: undefined }
   }
-  const up = yield* UpFile.running(backend.paths.run)
-  const smtp = yield* smtpChecks(install.success, up).pipe(
+  const smtp = yield* smtpChecks(install.success, up, stopped).pipe(
     Effect.provide(backend.ports("short")),
     Effect.catch((error) => Effect.succeed([check("mail", "error", error.message, "follow the reason")]))
   )
   return {
     install: install.success,
+    stopped,
     checks: [
       check("state", "ok", `${backend.paths.root}, readable by its owner only`),
       Option.isSome(up)
         ? check("km up", "ok", `process ${up.value.supervisor.pid}`)
-        : check("km up", "warn", "not running", "km up"),
+        : install.success.local
+        ? check("km up", "error", "not running", "km up")
+        : check("km up", "skip", "not running; this install's parts run as services"),
       ...(Option.isSome(up) && up.value.modelScripted
         ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
         : []),
@@ -253,7 +283,9 @@ export const doctor = Effect.fn("km.doctor")(function*() {
   const machine = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
   const online = state.install === undefined
     ? []
-    : yield* Effect.all([bridgeHealth(state.install), clock(state.install)], { concurrency: 2 })
+    : state.stopped === undefined
+    ? yield* Effect.all([bridgeHealth(state.install), clock(state.install)], { concurrency: 2 })
+    : [check("bridge", "skip", state.stopped)]
   const slack = state.install === undefined || online[0]?.status !== "ok"
     ? []
     : yield* slackChecks(backend, state.install)

@@ -5,7 +5,7 @@ import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
-import { listCells, listHead, viewOf } from "../SandboxView.ts"
+import { byAge, listCells, listHead, viewOf } from "../SandboxView.ts"
 
 export const list = Effect.fn("km.list")(function*() {
   const { backend } = yield* opened
@@ -15,7 +15,7 @@ export const list = Effect.fn("km.list")(function*() {
     Effect.provide(backend.ports("short"))
   )
   const now = yield* Clock.currentTimeMillis
-  const sorted = rows.toSorted((a, b) => a.createdAt - b.createdAt)
+  const sorted = byAge(rows)
   if (rows.length === 0) yield* talk("no sandboxes; make one: km create profiles/demo.yaml --alias demo")
   yield* data(
     rows.length === 0 ? [] : columns([listHead, ...sorted.map((row) => listCells(row, now))]),

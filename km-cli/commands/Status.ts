@@ -16,7 +16,7 @@ import { dueKeys, keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
-import { channelText, isConfined, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
+import { byAge, channelText, isConfined, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Turns shown. */
@@ -34,9 +34,11 @@ const turnView = (row: TurnRow) => ({
 
 const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* backend.install
-  const rows = yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list).pipe(
-    Effect.flatMap(reported),
-    Effect.provide(backend.ports("short"))
+  const rows = byAge(
+    yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list).pipe(
+      Effect.flatMap(reported),
+      Effect.provide(backend.ports("short"))
+    )
   )
   const up = yield* UpFile.running(backend.paths.run)
   const healthy = yield* bridgeAnswers(install)

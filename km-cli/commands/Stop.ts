@@ -5,11 +5,20 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { TurnKey } from "../../runtime/domain/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
-import { kmError } from "../KmError.ts"
+import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { Backend } from "../Backend.ts"
+import { KmError, kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
-import { data } from "../Output.ts"
+import { data, talk } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
+import * as UpFile from "../up/UpFile.ts"
+
+/** Messages of a queue that are looked at, as by the runtime. */
+const mostQueued = 1_000
 
 export interface StopInput {
   readonly reference: string
@@ -19,7 +28,7 @@ export interface StopInput {
 
 export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
   const { backend } = yield* opened
-  yield* backend.install
+  const install = yield* backend.install
   const turn = Option.map(input.turn, (text) => Schema.decodeOption(TurnKey)(text))
   if (Option.isSome(turn) && Option.isNone(turn.value)) {
     return yield* kmError("KM-CLI-001", `${JSON.stringify(Option.getOrThrow(input.turn))} is no turn's key`, "")
@@ -27,17 +36,52 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
   const key = Option.getOrUndefined(Option.flatten(turn))
   return yield* Effect.gen(function*() {
     const row = yield* resolve(input.reference)
-    const what = key === undefined ? "whatever runs" : `turn ${key}`
-    if (input.dryRun) {
-      return yield* data([`would stop ${what} in ${labelOf(row)}`], { ok: true, dryRun: true, id: row.id })
+    const name = row.alias ?? row.id
+    const turns = yield* stoppable(backend, row, key)
+    const json = { ok: true, dryRun: input.dryRun, id: row.id, ...(key === undefined ? {} : { turn: key }), turns }
+    if (turns.length === 0) {
+      const what = key === undefined ? `nothing runs or waits in ${name}` : yield* overText(backend, row, key)
+      return yield* data([`${what}; there is nothing to stop`], { ...json, asked: false })
     }
+    const what = key === undefined ? `${turns.length} ${turns.length === 1 ? "turn" : "turns"}` : `turn ${key}`
+    if (input.dryRun) return yield* data([`would stop ${what} in ${labelOf(row)}`], { ...json, asked: false })
     const controls = yield* Controls
     // Served late, it spares what was written after it.
     const at = yield* Clock.currentTimeMillis
     yield* controls.send(row.id, { id: randomUUID(), by: "operator", at, ...(key === undefined ? {} : { turn: key }) })
-    return yield* data(
-      [`asked ${row.alias ?? row.id} to stop ${what}; the thread says when it has`],
-      { ok: true, id: row.id, ...(key === undefined ? {} : { turn: key }) }
-    )
+    if (install.local && Option.isNone(yield* UpFile.running(backend.paths.run))) {
+      yield* talk("km up is not running; the stop is served when it runs again")
+    }
+    return yield* data([`asked ${name} to stop ${what}; the thread says when it has`], { ...json, asked: true })
   }).pipe(Effect.provide(backend.ports("short")))
+})
+
+const beforeItsEnd: ReadonlyArray<TurnRow["state"]> = ["received", "starting", "running"]
+
+/** A sandbox that has never run has no ledger, and no turn. */
+const inLedger = <A, E>(backend: Backend, { id }: SandboxRow, look: Effect.Effect<A, E, Ledger>, without: A) =>
+  look.pipe(
+    Effect.provide(backend.ledger(id)),
+    Effect.catchIf(
+      (error) => error instanceof KmError && error.code === "KM-CLI-011",
+      () => Effect.succeed(without)
+    )
+  )
+
+/** Keys of the turns that a stop would end: those whose agent has not answered, and messages that wait in the queue. */
+const stoppable = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, turn: TurnKey | undefined) {
+  const open = yield* inLedger(backend, row, Effect.flatMap(Ledger, (ledger) => ledger.open), [])
+  const hasQueue = row.inventory.some(({ kind }) => kind === "queue")
+  const queued = hasQueue ? yield* (yield* TurnQueue).peek(row.id, mostQueued) : []
+  const over = new Set(open.filter(({ state }) => !beforeItsEnd.includes(state)).map(({ key }) => key))
+  const keys = [...open, ...queued].map(({ key }) => key).filter((key) => !over.has(key))
+  return [...new Set(keys)].filter((key) => turn === undefined || key === turn)
+})
+
+/** Why one turn cannot be stopped: it is over. KM-CLI-011 when nobody has heard of it. */
+const overText = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, turn: TurnKey) {
+  const none = Option.none<TurnRow>()
+  const found = yield* inLedger(backend, row, Effect.flatMap(Ledger, (ledger) => ledger.get(turn)), none)
+  if (Option.isSome(found)) return `turn ${turn} is over (${found.value.result ?? found.value.state})`
+  return yield* kmError("KM-CLI-011", `${labelOf(row)} has no turn ${turn}`, "", `km status ${row.alias ?? row.id}`)
 })

@@ -33,6 +33,13 @@ export const durationMillis = (duration: DurationText): number => {
   return unit === undefined ? 0 : Number(text.slice(0, -1)) * unit
 }
 
+/** The durations of a profile with what each key takes, milliseconds. */
+export const durationBounds: ReadonlyMap<string, { readonly min: number; readonly max: number }> = new Map([
+  ["spec.agent.turnTimeout", { min: 1_000, max: 11 * 3_600_000 }],
+  ["spec.lifecycle.ttl", { min: 0, max: Infinity }],
+  ["spec.lifecycle.idleTimeout", { min: 0, max: Infinity }]
+])
+
 /** Slack's own channel ids; direct messages (`D…`) carry no sandbox. */
 export const channelIdPattern = /^[CG][A-Z0-9]{2,20}$/u
 

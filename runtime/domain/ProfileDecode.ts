@@ -3,7 +3,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { Profile } from "./Profile.ts"
+import { durationAdvice } from "./DurationHint.ts"
+import { durationBounds, Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 
 type Path = ReadonlyArray<string | number>
@@ -87,6 +88,12 @@ const shown = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text
 }
 
+/** What may be meant where a duration is wanted, if the key would take it. */
+const adviceAt = (path: Path, value: unknown): string => {
+  const bounds = durationBounds.get(dotted(path))
+  return bounds === undefined ? "" : durationAdvice(value, bounds.min, bounds.max)
+}
+
 /** The leaf hook marks the kind in front of the message, since a formatted issue keeps only text and path. */
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => `${issue._tag}:${SchemaIssue.defaultLeafHook(issue)}`
@@ -98,7 +105,12 @@ const finding = (raw: unknown, message: string, path: Path): ProfileFinding => {
     ? ["KM-PRO-003", unknownKey(path)]
     : tag === "MissingKey"
     ? ["KM-PRO-004", "this key is required"]
-    : ["KM-PRO-005", `${text.replace(/^Expected/, "expected")}, found ${shown(valueAt(raw, path))}`]
+    : [
+      "KM-PRO-005",
+      `${text.replace(/^Expected/, "expected")}, found ${shown(valueAt(raw, path))}${
+        adviceAt(path, valueAt(raw, path))
+      }`
+    ]
   return { severity: "error", code: about[0], path, message: about[1] }
 }
 

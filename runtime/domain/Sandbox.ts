@@ -55,6 +55,8 @@ export const SandboxRow = Schema.Struct({
   /** Unix milliseconds; absent when the profile's ttl is 0. */
   expiresAt: Schema.optionalKey(Schema.Int),
   createdAt: Schema.Int,
+  /** When it was last resumed after a pause; idleness is counted from there. */
+  resumedAt: Schema.optionalKey(Schema.Int),
   /** Another one for each life of an id: what was decided about one life holds for no other. "" for rows older than this. */
   generation: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed(""))),
   /** The bridge's catch-up starts here: newest Slack `ts` it accepted for this channel. */

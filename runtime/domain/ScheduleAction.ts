@@ -1,7 +1,7 @@
 /** What a schedule does when its time comes, as data: the actions, what follows each, and how each may be repeated. */
 import * as Schema from "effect/Schema"
 import { Alias } from "./Ids.ts"
-import { DurationText } from "./Profile.ts"
+import { durationMillis, DurationText } from "./Profile.ts"
 
 /** An id, an alias, or a prefix that fits only one sandbox: looked up when the action begins, not when it is planned. */
 export const TargetReference = Schema.String.check(
@@ -32,11 +32,16 @@ export const ScheduledAction = Schema.TaggedUnion({
   /** A new sandbox each time, with an id of its own; `profile` is an absolute path, read when the action begins. */
   Create: { profile: Schema.NonEmptyString, alias: Schema.optionalKey(Alias), unconfined: Schema.Boolean },
   Destroy: { target: TargetReference },
-  /** Ends the runtime after the turn in hand; everything on disk stays. */
+  /** A pause: ends the runtime after the turn in hand; everything on disk stays. */
   Stop: { target: TargetReference },
   Resume: { target: TargetReference },
   /** Moves the end of the time to live, counted from where it is then. */
-  Extend: { target: TargetReference, by: DurationText },
+  Extend: {
+    target: TargetReference,
+    by: DurationText.check(
+      Schema.makeFilter((by: DurationText) => durationMillis(by) > 0 ? undefined : "a duration of more than 0")
+    )
+  },
   /**
    * A prompt as a turn in a new thread of the sandbox's channel. Succeeds when the turn is answered and, with `expect`,
    * the answer's last line is exactly that.
@@ -137,7 +142,7 @@ export const stepsOf = (step: ScheduleStep): ReadonlyArray<ScheduleStep> => [
 const kinds: { readonly [Kind in ActionKind]: string } = {
   Create: "create",
   Destroy: "destroy",
-  Stop: "stop",
+  Stop: "pause",
   Resume: "resume",
   Extend: "extend",
   AgentRun: "agent run",

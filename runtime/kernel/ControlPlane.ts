@@ -64,7 +64,7 @@ export const endOf = (
   const idle = durationMillis(row.profile.spec.lifecycle.idleTimeout)
   if (idle === 0 || row.status !== "running" || queued > 0) return undefined
   if (row.lastSeenAt === undefined || now - row.lastSeenAt > freshMillis) return undefined
-  return now - Math.max(row.createdAt, row.lastActiveAt ?? 0) >= idle ? "idle" : undefined
+  return now - Math.max(row.createdAt, row.resumedAt ?? 0, row.lastActiveAt ?? 0) >= idle ? "idle" : undefined
 }
 
 /** One sandbox's trouble is its own: the others are looked at all the same. */

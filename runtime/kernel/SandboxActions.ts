@@ -19,12 +19,13 @@ import { TurnRequest, type TurnRow } from "../domain/Turn.ts"
 import { type ActionDone, ActionFailed, type ActionRequest, type ActionRunner } from "../ports/ActionRunner.ts"
 import { Bridge } from "../ports/Bridge.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
-import { SandboxHost } from "../ports/SandboxHost.ts"
+import { type HostFailed, SandboxHost } from "../ports/SandboxHost.ts"
 import { Seen } from "../ports/Seen.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
+import { extend, type LifeRefused, pause, resume } from "./SandboxLife.ts"
 import { creationRemedy, type ScheduleErrorCode } from "./ScheduleErrors.ts"
 import { Teardown } from "./Teardown.ts"
 
@@ -120,13 +121,10 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       ? Effect.fail(no("no sandbox was named"))
       : Effect.as(Effect.mapError(teardown.run(target, "destroyed"), notNow), { detail: `${target} is destroyed` })
 
-  const extend = Effect.fnUntraced(function*(request: Of<"Extend">) {
+  const extendLife = Effect.fnUntraced(function*(request: Of<"Extend">) {
     const row = yield* rowOf(request)
-    if (row.expiresAt === undefined) return yield* no(`${row.id} has no time to live that could be extended`)
-    const now = yield* Clock.currentTimeMillis
-    const expiresAt = Math.max(now, row.expiresAt) + durationMillis(request.action.by)
-    yield* Effect.mapError(sandboxes.update(row.id, { expiresAt }), notNow)
-    return { detail: `${row.id} now lives until ${new Date(expiresAt).toISOString()}` }
+    const until = yield* life(extend(row, { by: durationMillis(request.action.by) }))
+    return { detail: `${row.id} now lives until ${new Date(until).toISOString()}` }
   })
 
   /** The message that begins the thread, the same one however often it is asked for. */
@@ -137,7 +135,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     if (!takes || channel === undefined || teamId === undefined) {
       return yield* no(`${row.id} takes no messages: its profile has chat into the sandbox turned off`)
     }
-    if (row.desired !== "running") return yield* no(`${row.id} is stopped; resume it first`)
+    if (row.desired !== "running") return yield* no(`${row.id} is paused; km resume ${row.alias ?? row.id} lets it run`)
     const posted = yield* ask(bridge, `schedule/${id}/${channel}/post`, {
       action: "post",
       channel,
@@ -224,17 +222,23 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     }
   })
 
-  const onHost = (
-    verb: string,
-    act: (id: SandboxId) => Effect.Effect<void, StoreError | { readonly message: string }>
-  ) =>
-    Effect.fnUntraced(function*(request: ActionRequest) {
-      const row = yield* rowOf(request)
-      yield* Effect.mapError(act(row.id), notNow)
-      return { detail: `${row.id} is ${verb}` }
-    })
-  const stop = onHost("stopped", host.stop)
-  const resume = onHost("resumed", host.start)
+  /** What a row's state does not allow will not pass; trouble of the store or the host may. */
+  const life = <A>(effect: Effect.Effect<A, LifeRefused | StoreError | HostFailed, Sandboxes | SandboxHost>) =>
+    effect.pipe(
+      Effect.provideService(Sandboxes, sandboxes),
+      Effect.provideService(SandboxHost, host),
+      Effect.mapError((error) => error._tag === "LifeRefused" ? no(error.reason) : notNow(error))
+    )
+
+  const paused = Effect.fnUntraced(function*(request: ActionRequest) {
+    const row = yield* rowOf(request)
+    return { detail: (yield* life(pause(row))) ? `${row.id} is paused` : `${row.id} was paused already` }
+  })
+
+  const resumed = Effect.fnUntraced(function*(request: ActionRequest) {
+    const row = yield* rowOf(request)
+    return { detail: (yield* life(resume(row))) ? `${row.id} is resumed` : `${row.id} was running already` }
+  })
 
   const run = (request: ActionRequest): Effect.Effect<ActionDone, ActionFailed> => {
     const { action } = request
@@ -244,11 +248,11 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       case "Destroy":
         return destroy(request)
       case "Stop":
-        return stop(request)
+        return paused(request)
       case "Resume":
-        return resume(request)
+        return resumed(request)
       case "Extend":
-        return extend({ ...request, action })
+        return extendLife({ ...request, action })
       case "AgentRun":
         return agentRun({ ...request, action })
       case "EmailSend":

@@ -345,7 +345,7 @@ describe("km validate and create", () => {
       })))
 })
 
-describe("km destroy, stop and replay", () => {
+describe("km destroy and replay", () => {
   it.effect("destroy needs a yes where nobody can be asked, and a dry run changes nothing", () =>
     Effect.gen(function*() {
       const world = worldOf(demo)
@@ -378,22 +378,6 @@ describe("km destroy, stop and replay", () => {
       assert.match(err.join("\n"), /error KM-CLI-107: sb-1a2b3c4d: the step "channel" failed/)
       assert.strictEqual(err.at(-1), "  next: then run \"km destroy sb-1a2b3c4d --yes\"; it continues where it stopped")
       assert.isTrue(world.rows.has(demo.id))
-    }))
-
-  it.effect("stop asks the runtime and leaves the sandbox alone", () =>
-    Effect.gen(function*() {
-      const world = worldOf(demo)
-      const km = new TestKm(world)
-      yield* km.run("stop", "demo", "--dry-run")
-      assert.strictEqual(world.controls.requests.size, 0)
-      const { exit, out } = yield* km.run("stop", "demo")
-      assert.deepStrictEqual({ exit, out }, {
-        exit: 0,
-        out: ["asked demo to stop whatever runs; the thread says when it has"]
-      })
-      const [request] = [...world.controls.requests.get(demo.id)?.values() ?? []]
-      assert.strictEqual(request?.by, "operator")
-      assert.strictEqual((yield* km.run("stop", "demo", "--turn", "?")).exit, 2)
     }))
 
   it.effect("replay runs a parked turn again under the next key, and nothing else", () =>

@@ -22,6 +22,9 @@ const failure = new StoreError({
   cause: disk
 })
 
+const entry = (second: number, message: string) =>
+  JSON.stringify({ timestamp: `2026-05-01T00:00:0${second}.000Z`, level: "INFO", message })
+
 /** `km logs` over the logs of two parts. */
 const withLogs = <A, E, R>(
   logs: Readonly<Record<string, ReadonlyArray<string>>>,
@@ -58,10 +61,8 @@ describe("km logs", () => {
         }))
     }))
 
-  it.effect("keeps what is none of our logger's beside the line that it followed", () => {
-    const entry = (second: number, message: string) =>
-      JSON.stringify({ timestamp: `2026-05-01T00:00:0${second}.000Z`, level: "INFO", message })
-    return withLogs({
+  it.effect("keeps what is none of our logger's beside the line that it followed", () =>
+    withLogs({
       bridge: [entry(1, "first"), entry(3, "third")],
       runtime: [entry(2, "second"), "Error: out of memory", "    at main.ts:1", entry(4, "fourth\u001b[2J")]
     }, (km) =>
@@ -78,6 +79,5 @@ describe("km logs", () => {
         assert.lengthOf((yield* km.run("logs", "-n", "2")).out, 2)
         assert.deepStrictEqual((yield* km.run("logs", "-n", "0")).out, [])
         assert.strictEqual((yield* km.run("logs", "-n", "-1")).exit, 2)
-      }))
-  })
+      })))
 })

@@ -223,6 +223,11 @@ export class World {
     rememberChannel: (alias, channel) => Effect.sync(() => void this.aliasChannels.set(alias, channel))
   })
 
+  private wish(id: SandboxId, desired: SandboxRow["desired"]) {
+    const row = this.rows.get(id)
+    if (row !== undefined) this.rows.set(id, { ...row, desired })
+  }
+
   /** As the real one: asks by the row, and the runtime comes and goes as the row says. */
   private readonly host = SandboxHost.of({
     start: (id) =>
@@ -232,11 +237,15 @@ export class World {
           return Effect.fail(new HostFailed({ sandbox: id, operation: "start", detail: "broken" }))
         }
         this.directories.add(id)
-        this.rows.set(id, { ...row, desired: "running" })
+        this.wish(id, "running")
         this.react(id)
         return Effect.void
       }),
-    stop: (id) => Effect.sync(() => void this.runtimes.delete(id)),
+    stop: (id) =>
+      Effect.sync(() => {
+        this.runtimes.delete(id)
+        this.wish(id, "stopped")
+      }),
     destroy: (id) =>
       Effect.sync(() => {
         this.runtimes.delete(id)

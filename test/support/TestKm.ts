@@ -52,8 +52,12 @@ export class TestKm {
   /** What the machine would say. */
   jail = { jails: true, detail: "bubblewrap 0.8.0", remedy: "" }
 
-  constructor(world?: World) {
+  /** What the install knows beside its keys. */
+  private readonly known: Partial<Install>
+
+  constructor(world?: World, known: Partial<Install> = {}) {
     this.world = world
+    this.known = known
   }
 
   private backend(root: string): Backend {
@@ -78,7 +82,7 @@ export class TestKm {
         secrets: `${root}/secrets`,
         profiles: profiles()
       },
-      install: world === undefined ? none : Effect.sync(() => installOf(world)),
+      install: world === undefined ? none : Effect.sync(() => ({ ...installOf(world), ...this.known })),
       writeInstall: () => Effect.fail(kmError("KM-CLI-099", "unused", "")),
       ports: () => shared,
       bridge: () => shared,

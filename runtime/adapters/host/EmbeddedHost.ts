@@ -74,6 +74,20 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | R
           "destroy"
         )
 
+      const removeDirectories = (id: SandboxId) =>
+        Effect.tryPromise({
+          try: () => removeDirectoryBelow(paths.sandboxes, id),
+          catch: (cause) =>
+            new HostFailed({
+              sandbox: id,
+              operation: "destroy",
+              detail: cause instanceof NotOurs
+                ? `KM-HST-202: ${cause.message}; move what is there away and run the same command again`
+                : `KM-HST-203: ${cause instanceof Error ? cause.message : "unknown failure"}; ` +
+                  "check the state directory's owner and mode, then run the same command again"
+            })
+        })
+
       return SandboxHost.of({
         start: Effect.fn("EmbeddedHost.start")(function*(id) {
           const row = yield* sandboxes.get(id)
@@ -86,31 +100,20 @@ export const layer = (state: string): Layer.Layer<SandboxHost, never, Leases | R
             try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
             catch: fileError("SandboxHost", "start")
           })
-          const status = row.value.status === "stopped" ? { status: "running" } as const : {}
-          if (yield* sandboxes.update(id, { desired: "running", ...status }, { ending: false })) return
+          if (yield* sandboxes.update(id, { desired: "running" }, { ending: false })) return
+          // Made after it had been removed, perhaps.
+          if (Option.isNone(yield* sandboxes.get(id))) yield* Effect.ignore(removeDirectories(id))
           const detail = "KM-HST-205: it is being destroyed; wait until `km list` no longer shows it"
           return yield* new HostFailed({ sandbox: id, operation: "start", detail })
         }),
         stop: Effect.fn("EmbeddedHost.stop")(function*(id) {
-          yield* sandboxes.update(id, { desired: "stopped" })
+          yield* sandboxes.update(id, { desired: "stopped" }, { ending: false })
           yield* untilFree(id, "stop")
-          yield* sandboxes.update(id, { status: "stopped" }, { ending: false })
         }),
         destroy: Effect.fn("EmbeddedHost.destroy")(function*(id) {
           yield* sandboxes.update(id, { desired: "destroyed" })
           yield* seize(id)
-          yield* Effect.tryPromise({
-            try: () => removeDirectoryBelow(paths.sandboxes, id),
-            catch: (cause) =>
-              new HostFailed({
-                sandbox: id,
-                operation: "destroy",
-                detail: cause instanceof NotOurs
-                  ? `KM-HST-202: ${cause.message}; move what is there away and run the same command again`
-                  : `KM-HST-203: ${cause instanceof Error ? cause.message : "unknown failure"}; ` +
-                    "check the state directory's owner and mode, then run the same command again"
-              })
-          })
+          yield* removeDirectories(id)
         }),
         ready: Effect.fn("EmbeddedHost.ready")(function*(id) {
           return (yield* reports.get(id)).ready && (yield* held(id))

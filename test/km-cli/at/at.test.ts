@@ -216,7 +216,7 @@ describe("km at", () => {
           "  agent run demo \"test\"",
           "  on success: agent run prod \"deploy \\\"v2\\\"\"",
           "    on failure: agent run prod \"roll back\"",
-          "  on failure: stop demo",
+          "  on failure: pause demo",
           "fires once:",
           "  Fri 2026-04-10 13:00 UTC"
         ])
@@ -242,7 +242,7 @@ describe("km at", () => {
         const listed = yield* km.run("at", "list")
         assert.deepStrictEqual(listed.out, [
           "NAME   STATE   NEXT                      WHEN                LAST  ACTION",
-          "lunch  active  Sat 2026-04-11 12:00 UTC  cron(0 12 * * ? *)  -     stop demo"
+          "lunch  active  Sat 2026-04-11 12:00 UTC  cron(0 12 * * ? *)  -     pause demo"
         ])
         // A mail about the failure was sent; the firing failed all the same.
         const ended = { manual: false, missed: 0, state: "ended", attempts: 1, claimedAt: 1, endedAt: 2 } as const
@@ -254,7 +254,7 @@ describe("km at", () => {
         } as const
         world.schedules.runs.set("lunch:1", { ...run, id: "lunch:1", outcome: "failed" })
         world.schedules.runs.set("lunch:1+f", { ...run, id: "lunch:1+f", outcome: "succeeded" })
-        assert.match((yield* km.run("at", "list")).out[1] ?? "", / failed {2}stop demo$/)
+        assert.match((yield* km.run("at", "list")).out[1] ?? "", / failed {2}pause demo$/)
         world.schedules.runs.clear()
         const shown = yield* km.run("at", "show", "lun", "--json")
         const view = JSON.parse(shown.out.join("\n"))

@@ -1,13 +1,14 @@
 /** What schedules do with sandboxes, over ports in memory; killed at every call and asked again, each effect is one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Alias, InstallName, MessageTs, SandboxId, slackTurnKey, TeamId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import type { Install } from "../../../runtime/domain/Install.ts"
-import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { noReport, type SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { ScheduleName } from "../../../runtime/domain/Schedule.ts"
 import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
 import { AgentOutcome, TurnRequest, type TurnResult, type TurnRow } from "../../../runtime/domain/Turn.ts"
+import { endOf } from "../../../runtime/kernel/ControlPlane.ts"
 import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
 import { makeSandboxActions } from "../../../runtime/kernel/SandboxActions.ts"
 import { Teardown } from "../../../runtime/kernel/Teardown.ts"
@@ -270,13 +271,22 @@ describe("SandboxActions", () => {
       })
     ))
 
-  it.effect("stops, resumes, extends and destroys", () =>
+  it.effect("pauses, resumes, extends and destroys; what is so already is no failure", () =>
     at((place) =>
       Effect.gen(function*() {
+        const status = () => place.world.rows.get(id)?.status
         yield* place.run(Stop.make({ target: "demo" }))
-        assert.deepStrictEqual([...place.world.runtimes], [])
+        assert.deepStrictEqual([[...place.world.runtimes], status()], [[], "stopped"])
+        assert.include((yield* place.run(Stop.make({ target: "demo" }))).detail, "already")
+        yield* TestClock.adjust("2 hours")
         yield* place.run(Resume.make({ target: "demo" }))
-        assert.deepStrictEqual([...place.world.runtimes], [id])
+        assert.deepStrictEqual([[...place.world.runtimes], status()], [[id], "running"])
+        assert.include((yield* place.run(Resume.make({ target: "demo" }))).detail, "already")
+        // Two hours of sleep are no two hours of idleness.
+        const row = place.world.rows.get(id)
+        if (row === undefined) return assert.fail("no row")
+        const now = yield* Clock.currentTimeMillis
+        assert.isUndefined(endOf({ ...row, ...noReport, lastSeenAt: now, lastActiveAt: row.createdAt }, now, 0))
         const expiry = place.world.rows.get(id)?.expiresAt ?? 0
         yield* place.run(Extend.make({ target: "demo", by: "2h" }))
         assert.strictEqual(place.world.rows.get(id)?.expiresAt, expiry + 7_200_000)
@@ -299,6 +309,7 @@ describe("SandboxActions", () => {
         const { expiresAt: _, ...rest } = row
         place.world.rows.set(id, rest)
         assert.strictEqual(yield* codeOf(place, Extend.make({ target: "demo", by: "1h" })), "KM-SCH-022")
+        yield* place.run(Stop.make({ target: "demo" }))
         place.world.hostBroken = true
         assert.isTrue((yield* Effect.flip(place.run(Resume.make({ target: "demo" })))).passing)
       })

@@ -1,0 +1,129 @@
+/** `km chat` in process over a real local workspace, with a bot that answers as the test says. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Path } from "effect"
+import { credentialsOf, writeCredentials } from "../../km-cli/local/workspace/Credentials.ts"
+import { OneTerminal } from "../../km-cli/Output.ts"
+import * as UpFile from "../../km-cli/up/UpFile.ts"
+import { Alias, ChannelId, GroupId, InstallName, MessageTs, SandboxId, slackTurnKey } from "../../runtime/domain/Ids.ts"
+import { TeamId } from "../../runtime/domain/Ids.ts"
+import type { TurnResult } from "../../runtime/domain/Turn.ts"
+import { World } from "../support/ControlWorld.ts"
+import { profileWith } from "../support/profiles.ts"
+import { TestKm } from "../support/TestKm.ts"
+import { slackClient, testWorkspace, userIdOf } from "../support/Workspace.ts"
+
+const id = SandboxId.make("sb-1a2b3c4d")
+const profile = profileWith({ notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true })
+
+interface Ending {
+  readonly mark: "white_check_mark" | "x" | "octagonal_sign"
+  readonly result: TurnResult
+  readonly json?: boolean
+  readonly terminal?: boolean
+}
+
+/** One message, answered "done" and marked; `result` is what the ledger says of the turn. */
+const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const root = yield* fs.makeTempDirectoryScoped()
+    const workspace = yield* testWorkspace()
+    const bot = slackClient(workspace, workspace.botToken)
+    const made = yield* Effect.promise(() => bot.conversations.create({ name: "sb-demo" }))
+    const channel = ChannelId.make(made.channel?.id ?? "")
+    yield* fs.makeDirectory(path.join(root, "run"))
+    const credentialsFile = path.join(root, "run", "workspace.json")
+    yield* writeCredentials(credentialsFile, credentialsOf(workspace))
+    yield* UpFile.write(path.join(root, "run"), {
+      version: 1,
+      supervisor: UpFile.nameOf(process.pid),
+      children: [],
+      bridgeUrl: "http://127.0.0.1:9",
+      credentialsFile,
+      modelScripted: true,
+      ready: true,
+      startedAt: 0
+    })
+    const world = new World()
+    world.rows.set(id, {
+      id,
+      install: InstallName.make("km"),
+      alias: Alias.make("demo"),
+      profile,
+      desired: "running",
+      status: "running",
+      unconfined: false,
+      createdAt: 0,
+      generation: "1",
+      channel,
+      inventory: []
+    })
+    const team = TeamId.make(workspace.teamId)
+    const km = new TestKm(world, { teamId: team })
+    km.env = { HOME: "/nowhere", KM_STATE: root }
+    const ada = userIdOf(workspace, "ada")
+    yield* workspace.waitFor(({ data, kind }) => kind === "message" && Object(data["message"]).user === ada).pipe(
+      Effect.flatMap((change) =>
+        Effect.promise(async () => {
+          const ts = MessageTs.make(change.ts ?? "")
+          const key = slackTurnKey(team, channel, ts)
+          const request = {
+            key,
+            group: GroupId.make("g"),
+            origin: { kind: "operator", label: "test" },
+            text: "",
+            files: [],
+            acceptedAt: 0
+          } as const
+          km.ledger.rows.set(key, {
+            key,
+            request,
+            state: "posted",
+            result,
+            attempt: 1,
+            resumed: false,
+            shown: [],
+            receivedAt: 0
+          })
+          await bot.chat.postMessage({ channel, thread_ts: ts, text: "done" })
+          await bot.reactions.add({ channel, timestamp: ts, name: mark })
+        })
+      ),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    const ran = yield* km.run("chat", "demo", "hello", ...(json ? ["--json"] : [])).pipe(
+      Effect.provideService(OneTerminal, terminal)
+    )
+    return { ...ran, talk: ran.err.join("\n") }
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+
+describe("km chat", () => {
+  it.live("prints the answer as data, and on a terminal, where the thread has shown it, once", () =>
+    Effect.gen(function*() {
+      const piped = yield* chatted({ mark: "white_check_mark", result: "answered" })
+      assert.deepStrictEqual([piped.exit, piped.out], [0, ["done"]])
+      const seen = yield* chatted({ mark: "white_check_mark", result: "answered", terminal: true })
+      assert.deepStrictEqual([seen.exit, seen.out], [0, []])
+      assert.strictEqual(seen.talk.match(/done/g)?.length, 1)
+      const json = yield* chatted({ mark: "white_check_mark", result: "answered", terminal: true, json: true })
+      assert.deepInclude(JSON.parse(json.out.join("\n")), { ok: true, outcome: "answered", answer: "done" })
+    }))
+
+  it.live("ends as the turn did: 1 for a failed, cancelled or parked one, 7 for one that timed out", () =>
+    Effect.gen(function*() {
+      const cases = [
+        ["x", "failed", 1, "KM-CLI-023"],
+        ["octagonal_sign", "cancelled", 1, "KM-CLI-023"],
+        ["x", "parked", 1, "KM-CLI-023"],
+        ["x", "expired", 7, "KM-CLI-016"]
+      ] as const
+      for (const [mark, result, exit, code] of cases) {
+        const ran = yield* chatted({ mark, result, json: true })
+        assert.deepStrictEqual([result, ran.exit], [result, exit])
+        assert.include(ran.talk, `error ${code}`)
+        assert.deepInclude(JSON.parse(ran.out.join("\n")), { ok: false, outcome: result })
+      }
+    }))
+})
