@@ -70,6 +70,26 @@ describe("fallbackText", () => {
       "Title\n\nbold code a (https://b.test) &lt;x&gt; &amp; y"
     )
     assert.strictEqual(fallbackText("```\n```"), "(no text)")
+  })
+
+  it("takes away marks that stress, and nothing else of what was written", () => {
+    const cases = {
+      "**bold**, ***both*** and ~~gone~~": "bold, both and gone",
+      "**Note:** see **`x`** and [**a**](http://b)": "Note: see x and a (http://b)",
+      "\u8fd9\u662f**\u91cd\u70b9**\u5185\u5bb9": "\u8fd9\u662f\u91cd\u70b9\u5185\u5bb9",
+      "2**3**2": "2**3**2",
+      "x**2 + y**2 and (n)**2**k": "x**2 + y**2 and (n)**2**k",
+      "2\\*\\*3": "2**3",
+      "f(*args, **kwargs), g(**a,**b), 2 ** 3": "f(*args, **kwargs), g(**a,**b), 2 ** 3",
+      "my__a__b, __init__.py, __Very important__": "my__a__b, __init__.py, Very important",
+      "`2**3**2 __x y__` and ``a`b``": "2**3**2 __x y__ and a`b",
+      "a~~b~~c and `unclosed": "a~~b~~c and `unclosed",
+      "# Title\n```py\n# c **x**\n[a](b)\n```\n## End": "Title\n# c **x**\n[a](b)\nEnd"
+    }
+    for (const [markdown, plain] of Object.entries(cases)) assert.strictEqual(fallbackText(markdown), plain)
+  })
+
+  it("stays short", () => {
     assert.isAtMost(fallbackText("<".repeat(10_000)).length, 4 * 3_000)
     assert.strictEqual(plainText("a < b &lt;!here>"), "a &lt; b &lt;!here&gt;")
   })
