@@ -63,7 +63,8 @@ const plainLines = (markdown: string): ReadonlyArray<string> => {
 
 /** Without marks, escaped, at most about 3,000 characters; never empty. */
 export const fallbackText = (markdown: string): string => {
-  const plain = plainLines(clip(markdown, maxFallback)).join("\n").replace(/&lt;/g, "<").replace(/\n{3,}/g, "\n\n").trim()
+  const plain = plainLines(clip(markdown, maxFallback)).join("\n").replace(/&lt;/g, "<").replace(/\n{3,}/g, "\n\n")
+    .trim()
   return plain === "" ? "(no text)" : escapeSlack(plain)
 }
 

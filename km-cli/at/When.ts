@@ -4,10 +4,13 @@
  */
 import * as chrono from "chrono-node/en"
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as fs from "node:fs"
+import process from "node:process"
 import { type When, whenText } from "../../runtime/domain/Schedule.ts"
 import { wallOf } from "../../runtime/kernel/ScheduleCron.ts"
-import type { ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
+import { refusal, type ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
 import {
   onceAt,
   parseIso,
@@ -17,6 +20,7 @@ import {
   wallInstant
 } from "../../runtime/kernel/ScheduleGrammar.ts"
 import { zoneOf } from "../../runtime/kernel/ScheduleTimes.ts"
+import { proposalsFor } from "./WhenHint.ts"
 
 /** A time that is understood. */
 export interface Timing {
@@ -87,10 +91,47 @@ const contradiction = (
   return part === undefined ? undefined : `${wall.hour}:00 is not in the ${part[0]}`
 }
 
+const monthName = /\b(jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)/
+
+const sayOneOf = (texts: ReadonlyArray<string>): string =>
+  `say ${texts.map((text) => JSON.stringify(text)).join(" or ")}`
+
+const two = (n: number): string => String(n).padStart(2, "0")
+
+const shortDays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+const nextDay = /\bnext ([a-z]+day|sun|mon|tues?|wed|thurs?|thu|fri|sat)\b/
+const dayOfNextWeek =
+  /\b(sun|mon|tue|wed|thu|fri|sat)[a-z]*\b.*\bnext week\b|\bnext week\b.*\b(sun|mon|tue|wed|thu|fri|sat)/
+
+/**
+ * The days, as ISO dates, that `next friday` and `friday next week` may mean today, ascending: for some people `next` is
+ * the one that comes next, for others the one in next week, and weeks begin on Sunday or on Monday. Empty for other words.
+ */
+export const meaningsOf = (
+  text: string,
+  today: { readonly year: number; readonly month: number; readonly day: number }
+): ReadonlyArray<string> => {
+  const inNextWeek = dayOfNextWeek.exec(text)
+  const name = nextDay.exec(text)?.[1] ?? inNextWeek?.[1] ?? inNextWeek?.[2]
+  const weekday = name === undefined ? -1 : shortDays.indexOf(name.slice(0, 3))
+  if (weekday === -1) return []
+  const start = new Date(Date.UTC(today.year, today.month - 1, today.day))
+  const now = start.getUTCDay()
+  /** Days from now to that day of next week, where weeks begin on `first`. */
+  const nextWeek = (first: number) => 7 - (now - first + 7) % 7 + (weekday - first + 7) % 7
+  const comes = inNextWeek === null ? [(weekday - now + 6) % 7 + 1] : []
+  const days = new Set([...comes, nextWeek(0), nextWeek(1)])
+  return [...days].toSorted((a, b) => a - b).map((n) =>
+    new Date(start.getTime() + n * 86_400_000).toISOString().slice(0, 10)
+  )
+}
+
 /** A date and time of day in words. */
 const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.Result<When, ScheduleRefused> => {
   if (/\d[/.]\d/.test(text)) {
-    return refuse("KM-SCH-003", `${JSON.stringify(text)}: days and months are written in different orders`)
+    return /\bat \d{1,2}\.\d{2}\b|\d\.\d{2} ?[ap]m\b/.test(text)
+      ? refuse("KM-SCH-001", `${JSON.stringify(text)}: hours and minutes are written as 15:04`)
+      : refuse("KM-SCH-003", `${JSON.stringify(text)}: days and months are written in different orders`)
   }
   const odd = text.split(/[\s,]+/).find((word) => word !== "" && !vocabulary.test(word))
   if (odd !== undefined) {
@@ -110,7 +151,9 @@ const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.
   const clear = text.replaceAll(/\b(\d{1,2})(\d{2})(?= ?(?:am|pm)\b)/g, "$1:$2")
   const bare = /\bat (\d{1,2})(?![\d:]| ?[ap]m)/.exec(clear)
   if (bare !== null) {
-    return refuse("KM-SCH-003", `${JSON.stringify(bare[1])} may be morning or evening: say am, pm or 15:00`)
+    return Number(bare[1]) > 23
+      ? refuse("KM-SCH-001", `${JSON.stringify(bare[1])} is no time of day`)
+      : refuse("KM-SCH-003", `${JSON.stringify(bare[1])} is no clear time of day`)
   }
   const wallNow = wallOf(zone, now)
   // Chrono works on the wall time of now; where its result lies is decided in the zone.
@@ -130,12 +173,12 @@ const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.
   // A zone comes as an IANA name; chrono's abbreviations are fixed offsets all the year.
   if (start.isCertain("timezoneOffset")) return refuse("KM-SCH-004", `${JSON.stringify(text)} names its zone unclearly`)
   if (!start.isCertain("hour")) {
-    return refuse("KM-SCH-003", `${JSON.stringify(text)} says no time of day: add "at 9am"`)
+    return refuse("KM-SCH-003", `${JSON.stringify(text)} says no time of day`)
   }
   if (start.isCertain("month") && !start.isCertain("day") && !start.isCertain("weekday")) {
     return refuse("KM-SCH-003", `${JSON.stringify(text)} says no day of the month`)
   }
-  const wall = {
+  const read = {
     year: start.get("year") ?? wallNow.year,
     month: start.get("month") ?? wallNow.month,
     day: start.get("day") ?? wallNow.day,
@@ -143,6 +186,19 @@ const parseWords = (text: string, zone: DateTime.TimeZone, now: number): Result.
     minute: start.get("minute") ?? 0,
     second: 0
   }
+  // A date that is written out says what "next" means.
+  const meant = start.isCertain("month") && monthName.test(text) ? [] : meaningsOf(text, wallNow)
+  if (meant.length > 1) {
+    const at = `${two(read.hour)}:${two(read.minute)}`
+    return refuse(
+      "KM-SCH-003",
+      `${JSON.stringify(text)} may mean ${meant.join(" or ")}`,
+      sayOneOf(meant.map((date) => `${date} ${at}`))
+    )
+  }
+  const [date] = meant
+  const [year = read.year, month = read.month, day = read.day] = date?.split("-").map(Number) ?? []
+  const wall = { ...read, year, month, day }
   const contrary = contradiction(text, wall, start.isCertain("weekday") ? start.get("weekday") : null)
   if (contrary !== undefined) return refuse("KM-SCH-003", `${JSON.stringify(text)}: ${contrary}`)
   return Result.flatMap(wallInstant(zone, wall, text), (at) => onceAt(at, now, text))
@@ -154,6 +210,16 @@ const splitZone = (text: string): readonly [text: string, zone: string | undefin
   return rest === undefined ? [text, undefined] : [rest, zone]
 }
 
+const parse = (
+  body: string,
+  text: string,
+  zone: DateTime.TimeZone,
+  now: number
+): Result.Result<When, ScheduleRefused> =>
+  speaksOfRepeating(text)
+    ? parseRepeated(text, zone, now)
+    : parseIso(body, zone, now) ?? parseRelative(text, zone, now) ?? parseWords(text, zone, now)
+
 /** `zone` is `--zone` if given; `machineZone` what else a wall time is in. Times are Unix milliseconds. */
 export const parseWhen = (
   typed: string,
@@ -163,23 +229,75 @@ export const parseWhen = (
   if (said === "") return refuse("KM-SCH-001", "no time was given")
   if (said.length > maxCharacters) return refuse("KM-SCH-001", `a time has at most ${maxCharacters} characters`)
   const [body, named] = splitZone(said)
-  if (named !== undefined && options.zone !== undefined && named !== options.zone) {
+  if (named !== undefined && options.zone !== undefined && !sameZone(named, options.zone)) {
     return refuse("KM-SCH-003", `the zone is ${named} in the time and ${options.zone} beside it`)
   }
-  const name = named ?? options.zone ?? options.machineZone
+  const name = spelled(named ?? options.zone ?? options.machineZone)
   const text = body.toLowerCase()
   return Result.flatMap(zoneOf(name), (zone) => {
     const id = DateTime.zoneToString(zone)
-    const when = speaksOfRepeating(text)
-      ? parseRepeated(text, zone, options.now)
-      : parseIso(body, zone, options.now) ?? parseRelative(text, zone, options.now) ??
-        parseWords(text, zone, options.now)
-    return Result.map(when, (parsed) => ({ when: parsed, zone: id, said }))
+    const suffix = named === undefined ? "" : ` ${named}`
+    return Result.mapBoth(parse(body, text, zone, options.now), {
+      onSuccess: (parsed) => ({ when: parsed, zone: name, said }),
+      onFailure: ({ code, reason, remedy }) => {
+        const better = proposalsFor(text).filter((other) => Result.isSuccess(parse(other, other, zone, options.now)))
+        // A day that can be two, and no time of day: both at once.
+        const timed = Result.getFailure(parse(`${body} at 9am`, `${text} at 9am`, zone, options.now))
+        const say = better.length > 0
+          ? sayOneOf(better.slice(0, 2))
+          : Option.getOrElse(
+            Option.map(Option.filter(timed, (other) => other.remedy.startsWith("say ")), (other) => other.remedy),
+            () => remedy
+          )
+        return refusal(
+          code,
+          reason.replaceAll(id, name),
+          suffix === "" ? say : say.replaceAll(/"(?= or |$)/g, `${suffix}"`)
+        )
+      }
+    })
   })
 }
 
-/** The zone of this machine, as Node has it from `TZ` or `/etc/localtime`. */
-export const machineZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone
+const canonical = (name: string): string | undefined =>
+  Option.getOrUndefined(Option.map(Result.getSuccess(zoneOf(name)), DateTime.zoneToString))
+
+const sameZone = (one: string, other: string): boolean =>
+  one === other || (canonical(one) ?? one) === (canonical(other) ?? other)
+
+/**
+ * The zone as the person wrote it. The tables of the platform know many zones by a former name (Asia/Calcutta,
+ * Europe/Kiev), which says the same and reads as another place; only the case of the letters is set right.
+ */
+const spelled = (name: string): string => {
+  const known = canonical(name)
+  if (known?.toLowerCase() === name.toLowerCase()) return known
+  return known === undefined || name !== name.toLowerCase()
+    ? name
+    : name.replaceAll(/(^|[/_-])[a-z]/g, (begin) => begin.toUpperCase())
+}
+
+/** Where a zone's file is, below it named as the zone is. */
+const zoneFiles = /(?:^|\/)zoneinfo\/(?:posix\/|right\/)?(.+)$/
+
+/** The zone of this machine, as Node has it from `TZ` or `/etc/localtime`, by the name that stands there. */
+export const machineZone = (
+  tz: string | undefined = process.env["TZ"],
+  localtime: string | undefined = linkOf("/etc/localtime")
+): string => {
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone
+  const named = (tz ?? "") === "" ? localtime : tz
+  const name = named?.replace(/^:/, "").replace(zoneFiles, "$1") ?? zone
+  return sameZone(name, zone) && canonical(name) !== undefined ? name : zone
+}
+
+function linkOf(file: string): string | undefined {
+  try {
+    return fs.readlinkSync(file)
+  } catch {
+    return undefined
+  }
+}
 
 /** The stored form with its zone: `cron(0 9 ? * MON *) Europe/Berlin`. */
 export const timingText = ({ when, zone }: Timing): string => `${whenText(when)} ${zone}`

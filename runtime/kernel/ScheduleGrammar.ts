@@ -39,13 +39,22 @@ export const wallInstant = (
     : refuse("KM-SCH-001", `${quoted(said)} is no day of the calendar`)
 }
 
+const two = (n: number): string => String(n).padStart(2, "0")
+
 const isoPattern =
   /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.0{1,9})?)?\s?(Z|[+-]\d{2}:?\d{2})?)?$/i
 
-/** ISO 8601, with an offset or in the zone; `undefined` when the text is nothing of the kind. */
+/** ISO 8601, with an offset or in the zone, or its date with a time of day as people write it (`at 9am`); `undefined` when the text is nothing of the kind. */
 export const parseIso = (text: string, zone: DateTime.TimeZone, now: number): Parsed | undefined => {
   const match = isoPattern.exec(text)
-  if (match === null) return undefined
+  if (match === null) {
+    const [, date = "", clock] = /^(\d{4}-\d{2}-\d{2}) (?:at )?(\S.*)$/i.exec(text) ?? []
+    if (clock === undefined) return undefined
+    return Result.flatMap(
+      parseClock(clock.toLowerCase()),
+      ({ hour, minute }) => parseIso(`${date} ${two(hour)}:${two(minute)}`, zone, now) ?? refuse("KM-SCH-001", "")
+    )
+  }
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1, 7).map((part) =>
     Number(part ?? 0)
   )
@@ -75,7 +84,9 @@ export const parseClock = (
   if (text === "noon") return Result.succeed({ hour: 12, minute: 0 })
   if (text === "midnight") return Result.succeed({ hour: 0, minute: 0 })
   if (/^\d{1,2}$/.test(text)) {
-    return refuse("KM-SCH-003", `${quoted(text)} is no clear time: say ${text}:00 or ${text}am`)
+    return Number(text) > 23
+      ? refuse("KM-SCH-001", `${quoted(text)} is no time of day`)
+      : refuse("KM-SCH-003", `${quoted(text)} is no clear time of day`)
   }
   const [, hours = "", minutes = "0", half] = /^(\d{1,2}?):?(\d{2})?\s?(am|pm)?$/.exec(text) ?? []
   const hour = Number(hours)
@@ -175,7 +186,7 @@ export const parseRepeated = (text: string, zone: DateTime.TimeZone, now: number
   const timed = /^(.*?) at (.+)$/.exec(text)
   if (timed === null) {
     return needsTime.test(text)
-      ? refuse("KM-SCH-003", `${quoted(text)} says no time of day: add "at 9am"`)
+      ? refuse("KM-SCH-003", `${quoted(text)} says no time of day`)
       : refuse("KM-SCH-001", `${quoted(text)} is no repeated time that km knows`)
   }
   const [, days = "", clock = ""] = timed

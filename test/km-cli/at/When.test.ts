@@ -1,7 +1,7 @@
 /** Every form of a time, every wrong reading that the reference made, and the refusals with their codes. */
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import { parseWhen, timingText } from "../../../km-cli/at/When.ts"
+import { machineZone, parseWhen, timingText } from "../../../km-cli/at/When.ts"
 import { whenText } from "../../../runtime/domain/Schedule.ts"
 import { instantText, nextInstants } from "../../../runtime/kernel/ScheduleTimes.ts"
 
@@ -211,6 +211,101 @@ describe("When", () => {
     assert.strictEqual(stored("every monday at 9am Asia/Tokyo", "Europe/Berlin"), "KM-SCH-003")
     for (const zone of ["EST", "CET", "Berlin", "Europe/Atlantis", "", "+02:00"]) {
       assert.strictEqual(stored("every monday at 9am", zone), "KM-SCH-004", zone)
+    }
+  })
+
+  it("shows a zone by the name that the person wrote, also where the platform knows another one", () => {
+    for (
+      const zone of ["Asia/Kolkata", "Asia/Calcutta", "Asia/Kathmandu", "Europe/Kyiv", "Asia/Ho_Chi_Minh", "US/Pacific"]
+    ) {
+      assert.strictEqual(stored("every monday at 9am", zone), `cron(0 9 ? * MON *) ${zone}`)
+      assert.strictEqual(stored(`every monday at 9am ${zone}`), `cron(0 9 ? * MON *) ${zone}`)
+      const gone = read("yesterday at 9am", { zone })
+      assert.isTrue(Result.isFailure(gone))
+    }
+    assert.strictEqual(stored("every monday at 9am", "asia/kolkata"), "cron(0 9 ? * MON *) Asia/Kolkata")
+    assert.strictEqual(stored("every monday at 9am", "EUROPE/BERLIN"), "cron(0 9 ? * MON *) Europe/Berlin")
+    // Two names of one zone are no contradiction.
+    assert.strictEqual(stored("every monday at 9am Asia/Kolkata", "Asia/Calcutta"), "cron(0 9 ? * MON *) Asia/Kolkata")
+    const gap = read("2026-03-29T02:30", { zone: "Europe/Kyiv", now: Date.parse("2026-03-28T12:00:00Z") })
+    const fine = read("2026-03-29T03:30", { zone: "Europe/Kyiv", now: Date.parse("2026-03-28T12:00:00Z") })
+    assert.isTrue(Result.isSuccess(gap))
+    assert.isTrue(Result.isFailure(fine) && fine.failure.reason.includes("Europe/Kyiv"))
+  })
+
+  it("takes the machine's zone by the name that stands there", () => {
+    const here = new Intl.DateTimeFormat().resolvedOptions().timeZone
+    assert.strictEqual(machineZone(undefined, undefined), here)
+    assert.strictEqual(machineZone(`:${here}`, undefined), here)
+    assert.strictEqual(machineZone("", `/usr/share/zoneinfo/${here}`), here)
+    // What is no zone, or another one than the platform works with, is not shown.
+    assert.strictEqual(machineZone("Nowhere/Here", undefined), here)
+    assert.strictEqual(machineZone("Pacific/Kiritimati", undefined), here)
+  })
+
+  it("asks back where next may be this week or the one after, on every day for every day", () => {
+    const monday = Date.parse("2026-11-30T12:00:00Z")
+    const days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    const clear = days.map((_, n) =>
+      days.filter((day) => utc(`next ${day} at 9am`, { now: monday + n * 86_400_000 }) !== "KM-SCH-003")
+    )
+    // In next week for weeks that begin on Sunday and for weeks that begin on Monday.
+    assert.deepStrictEqual(clear, [
+      ["monday"],
+      ["monday", "tuesday"],
+      ["monday", "tuesday", "wednesday"],
+      ["monday", "tuesday", "wednesday", "thursday"],
+      ["monday", "tuesday", "wednesday", "thursday", "friday"],
+      ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday"],
+      ["sunday"]
+    ])
+    clear.forEach((names, n) =>
+      names.forEach((day) => {
+        const today = monday + n * 86_400_000
+        const at = Date.parse(utc(`next ${day} at 9am`, { now: today }))
+        assert.isTrue(at > today && at - today <= 7 * 86_400_000, `${n} ${day}`)
+        assert.strictEqual(new Date(at).getUTCDay(), (days.indexOf(day) + 1) % 7)
+      })
+    )
+    const asked = read("next fri at 5pm Asia/Kolkata", { now: monday })
+    assert.isTrue(Result.isFailure(asked))
+    assert.strictEqual(
+      Result.isFailure(asked) ? asked.failure.remedy : "",
+      "say \"2026-12-04 17:00 Asia/Kolkata\" or \"2026-12-11 17:00 Asia/Kolkata\""
+    )
+    each({
+      "this friday at 9am": "2026-12-04T09:00Z",
+      "friday at 9am": "2026-12-04T09:00Z",
+      "friday next week at 9am": "2026-12-11T09:00Z",
+      "sunday next week at 9am": "KM-SCH-003"
+    }, (text) => utc(text, { now: monday }))
+  })
+
+  it("gives no hint that is not taken", () => {
+    const monday = Date.parse("2026-11-30T12:00:00Z")
+    const hinted = {
+      "tomorrow at 9.30": ["tomorrow at 9:30"],
+      "tomorrow at 9.30pm": ["tomorrow at 9:30pm"],
+      "every monday at 9.30 Asia/Kolkata": ["every monday at 9:30 Asia/Kolkata"],
+      "tomorrow at 9h30": ["tomorrow at 9:30"],
+      "tomorrow at 9": ["tomorrow at 9am", "tomorrow at 9pm"],
+      "every monday at 15": ["every monday at 15:00"],
+      "tomorrow at 0": ["tomorrow at 0:00"],
+      tonight: ["tonight at 9pm"],
+      "friday afternoon": ["friday afternoon at 3pm"],
+      monthly: ["monthly on the 1st at 9am", "monthly on the 1st at 3pm"],
+      "mondays at 9am": ["every monday at 9am"],
+      "2026-12-01": ["2026-12-01 at 9am", "2026-12-01 at 3pm"],
+      "05/03/2027": ["2027-05-03 at 9am", "2027-03-05 at 9am"],
+      "12/24/2026 at 9am": ["2026-12-24 at 9am"],
+      "next friday": ["2026-12-04 09:00", "2026-12-11 09:00"],
+      now: ["in 1 minute"]
+    }
+    for (const [text, expected] of Object.entries(hinted)) {
+      const result = read(text, { now: monday })
+      const remedy = Result.isFailure(result) ? result.failure.remedy : "taken"
+      assert.deepStrictEqual([...remedy.matchAll(/"([^"]*)"/g)].map(([, hint = ""]) => hint), expected, text)
+      for (const hint of expected) assert.isTrue(Result.isSuccess(read(hint, { now: monday })), hint)
     }
   })
 
