@@ -1,4 +1,5 @@
 /** Schedules and runs as `km at` shows them: lines for people, and the documented shapes under `--json`. */
+import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { type Schedule, type ScheduleRun, whenText } from "../../runtime/domain/Schedule.ts"
 import { actionText, type ScheduleStep } from "../../runtime/domain/ScheduleAction.ts"
 import { instantText } from "../../runtime/kernel/ScheduleTimes.ts"
@@ -6,8 +7,8 @@ import { columns } from "../Output.ts"
 
 const iso = (instant: number): string => new Date(instant).toISOString()
 
-/** Control characters of a prompt or an answer have no place on a terminal. */
-const plain = (text: string): string => text.replaceAll(/\p{Cc}+/gu, " ")
+/** Escapes and hidden characters of a prompt or an answer have no place on a terminal. */
+const plain = (text: string): string => withoutHidden(text).replaceAll(/\s+/g, " ")
 
 /** The step and what follows it, indented; one line each. */
 export const stepLines = (step: ScheduleStep, before = ""): ReadonlyArray<string> => {

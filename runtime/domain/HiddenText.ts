@@ -78,9 +78,6 @@ const keptJoiners = (run: string, at: number, text: string): string => {
   return selector + (behind > 0x7f || mark.test(text.charAt(at - 1)) ? joiner : "")
 }
 
-/** Terminal escapes go, whole. Other control characters stay. */
-export const withoutEscapes = (text: string): string => text.replace(escapes, "")
-
 /**
  * Text without terminal escapes and without characters that nobody sees; tab, line feed and carriage return stay, and
  * joiners, variation selectors and tags stay where emoji and scripts need them, never beside ASCII. Half a surrogate

@@ -3,6 +3,7 @@
  * so that they name no file. Pure.
  */
 import { sha256Hex } from "../domain/Digest.ts"
+import { withoutHidden } from "../domain/HiddenText.ts"
 import { type SandboxId, SessionId, type TurnKey } from "../domain/Ids.ts"
 import type { MailOrigin, TurnFile } from "../domain/Turn.ts"
 
@@ -21,24 +22,12 @@ export interface PromptFrame {
 export const framePrefix = "[km]"
 
 /**
- * Characters that show nothing, reorder what is shown, or end a line where none is seen: C0 but tab and newline, DEL and
- * C1, soft hyphen, direction marks and overrides, zero-width space, word joiner and its kin, byte order mark,
- * interlinear marks, tag characters. Joiners (U+200C, U+200D) and variation selectors stay: scripts and emoji need them.
- */
-const unseen =
-  // oxlint-disable-next-line no-control-regex
-  /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB\u{E0000}-\u{E0FFF}]/gu
-
-/**
- * A person's text, harmless inside a prompt: well-formed, without unseen characters, with `@` as U+FF20 (so the CLI's
+ * A person's text, harmless inside a prompt: well-formed, without terminal escapes and unseen characters, with `@` as U+FF20 (so the CLI's
  * mention parser, which would read the named file into the request without any hook, finds nothing; U+FF20 is what the
  * CLI itself writes for a mention that it disarms) and with no line that looks like ours.
  */
 export const neutralise = (text: string): string =>
-  text
-    .toWellFormed()
-    .replace(/\r\n?|[\u0085\u2028\u2029]/g, "\n")
-    .replace(unseen, "")
+  withoutHidden(text.replace(/\r\n?|[\u0085\u2028\u2029]/g, "\n"))
     .replaceAll("@", "\uFF20")
     .replace(/\[\s*km\s*\]/giu, "(km)")
 

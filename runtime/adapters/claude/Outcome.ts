@@ -1,6 +1,7 @@
 /** From the lines of a run to its events and its one outcome. Pure: the same lines always mean the same. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { withoutHidden } from "../../domain/HiddenText.ts"
 import { SessionId } from "../../domain/Ids.ts"
 import { AgentOutcome } from "../../domain/Turn.ts"
 import { AgentEvent } from "../../ports/Agent.ts"
@@ -103,11 +104,13 @@ const failed = (error: ErrorCode, detail: string): AgentOutcome =>
 
 const reasonChars = 500
 
-/** One line of agent-side text for a person: no control characters, at most 500 characters. */
+/**
+ * One line of agent-side text for a person: without what is not seen, at most 500 characters. A word that the cut goes
+ * through is left out: half a token has no shape by which the redactor would know it.
+ */
 export const oneLine = (text: string): string => {
-  // oxlint-disable-next-line no-control-regex
-  const flat = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ").trim()
-  return flat.length > reasonChars ? `${flat.slice(0, reasonChars)}…` : flat
+  const flat = withoutHidden(text).replace(/\s+/g, " ").trim()
+  return flat.length > reasonChars ? `${flat.slice(0, reasonChars).replace(/[!-~]{1,500}$/, "")}…` : flat
 }
 
 const byStatus = (status: number | null, text: string): ErrorCode => {

@@ -120,7 +120,9 @@ export const readStderr = (files: RunFiles): string => {
       const size = Fs.fstatSync(fd).size
       const buffer = Buffer.alloc(Math.min(size, stderrTailBytes))
       Fs.readSync(fd, buffer, 0, buffer.length, size - buffer.length)
-      return buffer.toString("utf8")
+      const text = buffer.toString("utf8")
+      // The word that the cut goes through may be half a token, which no redactor knows.
+      return size > buffer.length ? text.replace(/^\S+/, "") : text
     } finally {
       Fs.closeSync(fd)
     }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { withoutEscapes, withoutHidden } from "../../../runtime/domain/HiddenText.ts"
+import { withoutHidden } from "../../../runtime/domain/HiddenText.ts"
 
 const esc = "\u001b"
 const st = `${esc}\\`
@@ -128,11 +128,5 @@ describe("withoutHidden", () => {
       "["
     ]
     for (const part of parts) assert.isAtMost(withoutHidden(part.repeat(1e6 / part.length)).length, 1e6)
-  })
-})
-
-describe("withoutEscapes", () => {
-  it("leaves other controls, for whoever turns them into blanks", () => {
-    assert.strictEqual(withoutEscapes(`a${esc}[1mb\u0007c\nd`), "ab\u0007c\nd")
   })
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option } from "effect"
 import { agentErrors } from "../../../../runtime/adapters/claude/ErrorCodes.ts"
-import { noFacts, outcomeOf, type RunFacts, step } from "../../../../runtime/adapters/claude/Outcome.ts"
+import { noFacts, oneLine, outcomeOf, type RunFacts, step } from "../../../../runtime/adapters/claude/Outcome.ts"
 import { decodeLine } from "../../../../runtime/adapters/claude/StreamJson.ts"
 import type { AgentEvent } from "../../../../runtime/ports/Agent.ts"
 
@@ -104,10 +104,18 @@ describe("failures", () => {
     })
   }
 
+  it("what is cut of a long reason ends between words, so that no half of a token is left", () => {
+    const token = `ghp_${"a1B2".repeat(10)}`
+    const line = oneLine(`${"x ".repeat(240)}\u001b[32m${token}\u001b[m`)
+    assert.isAtMost(line.length, 501)
+    assert.notInclude(line, "ghp_")
+    assert.match(line, /x …$/)
+  })
+
   it("no result line is a crash that shows what the CLI said last, without control characters", () => {
     assert.deepStrictEqual(
       outcomeFor([text("m", "half")], { exit: "signal SIGKILL", stderr: "one\ntwo\nthree\u001b[31m\nfour\n" }),
-      { _tag: "Crashed", detail: "the agent ended without a result (signal SIGKILL): two three [31m four" }
+      { _tag: "Crashed", detail: "the agent ended without a result (signal SIGKILL): two three four" }
     )
   })
 
