@@ -210,6 +210,12 @@ export const bridgeErrors: Readonly<Record<BridgeErrorCode, ErrorRow>> = {
     status: 422,
     what: "Slack refused for good",
     remedy: "read the detail; km slack test shows what the app may do"
+  },
+  thread_gone: {
+    code: "KM-SLK-039",
+    status: 422,
+    what: "the message that began the thread was deleted, so nothing can be posted into it",
+    remedy: "write a new message; `km replay` shows an answer that was not posted"
   }
 }
 

@@ -12,7 +12,7 @@ import { type ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
 import { fallbackText, plainText } from "../render/fallbackText.ts"
 import { BotIdentity } from "./BotIdentity.ts"
 import { callAs, SlackApi } from "./SlackApi.ts"
-import { isBlockError, SlackFailure } from "./SlackErrors.ts"
+import { isBlockError, isThreadGone, SlackFailure } from "./SlackErrors.ts"
 
 /** `event_type` of our message metadata. */
 export const metadataType = "km_message"
@@ -29,10 +29,12 @@ export interface PosterMessage {
   readonly uncertainSince?: number | undefined
 }
 
-const Posted = Schema.Struct({ ts: MessageTs })
+const ThreadTs = Schema.optionalKey(Schema.NullOr(Schema.String))
+const Posted = Schema.Struct({ ts: MessageTs, message: Schema.optionalKey(Schema.Struct({ thread_ts: ThreadTs })) })
 const Page = Schema.Struct({
   messages: Schema.optionalKey(Schema.Array(Schema.Struct({
     ts: MessageTs,
+    thread_ts: ThreadTs,
     user: Schema.optionalKey(Schema.String),
     bot_id: Schema.optionalKey(Schema.NullOr(Schema.String)),
     metadata: Schema.optionalKey(Schema.Struct({
@@ -62,7 +64,20 @@ const argsOf = (message: PosterMessage, form: "blocks" | "plain") => ({
   unfurl_media: false
 })
 
+/** Slack's own word for it; the same whether Slack refused the thread or put the message beside it. */
+const threadGone = (method: string) =>
+  new SlackFailure({ method, kind: "Refused", error: "thread_not_found", retryAfterMillis: 0 })
+
+/** What only passes by leaves the doubt as it is; what Slack refuses for good is known. */
+const inDoubt = (failure: SlackFailure): SlackFailure =>
+  failure.kind === "Refused" ? failure : new SlackFailure({ ...failure, kind: "Uncertain" })
+
 export class Poster extends Context.Service<Poster, {
+  /**
+   * A message for a thread that is gone fails with `thread_not_found`, and stands nowhere: when the thread's first
+   * message was deleted, Slack posts to the channel and says so only by leaving `message.thread_ts` out of its answer
+   * (github.com/slack-go/slack/issues/1571), so what came unthreaded is taken back.
+   */
   readonly post: (message: PosterMessage) => Effect.Effect<MessageTs, SlackFailure>
   /** Sets a message's whole text. Plainer form where Slack refuses the blocks. */
   readonly update: (
@@ -91,6 +106,8 @@ export class Poster extends Context.Service<Poster, {
         readonly threadTs?: MessageTs
         readonly key: string
         readonly since: number
+        /** In the channel: no reply that is also shown there. */
+        readonly unthreaded?: boolean
       }) {
         const bot = yield* identity.bot
         let cursor: string | undefined
@@ -110,6 +127,7 @@ export class Poster extends Context.Service<Poster, {
             message.metadata?.event_type === metadataType
             && message.metadata.event_payload?.key === place.key
             && (message.user === bot.user || (bot.bot !== "" && message.bot_id === bot.bot))
+            && (place.threadTs !== undefined || place.unthreaded !== true || (message.thread_ts ?? "") === "")
           )
           if (mine !== undefined) return Option.some(mine.ts)
           cursor = answer.response_metadata?.next_cursor
@@ -118,22 +136,51 @@ export class Poster extends Context.Service<Poster, {
         return Option.none<MessageTs>()
       })
 
+      /** A message that should have been a reply goes; what keeps it there for now is tried again by whoever asked. */
+      const takeBack = (channel: ChannelId, ts: MessageTs) =>
+        slack.call("chat.delete", { channel, ts }).pipe(
+          Effect.catchIf((failure) => failure.kind === "Refused", (failure) =>
+            failure.error === "message_not_found"
+              ? Effect.void
+              : Effect.logWarning("a message beside its thread stays: Slack refuses to delete it").pipe(
+                Effect.annotateLogs({ channel, ts, error: failure.error })
+              )),
+          Effect.mapError(inDoubt),
+          Effect.asVoid
+        )
+
+      /** What an earlier attempt has posted. In a thread that is gone it may stand beside it. */
+      const earlier = Effect.fnUntraced(function*(message: PosterMessage, since: number) {
+        const { channel, key, threadTs } = message
+        // As long as we cannot look, we must not post.
+        if (threadTs === undefined) return yield* Effect.mapError(find({ channel, key, since }), inDoubt)
+        const found = yield* find({ channel, threadTs, key, since }).pipe(
+          Effect.catchIf(isThreadGone, () => Effect.succeed("gone" as const)),
+          Effect.mapError(inDoubt)
+        )
+        if (found !== "gone" && Option.isSome(found)) return found
+        const stray = yield* Effect.mapError(find({ channel, key, since, unthreaded: true }), inDoubt)
+        if (Option.isSome(stray)) yield* takeBack(channel, stray.value)
+        return found === "gone" || Option.isSome(stray) ? yield* threadGone("conversations.replies") : found
+      })
+
       const post = Effect.fn("Poster.post")(function*(message: PosterMessage) {
         let since = message.uncertainSince
         let form: "blocks" | "plain" = "blocks"
         let waited = false
         for (let attempt = 0;; attempt++) {
           if (since !== undefined) {
-            // Whatever keeps us from looking, we must not post: it stays uncertain.
-            const found = yield* Effect.mapError(
-              find({ ...message, since }),
-              (failure) => new SlackFailure({ ...failure, kind: "Uncertain" })
-            )
+            const found = yield* earlier(message, since)
             if (Option.isSome(found)) return found.value
           }
           const startedAt = yield* Clock.currentTimeMillis
           const sent = yield* Effect.result(callPost("chat.postMessage", argsOf(message, form)))
-          if (sent._tag === "Success") return sent.success.ts
+          if (sent._tag === "Success") {
+            const { message: posted, ts } = sent.success
+            if (message.threadTs === undefined || posted === undefined || (posted.thread_ts ?? "") !== "") return ts
+            yield* takeBack(message.channel, ts)
+            return yield* threadGone("chat.postMessage")
+          }
           const failure = sent.failure
           if (failure.kind === "Uncertain" && attempt < 3) {
             since ??= startedAt

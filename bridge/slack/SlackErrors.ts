@@ -28,6 +28,8 @@ const codes: Readonly<Record<string, BridgeErrorCode>> = {
   channel_is_archived: "is_archived",
   channel_not_found: "channel_not_found",
   not_in_channel: "not_in_channel",
+  thread_not_found: "thread_gone",
+  invalid_thread_ts: "thread_gone",
   token_revoked: "token_revoked",
   token_expired: "token_revoked",
   invalid_auth: "token_revoked",
@@ -89,3 +91,7 @@ export const isMarkMoot = (error: string): boolean =>
     "already_reacted",
     "no_reaction"
   ].includes(error)
+
+/** The message that began the thread is gone. */
+export const isThreadGone = (failure: SlackFailure): boolean =>
+  failure.kind === "Refused" && codes[failure.error] === "thread_gone"

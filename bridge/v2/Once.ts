@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
+import { BridgeResult, retryableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 
@@ -12,6 +12,11 @@ import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 export const leaseMillis = 20_000
 /** A request gives up and leaves its record pending this long before its lease ends. */
 const marginMillis = 2_000
+/**
+ * After an attempt that ended in doubt the id rests this long before somebody looks: a call that was given up may still
+ * be on its way for `slackTimeoutMillis`, and Slack shows what it took a moment later.
+ */
+export const doubtMillis = 10_000
 /** Uploads move up to 100 MiB. */
 export const uploadLeaseMillis = 180_000
 /** Creating a channel and inviting people takes up to a hundred calls of slow tiers. */
@@ -33,7 +38,9 @@ export interface OnceRequest {
 export class Once extends Context.Service<Once, {
   /**
    * `act` gets the time (Unix milliseconds) since when an earlier attempt may have acted, or undefined. A refusal of
-   * it frees the id unless it is `uncertain`; an interruption leaves the id pending until its lease ends.
+   * it frees the id at once; an `uncertain` one leaves the doubt to the next attempt, after `doubtMillis`. What an earlier
+   * attempt may have done stays in doubt until there is a result or a final refusal. An interruption leaves the id
+   * pending until its lease ends.
    */
   readonly run: (
     request: OnceRequest,
@@ -78,10 +85,14 @@ export class Once extends Context.Service<Once, {
               )
           }),
           Effect.tapError((refusal) =>
-            refusal.uncertain === true
-              ? Effect.void
-              // A record that cannot be freed is pending until its lease ends: late, never wrong.
-              : Effect.ignore(idempotency.abandon(scope, key, begun.token))
+            // A record that cannot be freed is pending until its lease ends: late, never wrong.
+            Effect.ignore(
+              refusal.uncertain === true
+                ? idempotency.release(scope, key, begun.token, doubtMillis)
+                : since !== undefined && retryableBridgeCodes.has(refusal.code)
+                ? idempotency.release(scope, key, begun.token, 0)
+                : idempotency.abandon(scope, key, begun.token)
+            )
           )
         )
         yield* Effect.mapError(

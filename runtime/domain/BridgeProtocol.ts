@@ -240,6 +240,7 @@ export const BridgeErrorCode = Schema.Literals([
   "channel_not_found",
   "not_in_channel",
   "token_revoked",
+  "thread_gone",
   "slack_refused"
 ])
 export type BridgeErrorCode = typeof BridgeErrorCode.Type
@@ -254,6 +255,7 @@ export const undeliverableBridgeCodes: ReadonlySet<BridgeErrorCode> = new Set([
   "channel_not_found",
   "not_in_channel",
   "token_revoked",
+  "thread_gone",
   "slack_refused"
 ])
 

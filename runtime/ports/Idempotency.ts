@@ -83,6 +83,16 @@ export class Idempotency extends Context.Service<Idempotency, {
     result: string,
     ttlMillis: number
   ) => Effect.Effect<void, StoreError>
+  /**
+   * The holder has ended and does not know whether it acted: from `restMillis` on the next `begin` is `Uncertain`, however
+   * long the lease was. No effect when the token no longer holds the record.
+   */
+  readonly release: (
+    scope: string,
+    key: string,
+    token: string,
+    restMillis: number
+  ) => Effect.Effect<void, StoreError>
   /** Nothing happened: forget the record, so that the next `begin` is `Fresh`. */
   readonly abandon: (scope: string, key: string, token: string) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Idempotency") {
@@ -107,6 +117,13 @@ export class Idempotency extends Context.Service<Idempotency, {
             const id = idOf(scope, key)
             const record = held(id, token)
             if (record !== undefined) state.records.set(id, { ...record, result, expiresAt: now + ttlMillis })
+          }),
+        release: (scope, key, token, restMillis) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const id = idOf(scope, key)
+            const record = held(id, token)
+            if (record === undefined) return
+            state.records.set(id, { ...record, leaseUntil: Math.min(record.leaseUntil, now + restMillis) })
           }),
         abandon: (scope, key, token) =>
           Effect.sync(() => {

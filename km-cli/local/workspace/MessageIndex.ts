@@ -24,6 +24,8 @@ interface ChannelLog {
   /** What the channel shows, oldest first. */
   readonly shown: Array<string>
   readonly replies: Map<string, Array<string>>
+  /** Messages that were deleted without leaving a tombstone. */
+  readonly gone: Set<string>
 }
 
 /** The bounds of a page of history. Source: docs.slack.dev/reference/methods/conversations.history */
@@ -56,7 +58,7 @@ export class MessageIndex {
   #log(channel: string): ChannelLog {
     const known = this.#channels.get(channel)
     if (known !== undefined) return known
-    const log: ChannelLog = { entries: new Map(), shown: [], replies: new Map() }
+    const log: ChannelLog = { entries: new Map(), shown: [], replies: new Map(), gone: new Set() }
     this.#channels.set(channel, log)
     return log
   }
@@ -75,6 +77,11 @@ export class MessageIndex {
 
   find(channel: string, ts: string): MessageEntry | undefined {
     return this.#channels.get(channel)?.entries.get(ts)
+  }
+
+  /** There was such a message, and it was deleted. */
+  isGone(channel: string, ts: string): boolean {
+    return this.#channels.get(channel)?.gone.has(ts) === true
   }
 
   /** The root that a reply to `ts` belongs to: replies to a reply join its thread, as in Slack. */
@@ -98,6 +105,7 @@ export class MessageIndex {
       return false
     }
     log.entries.delete(ts)
+    log.gone.add(ts)
     const shown = log.shown.lastIndexOf(ts)
     if (shown >= 0) log.shown.splice(shown, 1)
     const replies = entry.root === undefined ? undefined : log.replies.get(entry.root)

@@ -60,6 +60,18 @@ const make = Effect.gen(function*() {
           token
         ))
     }),
+    release: Effect.fn("Idempotency.release")(function*(scope, key, token, restMillis) {
+      const now = yield* Clock.currentTimeMillis
+      yield* sqlite.write("Idempotency", "release", (tables) =>
+        tables.run(
+          `UPDATE idempotency SET lease_until = MIN(lease_until, ?)
+           WHERE scope = ? AND key = ? AND token = ? AND result IS NULL`,
+          now + restMillis,
+          scope,
+          key,
+          token
+        ))
+    }),
     abandon: (scope, key, token) =>
       Effect.asVoid(sqlite.write("Idempotency", "abandon", (tables) =>
         tables.run(

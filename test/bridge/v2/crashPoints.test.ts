@@ -97,6 +97,10 @@ const mortal = <S extends object>(service: S, death: Death, methods: ReadonlyArr
     }
   })
 
+const sharesOf = (places: ReadonlyArray<string>) => ({
+  public: { [channel]: places.map((ts) => ({ ts, thread_ts: threadTs })) }
+})
+
 const field = (value: unknown, name: string): unknown => Object(value)[name]
 
 const refuse = (method: string, error: string) =>
@@ -132,8 +136,9 @@ const slackOf = (world: World, death: Death) => {
         const file = field(args["files"], "0")
         const id = String(field(file, "id"))
         const shared = { id, name: world.tickets.get(id) ?? "", title: String(field(file, "title")) }
-        world.shown.push({ ts: fresh(), text: "", key: undefined, files: [shared] })
-        return { ok: true, files: [{ id }] }
+        const ts = fresh()
+        world.shown.push({ ts, text: "", key: undefined, files: [shared] })
+        return { ok: true, files: [{ id, shares: sharesOf([ts]) }] }
       }
       case "files.delete":
         for (const message of world.shown) {
@@ -152,13 +157,18 @@ const slackOf = (world: World, death: Death) => {
         return { ok: true }
     }
   })
+  const showing = (file: unknown): ReadonlyArray<string> =>
+    world.shown.filter(({ files }) => files.some(({ id }) => id === file)).map(({ ts }) => ts)
   const read = (method: string, args: Readonly<Record<string, unknown>>): unknown =>
     method === "auth.test"
       ? { ok: true, ...bot }
       : method === "conversations.list"
       ? { ok: true, channels: [...world.channels.values()] }
       : method === "files.info"
-      ? { ok: true, file: { id: args["file"], user: bot.user_id, channels: [channel] } }
+      ? {
+        ok: true,
+        file: { id: args["file"], user: bot.user_id, channels: [channel], shares: sharesOf(showing(args["file"])) }
+      }
       : method === "conversations.replies"
       ? {
         ok: true,
@@ -180,7 +190,10 @@ const slackOf = (world: World, death: Death) => {
 }
 
 const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
-  const overIdempotency = Effect.map(Idempotency, (port) => mortal(port, death, ["begin", "complete", "abandon"]))
+  const overIdempotency = Effect.map(
+    Idempotency,
+    (port) => mortal(port, death, ["begin", "complete", "release", "abandon"])
+  )
   const overPosts = Effect.map(Posts, (port) => mortal(port, death, ["record", "putLive"]))
   const ports = Layer.mergeAll(
     Controls.layerMemory,
@@ -296,7 +309,7 @@ const lived = Effect.fnUntraced(function*(requests: ReadonlyArray<Request>, at: 
 })
 
 const view = (world: World) => ({
-  texts: world.shown.filter(({ files, key }) => key !== undefined || files.length > 0).map(({ files, text }) => [
+  texts: world.shown.map(({ files, text }) => [
     text,
     files.map(({ name }) => name)
   ]),

@@ -85,6 +85,26 @@ export const idempotencyContract = <LE>(layer: Layer.Layer<Idempotency, LE>): vo
       assert.strictEqual((yield* records.begin("s", "k", "new", 10_000))._tag, "Fresh")
     }))
 
+  test("a holder that ended in doubt leaves the id to the next one soon, who is told of the doubt", (records) =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 seconds")
+      const token = tokenOf(yield* records.begin("s", "k", "hash", 180_000))
+      yield* records.release("s", "k", "wrong", 0)
+      assert.deepInclude(yield* records.begin("s", "k", "hash", 180_000), { retryAfterMillis: 180_000 })
+      yield* records.release("s", "k", token, 5_000)
+      assert.deepInclude(yield* records.begin("s", "k", "hash", 180_000), { _tag: "Pending", retryAfterMillis: 5_000 })
+      // A rest never makes a lease longer.
+      yield* records.release("s", "k", token, 60_000)
+      yield* TestClock.adjust("5 seconds")
+      const second = yield* records.begin("s", "k", "hash", 10_000)
+      assert.deepInclude(second, { _tag: "Uncertain", startedAt: 1_000 })
+      yield* records.release("s", "k", token, 0)
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* records.complete("s", "k", tokenOf(second), "right", 60_000)
+      yield* records.release("s", "k", tokenOf(second), 0)
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Done")
+    }))
+
   test("a record that nobody finished is forgotten after 15 days", (records) =>
     Effect.gen(function*() {
       yield* records.begin("s", "k", "hash", 10_000)

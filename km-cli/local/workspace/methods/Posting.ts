@@ -86,7 +86,11 @@ export const contentArguments = (content: Content): Json => ({
   ...(content.metadata === undefined ? {} : { metadata: content.metadata })
 })
 
-/** The root a `thread_ts` stands for. The emulator takes any text; Slack refuses what is no message. */
+/**
+ * The root a `thread_ts` stands for; none: it goes to the channel. The emulator takes any text; Slack refuses what is no
+ * message, and posts beside the thread, without a word, where the root was deleted and had no replies
+ * (github.com/slack-go/slack/issues/1571, caipe-io/ai-platform-engineering#1034). Files likewise: assumed.
+ */
 export const threadRoot = Effect.fnUntraced(function*(
   state: WorkspaceState,
   channel: Channel,
@@ -97,6 +101,7 @@ export const threadRoot = Effect.fnUntraced(function*(
     return yield* explained("invalid_thread_ts", [`${threadTs} is not a valid thread_ts`])
   }
   const root = state.messages.rootOf(channel.id, threadTs)
+  if (root === undefined && state.messages.isGone(channel.id, threadTs)) return undefined
   if (root === undefined) return yield* refusal("thread_not_found")
   return root
 })

@@ -253,6 +253,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
     gatedLayer(Idempotency, Idempotency.memory(system.idempotency), through, "idempotency", [
       "begin",
       "complete",
+      "release",
       "abandon"
     ]),
     Identities.memory(system.identities),
