@@ -20,6 +20,7 @@ import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import { fromAgent, fromHook } from "./LiveInput.ts"
 import { beginRun } from "./LiveModel.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
+import type { UploadQueue } from "./UploadQueue.ts"
 
 /** How long the agent's output may lag behind its end. */
 const outputGrace = "5 seconds"
@@ -46,8 +47,8 @@ export interface DispatchedParts {
   readonly threadOf: (session: SessionId, header: string) => Effect.Effect<MessageTs | undefined>
   /** Waits until every hook that arrived before has been told. */
   readonly drained: Effect.Effect<void>
-  /** Attaches the session to the thread; never fails, and returns when the bridge has it or has refused it. */
-  readonly upload: (session: SessionId, channel: ChannelId, threadTs: MessageTs, key: string) => Effect.Effect<void>
+  /** The session is to be attached; returns once that is written down. */
+  readonly due: UploadQueue["due"]
 }
 
 export interface DispatchedTurns {
@@ -194,9 +195,14 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
     posted: Effect.fn("Transcript.posted")(function*(row) {
       yield* forget(row.key)
       if (row.session === undefined) return
-      const { channel, thread } = place(row)
-      const threadTs = yield* thread
-      if (threadTs !== undefined) yield* parts.upload(row.session, channel, threadTs, row.key)
+      const { origin } = row.request
+      yield* parts.due({
+        session: row.session,
+        key: row.key,
+        ...(origin.kind === "slack"
+          ? { channel: origin.channel, threadTs: origin.threadTs, header: "" }
+          : { channel: parts.channel, header: redaction.redact(headerOf(row)) })
+      })
     }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key }))
   }
 

@@ -15,6 +15,7 @@ import { fromHook, type LiveInput } from "./LiveInput.ts"
 import { squash } from "./LiveModel.ts"
 import { quoted } from "./LiveText.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
+import type { UploadQueue } from "./UploadQueue.ts"
 
 /** Sessions watched at once; the one that was silent longest goes first. */
 const maxSessions = 50
@@ -62,7 +63,8 @@ export interface InteractiveParts {
   readonly workspace: string
   readonly notifyOnPermission: boolean
   readonly threadOf: (session: SessionId, header: string) => Effect.Effect<MessageTs | undefined>
-  readonly upload: (session: SessionId, channel: ChannelId, threadTs: MessageTs, key: string) => Effect.Effect<void>
+  /** The session is to be attached; returns once that is written down. */
+  readonly due: UploadQueue["due"]
 }
 
 export interface InteractiveSessions {
@@ -78,8 +80,9 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
   const plugin = yield* Effect.scope
   const sessions = new Map<SessionId, Session>()
 
-  const threadOf = (session: SessionId) =>
-    parts.threadOf(session, `🖥️ Interactive session \`${session.slice(0, 8)}\` in ${redaction.redact(parts.label)}`)
+  const headerOf = (session: SessionId): string =>
+    `🖥️ Interactive session \`${session.slice(0, 8)}\` in ${redaction.redact(parts.label)}`
+  const threadOf = (session: SessionId) => parts.threadOf(session, headerOf(session))
 
   const where = (session: SessionId) => ({ home: parts.home, workspace: parts.workspace, session })
 
@@ -108,9 +111,8 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
     yield* makeRight(session.id, prompt, text)
     prompt.view.tell([{ _tag: "Status", text: undefined }])
     yield* Effect.ignore(prompt.view.flush)
-    const threadTs = yield* threadOf(session.id)
-    if (threadTs === undefined) return
-    yield* parts.upload(session.id, channel, threadTs, `session/${session.id}/${prompt.id}`)
+    const header = headerOf(session.id)
+    yield* parts.due({ session: session.id, channel, header, key: `session/${session.id}/${prompt.id}` })
   })
 
   const closeSession = Effect.fnUntraced(function*(session: Session) {

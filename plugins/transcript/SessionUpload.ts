@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { pipeline, Readable } from "node:stream"
 import { createGzip } from "node:zlib"
@@ -75,7 +76,9 @@ const gzipped = (file: SessionFile, redactor: Redactor): Stream.Stream<Uint8Arra
 /** What came of it: `unchanged` means that the thread shows this content already. */
 export type Uploaded = "attached" | "unchanged"
 
-export const makeSessionUpload = (parts: UploadParts) => {
+export const makeSessionUpload = Effect.fnUntraced(function*(parts: UploadParts) {
+  /** Gzip takes a core. Waiting for the bridge takes none, so nobody waits behind it. */
+  const packing = yield* Semaphore.make(1)
   const { bridge, ledger, objects, redaction, sandbox } = parts
 
   const recall = (fact: string) =>
@@ -97,12 +100,13 @@ export const makeSessionUpload = (parts: UploadParts) => {
     )
     const { object, sha256 } = begun.action
     const next: Memory = result.file === undefined ? {} : { attached: { file: result.file.id, sha256, object } }
-    yield* remember(fact, next)
+    // Before it is forgotten; the call above only repeats its result.
     if (attached !== undefined && attached.object !== object) yield* objects.delete(sandbox, attached.object)
+    yield* remember(fact, next)
     return next
   })
 
-  /** One at a time for a session: the caller sees to it. Waits until the bridge has it. */
+  /** One at a time for a session and place: the caller sees to it. Waits until the bridge has it. */
   return Effect.fn("SessionUpload.upload")(
     function*(
       request: UploadRequest
@@ -111,10 +115,10 @@ export const makeSessionUpload = (parts: UploadParts) => {
       const fact = `transcript/upload/${session}/${request.channel}/${request.threadTs}`
       const before = yield* complete(fact, yield* recall(fact))
       const object = `transcripts/${session}/${sha256Hex(`${request.threadTs}/${request.key}`).slice(0, 32)}.jsonl.gz`
-      const stored = yield* Effect.scoped(Effect.gen(function*() {
+      const stored = yield* packing.withPermit(Effect.scoped(Effect.gen(function*() {
         const file = yield* openSession({ home: parts.home, workspace: parts.workspace, session })
         return yield* objects.put(sandbox, object, gzipped(file, redaction.current()))
-      }))
+      })))
       if (before.attached?.sha256 === stored.sha256) {
         if (before.attached.object !== object) yield* objects.delete(sandbox, object)
         return "unchanged"
@@ -141,4 +145,4 @@ export const makeSessionUpload = (parts: UploadParts) => {
     },
     (effect, { session }) => Effect.annotateLogs(effect, { session })
   )
-}
+})

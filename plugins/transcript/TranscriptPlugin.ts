@@ -2,8 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
-import * as Semaphore from "effect/Semaphore"
-import type { ChannelId, MessageTs, SessionId } from "../../runtime/domain/Ids.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { HookEvents } from "../../runtime/ports/HookEvents.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
@@ -17,6 +15,7 @@ import { errorCodes } from "./ErrorCodes.ts"
 import { makeInteractiveSessions } from "./InteractiveSessions.ts"
 import { makeSessionThreads } from "./SessionThreads.ts"
 import { makeSessionUpload } from "./SessionUpload.ts"
+import { makeUploadQueue } from "./UploadQueue.ts"
 
 export const TranscriptConfig = Schema.Struct({
   /** Post a line when an interactive session asks for permission. */
@@ -56,22 +55,9 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       })
     }
 
-    const uploadSession = makeSessionUpload({ bridge, ledger, objects, redaction, sandbox: info.id, home, workspace })
-    // One at a time: a session is uploaded by one caller only, and gzip takes a core.
-    const one = yield* Semaphore.make(1)
-    const upload = (session: SessionId, to: ChannelId, threadTs: MessageTs, key: string) =>
-      one.withPermit(uploadSession({ session, channel: to, threadTs, key })).pipe(
-        Effect.catch((error) =>
-          // A run that failed before its first request leaves no transcript.
-          error._tag === "SessionFileSkipped" && error.reason === "Missing"
-            ? Effect.logDebug("a session was not attached", error.message)
-            : Effect.logWarning("a session was not attached", error.message)
-        ),
-        Effect.annotateLogs({ session }),
-        Effect.asVoid
-      )
-
     const threadOf = yield* makeSessionThreads({ bridge, ledger, channel })
+    const upload = yield* makeSessionUpload({ bridge, ledger, objects, redaction, sandbox: info.id, home, workspace })
+    const { due } = yield* makeUploadQueue({ ledger, upload, threadOf })
     const subscription = yield* hooks.subscribe
     /** The hooks are told by another fiber; a few turns of the loop are enough for what has arrived. */
     const drained = Effect.gen(function*() {
@@ -86,7 +72,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       workspace,
       threadOf,
       drained,
-      upload
+      due
     })
     const interactive = yield* makeInteractiveSessions({
       bridge,
@@ -97,7 +83,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       workspace,
       notifyOnPermission: config.notifyOnPermission,
       threadOf,
-      upload
+      due
     })
 
     yield* PubSub.take(subscription).pipe(

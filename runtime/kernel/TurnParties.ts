@@ -36,11 +36,14 @@ export class OriginBroken extends Schema.TaggedError<OriginBroken>()("OriginBrok
 /** An origin that dies in one call is asked again this often, over about two minutes; then the call is given up. */
 const originTries = 8
 
-/** An observer that neither answers nor fails holds a turn no longer than this before and while the agent starts. */
-const observerStartLimit = "10 seconds"
+/**
+ * An observer that neither answers nor fails holds a turn no longer than this before and while the agent starts, and
+ * once the outcome is visible: nobody waits for what it shows then.
+ */
+const observerLimit = "10 seconds"
 
 /**
- * And no longer than this after it: longer than the outage of ten minutes that durable bridge calls must ride out,
+ * And no longer than this when the agent is gone: longer than the outage of ten minutes that durable bridge calls must ride out,
  * because an answer that an observer is about to show must not be posted beside it.
  */
 const observerEndLimit = "20 minutes"
@@ -113,7 +116,7 @@ export class TurnParties extends Context.Service<TurnParties, {
       ) =>
         effect.pipe(
           Effect.raceFirst(Effect.andThen(Deferred.await(party.gone), Effect.die("the plugin stopped"))),
-          Effect.timeoutOption(call === "starting" || call === "started" ? observerStartLimit : observerEndLimit),
+          Effect.timeoutOption(call === "exited" ? observerEndLimit : observerLimit),
           Effect.exit,
           Effect.flatMap((exit) => {
             if (Exit.isSuccess(exit) && exit.value._tag === "Some") return Effect.succeed([exit.value.value])

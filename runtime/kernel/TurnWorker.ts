@@ -175,10 +175,10 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
       if (ran && (yield* insist(agent.sessionExists(row.session)))) {
         yield* askOr(parties, row, "remember", (origin) => origin.remember(row), undefined)
       }
-      if (ran) yield* parties.tell("posted", (observer) => observer.posted(row))
       // ⏳ must be there before it is taken away.
       yield* Effect.forEach(job.errands, Fiber.await)
       yield* askOr(parties, row, "mark", (origin) => origin.mark(row), undefined)
+      if (ran) yield* parties.tell("posted", (observer) => observer.posted(row))
     }
     // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires. Once
     // the row is settled no other receipt is written into it.

@@ -88,7 +88,10 @@ export interface TurnObserver {
    * that show the whole answer, if one does. Also called after a restart, without `started`.
    */
   readonly exited: (row: TurnRow) => Effect.Effect<ReadonlyArray<ShownPart>>
-  /** The outcome is visible. Here the session is uploaded. */
+  /**
+   * The outcome is visible and marked. The turn's slot and the next turn of the thread wait for this, for 10 s at most:
+   * what takes longer is written down here and done beside the turns.
+   */
   readonly posted: (row: TurnRow) => Effect.Effect<void>
 }
 

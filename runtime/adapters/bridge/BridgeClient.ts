@@ -76,8 +76,10 @@ export const laneOf = (action: BridgeAction): string | undefined => {
   switch (action.action) {
     case "post":
     case "live.set":
-    case "upload":
       return `thread ${action.channel} ${action.threadTs ?? ""}`
+    // Its caller asks when the answer is there; what is said next in the thread does not wait for Slack to take a file.
+    case "upload":
+      return `upload ${action.channel} ${action.threadTs ?? ""}`
     case "thread.put":
       return `row ${action.channel} ${action.threadTs}`
     case "react":

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -11,6 +12,7 @@ import {
   eventually,
   line,
   makeWorld,
+  otherSession,
   rowOf,
   runTurn,
   session,
@@ -23,6 +25,13 @@ const elsewhere = (world: World) => {
   Fs.writeFileSync(file, `${JSON.stringify(line.text("NOT YOURS"))}\n`)
   return file
 }
+
+/** A plugin that stops waits for its uploads, at most five seconds. */
+const stop = Effect.fnUntraced(function*(scope: Scope.Closeable) {
+  const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+  yield* TestClock.adjust("5 seconds")
+  yield* Fiber.join(closing)
+})
 
 const uploads = (world: World) => world.actions("upload").map(({ filename, replaces }) => ({ filename, replaces }))
 
@@ -114,7 +123,9 @@ describe("transcript: the attached session", () => {
       const row = answered(rowOf(1), "One.")
       yield* runTurn(world, observer, rowOf(1), ["One."], [line.text("One.")])
       yield* observer.posted(row)
+      yield* world.attached
       yield* observer.posted({ ...row, key: slackRequest(9).key })
+      yield* world.attached
       assert.strictEqual(uploads(world).length, 1)
       assert.strictEqual(world.objects.objects.get(sandbox)?.size, 1)
     }))
@@ -127,17 +138,59 @@ describe("transcript: the attached session", () => {
       world.write([line.text("One.")])
       const row = answered(rowOf(1), "One.")
       world.state.deaf = ({ action }) => action.action === "upload"
-      const posting = yield* Effect.forkChild(dying.observer.posted(row))
+      yield* dying.observer.posted(row)
       yield* eventually("the upload", () => uploads(world).length === 1)
-      yield* Fiber.interrupt(posting)
-      yield* Scope.close(crashing, Exit.void)
+      yield* stop(crashing)
       world.state.deaf = undefined
       const { observer } = yield* world.start()
       yield* observer.posted(row)
       yield* observer.posted(row)
+      yield* world.attached
       world.write([line.text("Two.")])
       yield* observer.posted({ ...row, key: slackRequest(2).key })
+      yield* world.attached
       assert.deepStrictEqual(uploads(world), [{ filename, replaces: undefined }, { filename, replaces: "F1" }])
+    }))
+
+  it.effect("holds up neither a turn nor another session, is done at the next start, and only the newest", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      const first = yield* Scope.make()
+      const before = yield* world.start().pipe(Scope.provide(first))
+      world.write([line.text("One.")])
+      world.write([line.text("Other.")], otherSession)
+      world.state.deaf = ({ action }) => action.action === "upload" && action.filename.includes(session)
+      const row = answered(rowOf(1), "One.")
+      yield* before.observer.posted(row)
+      yield* eventually("the upload", () => uploads(world).length === 1)
+      // Three more turns of the same thread, and one of another: none waits for the answer that never comes.
+      for (const n of [2, 3, 4]) yield* before.observer.posted({ ...row, key: slackRequest(n).key })
+      yield* before.observer.posted(answered(rowOf(9, { session: otherSession }), "Other."))
+      yield* eventually("the other upload", () => uploads(world).length === 2)
+      world.write([line.text("Two.")])
+      yield* stop(first)
+      assert.strictEqual(uploads(world).length, 2)
+      world.state.deaf = undefined
+      yield* world.start()
+      yield* world.attached
+      assert.deepStrictEqual(uploads(world).map(({ replaces }) => replaces), [undefined, undefined, "F1"])
+      assert.strictEqual(world.uploaded(), Fs.readFileSync(world.path(), "utf8"))
+      assert.strictEqual(world.objects.objects.get(sandbox)?.size, 2)
+    }))
+
+  it.effect("that was refused for good is not asked for again, and the next turn attaches it", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      const { observer } = yield* world.start()
+      world.write([line.text("One.")])
+      world.state.refuse = ({ action }) => action.action === "upload" ? "not_in_channel" : undefined
+      yield* observer.posted(answered(rowOf(1), "One."))
+      yield* world.attached
+      assert.strictEqual(world.bridge.calls.filter(({ action }) => action.action === "upload").length, 1)
+      world.state.refuse = undefined
+      yield* observer.posted(answered(rowOf(2), "One."))
+      yield* world.attached
+      assert.strictEqual(uploads(world).length, 1)
     }))
 
   it.effect("holds no secret, and every line of it is still JSON", () =>

@@ -4,6 +4,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { gunzipSync } from "node:zlib"
 import { TranscriptPlugin } from "../../../plugins/transcript/TranscriptPlugin.ts"
+import { dueFact } from "../../../plugins/transcript/UploadQueue.ts"
 import type { BridgeErrorCode } from "../../../runtime/domain/BridgeProtocol.ts"
 import type { HookEvent } from "../../../runtime/domain/HookEvent.ts"
 import { MessageTs, SessionId } from "../../../runtime/domain/Ids.ts"
@@ -147,6 +148,9 @@ export const makeWorld = Effect.gen(function*() {
     hear: (event: HookEvent, dispatched = true) => PubSub.publishUnsafe(hooks, { event, at: 0, dispatched }),
     write: (lines: ReadonlyArray<object>, of = session) =>
       Fs.appendFileSync(path(of), lines.map((one) => `${JSON.stringify(one)}\n`).join("")),
+    ledger,
+    /** Waits until no session is to be attached any more. */
+    attached: eventually("no session is due", () => (ledger.facts.get(dueFact) ?? "[]") === "[]"),
     /** The session as it was uploaded last. */
     uploaded: () => {
       const last = bridge.calls.findLast(({ action }) => action.action === "upload")?.action
@@ -214,5 +218,6 @@ export const runTurn = Effect.fnUntraced(function*(
   const shown = yield* observer.exited(answered(row, texts.at(-1) ?? ""))
   yield* Scope.close(scope, Exit.void)
   yield* observer.posted(answered(row, texts.at(-1) ?? ""))
+  yield* world.attached
   return shown
 })
