@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { isBlank } from "../../runtime/domain/Blank.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { type ChannelId, type MessageTs, requestIdOf, type SessionId, type TurnKey } from "../../runtime/domain/Ids.ts"
 import type { ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
@@ -183,13 +184,14 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
       }
       if (row.outcome?._tag === "Failed") turn.view.tell([{ _tag: "Retract", text: row.outcome.reason }])
       const answer = row.outcome?._tag === "Answered" ? row.outcome.text : ""
-      if (answer.trim() !== "") turn.view.ensure(answer)
+      if (!isBlank(answer)) turn.view.ensure(answer)
       turn.view.tell([{ _tag: "Status", text: undefined }])
       const shown = yield* turn.view.flush.pipe(
         Effect.catch((error) => Effect.as(Effect.logWarning("a turn cannot be shown live", error.message), []))
       )
       const last = shown.at(-1)
-      const isAnswer = answer.trim() !== "" && row.request.origin.kind !== "operator"
+      // What is not shown to its last character is posted by the origin.
+      const isAnswer = !isBlank(answer) && turn.view.showsAtEnd(answer) && row.request.origin.kind !== "operator"
       return last === undefined || !isAnswer ? [] : [{ ts: last.ts, sha256: sha256Hex(answer) }]
     }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key })),
     posted: Effect.fn("Transcript.posted")(function*(row) {

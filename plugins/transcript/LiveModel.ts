@@ -7,51 +7,23 @@
  * call by its `tool_use_id`. Standard output and the file put a new entry where they are; a hook puts it at the end,
  * because whatever standard output has told so far came before it.
  */
+import * as HashSet from "effect/HashSet"
+import { isBlank } from "../../runtime/domain/Blank.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import { countAgain, type FoldedSteps, foldedText, foldOldest, noSteps } from "./FoldedSteps.ts"
+import {
+  type Entry,
+  gluedFrom,
+  has,
+  isSubagent,
+  isText,
+  runOfTexts,
+  squash,
+  type SubagentEntry,
+  type TextEntry,
+  type ToolEntry
+} from "./LiveEntries.ts"
 import type { LiveInput, Witness } from "./LiveInput.ts"
-
-export interface TextEntry {
-  readonly kind: "text"
-  readonly uid: number
-  readonly text: string
-  /** Of the trimmed text: witnesses differ in white space at the ends. */
-  readonly sha256: string
-  readonly seenBy: ReadonlySet<Witness>
-  /** Pieces as hooks streamed them, by index; a hole was lost. Only while the text is known from hooks alone. */
-  readonly pieces: ReadonlyArray<string | undefined>
-  /** Index of the piece that said it was the last. */
-  readonly last: number | undefined
-  /** The last piece has come, and no piece is missing. */
-  readonly whole: boolean
-  /** The hooks' id of the text. */
-  readonly message: string | undefined
-}
-export interface ToolEntry {
-  readonly kind: "tool"
-  readonly uid: number
-  readonly id: string
-  readonly name: string
-  readonly input: unknown
-  readonly state: "running" | "done" | "failed"
-  readonly seenBy: ReadonlySet<Witness>
-}
-export interface SubagentEntry {
-  readonly kind: "subagent"
-  readonly uid: number
-  readonly agent: string
-  /** The call that started it, once both are known. */
-  readonly tool: ToolEntry | undefined
-  readonly type: string
-  readonly calls: ReadonlySet<string>
-  readonly state: "running" | "done"
-}
-export interface NoteEntry {
-  readonly kind: "note"
-  readonly uid: number
-  readonly id: string
-  readonly text: string
-}
-export type Entry = TextEntry | ToolEntry | SubagentEntry | NoteEntry
 
 export interface LiveModel {
   readonly entries: ReadonlyArray<Entry>
@@ -63,15 +35,16 @@ export interface LiveModel {
   readonly nextOrdinal: number
   readonly nextUid: number
   /** Hook messages whose text is shown under another entry. */
-  readonly merged: ReadonlySet<string>
+  readonly merged: HashSet.HashSet<string>
   /** One line about what the agent waits for; gone with its next sign of life. */
   readonly status: string | undefined
-  /** Entries not taken because the turn has too many. */
-  readonly left: number
+  /** The oldest entries of a turn that has too many: counted and known again, no longer shown. */
+  readonly folded: FoldedSteps
 }
 
-/** Entries a turn may have; what a flood adds beyond is counted, not kept. */
-export const maxEntries = 4_000
+/** Entries that are kept; one more, and the oldest are folded until `keptEntries` are left, so that parts rarely shift. */
+export const maxEntries = 1_000
+export const keptEntries = 500
 
 /** The names under which Claude Code starts a subagent. */
 const subagentTools: ReadonlySet<string> = new Set(["Agent", "Task"])
@@ -82,15 +55,12 @@ export const emptyModel: LiveModel = {
   fileStart: -1,
   nextOrdinal: 0,
   nextUid: 0,
-  merged: new Set(),
+  merged: HashSet.empty(),
   status: undefined,
-  left: 0
+  folded: noSteps
 }
 
 const keyOf = (text: string): string => sha256Hex(text.trim())
-/** Without white space: witnesses cut and glue texts differently. */
-export const squash = (text: string): string => text.replace(/\s+/g, "")
-const has = (seenBy: ReadonlySet<Witness>, by: Witness): boolean => seenBy.has(by)
 const plus = <A>(set: ReadonlySet<A>, item: A): ReadonlySet<A> => set.has(item) ? set : new Set([...set, item])
 
 const replace = (model: LiveModel, entry: Entry): LiveModel => ({
@@ -98,11 +68,23 @@ const replace = (model: LiveModel, entry: Entry): LiveModel => ({
   entries: model.entries.map((old) => old.uid === entry.uid ? entry : old)
 })
 
-/** Adds a new entry after `index` (-1: in front), unless the turn has too many. */
+/** Adds a new entry after `index` (-1: in front of all that are kept). */
 const insert = (model: LiveModel, index: number, entry: Entry): LiveModel =>
-  model.entries.length >= maxEntries
-    ? { ...model, left: model.left + 1 }
-    : { ...model, entries: model.entries.toSpliced(index + 1, 0, entry), nextUid: model.nextUid + 1 }
+  bounded({ ...model, entries: model.entries.toSpliced(index + 1, 0, entry), nextUid: model.nextUid + 1 })
+
+/** Folds the oldest entries when there are too many. A witness that stood on one then stands before all that are kept. */
+const bounded = (model: LiveModel): LiveModel => {
+  if (model.entries.length <= maxEntries) return model
+  const { entries, folded, messages, moved } = foldOldest(model.folded, model.entries, keptEntries)
+  return {
+    ...model,
+    entries,
+    folded,
+    merged: HashSet.union(model.merged, HashSet.fromIterable(messages)),
+    fileStart: moved(model.fileStart),
+    cursors: { stdout: moved(model.cursors.stdout), file: moved(model.cursors.file) }
+  }
+}
 
 const atEnd = (model: LiveModel, entry: Entry): LiveModel => insert(model, model.entries.length - 1, entry)
 
@@ -131,52 +113,25 @@ const advance = (model: LiveModel, by: "stdout" | "file", entry: TextEntry | Too
   return { ...model, entries: model.entries.toSpliced(from, 1).toSpliced(cursor, 0, entry), cursors }
 }
 
-const isText = (entry: Entry | undefined): entry is TextEntry => entry?.kind === "text"
-
-/** Texts that stand side by side (tool lines between them do not count) and that `by` has not told of. */
-const runOfTexts = (
-  entries: ReadonlyArray<Entry>,
-  by: Witness
-): ReadonlyArray<ReadonlyArray<TextEntry>> => {
-  const runs: Array<Array<TextEntry>> = [[]]
-  for (const entry of entries) {
-    if (!isText(entry)) continue
-    if (has(entry.seenBy, by)) runs.push([])
-    else runs.at(-1)?.push(entry)
-  }
-  return runs
-}
-
-/** The texts in a row, at least two, that together are `text` (glued without a separator, or with white space). */
-const gluedFrom = (
-  runs: ReadonlyArray<ReadonlyArray<TextEntry>>,
-  text: string
-): ReadonlyArray<TextEntry> | undefined => {
-  const wanted = squash(text)
-  for (const run of runs) {
-    for (let start = 0; start < run.length; start++) {
-      let joined = ""
-      for (let end = start; end < run.length && joined.length < wanted.length; end++) {
-        joined += squash(run[end]?.text ?? "")
-        if (end > start && joined === wanted) return run.slice(start, end + 1)
-      }
-    }
-  }
-  return undefined
-}
+/** The witness has told of a new entry last; of one that was folded at once, it stands before all that are kept. */
+const stoodOn = (model: LiveModel, by: "stdout" | "file", entry: Entry): LiveModel =>
+  indexOfUid(model, entry.uid) < 0 ? model : { ...model, cursors: { ...model.cursors, [by]: entry.uid } }
 
 /**
  * After the CLI falls back to requests without streaming, one hook carries several blocks glued together: the hook's
  * entry goes when the blocks themselves have come.
  */
-const dropGlued = (model: LiveModel): LiveModel => {
+const dropGlued = (model: LiveModel, come: TextEntry): LiveModel => {
+  // Only a text of which the new one is a part can have become whole by it.
+  const part = squash(come.text)
   const lone = model.entries.filter((entry): entry is TextEntry =>
     isText(entry) && entry.seenBy.size === 1 && has(entry.seenBy, "hook") && entry.whole
+    && entry.text.length > part.length && squash(entry.text).includes(part)
   )
   return lone.reduce((current, entry) => {
     const others = runOfTexts(current.entries.filter((other) => other.uid !== entry.uid), "hook")
     if (gluedFrom(others, entry.text) === undefined) return current
-    const merged = entry.message === undefined ? current.merged : plus(current.merged, entry.message)
+    const merged = entry.message === undefined ? current.merged : HashSet.add(current.merged, entry.message)
     return { ...remove(current, entry.uid), merged }
   }, model)
 }
@@ -187,18 +142,22 @@ const isFilledBy = (entry: TextEntry, text: string): boolean =>
   && entry.pieces.every((piece) => piece === undefined || text.includes(piece.trim()))
 
 const textFrom = (model: LiveModel, by: "stdout" | "file", text: string): LiveModel => {
-  if (text.trim() === "") return model
+  if (isBlank(text)) return model
   const sha256 = keyOf(text)
   const cursor = indexOfUid(model, model.cursors[by])
+  const folded = foldedText(model.folded, sha256, by)
+  // What is folded came before all that is kept.
+  if (cursor < 0 && folded !== undefined) return { ...model, folded }
   const ahead = model.entries.slice(cursor + 1)
   const behind = model.entries.slice(0, cursor + 1)
   const same = (entry: Entry): entry is TextEntry => isText(entry) && entry.sha256 === sha256 && !has(entry.seenBy, by)
   const filled = (entry: Entry): entry is TextEntry =>
     isText(entry) && !has(entry.seenBy, by) && isFilledBy(entry, text)
-  const found = ahead.find(same) ?? behind.find(same) ?? ahead.find(filled)
+  const found = ahead.find(same) ?? behind.find(same) ?? (folded === undefined ? ahead.find(filled) : undefined)
   if (found !== undefined) {
     return advance(model, by, { ...found, text, sha256, whole: true, seenBy: plus(found.seenBy, by) })
   }
+  if (folded !== undefined) return { ...model, folded }
   const entry: TextEntry = {
     kind: "text",
     uid: model.nextUid,
@@ -210,15 +169,12 @@ const textFrom = (model: LiveModel, by: "stdout" | "file", text: string): LiveMo
     whole: true,
     message: undefined
   }
-  const grown = insert(model, cursor, entry)
-  return grown.entries === model.entries
-    ? grown
-    : dropGlued({ ...grown, cursors: { ...model.cursors, [by]: entry.uid } })
+  return dropGlued(stoodOn(insert(model, cursor, entry), by, entry), entry)
 }
 
 const pieceFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Piece" }>): LiveModel => {
   const message = input.message ?? `sha256:${keyOf(input.delta)}`
-  if (model.merged.has(message) || input.index < 0 || input.index > 10_000) return model
+  if (HashSet.has(model.merged, message) || input.index < 0 || input.index > 10_000) return model
   const known = model.entries.find((entry): entry is TextEntry => isText(entry) && entry.message === message)
   if (known !== undefined && (known.whole || known.pieces[input.index] !== undefined)) return model
   const pieces = Array.from(
@@ -233,19 +189,24 @@ const pieceFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Piece" }
     const twin = model.entries.find((entry): entry is TextEntry =>
       isText(entry) && entry.sha256 === sha256 && entry.uid !== known?.uid && !has(entry.seenBy, "hook")
     )
+    const folded = twin === undefined ? foldedText(model.folded, sha256, "hook") : undefined
+    if (folded !== undefined) {
+      const rest = known === undefined ? model : remove(model, known.uid)
+      return { ...rest, folded, merged: HashSet.add(rest.merged, message) }
+    }
     const glued = twin === undefined ? gluedFrom(runOfTexts(model.entries, "hook"), text) : undefined
     if (twin !== undefined || glued !== undefined) {
       const rest = known === undefined ? model : remove(model, known.uid)
       return (glued ?? [twin]).reduce<LiveModel>(
         (current, entry) =>
           entry === undefined ? current : replace(current, { ...entry, seenBy: plus(entry.seenBy, "hook") }),
-        { ...rest, merged: plus(rest.merged, message) }
+        { ...rest, merged: HashSet.add(rest.merged, message) }
       )
     }
   }
   if (known !== undefined) return replace(model, { ...known, pieces, last, text, sha256, whole })
   // An empty text is no text (a streamed one may begin or end with an empty piece).
-  if (whole && text.trim() === "") return model
+  if (whole && isBlank(text)) return model
   return atEnd(model, {
     kind: "text",
     uid: model.nextUid,
@@ -259,10 +220,9 @@ const pieceFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Piece" }
   })
 }
 
-const isSubagent = (entry: Entry): entry is SubagentEntry => entry.kind === "subagent"
-
 const toolFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Tool" }>): LiveModel => {
   const { by, id, name } = input
+  if (HashSet.has(model.folded.tools, id)) return model
   if (model.entries.some((entry) => isSubagent(entry) && (entry.calls.has(id) || entry.tool?.id === id))) return model
   const known = model.entries.find((entry): entry is ToolEntry => entry.kind === "tool" && entry.id === id)
   if (known !== undefined) {
@@ -288,8 +248,7 @@ const toolFrom = (model: LiveModel, input: Extract<LiveInput, { _tag: "Tool" }>)
     return { ...replace(model, { ...waiting, tool }), cursors }
   }
   if (by === "hook") return atEnd(model, tool)
-  const grown = insert(model, indexOfUid(model, model.cursors[by]), tool)
-  return grown.entries === model.entries ? grown : { ...grown, cursors: { ...model.cursors, [by]: tool.uid } }
+  return stoodOn(insert(model, indexOfUid(model, model.cursors[by]), tool), by, tool)
 }
 
 const toolEnd = (model: LiveModel, id: string, failed: boolean): LiveModel => {
@@ -307,6 +266,7 @@ const toolEnd = (model: LiveModel, id: string, failed: boolean): LiveModel => {
 const subagentOf = (model: LiveModel, agent: string, type: string): readonly [LiveModel, SubagentEntry | undefined] => {
   const known = model.entries.find((entry): entry is SubagentEntry => isSubagent(entry) && entry.agent === agent)
   if (known !== undefined) return [model, known]
+  if (HashSet.has(model.folded.others, `agent:${agent}`)) return [model, undefined]
   const call = model.entries.find((entry): entry is ToolEntry =>
     entry.kind === "tool" && subagentTools.has(entry.name) && entry.state === "running"
   )
@@ -352,7 +312,8 @@ export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
       return replace(hidden, { ...entry, calls: plus(entry.calls, input.id) })
     }
     case "Note":
-      return model.entries.some((entry) => entry.kind === "note" && entry.id === input.id)
+      return HashSet.has(model.folded.others, `note:${input.id}`)
+          || model.entries.some((entry) => entry.kind === "note" && entry.id === input.id)
         ? model
         : atEnd(alive, { kind: "note", uid: model.nextUid, id: input.id, text: input.text })
     case "Retract": {
@@ -362,7 +323,7 @@ export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
         // A word or two could stand in any reason by chance.
         && said.length >= 8 && squash(input.text).includes(said)
       if (!isIt) return model
-      const merged = last.message === undefined ? model.merged : plus(model.merged, last.message)
+      const merged = last.message === undefined ? model.merged : HashSet.add(model.merged, last.message)
       return { ...remove(model, last.uid), merged }
     }
     case "Status":
@@ -391,6 +352,7 @@ export const reconcile = (model: LiveModel, told: Iterable<LiveInput>): LiveMode
   let current: LiveModel = {
     ...model,
     status: undefined,
+    folded: countAgain(model.folded, "file"),
     cursors: { ...model.cursors, file: model.fileStart },
     entries: model.entries.map((entry) =>
       entry.kind === "text" || entry.kind === "tool"

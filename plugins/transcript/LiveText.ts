@@ -1,5 +1,6 @@
 /** How a turn looks in its thread: the model as Markdown, redacted. Pure. */
-import type { Entry, LiveModel, SubagentEntry, TextEntry, ToolEntry } from "./LiveModel.ts"
+import type { Entry, SubagentEntry, TextEntry, ToolEntry } from "./LiveEntries.ts"
+import type { LiveModel } from "./LiveModel.ts"
 
 /** Characters of a tool line, name and marks included. */
 export const maxToolLine = 120
@@ -133,12 +134,20 @@ export const quoted = (prompt: string, redact: (text: string) => string): string
   return text === "" ? "" : text.split("\n").map((row) => `> ${row}`).join("\n")
 }
 
+const cutMark = "_… the beginning is in the attached session_\n\n"
+/** A text of `liveText` that was too long to be whole. */
+export const isCut = (text: string): boolean => text.startsWith(cutMark)
+
 /**
  * Empty when there is nothing to show yet. `head` stands above everything. Well-formed: what comes from the agent's side
  * may hold half a character, which the bridge refuses.
  */
 export const liveText = (model: LiveModel, redact: (text: string) => string, head = ""): string => {
-  const pieces: Array<string> = head === "" ? [] : [`${head}\n\n`]
+  const { count } = model.folded
+  const pieces: Array<string> = [
+    ...(head === "" ? [] : [`${head}\n\n`]),
+    ...(count === 0 ? [] : [`_… ${count} earlier step${count === 1 ? "" : "s"}, in the attached session_\n\n`])
+  ]
   let before: Entry | undefined
   for (const entry of model.entries) {
     const text = entryText(entry, redact)
@@ -147,14 +156,11 @@ export const liveText = (model: LiveModel, redact: (text: string) => string, hea
     before = entry
   }
   const tail = [
-    ...(model.left === 0 ? [] : [`_… and ${model.left} more steps, in the attached session_`]),
     ...(model.status === undefined ? [] : [`_⏳ ${cut(oneLine(redact(model.status)), maxToolLine)}_`])
   ]
   const whole = (pieces.join("") + (tail.length === 0 ? "" : `\n\n${tail.join("\n")}`)).trim().toWellFormed()
   if (whole.length <= maxLiveCharacters) return whole
   const kept = whole.slice(-maxLiveCharacters)
   const paragraph = kept.indexOf("\n\n")
-  return `_… the beginning is in the attached session_\n\n${
-    (paragraph < 0 ? kept : kept.slice(paragraph + 2)).toWellFormed()
-  }`
+  return `${cutMark}${(paragraph < 0 ? kept : kept.slice(paragraph + 2)).toWellFormed()}`
 }

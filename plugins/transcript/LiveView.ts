@@ -4,10 +4,11 @@ import type * as Scope from "effect/Scope"
 import type { ChannelId, MessageTs, RequestId, SessionId } from "../../runtime/domain/Ids.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import { squash } from "./LiveEntries.ts"
 import type { LiveInput } from "./LiveInput.ts"
 import { emptyModel, endsWith, fold, type LiveModel, reconcile } from "./LiveModel.ts"
 import { type LivePoster, makeLivePoster } from "./LivePoster.ts"
-import { liveText } from "./LiveText.ts"
+import { isCut, liveText } from "./LiveText.ts"
 import { openSession, type SessionFileSkipped, skipped } from "./SessionFile.ts"
 import { toldBy } from "./TranscriptLines.ts"
 
@@ -20,6 +21,8 @@ export interface LiveView {
   readonly ensure: (answer: string) => void
   readonly isEmpty: () => boolean
   readonly endsWith: (text: string) => boolean
+  /** The live message, as it is set, ends with all of this. Already redacted; white space aside. */
+  readonly showsAtEnd: (answer: string) => boolean
   readonly flush: LivePoster["flush"]
 }
 
@@ -52,6 +55,10 @@ export const makeLiveView = Effect.fnUntraced(function*(options: {
       ),
     isEmpty: () => model.entries.length === 0,
     endsWith: (text) => endsWith(model, text, (shown) => shown),
+    showsAtEnd: (answer) => {
+      const text = liveText(model, redact, options.head())
+      return isCut(text) ? squash(text).endsWith(squash(answer.toWellFormed())) : endsWith(model, answer, redact)
+    },
     flush: poster.flush
   }
 })

@@ -43,7 +43,7 @@ const stopLimit = "5 seconds"
 
 export interface UploadQueue {
   /** Returns once it is written down. Of several for one session and place only the newest is attached. */
-  readonly due: (upload: DueUpload) => Effect.Effect<void>
+  readonly due: (request: DueUpload) => Effect.Effect<void>
 }
 
 const placeOf = ({ channel, session, threadTs }: DueUpload): string => `${session}/${channel}/${threadTs ?? ""}`
@@ -135,10 +135,10 @@ export const makeUploadQueue = Effect.fnUntraced(function*(parts: {
   yield* Effect.forEach(left, ({ session }) => begin(session), { discard: true })
 
   return {
-    due: (upload) =>
+    due: (request) =>
       Effect.suspend(() => {
-        take(upload)
-        return Effect.andThen(write, begin(upload.session))
+        take(request)
+        return Effect.andThen(write, begin(request.session))
       })
   }
 })

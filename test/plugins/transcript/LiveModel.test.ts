@@ -7,7 +7,6 @@ import {
   endsWith,
   fold,
   type LiveModel,
-  maxEntries,
   reconcile
 } from "../../../plugins/transcript/LiveModel.ts"
 import { HookEvent } from "../../../runtime/domain/HookEvent.ts"
@@ -251,15 +250,6 @@ describe("LiveModel", () => {
     for (const answer of ["B.", "A.\nB.", "A.B."]) assert.isTrue(endsWith(model, answer, same), answer)
     for (const answer of ["C.", "A.", "A. B. C."]) assert.isFalse(endsWith(model, answer, same), answer)
     assert.isTrue(endsWith(model, "[x].", (text) => text.replace("B", "[x]")))
-  })
-
-  it("keeps a bounded number of entries and counts the rest", () => {
-    let model = emptyModel
-    for (let index = 0; index < maxEntries + 5; index++) {
-      model = fold(model, { _tag: "Tool", by: "hook", id: `t${index}`, name: "Bash", input: {} })
-    }
-    assert.strictEqual(model.entries.length, maxEntries)
-    assert.strictEqual(model.left, 5)
   })
 
   it.prop("never throws on what an agent can forge", [Schema.Array(HookEvent)], ([events]) => {

@@ -8,7 +8,18 @@ import { redactedMark } from "../../../runtime/domain/Redactor.ts"
 import { AgentOutcome } from "../../../runtime/domain/Turn.ts"
 import { AgentEvent } from "../../../runtime/ports/Agent.ts"
 import { sandboxInfo, slackRequest } from "../../support/turnRows.ts"
-import { agentProcess, answered, atRest, canary, display, line, makeWorld, rowOf, runTurn } from "./transcriptWorld.ts"
+import {
+  agentProcess,
+  answered,
+  atRest,
+  canary,
+  display,
+  line,
+  makeWorld,
+  otherSession,
+  rowOf,
+  runTurn
+} from "./transcriptWorld.ts"
 
 describe("transcript: turns of the pipeline", () => {
   it.effect("shows text and tools as they come, and the whole answer at the end, which is then the answer", () =>
@@ -130,6 +141,24 @@ describe("transcript: turns of the pipeline", () => {
         line.text("After it.")
       ])
       assert.deepStrictEqual(world.lives(), ["Before the crash.\n\nAfter it."])
+    }))
+
+  it.effect("the answer stands last after any number of steps, and what it cannot show whole it does not claim", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      const { observer } = yield* world.start()
+      const steps = Array.from({ length: 4_100 }, (_, n) => [line.tool(`t${n}`, "x"), line.result(`t${n}`)]).flat()
+      const shown = yield* runTurn(world, observer, rowOf(1), ["It is done."], [...steps, line.text("It is done.")])
+      assert.deepStrictEqual(shown.map(({ sha256 }) => sha256), [sha256Hex("It is done.")])
+      const [live = ""] = world.lives()
+      assert.isTrue(live.endsWith("It is done."))
+      const lines = live.split("\n").filter((one) => one.startsWith("🔧")).length
+      assert.strictEqual(Number(/(\d+) earlier steps, in the attached session/.exec(live)?.[1]) + lines, 4_100)
+
+      for (const [n, answer] of ["word ".repeat(80_000), "\u200b\u2060", "\u001b[0m"].entries()) {
+        const row = rowOf(10 + n, { session: otherSession })
+        assert.deepStrictEqual(yield* runTurn(world, observer, row, [answer], []), [], answer.slice(0, 20))
+      }
     }))
 
   it.effect("does not hold a turn up when the bridge refuses", () =>

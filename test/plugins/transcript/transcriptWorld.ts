@@ -29,10 +29,10 @@ export const token = `ghp_${"a1B2c3D4".repeat(5)}`
 /** A trip through the pool that does Node's file work, which fibers under test wait for: yielding alone would not do. */
 const fileTrip = Effect.andThen(Effect.promise(() => Fs.promises.stat(".")), Effect.yieldNow)
 export const atRest = Effect.asVoid(Effect.repeat(fileTrip, { times: 60 }))
-export const eventually = (what: string, holds: () => boolean): Effect.Effect<void> =>
+export const eventually = (what: string, holds: () => boolean, most = 5_000): Effect.Effect<void> =>
   Effect.suspend(() => {
     let trips = 0
-    return Effect.repeat(fileTrip, { until: () => holds() || ++trips > 5_000 }).pipe(
+    return Effect.repeat(fileTrip, { until: () => holds() || ++trips > most }).pipe(
       Effect.andThen(Effect.suspend(() => holds() ? Effect.void : Effect.die(new Error(`never came: ${what}`))))
     )
   })
@@ -150,7 +150,7 @@ export const makeWorld = Effect.gen(function*() {
       Fs.appendFileSync(path(of), lines.map((one) => `${JSON.stringify(one)}\n`).join("")),
     ledger,
     /** Waits until no session is to be attached any more. */
-    attached: eventually("no session is due", () => (ledger.facts.get(dueFact) ?? "[]") === "[]"),
+    attached: eventually("no session is due", () => (ledger.facts.get(dueFact) ?? "[]") === "[]", 500_000),
     /** The session as it was uploaded last. */
     uploaded: () => {
       const last = bridge.calls.findLast(({ action }) => action.action === "upload")?.action
