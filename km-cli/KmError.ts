@@ -32,7 +32,11 @@ const table = {
     "Install bubblewrap, or accept the risk with --unconfined."
   ],
   "KM-CLI-018": [1, "The sandbox has no channel to write in.", "Use a profile with notifySlackEnabled."],
-  "KM-CLI-019": [5, "The turn is not parked, so it is not run again.", "Only parked turns are replayed."],
+  "KM-CLI-019": [
+    5,
+    "The turn is neither parked nor undeliverable, so there is nothing to run or show again.",
+    "Only parked turns are run again, and only undeliverable ones shown."
+  ],
   "KM-CLI-020": [5, "The sandbox is in a state that does not allow this.", "`km status SANDBOX` shows it."],
   "KM-CLI-021": [1, "The local workspace refused.", "Follow the reason; `km up` starts it."],
   "KM-CLI-022": [

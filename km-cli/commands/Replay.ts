@@ -1,8 +1,13 @@
-/** `km replay`: runs a parked turn again, or puts a message that died in the queue back into it. */
+/**
+ * `km replay`: runs a parked turn again, puts a message that died in the queue back into it, or shows what came of a turn
+ * that Slack would not show.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { isBlank } from "../../runtime/domain/Blank.ts"
 import { TurnKey } from "../../runtime/domain/Ids.ts"
+import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { TurnRequest, type TurnRow } from "../../runtime/domain/Turn.ts"
 import { replayRequest } from "../../runtime/kernel/TurnMachine.ts"
@@ -57,6 +62,14 @@ export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: s
       const runs = yield* runsIn(backend, row, root)
       const last = runs.at(-1)
       if (last === undefined) continue
+      if (last.result === "undeliverable") {
+        // The agent has done its work: what could not be shown is shown, and nothing is done twice.
+        const text = outcomeText(last)
+        return yield* data(
+          [isBlank(text) ? "The agent finished without a written answer." : text],
+          { ok: true, dryRun: input.dryRun, sandbox: row.id, turn: last.key, how: "shown", text }
+        )
+      }
       if (last.result !== "parked") {
         return yield* kmError("KM-CLI-019", `${last.key} is ${last.result ?? last.state}`, "")
       }

@@ -19,5 +19,10 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
     code: "KM-SLK-304",
     what: "The queue cannot be read (damaged file, wrong owner or mode); nothing was changed.",
     remedy: "Run `km doctor`; restore the file from a backup, or set its owner and mode (0600)."
+  },
+  {
+    code: "KM-SLK-305",
+    what: "Slack or the bridge refused to show what came of a turn.",
+    remedy: "`km replay` with the turn's key shows it; `km logs` has the reason."
   }
 ]

@@ -11,6 +11,7 @@ import { RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { makeOwedMarks } from "./OwedMarks.ts"
 import { runReceiveLoop } from "./ReceiveLoop.ts"
 import { makeSlackOrigin } from "./SlackOrigin.ts"
 import { makeStopRequests } from "./StopRequests.ts"
@@ -34,6 +35,9 @@ const id = PluginId.make("slack-inbound")
 
 /** How often the pipeline's health is looked at for the notice about a full disk. */
 const healthEvery = "10 seconds"
+
+/** How often marks that Slack did not take are tried, besides at the start and at the channel's next message. */
+const owedEvery = "10 minutes"
 
 /** At most one notice for a spell of one trouble: the key of the post carries when it began. */
 const makeNotices = Effect.gen(function*() {
@@ -75,9 +79,13 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
     const info = yield* SandboxInfo
     const scope = yield* Effect.scope
     const turns = yield* Turns
+    const bridge = yield* Bridge
+    const marks = makeOwedMarks({ bridge, ledger: yield* Ledger })
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(marks.settle(), Effect.sleep(owedEvery))))
     const origin = makeSlackOrigin({
       sandbox: info.id,
-      bridge: yield* Bridge,
+      marks,
+      bridge,
       queue: yield* TurnQueue,
       redaction: yield* Redaction,
       background: (effect) => Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))

@@ -1,7 +1,8 @@
 /** Where turns from Slack come from and where their outcome goes: reactions, posts, thread rows, all by the bridge. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { BridgeAction } from "../../runtime/domain/BridgeProtocol.ts"
+import { isBlank } from "../../runtime/domain/Blank.ts"
+import type { BridgeAction, BridgeErrorCode } from "../../runtime/domain/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
@@ -12,6 +13,7 @@ import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
 import { Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { OwedMarks } from "./OwedMarks.ts"
 
 /** Shown while a turn waits for its agent or runs; taken away after the final mark. */
 export const workingEmoji = "hourglass_flowing_sand"
@@ -49,11 +51,27 @@ const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): Bri
   return { action, channel, ts, emoji }
 }
 
-const undeliverable = (error: BridgeRefused): Undeliverable =>
+/** Codes that are about where the outcome goes, whatever it says. */
+const aboutThePlace: ReadonlySet<BridgeErrorCode> = new Set(
+  [...undeliverableBridgeCodes].filter((code) => code !== "slack_refused")
+)
+
+const undeliverable = (error: BridgeRefused, shown: ReadonlyArray<ShownPart>): Undeliverable =>
   new Undeliverable({
     code: error.code,
-    detail: undeliverableBridgeCodes.has(error.code) ? `Slack refuses the channel: ${error.detail}` : error.message
+    detail: aboutThePlace.has(error.code) ? `Slack refuses the place: ${error.detail}` : error.message,
+    shown
   })
+
+const nothingWritten = "_The agent finished without a written answer._"
+
+/** What stands for an outcome that could not be shown; short, and of our own words, so that it can. */
+const insteadOf = (row: TurnRow, error: BridgeRefused): string =>
+  error.code === "thread_gone"
+    ? `_A message that the agent worked on was deleted, so what came of it is not shown._ \`km replay ${row.key}\` ` +
+      "shows it. (KM-SLK-039)"
+    : `**Failed.** What came of this could not be shown: Slack or the bridge refused it (${error.code}). ` +
+      `\`km replay ${row.key}\` shows it. (KM-SLK-305)`
 
 /** What the origin handler is built from; `background` runs an effect in the plugin's own scope. */
 export interface SlackOriginDeps {
@@ -61,11 +79,12 @@ export interface SlackOriginDeps {
   readonly bridge: Bridge["Service"]
   readonly queue: TurnQueue["Service"]
   readonly redaction: Redaction["Service"]
+  readonly marks: OwedMarks
   readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
-  const { background, bridge, queue, redaction, sandbox } = deps
+  const { background, bridge, marks, queue, redaction, sandbox } = deps
 
   /** Well-formed and without secrets: a lone surrogate would be refused by the bridge for ever. */
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
@@ -106,23 +125,44 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
       return found.thread?.session
     }),
     // Not waited for: a slow Slack must not keep the agent from starting. The lane keeps it before the final mark.
+    // The message came, so the bot is in the channel: what is owed there from before can be set.
     starting: (row) =>
-      background(told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort")),
+      background(Effect.andThen(
+        told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort"),
+        background(marks.settle(originOf(row).channel))
+      )),
     settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
       if (row.result === "answered" && shown.length > 0) return shown
       const { channel, threadTs } = originOf(row)
-      const text = clean(outcomeText(row)).trim() || "_The agent finished without a written answer._"
+      const outcome = clean(outcomeText(row))
+      const text = isBlank(outcome) ? nothingWritten : outcome.trim()
       const step = row.result === "answered" ? "answer" : "notice"
       const parts: Array<ShownPart> = []
-      for (const [n, markdown] of chunksOf(text, maxPostCharacters).entries()) {
+      const post = Effect.fnUntraced(function*(key: string, threaded: boolean, markdown: string) {
         const result = yield* bridge.call({
-          key: `${row.key}/${step}/${n}`,
-          action: { action: "post", channel, threadTs, markdown }
-        }).pipe(Effect.mapError(undeliverable))
+          key: `${row.key}/${key}`,
+          action: { action: "post", channel, ...(threaded ? { threadTs } : {}), markdown }
+        })
         const sha256 = sha256Hex(markdown)
         for (const { ts } of result.parts ?? []) parts.push({ ts, sha256 })
-      }
-      return parts
+      })
+      return yield* Effect.forEach(
+        chunksOf(text, maxPostCharacters).entries(),
+        ([n, markdown]) => post(`${step}/${n}`, true, markdown),
+        { discard: true }
+      ).pipe(
+        Effect.as(parts),
+        // Whatever was refused, the person is told, unless the place takes nothing at all.
+        Effect.catch((error) => {
+          const gone = error.code === "thread_gone"
+          if (aboutThePlace.has(error.code) && !gone) return Effect.fail(undeliverable(error, parts))
+          return post("instead/0", !gone, insteadOf(row, error)).pipe(
+            Effect.catch((again) => Effect.logWarning("nor can it be said that it was refused", again.message)),
+            // Nothing of it is in the thread that is gone, the session's file included.
+            Effect.andThen(Effect.suspend(() => Effect.fail(undeliverable(error, gone ? [] : parts))))
+          )
+        })
+      )
     }),
     // Not waited for either: it stands before the answer in the same lane and needs no result.
     notice: (row, step, text) => {
@@ -148,10 +188,10 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
         session: row.session
       })
     }),
-    mark: Effect.fn("SlackOrigin.mark")(function*(row: TurnRow) {
-      yield* told(`${row.key}/mark/final`, reaction(row, "react", finalEmoji(row)))
-      yield* told(`${row.key}/mark/working`, reaction(row, "unreact", workingEmoji))
-    }),
+    mark: (row) => {
+      const { channel, ts } = originOf(row)
+      return marks.set({ key: row.key, channel, ts, final: finalEmoji(row), working: workingEmoji })
+    },
     finish: Effect.fn("SlackOrigin.finish")(function*(row: TurnRow) {
       if (row.receipt === undefined) return
       yield* queue.delete(sandbox, row.receipt).pipe(

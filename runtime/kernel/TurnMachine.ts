@@ -41,8 +41,8 @@ export type Happening = Data.TaggedEnum<{
   Ended: { readonly outcome: AgentOutcome; readonly trace: RunTrace; readonly at: number }
   /** The outcome is visible. */
   Shown: { readonly parts: ReadonlyArray<ShownPart> }
-  /** The outcome can never be made visible where it belongs. */
-  Refused: { readonly code: string; readonly detail: string }
+  /** The outcome can never be made visible where it belongs; `parts` are what is there in its place. */
+  Refused: { readonly code: string; readonly detail: string; readonly parts: ReadonlyArray<ShownPart> }
   /** The message was given back to where it came from. */
   Finished: {}
 }>
@@ -218,7 +218,7 @@ export const decide = (row: TurnRow, happening: Happening, names: TurnNames): De
         : stay(row)
     case "Refused":
       return row.state === "answered"
-        ? { row: { ...row, state: "posted", result: "undeliverable" }, step: "Close" }
+        ? { row: { ...row, state: "posted", result: "undeliverable", shown: happening.parts }, step: "Close" }
         : stay(row)
     case "Finished":
       return row.state === "posted" ? { row: { ...row, state: "settled" }, step: "Done" } : stay(row)

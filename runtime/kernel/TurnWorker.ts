@@ -156,8 +156,8 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
         onSuccess: (parts) => Happening.Shown({ parts }),
         onFailure: (error) =>
           error._tag === "OriginBroken"
-            ? Happening.Refused({ code: "KM-TRN-009", detail: error.message })
-            : Happening.Refused({ code: error.code, detail: error.detail })
+            ? Happening.Refused({ code: "KM-TRN-009", detail: error.message, parts: [] })
+            : Happening.Refused({ code: error.code, detail: error.detail, parts: error.shown ?? [] })
       })
     )
     if (answer._tag === "Refused") {
@@ -170,15 +170,16 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
 
   const close = Effect.fnUntraced(function*(job: Job) {
     const row = job.row
-    if (row.result !== "undeliverable") {
-      const ran = row.attempt > 0 && row.session !== undefined
-      if (ran && (yield* insist(agent.sessionExists(row.session)))) {
-        yield* askOr(parties, row, "remember", (origin) => origin.remember(row), undefined)
-      }
-      // ⏳ must be there before it is taken away.
-      yield* Effect.forEach(job.errands, Fiber.await)
-      yield* askOr(parties, row, "mark", (origin) => origin.mark(row), undefined)
-      if (ran) yield* parties.tell("posted", (observer) => observer.posted(row))
+    const ran = row.attempt > 0 && row.session !== undefined
+    // Also where nothing could be shown: the thread goes on with its session once Slack takes something again.
+    if (ran && (yield* insist(agent.sessionExists(row.session)))) {
+      yield* askOr(parties, row, "remember", (origin) => origin.remember(row), undefined)
+    }
+    // ⏳ must be there before it is taken away.
+    yield* Effect.forEach(job.errands, Fiber.await)
+    yield* askOr(parties, row, "mark", (origin) => origin.mark(row), undefined)
+    if (ran && (row.result !== "undeliverable" || row.shown.length > 0)) {
+      yield* parties.tell("posted", (observer) => observer.posted(row))
     }
     // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires. Once
     // the row is settled no other receipt is written into it.

@@ -6,7 +6,8 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Profile } from "../domain/Profile.ts"
-import type { ShownPart, TurnOrigin, TurnRow } from "../domain/Turn.ts"
+import type { TurnOrigin, TurnRow } from "../domain/Turn.ts"
+import { ShownPart } from "../domain/Turn.ts"
 import type { AgentProcess } from "./Agent.ts"
 
 /** Kebab-case: `slack-inbound`, `transcript`. */
@@ -27,10 +28,14 @@ export class PluginError extends Schema.TaggedError<PluginError>()("PluginError"
   }
 }
 
-/** The outcome cannot be shown where it belongs (archived channel, revoked token): the turn ends `undeliverable`. */
+/**
+ * The outcome cannot be shown where it belongs (archived channel, revoked token, a text that Slack refuses): the turn
+ * ends `undeliverable`. `shown` is what stands there nevertheless, such as a line that says so.
+ */
 export class Undeliverable extends Schema.TaggedError<Undeliverable>()("Undeliverable", {
   code: Schema.String,
-  detail: Schema.String
+  detail: Schema.String,
+  shown: Schema.optionalKey(Schema.Array(ShownPart))
 }) {
   override get message(): string {
     return `the outcome cannot be delivered: ${this.detail} (${this.code})`

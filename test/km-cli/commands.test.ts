@@ -412,6 +412,34 @@ describe("km destroy and replay", () => {
       const dry = yield* km.run("replay", key, "--dry-run")
       assert.deepStrictEqual(dry.out, [`would run ${key} again in sb-1a2b3c4d (demo) as ${key}~2`])
     }))
+
+  it.effect("replay shows what came of a turn that Slack would not show, and runs nothing", () =>
+    Effect.gen(function*() {
+      const world = worldOf(demo)
+      world.queue.queues.clear()
+      const km = new TestKm(world)
+      const key = TurnKey.make("T0001:C0DEMO1:1700000001.000001")
+      const origin = { kind: "operator", label: "test" } as const
+      const turn: TurnRow = {
+        key,
+        request: { key, group: GroupId.make("g"), origin, text: "hello", files: [], acceptedAt: 0 },
+        state: "settled",
+        result: "undeliverable",
+        attempt: 1,
+        resumed: false,
+        shown: [],
+        receivedAt: 0,
+        outcome: { _tag: "Answered", text: "the answer\nof two lines" }
+      }
+      km.ledger.rows.set(key, turn)
+      assert.deepStrictEqual(yield* km.run("replay", key), { exit: 0, out: ["the answer\nof two lines"], err: [] })
+      const json = yield* km.run("replay", key, "--json")
+      assert.deepInclude(JSON.parse(json.out.join("\n")), { turn: key, how: "shown", text: "the answer\nof two lines" })
+      km.ledger.rows.set(key, { ...turn, outcome: { _tag: "Answered", text: "\u200b" } })
+      assert.deepStrictEqual((yield* km.run("replay", key)).out, ["The agent finished without a written answer."])
+      km.ledger.rows.set(key, { ...turn, outcome: { _tag: "Crashed", detail: "" } })
+      assert.match((yield* km.run("replay", key)).out.join(""), /KM-TRN-003/)
+    }))
 })
 
 describe("km config explain", () => {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { makeOwedMarks, maxOwed } from "../../../plugins/slack-inbound/OwedMarks.ts"
 import {
   chunksOf,
   finalEmoji,
@@ -11,6 +12,7 @@ import {
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { MessageTs, SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
+import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
@@ -24,15 +26,18 @@ const originWith = (bridge = recordingBridge()) =>
     const redaction = yield* Redaction
     yield* redaction.add(Redacted.make(secret))
     const queue = yield* TurnQueue
+    const port = yield* Bridge
+    const marks = makeOwedMarks({ bridge: port, ledger: yield* Ledger })
     const origin = makeSlackOrigin({
       sandbox,
-      bridge: yield* Bridge,
+      marks,
+      bridge: port,
       queue,
       redaction,
       background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
     })
-    return { origin, bridge, queue }
-  }).pipe(Effect.provide([bridge.layer, Redaction.layer, TurnQueue.layerMemory]))
+    return { origin, bridge, queue, marks }
+  }).pipe(Effect.provide([bridge.layer, Redaction.layer, TurnQueue.layerMemory, Ledger.layerMemory]))
 
 const answered = turnRow(slackRequest(1), {
   state: "answered",
@@ -71,9 +76,63 @@ describe("SlackOrigin", () => {
   it.effect("an answer without text is said to be one", () =>
     Effect.gen(function*() {
       const { bridge, origin } = yield* originWith()
-      yield* origin.settle({ ...answered, outcome: { _tag: "Answered", text: " \n" } }, [])
-      const [effect] = bridge.effects()
-      assert.include(JSON.stringify(effect?.action), "without a written answer")
+      const texts = [" \n", "\u200b", "\u2060\ufeff\u{e0041}", "\u001b[31m\u001b[0m", "\u202e\u0007"]
+      for (const text of texts) {
+        const key = TurnKey.make(`T1:C1:170000000${texts.indexOf(text)}.000001`)
+        yield* origin.settle({ ...answered, key, outcome: { _tag: "Answered", text } }, [])
+      }
+      assert.deepStrictEqual(
+        bridge.effects().map(({ action }) => action.action === "post" ? action.markdown : ""),
+        texts.map(() => "_The agent finished without a written answer._")
+      )
+    }))
+
+  it.effect("whatever refuses the outcome, the thread is told where the outcome is", () =>
+    Effect.gen(function*() {
+      for (const code of ["slack_refused", "bad_request", "too_large", "already_done", "forbidden"] as const) {
+        const { bridge, origin } = yield* originWith(
+          recordingBridge({ refuse: ({ key }) => key.includes("/answer/") ? code : undefined })
+        )
+        const error = yield* Effect.flip(origin.settle(answered, []))
+        const [said] = bridge.effects()
+        assert.strictEqual(error.code, code)
+        assert.lengthOf(error.shown ?? [], 1)
+        assert.deepInclude(said?.action, { action: "post", channel, threadTs: MessageTs.make("1700000000.000001") })
+        assert.include(JSON.stringify(said?.action), `km replay ${answered.key}`)
+        assert.notInclude(JSON.stringify(said?.action), "the key is")
+      }
+    }))
+
+  it.effect("an answer in many pieces, one of which is refused, is not left half told", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith(
+        recordingBridge({ refuse: ({ key }) => key.endsWith("/answer/1") ? "slack_refused" : undefined })
+      )
+      const long = { ...answered, outcome: { _tag: "Answered" as const, text: "word ".repeat(100_000) } }
+      const error = yield* Effect.flip(origin.settle(long, []))
+      assert.deepStrictEqual(bridge.effects().map(({ key }) => key), [
+        `${answered.key}/answer/0`,
+        `${answered.key}/instead/0`
+      ])
+      assert.lengthOf(error.shown ?? [], 2)
+    }))
+
+  it.effect("a thread whose first message was deleted gets a line in the channel, without the answer", () =>
+    Effect.gen(function*() {
+      const { bridge, origin } = yield* originWith(
+        recordingBridge({
+          refuse: ({ action }) => action.action === "post" && action.threadTs !== undefined ? "thread_gone" : undefined
+        })
+      )
+      for (const result of ["answered", "failed"] as const) {
+        const error = yield* Effect.flip(origin.settle({ ...answered, result }, []))
+        assert.deepStrictEqual([error.code, error.shown], ["thread_gone", []])
+      }
+      const [said] = bridge.effects()
+      assert.lengthOf(bridge.effects(), 1)
+      assert.isTrue(said?.action.action === "post" && said.action.threadTs === undefined)
+      assert.include(JSON.stringify(said?.action), "was deleted")
+      assert.notInclude(JSON.stringify(said?.action), "the key is")
     }))
 
   it.effect("every result other than an answer says what happened and what to do", () =>
@@ -119,6 +178,53 @@ describe("SlackOrigin", () => {
       for (const result of ["failed", "expired", "parked", "undeliverable"] as const) {
         assert.strictEqual(finalEmoji({ ...answered, result }), "x")
       }
+    }))
+
+  it.effect("marks that a closed channel does not take are set once it is open again, in any number, once", () =>
+    Effect.gen(function*() {
+      for (const code of ["not_in_channel", "channel_not_found", "is_archived", "token_revoked"] as const) {
+        let closed = true
+        const bridge = recordingBridge({ refuse: () => closed ? code : undefined })
+        const { marks, origin } = yield* originWith(bridge)
+        const turns = [1, 2, 3].map((n) => turnRow(slackRequest(n), { state: "posted", result: "undeliverable" }))
+        yield* Effect.forEach(turns, origin.mark)
+        const asked = bridge.calls.length
+        yield* marks.settle()
+        // One call says that the channel is still closed; the others need not be made.
+        assert.strictEqual(bridge.calls.length, asked + 1)
+        closed = false
+        // The next message in the channel.
+        yield* origin.starting(turnRow(slackRequest(4)))
+        yield* marks.settle()
+        assert.deepStrictEqual(
+          bridge.effects().map(({ key }) => key).filter((key) => key.includes("/mark/")),
+          turns.flatMap(({ key }) => [`${key}/mark/final`, `${key}/mark/working`])
+        )
+        const done = bridge.calls.length
+        yield* marks.settle()
+        assert.strictEqual(bridge.calls.length, done)
+      }
+    }))
+
+  it.effect("marks that were owed for 30 days, or too many, or refused for good, are given up", () =>
+    Effect.gen(function*() {
+      let code: "not_in_channel" | "slack_refused" | undefined = "not_in_channel"
+      const bridge = recordingBridge({ refuse: () => code })
+      const { marks, origin } = yield* originWith(bridge)
+      for (let n = 0; n < maxOwed + 5; n++) yield* origin.mark(turnRow(slackRequest(n), { result: "failed" }))
+      code = undefined
+      yield* marks.settle()
+      assert.strictEqual(bridge.effects().length, 2 * maxOwed)
+      code = "not_in_channel"
+      yield* origin.mark(turnRow(slackRequest(9_001), { result: "failed" }))
+      yield* TestClock.adjust("30 days")
+      const before = bridge.calls.length
+      yield* marks.settle()
+      assert.strictEqual(bridge.calls.length, before)
+      code = "slack_refused"
+      yield* origin.mark(turnRow(slackRequest(9_002), { result: "failed" }))
+      yield* marks.settle()
+      assert.strictEqual(bridge.calls.length, before + 1)
     }))
 
   it.effect("the thread's session is looked up and remembered through the bridge", () =>

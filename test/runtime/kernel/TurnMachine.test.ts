@@ -1,7 +1,7 @@
 /** The policy of a turn, state by state, and what holds for every history. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { type SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { MessageTs, type SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { AgentOutcome, type TurnRow } from "../../../runtime/domain/Turn.ts"
 import { freshSession } from "../../../runtime/kernel/Prompt.ts"
 import { runDirectory } from "../../../runtime/kernel/RunDirectory.ts"
@@ -190,7 +190,9 @@ describe("TurnMachine", () => {
   })
 
   it("ends undeliverable where the outcome can never be shown", () => {
-    const row = after(running, ended(answered), H.Refused({ code: "is_archived", detail: "archived" }))
+    const parts = [{ ts: MessageTs.make("1700000000.000009"), sha256: "" }]
+    const row = after(running, ended(answered), H.Refused({ code: "slack_refused", detail: "invalid_blocks", parts }))
+    assert.deepStrictEqual(row.shown, parts)
     assert.strictEqual(row.state, "posted")
     assert.strictEqual(row.result, "undeliverable")
   })
@@ -255,7 +257,7 @@ describe("TurnMachine", () => {
       case "shown":
         return H.Shown({ parts: [] })
       case "refused":
-        return H.Refused({ code: "is_archived", detail: "d" })
+        return H.Refused({ code: "is_archived", detail: "d", parts: [] })
       case "finished":
         return H.Finished()
     }

@@ -377,7 +377,7 @@ describe("TurnPipeline", () => {
       ])
     }))
 
-  it.effect("ends a turn undeliverable where the channel is gone, without marks", () =>
+  it.effect("marks a turn undeliverable, whatever refused its outcome, and remembers its session", () =>
     Effect.gen(function*() {
       const one = message(1, 1)
       const world = makeWorld([one])
@@ -391,7 +391,27 @@ describe("TurnPipeline", () => {
       yield* elapse("1 minute")
       assert.strictEqual(row(world, one)?.result, "undeliverable")
       assert.strictEqual(state(world, one), "settled")
-      assert.isFalse(world.reactions.has(`${one.request.key}/done`))
+      assert.isTrue(world.reactions.has(`${one.request.key}/done`))
+      assert.isFalse(world.reactions.has(`${one.request.key}/wait`))
+      assert.isTrue(world.threads.has(one.request.group))
+    }).pipe(quietly))
+
+  it.effect("marks before an observer that takes its time is told, and gives that no more than ten seconds", () =>
+    Effect.gen(function*() {
+      const [one, next] = [message(1, 1), message(1, 2)]
+      const world = makeWorld([one, next])
+      const told = yield* Deferred.make<boolean>()
+      const { turns } = yield* pipeline(world, {
+        observers: [observer({
+          posted: ({ key }) =>
+            Effect.andThen(Deferred.succeed(told, world.reactions.has(`${key}/done`)), Effect.never)
+        })]
+      })
+      yield* turns.submit(one.request, undefined)
+      yield* turns.submit(next.request, undefined)
+      yield* elapse("1 minute")
+      assert.isTrue(yield* Deferred.await(told))
+      assert.deepStrictEqual([state(world, one), state(world, next)], ["settled", "settled"])
     }).pipe(quietly))
 
   it.effect("shares the agent's events among observers, and one that dies or hangs harms nobody", () =>

@@ -391,13 +391,27 @@ describe("waits and lanes", () => {
     }
   )
 
-  it("posts, live messages and uploads of a thread share a lane; reads have none", () => {
+  it("posts and live messages of a thread share a lane, its uploads have another; reads have none", () => {
     const lane = laneOf(post("a"))
     assert.isDefined(lane)
     assert.strictEqual(
       laneOf({ action: "live.set", channel, threadTs: thread, live: "x".repeat(16), seq: 1, markdown: "" }),
       lane
     )
+    const file = {
+      action: "upload",
+      channel,
+      threadTs: thread,
+      object: "o",
+      filename: "f",
+      title: "t",
+      contentType: "text/plain",
+      size: 1,
+      sha256: "0".repeat(64)
+    } as const
+    assert.isDefined(laneOf(file))
+    assert.notStrictEqual(laneOf(file), lane)
+    assert.strictEqual(laneOf({ ...file, replaces: "F1" }), laneOf(file))
     assert.isUndefined(laneOf({ action: "thread.lookup", threadTs: thread }))
     assert.notStrictEqual(laneOf({ action: "react", channel, ts: thread, emoji: "eyes" }), lane)
   })
