@@ -1,12 +1,11 @@
 /** Where turns from Slack come from and where their outcome goes: reactions, posts, thread rows, all by the bridge. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { isBlank } from "../../runtime/domain/Blank.ts"
 import type { BridgeAction, BridgeErrorCode } from "../../runtime/domain/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
-import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
+import { outcomeText, visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
 import type { ShownPart, SlackOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
@@ -62,8 +61,6 @@ const undeliverable = (error: BridgeRefused, shown: ReadonlyArray<ShownPart>): U
     detail: aboutThePlace.has(error.code) ? `Slack refuses the place: ${error.detail}` : error.message,
     shown
   })
-
-const nothingWritten = "_The agent finished without a written answer._"
 
 /** What stands for an outcome that could not be shown; short, and of our own words, so that it can. */
 const insteadOf = (row: TurnRow, error: BridgeRefused): string =>
@@ -132,10 +129,11 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
         background(marks.settle(originOf(row).channel))
       )),
     settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
-      if (row.result === "answered" && shown.length > 0) return shown
+      const text = visibleOutcome(row, redaction.redact)
+      const last = shown.at(-1)
+      // A message that shows what the agent said is its answer; what became of a failed turn must be there in these words.
+      if (last !== undefined && (row.result === "answered" || last.sha256 === sha256Hex(text))) return shown
       const { channel, threadTs } = originOf(row)
-      const outcome = clean(outcomeText(row))
-      const text = isBlank(outcome) ? nothingWritten : outcome.trim()
       const step = row.result === "answered" ? "answer" : "notice"
       const parts: Array<ShownPart> = []
       const post = Effect.fnUntraced(function*(key: string, threaded: boolean, markdown: string) {

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { isBlank } from "../../runtime/domain/Blank.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { type ChannelId, type MessageTs, requestIdOf, type SessionId, type TurnKey } from "../../runtime/domain/Ids.ts"
+import { visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
 import type { ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
@@ -186,13 +187,16 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
       const answer = row.outcome?._tag === "Answered" ? row.outcome.text : ""
       if (!isBlank(answer)) turn.view.ensure(answer)
       turn.view.tell([{ _tag: "Status", text: undefined }])
-      const shown = yield* turn.view.flush.pipe(
+      // One note for a turn that said nothing: what became of it takes the place of what stood there meanwhile.
+      const outcome = visibleOutcome(row, redaction.redact)
+      const shown = yield* turn.view.flush(outcome).pipe(
         Effect.catch((error) => Effect.as(Effect.logWarning("a turn cannot be shown live", error.message), []))
       )
       const last = shown.at(-1)
       // What is not shown to its last character is posted by the origin.
-      const isAnswer = !isBlank(answer) && turn.view.showsAtEnd(answer) && row.request.origin.kind !== "operator"
-      return last === undefined || !isAnswer ? [] : [{ ts: last.ts, sha256: sha256Hex(answer) }]
+      if (last === undefined || row.request.origin.kind === "operator") return []
+      if (turn.view.isBlank()) return [{ ts: last.ts, sha256: sha256Hex(outcome) }]
+      return isBlank(answer) || !turn.view.showsAtEnd(answer) ? [] : [{ ts: last.ts, sha256: sha256Hex(answer) }]
     }, (effect, row) => Effect.annotateLogs(effect, { turn: row.key })),
     posted: Effect.fn("Transcript.posted")(function*(row) {
       yield* forget(row.key)

@@ -13,6 +13,7 @@ import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import { squash } from "./LiveEntries.ts"
 import { fromHook, type LiveInput } from "./LiveInput.ts"
+import { nothingSaid } from "./LivePoster.ts"
 import { quoted } from "./LiveText.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
 import type { UploadQueue } from "./UploadQueue.ts"
@@ -110,7 +111,7 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
     prompt.open = false
     yield* makeRight(session.id, prompt, text)
     prompt.view.tell([{ _tag: "Status", text: undefined }])
-    yield* Effect.ignore(prompt.view.flush)
+    yield* Effect.ignore(prompt.view.flush(nothingSaid))
     const header = headerOf(session.id)
     yield* parts.due({ session: session.id, channel, header, key: `session/${session.id}/${prompt.id}` })
   })

@@ -17,14 +17,17 @@ import { BridgeRefused } from "../../runtime/ports/Bridge.ts"
 export const intervalMillis = 1_000
 /** Longest pause after calls that failed. */
 const maxPauseMillis = 15_000
-/** Takes the place of a text that turned out to be none. */
-const nothingSaid = "_The agent ended without saying anything here._"
+/** Takes the place of a text that turned out to be none, where nobody knows more. */
+export const nothingSaid = "_The agent ended without saying anything here._"
 
 export interface LivePoster {
   /** There may be something new to show; `text` is asked for when it is this message's turn. Never waits. */
   readonly changed: () => void
-  /** Shows the text as it is now and waits, however long, until the bridge has it. No parts: there is no text. */
-  readonly flush: Effect.Effect<NonNullable<BridgeResult["parts"]>, BridgeRefused>
+  /**
+   * Shows the text as it is now and waits, however long, until the bridge has it. No parts: nothing is there. `instead`
+   * takes the place of a message that was begun and has no text.
+   */
+  readonly flush: (instead: string) => Effect.Effect<NonNullable<BridgeResult["parts"]>, BridgeRefused>
 }
 
 export const makeLivePoster = Effect.fnUntraced(function*(options: {
@@ -99,12 +102,13 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
   return {
     changed: () => dirty.openUnsafe(),
     // Does not wait for a call under way: its number is higher, and the bridge shows the newest.
-    flush: Effect.suspend(() => {
-      const markdown = options.text()
-      dirty.closeUnsafe()
-      if (markdown !== "") return set(markdown, "durable")
-      // What stands there, such as a status line, is no longer true, and a message cannot be set to nothing.
-      return begun ? set(nothingSaid, "durable") : Effect.succeed([])
-    })
+    flush: (instead) =>
+      Effect.suspend(() => {
+        const markdown = options.text()
+        dirty.closeUnsafe()
+        if (markdown !== "") return set(markdown, "durable")
+        // What stands there, such as a status line, is no longer true, and a message cannot be set to nothing.
+        return begun ? set(instead, "durable") : Effect.succeed([])
+      })
   }
 })

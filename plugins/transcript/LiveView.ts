@@ -20,6 +20,8 @@ export interface LiveView {
   /** Makes sure that the texts end with this one. Already redacted. */
   readonly ensure: (answer: string) => void
   readonly isEmpty: () => boolean
+  /** There is nothing to show. */
+  readonly isBlank: () => boolean
   readonly endsWith: (text: string) => boolean
   /** The live message, as it is set, ends with all of this. Already redacted; white space aside. */
   readonly showsAtEnd: (answer: string) => boolean
@@ -54,6 +56,7 @@ export const makeLiveView = Effect.fnUntraced(function*(options: {
         endsWith(before, answer, redact) ? before : fold(before, { _tag: "Text", by: "file", text: answer })
       ),
     isEmpty: () => model.entries.length === 0,
+    isBlank: () => liveText(model, redact, options.head()) === "",
     endsWith: (text) => endsWith(model, text, (shown) => shown),
     showsAtEnd: (answer) => {
       const text = liveText(model, redact, options.head())

@@ -2,6 +2,7 @@
  * What the thread is told when a turn ends, as Markdown: one wording for every origin, so that a failure reads the same
  * in Slack, in mail and in `km status`.
  */
+import { isBlank } from "./Blank.ts"
 import type { TurnRow } from "./Turn.ts"
 
 /** A name as plain words: no markup, no mention, one line, at most 80 characters. */
@@ -41,4 +42,13 @@ export const outcomeText = (row: TurnRow): string => {
     case undefined:
       return "**Failed.** The agent ended without an answer. Check what it changed, then ask again. (KM-TRN-003)"
   }
+}
+
+/** What stands for an answer in which there is nothing to see. */
+const nothingWritten = "_The agent finished without a written answer._"
+
+/** `outcomeText` as it is posted, never blank. `clean` redacts. */
+export const visibleOutcome = (row: TurnRow, clean: (text: string) => string): string => {
+  const text = clean(outcomeText(row)).toWellFormed()
+  return isBlank(text) ? nothingWritten : text.trim()
 }

@@ -67,6 +67,8 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
    * What is not over by then stays open in the ledger for the next start.
    */
   readonly drain: (limit: Duration.Duration) => Effect.Effect<void>
+  /** Groups with a turn in hand. 0 at rest: a group that has nothing to do takes no memory. */
+  readonly groups: Effect.Effect<number>
 }>()("km/runtime/kernel/TurnPipeline") {
   /** Provides `Turns` too. Needs the sandbox's ports; `TurnParties` and `LedgerHealth` are its own. */
   static readonly layerNoDeps = Layer.effectContext(Effect.gen(function*() {
@@ -254,7 +256,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
 
     return Context.make(
       TurnPipeline,
-      TurnPipeline.of({ begin, drain })
+      TurnPipeline.of({ begin, drain, groups: Effect.sync(() => tails.size) })
     ).pipe(Context.add(
       Turns,
       Turns.of({

@@ -45,4 +45,13 @@ describe("RateBuckets", () => {
     assert.strictEqual(buckets.reserve("chat.postMessage", "C2", 10_000, 0).waitMillis, 0)
     assert.strictEqual(buckets.reserve("chat.postMessage", "C1", 30_000, 0).waitMillis, 0)
   })
+
+  it("a shorter Retry-After never shortens a longer one", () => {
+    const buckets = makeRateBuckets(1)
+    buckets.block("chat.update", undefined, 0, 30_000)
+    buckets.block("chat.update", undefined, 1_000, 1_000)
+    assert.strictEqual(buckets.reserve("chat.update", undefined, 2_000, 0).waitMillis, 28_000)
+    buckets.block("chat.update", undefined, 2_000, 60_000)
+    assert.strictEqual(buckets.reserve("chat.update", undefined, 2_000, 0).waitMillis, 60_000)
+  })
 })

@@ -11,6 +11,7 @@ import {
 } from "../../../plugins/slack-inbound/SlackOrigin.ts"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { MessageTs, SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { visibleOutcome } from "../../../runtime/domain/OutcomeText.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
@@ -71,6 +72,10 @@ describe("SlackOrigin", () => {
       const failed = { ...answered, result: "failed" as const, outcome: { _tag: "Crashed" as const, detail: "" } }
       yield* origin.settle(failed, shown)
       assert.strictEqual(bridge.effects()[0]?.key, `${answered.key}/notice/0`)
+      // Unless it shows that very failure: one note is enough.
+      const told = [{ ts: MessageTs.make("1800000000.000001"), sha256: sha256Hex(visibleOutcome(failed, (text) => text)) }]
+      assert.deepStrictEqual(yield* origin.settle(failed, told), told)
+      assert.strictEqual(bridge.effects().length, 1)
     }))
 
   it.effect("an answer without text is said to be one", () =>

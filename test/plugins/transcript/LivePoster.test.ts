@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { makeLivePoster } from "../../../plugins/transcript/LivePoster.ts"
+import { makeLivePoster, nothingSaid } from "../../../plugins/transcript/LivePoster.ts"
 import { MessageTs, requestIdOf } from "../../../runtime/domain/Ids.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { atRest } from "../../support/eventually.ts"
@@ -65,12 +65,12 @@ describe("LivePoster", () => {
   it.effect("does not leave standing what is no longer so when there is nothing else to show", () =>
     Effect.gen(function*() {
       const { poster, sets, texts, write } = yield* setUp()
-      assert.deepStrictEqual(yield* poster.flush, [])
+      assert.deepStrictEqual(yield* poster.flush(nothingSaid), [])
       assert.deepStrictEqual(texts(), [])
       write("_⏳ retry 1 of 4_")
       yield* atRest
       write("")
-      yield* poster.flush
+      yield* poster.flush(nothingSaid)
       assert.deepStrictEqual(sets().map(({ patience }) => patience), ["besteffort", "durable"])
       assert.notInclude(texts()[1], "retry")
     }))
@@ -81,7 +81,7 @@ describe("LivePoster", () => {
       write("")
       yield* TestClock.adjust("5 seconds")
       yield* atRest
-      assert.deepStrictEqual(yield* poster.flush, [])
+      assert.deepStrictEqual(yield* poster.flush(nothingSaid), [])
       write("a")
       yield* atRest
       write("b")
@@ -119,7 +119,7 @@ describe("LivePoster", () => {
       yield* TestClock.adjust("1 hour")
       yield* atRest
       assert.strictEqual(sets().length, 1)
-      assert.strictEqual((yield* Effect.flip(poster.flush)).code, "is_archived")
+      assert.strictEqual((yield* Effect.flip(poster.flush(nothingSaid))).code, "is_archived")
     }))
 
   it.effect("ends with a durable set of the newest text, whose number is higher than all before", () =>
@@ -128,13 +128,13 @@ describe("LivePoster", () => {
       write("a")
       yield* atRest
       write("b")
-      const parts = yield* poster.flush
+      const parts = yield* poster.flush(nothingSaid)
       assert.strictEqual(parts.length, 1)
       assert.deepStrictEqual(sets().map(({ text, patience }) => [text, patience]), [
         ["a", "besteffort"],
         ["b", "durable"]
       ])
-      yield* poster.flush
+      yield* poster.flush(nothingSaid)
       const seqs = sets().map(({ seq }) => seq)
       assert.deepStrictEqual(seqs, [...new Set(seqs)].toSorted((a, b) => a - b))
       assert.strictEqual(recording.effects().length, 2, "the same end again is the same call")
@@ -163,7 +163,7 @@ describe("LivePoster", () => {
       })
       poster.changed()
       yield* atRest
-      assert.deepStrictEqual(yield* poster.flush, [{ ts: threadTs }])
+      assert.deepStrictEqual(yield* poster.flush(nothingSaid), [{ ts: threadTs }])
       assert.strictEqual(calls, 2)
     }))
 
@@ -193,7 +193,7 @@ describe("LivePoster", () => {
         text: () => "text"
       })
       poster.changed()
-      const flushed = yield* Effect.forkChild(poster.flush)
+      const flushed = yield* Effect.forkChild(poster.flush(nothingSaid))
       yield* atRest
       assert.strictEqual(recording.calls.length, 0)
       yield* Deferred.succeed(found, undefined)

@@ -5,7 +5,8 @@ import * as Fs from "node:fs"
 import { TranscriptPlugin } from "../../../plugins/transcript/TranscriptPlugin.ts"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { redactedMark } from "../../../runtime/domain/Redactor.ts"
-import { AgentOutcome } from "../../../runtime/domain/Turn.ts"
+import { visibleOutcome } from "../../../runtime/domain/OutcomeText.ts"
+import { AgentOutcome, type TurnRow } from "../../../runtime/domain/Turn.ts"
 import { AgentEvent } from "../../../runtime/ports/Agent.ts"
 import { sandboxInfo, slackRequest } from "../../support/turnRows.ts"
 import {
@@ -141,6 +142,31 @@ describe("transcript: turns of the pipeline", () => {
         line.text("After it.")
       ])
       assert.deepStrictEqual(world.lives(), ["Before the crash.\n\nAfter it."])
+    }))
+
+  it.effect("a turn that said nothing has one note: its outcome takes the place of what stood there meanwhile", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld
+      const { observer } = yield* world.start()
+      const failed = AgentOutcome.cases.Failed.make({ code: "KM-AGT-012", reason: "garbage came", remedy: "Ask again." })
+      const blank = AgentOutcome.cases.Answered.make({ text: "\u200b" })
+      for (const [n, [result, outcome]] of ([["failed", failed], ["answered", blank]] as const).entries()) {
+        const row = rowOf(n + 1)
+        const scope = yield* Scope.make()
+        yield* observer.starting(row).pipe(Scope.provide(scope))
+        const agent = yield* agentProcess
+        yield* observer.started(row, agent.process).pipe(Scope.provide(scope))
+        yield* agent.say(AgentEvent.ApiRetry({ attempt: 1, maxRetries: 4, status: null, error: "garbage" }))
+        yield* atRest
+        assert.include(world.lives().at(-1), "retry 1 of 4")
+        yield* agent.exit
+        const ended: TurnRow = { ...row, state: "answered", result, outcome }
+        const shown = yield* observer.exited(ended)
+        yield* Scope.close(scope, Exit.void)
+        const text = visibleOutcome(ended, (told) => told)
+        assert.strictEqual(world.lives().at(-1), text)
+        assert.deepStrictEqual(shown.map(({ sha256 }) => sha256), [sha256Hex(text)])
+      }
     }))
 
   it.effect("the answer stands last after any number of steps, and what it cannot show whole it does not claim", () =>

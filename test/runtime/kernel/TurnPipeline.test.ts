@@ -396,6 +396,40 @@ describe("TurnPipeline", () => {
       assert.isTrue(world.threads.has(one.request.group))
     }).pipe(quietly))
 
+  it.effect("forgets a group once nothing of it is in hand", () =>
+    Effect.gen(function*() {
+      const all = [message(1, 1), message(2, 1), message(2, 2)]
+      const world = makeWorld(all)
+      const { pipeline: kernel, turns } = yield* pipeline(world)
+      yield* Effect.forEach(all, ({ request }) => turns.submit(request, undefined))
+      assert.strictEqual(yield* kernel.groups, 2)
+      yield* elapse("1 minute")
+      assert.isTrue(all.every((one) => state(world, one) === "settled"))
+      assert.strictEqual(yield* kernel.groups, 0)
+    }).pipe(quietly))
+
+  it.effect("runs a message whose sender went away while its row was written", () =>
+    Effect.gen(function*() {
+      const one = message(1, 1)
+      const world = makeWorld([one])
+      const written = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const { turns } = yield* pipeline(world, {
+        ledger: (disk) => ({
+          ...disk,
+          insert: (row) =>
+            Effect.tap(disk.insert(row), () => Effect.andThen(Deferred.succeed(written, undefined), Deferred.await(go)))
+        })
+      })
+      const submitting = yield* Effect.forkChild(turns.submit(one.request, undefined))
+      yield* Deferred.await(written)
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(submitting), { startImmediately: true })
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(leaving)
+      yield* elapse("1 minute")
+      assert.strictEqual(state(world, one), "settled")
+    }).pipe(quietly))
+
   it.effect("marks before an observer that takes its time is told, and gives that no more than ten seconds", () =>
     Effect.gen(function*() {
       const [one, next] = [message(1, 1), message(1, 2)]

@@ -173,6 +173,23 @@ export const turnQueueContract = <LE>(layer: Layer.Layer<TurnQueue, LE>): void =
       assert.isTrue((yield* turns.deadLetters(queue))[0]?.noticed)
     }))
 
+  test("destruction takes the dead letters along", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1")])
+      for (let count = 1; count <= 5; count++) {
+        yield* mustReceive()
+        yield* TestClock.adjust("120 seconds")
+      }
+      assert.isUndefined(yield* receive())
+      assert.lengthOf(yield* turns.deadLetters(queue), 1)
+      yield* turns.destroy(queue)
+      assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
+      yield* turns.create(queue)
+      assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 0 })
+      assert.isFalse(yield* turns.redrive(queue, entry("a1").key))
+    }))
+
   test("redrive puts a dead message back at the end, counted from zero", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1")])
