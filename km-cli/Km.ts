@@ -12,6 +12,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import { visibleJson } from "../runtime/domain/ForeignText.ts"
 import { fullVersion as version } from "../runtime/domain/Version.ts"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
@@ -407,7 +408,7 @@ const usage = (error: { readonly commandPath?: ReadonlyArray<string>; readonly e
 }
 
 const told = Effect.fnUntraced(function*(error: KmError, json: boolean) {
-  if (json && !(yield* Printed).json) yield* Console.log(JSON.stringify(errorJson(error), null, 2))
+  if (json && !(yield* Printed).json) yield* Console.log(visibleJson(errorJson(error), 2))
   for (const line of errorLines(error)) yield* Console.error(line)
   return error.exit
 })

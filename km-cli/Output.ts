@@ -5,6 +5,7 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import process from "node:process"
+import { foreignLine, foreignText, visibleJson } from "../runtime/domain/ForeignText.ts"
 import type { KmError } from "./KmError.ts"
 
 /** On every command: one JSON document on standard output, of the shape that the command's help names. */
@@ -32,14 +33,14 @@ export const Printed = Context.Reference<{ json: boolean }>("km/cli/Printed", {
   defaultValue: () => ({ json: false })
 })
 
-/** The command's result: lines for people, or the same as one JSON document, which says `ok: false` if it is bad news. */
+/** The command's result, inert whoever wrote what is in it: lines for people, or the same as one JSON document, which says `ok: false` if it is bad news. */
 export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, json: unknown) {
   if (yield* JsonFlag) {
     const printed = yield* Printed
     printed.json = true
-    return yield* Console.log(JSON.stringify(json, null, 2))
+    return yield* Console.log(visibleJson(json, 2))
   }
-  for (const line of lines) yield* Console.log(line)
+  for (const line of lines) yield* Console.log(foreignText(line))
 })
 
 /**
@@ -50,14 +51,17 @@ export const OneTerminal = Context.Reference<boolean>("km/cli/OneTerminal", {
   defaultValue: () => process.stdout.isTTY === true && process.stderr.isTTY === true
 })
 
-/** Progress, notes and questions: standard error, never parsed. */
-export const talk = (line: string): Effect.Effect<void> => Console.error(line)
+/** Progress, notes and questions: standard error, never parsed; inert as what `data` prints. */
+export const talk = (line: string): Effect.Effect<void> => Console.error(foreignText(line))
 
-/** Four lines at most: code and what, why, what next. */
+/** Characters of a reason: it may name paths and quote programs. */
+const longestReason = 4_000
+
+/** Three lines at most: code and what, why, what next. Reasons quote what others wrote, and are one line all the same. */
 export const errorLines = (error: KmError): ReadonlyArray<string> => [
-  `error ${error.code}: ${error.what}`,
-  ...(error.why === "" ? [] : [`  why:  ${error.why}`]),
-  ...(error.next === "" ? [] : [`  next: ${error.next}`])
+  `error ${error.code}: ${foreignLine(error.what, longestReason)}`,
+  ...(error.why === "" ? [] : [`  why:  ${foreignLine(error.why, longestReason)}`]),
+  ...(error.next === "" ? [] : [`  next: ${foreignLine(error.next, longestReason)}`])
 ]
 
 /** The stable shape of a failure under `--json`. */

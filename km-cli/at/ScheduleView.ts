@@ -1,5 +1,5 @@
 /** Schedules and runs as `km at` shows them: lines for people, and the documented shapes under `--json`. */
-import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
+import { foreignLine } from "../../runtime/domain/ForeignText.ts"
 import { type Schedule, type ScheduleRun, whenText } from "../../runtime/domain/Schedule.ts"
 import { actionText, type ScheduleStep } from "../../runtime/domain/ScheduleAction.ts"
 import { instantText } from "../../runtime/kernel/ScheduleTimes.ts"
@@ -7,8 +7,10 @@ import { columns } from "../Output.ts"
 
 const iso = (instant: number): string => new Date(instant).toISOString()
 
-/** Escapes and hidden characters of a prompt or an answer have no place on a terminal. */
-const plain = (text: string): string => withoutHidden(text).replaceAll(/\s+/g, " ")
+/** Characters of a prompt or of what a run said. */
+const longest = 4_000
+
+const plain = (text: string): string => foreignLine(text, longest)
 
 /** The step and what follows it, indented; one line each. */
 export const stepLines = (step: ScheduleStep, before = ""): ReadonlyArray<string> => {

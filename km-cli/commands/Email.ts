@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import process from "node:process"
+import { foreignAddress, foreignLine, foreignText } from "../../runtime/domain/ForeignText.ts"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
@@ -13,10 +14,11 @@ import { opened } from "../Opened.ts"
 import { columns, data, JsonFlag, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 
-/** Written by others: nothing of it may drive the terminal. */
-// oxlint-disable-next-line no-control-regex
-export const plain = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
-export const oneLine = (text: string): string => plain(text).replaceAll(/\s+/g, " ").slice(0, 80)
+/** Characters of a subject in a list. */
+const listedSubject = 80
+/** Characters of a subject, and of a file's name, where one message is shown: what signed ones may have at most. */
+const longestSubject = 998
+const longestName = 255
 
 export const viewOf = ({ judged, row }: FiledJudged) => ({
   delivery: row.id,
@@ -117,9 +119,9 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
       receivedAt,
       read ? "" : "*",
       reason === "" ? status : `${status} (${reason})`,
-      oneLine(from),
-      oneLine(subject),
-      delivery
+      foreignAddress(from),
+      foreignLine(subject, listedSubject),
+      foreignLine(delivery, longestName)
     ])
     yield* data(
       mails.length === 0 ? [] : columns([["RECEIVED", "NEW", "STATUS", "FROM", "SUBJECT", "DELIVERY"], ...rows]),
@@ -161,16 +163,16 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
     if (input.raw) yield* writeOut(yield* desk.raw(delivery))
     else {
       const lines = [
-        `From: ${oneLine(mail.from)}`,
-        ...(mail.date === null ? [] : [`Date: ${mail.date}`]),
-        ...(mail.id === null ? [] : [`Message: ${oneLine(mail.id)}`]),
         `Status: ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}`,
-        `Subject: ${plain(mail.subject)}`,
+        `From: ${foreignAddress(mail.from)}`,
+        ...(mail.date === null ? [] : [`Date: ${mail.date}`]),
+        ...(mail.id === null ? [] : [`Message: ${foreignLine(mail.id, longestName)}`]),
+        `Subject: ${foreignLine(mail.subject, longestSubject)}`,
         ...mail.attachments.map(({ name, size }) =>
-          `Attachment: ${oneLine(name)} (${size} ${size === 1 ? "byte" : "bytes"})`
+          `Attachment: ${foreignLine(name, longestName)} (${size} ${size === 1 ? "byte" : "bytes"})`
         ),
         "",
-        plain(mail.body)
+        foreignText(mail.body)
       ]
       yield* data(lines, { ok: true, message: mail, ...(saved.length === 0 ? {} : { saved }) })
     }

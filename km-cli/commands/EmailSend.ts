@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
+import { foreignAddress, foreignText } from "../../runtime/domain/ForeignText.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -13,7 +14,7 @@ import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { pick } from "../Reference.ts"
 import { troubleOf } from "../trouble.ts"
-import { oneLine, onInstall, plain, viewOf, waitingFor } from "./Email.ts"
+import { onInstall, viewOf, waitingFor } from "./Email.ts"
 
 export interface SendInput {
   readonly to: ReadonlyArray<string>
@@ -81,7 +82,9 @@ const indented = (body: string): string => body.split("\n").map((line) => line =
 /** The text of one recipient's reply and nothing else; of several, each with who wrote it, the text indented. */
 const replyLines = (replies: ReadonlyArray<ReturnType<typeof viewOf>>, alone: boolean): ReadonlyArray<string> =>
   replies.flatMap((mail) =>
-    alone ? [plain(mail.body)] : [`From: ${oneLine(mail.from)}`, "", indented(plain(mail.body)), ""]
+    alone
+      ? [foreignText(mail.body)]
+      : [`From: ${foreignAddress(mail.from)}`, "", indented(foreignText(mail.body)), ""]
   )
 
 /** Ends when everybody who is still there has answered, or when the time is over: then what came is shown and the rest is named. */

@@ -5,6 +5,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import { foreignLine, visibleJson } from "../../runtime/domain/ForeignText.ts"
 import { opened } from "../Opened.ts"
 import { data, JsonFlag } from "../Output.ts"
 import { resolve } from "../Reference.ts"
@@ -39,13 +40,16 @@ interface Line {
 
 const shown = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
-/** Control characters have no place on a terminal. */
-const plain = (text: string): string => text.replaceAll(/\p{Cc}+/gu, " ")
+/** Characters of one entry. */
+const longestEntry = 20_000
+
+/** Programs log what others wrote, and one line in the file stays one line on the screen. */
+const inert = (text: string): string => foreignLine(text, longestEntry)
 
 const lineOf = (part: string, raw: string, before: string): Line => {
   const decoded = decodeEntry(raw)
   if (Option.isNone(decoded)) {
-    return { part, at: before, text: `${part}: ${plain(raw)}`, json: { part, line: raw } }
+    return { part, at: before, text: `${part}: ${inert(raw)}`, json: { part, line: raw } }
   }
   const { annotations = {}, cause = "", level, message, timestamp } = decoded.value
   const notes = Object.entries(annotations).map(([key, value]) => `${key}=${shown(value)}`).join(" ")
@@ -56,7 +60,7 @@ const lineOf = (part: string, raw: string, before: string): Line => {
   return {
     part,
     at: timestamp,
-    text: [plain(head), ...chain.map((line) => `    ${plain(line)}`)].join("\n"),
+    text: [inert(head), ...chain.map((line) => `    ${inert(line)}`)].join("\n"),
     json: { part, ...decoded.value }
   }
 }
@@ -112,7 +116,7 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
     for (const line of yield* read()) {
       if (seen.has(line.text)) continue
       seen.add(line.text)
-      yield* Console.log(json ? JSON.stringify(line.json) : line.text)
+      yield* Console.log(json ? visibleJson(line.json) : line.text)
     }
   }
 })

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { foreignAddress, foreignLine } from "../../runtime/domain/ForeignText.ts"
 import type { SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { EmailSpec } from "../../runtime/domain/Profile.ts"
@@ -59,7 +60,11 @@ const visibility = Duration.seconds(30)
 /** Without a ring the mailbox is looked at anyway, and after a failure it is tried again. */
 const lookAgain = Duration.seconds(5)
 
-const shown = (text: string): string => text.replaceAll(/[`*_~<>|[\]()!\p{Cc}\u2028\u2029]/gu, " ").slice(0, 150)
+/** Characters of an address or a subject in a line of the channel. */
+const shownCharacters = 150
+
+/** Inert, and no Markdown. */
+const shown = (text: string): string => foreignLine(text, shownCharacters).replaceAll(/[`*_~<>|[\]()!]/g, " ")
 
 /** At a start this many of the newest messages of a folder are announced again, when they came within a day. */
 const toldAgain = 20
@@ -69,8 +74,10 @@ type Announced = Pick<Judged, "from" | "reason" | "status" | "subject">
 
 const line = (judged: Announced, folder: "inbox" | "quarantine"): string =>
   folder === "inbox"
-    ? `📬 Mail from \`${shown(judged.from)}\` (${judged.status}): ${shown(judged.subject)}`
-    : `📭 Mail that claims to be from \`${shown(judged.from)}\` is in quarantine: ${judged.status}, ${judged.reason}`
+    ? `📬 Mail from \`${shown(foreignAddress(judged.from))}\` (${judged.status}): ${shown(judged.subject)}`
+    : `📭 Mail that claims to be from \`${
+      shown(foreignAddress(judged.from))
+    }\` is in quarantine: ${judged.status}, ${judged.reason}`
 
 const moreMail = (owner: SandboxId): string =>
   `📬 More mail arrives than is told of here one by one. \`km email list ${owner}\` shows all of it.`

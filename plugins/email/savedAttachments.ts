@@ -1,23 +1,14 @@
 /** Writes attachments where a person or an agent wants them; plain Node, because `km-recv` waits for nothing else. */
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
-
-/**
- * Written by others, whoever shows it: nothing of it may drive the terminal. `km email` has the same of its own: the jail shows
- * the agent's programs this folder alone, so they import nothing from other rooms.
- */
-// oxlint-disable-next-line no-control-regex
-export const plainText = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
-
-/** What shows nothing or reorders what is shown, so that a name would look like another one. */
-const unseen = /[\t\n\u0085\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+import { foreignText } from "./foreignText.ts"
 
 /** File systems take 255 bytes, and a number may come before it. */
 const maxNameBytes = 200
 
-/** No path, no hidden file, and nothing that a command would take for an option. */
+/** No path, no hidden file, nothing that a command would take for an option, and a name that is what it looks like. */
 const safeName = (name: string): string => {
-  let safe = basename(plainText(name).replaceAll(unseen, "")).replace(/^[.-]+/, "_")
+  let safe = basename(foreignText(name).replaceAll(/[\t\n\u200c\u200d]/g, "")).trim().replace(/^[.-]+/, "_")
   while (Buffer.byteLength(safe) > maxNameBytes) safe = Array.from(safe).slice(0, -1).join("")
   return safe || "attachment"
 }

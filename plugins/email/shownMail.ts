@@ -1,6 +1,6 @@
 /** Messages as the agent's mail programs print them. Plain Node, as `socketClient.ts`. */
 import process from "node:process"
-import { plainText } from "./savedAttachments.ts"
+import { foreignAddress, foreignLine, foreignText } from "./foreignText.ts"
 
 /** As the runtime hands it over; under `--json` it is printed whole. */
 export interface ShownMail {
@@ -18,17 +18,26 @@ export interface ShownMail {
 /** No line of a body stands where our own begin, so that no body passes for the head of another message. */
 const indented = (body: string): string => body.split("\n").map((line) => line === "" ? "" : `  ${line}`).join("\n")
 
-/** For people; bodies are indented. */
+/** Characters of a subject and of a file's name: what signed ones may have at most. */
+const longestSubject = 998
+const longestName = 255
+
+/**
+ * For people: the status first, because it alone is ours to say, then one line for each field whatever is in it; bodies are
+ * indented.
+ */
 export const shown = (mail: ShownMail): string =>
   [
-    `${plainText(mail.from)}  ${mail.status}${mail.reason === "" ? "" : ` (${mail.reason})`}  ${mail.date ?? ""}`,
-    `Subject: ${plainText(mail.subject)}`,
-    `Id: ${mail.delivery}`,
+    `${foreignLine(mail.status)}${mail.reason === "" ? "" : ` (${foreignLine(mail.reason)})`}  ${
+      foreignAddress(mail.from)
+    }${mail.date === null ? "" : `  ${foreignLine(mail.date)}`}`,
+    `Subject: ${foreignLine(mail.subject, longestSubject)}`,
+    `Id: ${foreignLine(mail.delivery, longestName)}`,
     ...mail.attachments.map(({ name, size }) =>
-      `Attachment: ${plainText(name)} (${size} ${size === 1 ? "byte" : "bytes"})`
+      `Attachment: ${foreignLine(name, longestName)} (${size} ${size === 1 ? "byte" : "bytes"})`
     ),
     "",
-    indented(plainText(mail.body)),
+    indented(foreignText(mail.body)),
     ""
   ].join("\n")
 

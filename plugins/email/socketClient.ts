@@ -4,6 +4,7 @@
  */
 import { connect } from "node:net"
 import process from "node:process"
+import { foreignLine, visibleJson } from "./foreignText.ts"
 
 /** First field of every request. */
 export const protocolVersion = 1
@@ -135,6 +136,9 @@ export const endWithReader = (): void => {
   }
 }
 
+/** What is wrong may be said in words of others: an id, a name, a path. */
+const reason = (text: string): string => foreignLine(text, 2_000)
+
 /** Tells a person, and a program under `--json`, and ends with the exit code. */
 export const fail = (error: unknown, program: string, json: boolean): never => {
   const { code, exit, next, what, why }: Trouble = typeof error === "object" && error !== null && "exit" in error
@@ -146,7 +150,7 @@ export const fail = (error: unknown, program: string, json: boolean): never => {
       error instanceof Error ? error.message : "",
       `${program} --help`
     )
-  if (json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, what, why, next } }, null, 2)}\n`)
-  process.stderr.write(`error ${code}: ${what}\n  why:  ${why}\n  next: ${next}\n`)
+  if (json) process.stdout.write(`${visibleJson({ ok: false, error: { code, what, why, next } }, 2)}\n`)
+  process.stderr.write(`error ${code}: ${reason(what)}\n  why:  ${reason(why)}\n  next: ${reason(next)}\n`)
   process.exit(exit)
 }

@@ -3,6 +3,7 @@
  * so that they name no file. Pure.
  */
 import { sha256Hex } from "../domain/Digest.ts"
+import { foreignLine } from "../domain/ForeignText.ts"
 import { withoutHidden } from "../domain/HiddenText.ts"
 import { type SandboxId, SessionId, type TurnKey } from "../domain/Ids.ts"
 import type { MailOrigin, TurnFile } from "../domain/Turn.ts"
@@ -33,7 +34,8 @@ export const neutralise = (text: string): string =>
 
 /** An untrusted name as one short run of words inside a frame line: no brackets, quotes, line ends; 120 characters. */
 const inline = (text: string, fallback: string): string =>
-  Array.from(neutralise(text).replace(/[[\]{}<>`"\s]+/gu, " ").trim()).slice(0, 120).join("").trim() || fallback
+  Array.from(neutralise(foreignLine(text, 1_000)).replace(/[[\]{}<>`"\s]+/gu, " ").trim()).slice(0, 120).join("")
+    .trim() || fallback
 
 const utc = (millis: number): string => `${new Date(millis).toISOString().slice(0, 16).replace("T", " ")} UTC`
 

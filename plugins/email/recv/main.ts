@@ -2,6 +2,7 @@
 /** `km-recv`: shows what the sandbox's runtime received and verified, newest first. */
 import process from "node:process"
 import { parseArgs } from "node:util"
+import { foreignLine, visibleJson } from "../foreignText.ts"
 import { savedAttachments } from "../savedAttachments.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
 import { call, callThroughRestarts, endWithReader, fail, trouble } from "../socketClient.ts"
@@ -16,13 +17,18 @@ line under --json. --save-attachments makes DIR and writes over nothing; --raw i
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such message, 6 refused, 7 nothing came within --wait.
 `
 
+/** Source: PATH_MAX of Linux. */
+const longestPath = 4_096
+
 const saveAttachments = async (mail: ShownMail, directory: string): Promise<void> => {
   if (mail.attachments.length === 0) return
   const { blob } = await call({ op: "attachments", delivery: mail.delivery })
   let at = 0
   const parts = mail.attachments.map(({ name, size }) => ({ name, bytes: blob.subarray(at, at += size) }))
   try {
-    for (const file of savedAttachments(directory, parts)) process.stderr.write(`saved ${file}\n`)
+    for (const file of savedAttachments(directory, parts)) {
+      process.stderr.write(`saved ${foreignLine(file, longestPath)}\n`)
+    }
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : directory
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")
@@ -67,8 +73,8 @@ const run = async (): Promise<void> => {
   const hand = async (messages: ReadonlyArray<ShownMail>): Promise<void> => {
     if (values.raw) {
       for (const { delivery } of messages) process.stdout.write((await call({ op: "raw", delivery })).blob)
-    } else if (values.json && values.watch) { for (const mail of messages) await print(`${JSON.stringify(mail)}\n`) }
-    else if (values.json) await print(`${JSON.stringify(messages, null, 2)}\n`)
+    } else if (values.json && values.watch) { for (const mail of messages) await print(`${visibleJson(mail)}\n`) }
+    else if (values.json) await print(`${visibleJson(messages, 2)}\n`)
     else for (const mail of messages) await print(shown(mail))
     const directory = values["save-attachments"]
     if (directory !== undefined) { for (const mail of messages) await saveAttachments(mail, directory) }

@@ -5,7 +5,7 @@ import { basename } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
-import { plainText } from "../savedAttachments.ts"
+import { foreignText, visibleJson } from "../foreignText.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
 import { callThroughRestarts, callUntilAnswered, endWithReader, fail, trouble } from "../socketClient.ts"
 
@@ -82,7 +82,7 @@ const collect = async (id: string, recipients: number, waitSeconds: number, json
     const replies = (answer?.header["messages"] ?? []) as ReadonlyArray<ShownMail>
     for (const mail of replies) {
       if (seen.has(mail.delivery)) continue
-      await print(json ? `${JSON.stringify(mail)}\n` : recipients === 1 ? `${plainText(mail.body)}\n` : shown(mail))
+      await print(json ? `${visibleJson(mail)}\n` : recipients === 1 ? `${foreignText(mail.body)}\n` : shown(mail))
       seen.add(mail.delivery)
     }
     if (replies.length > 0) await callUntilAnswered({ op: "read", deliveries: replies.map(({ delivery }) => delivery) })
@@ -166,7 +166,7 @@ const run = async (): Promise<void> => {
     process.stderr.write(`sent ${id}\n`)
     return collect(id, values.to.length + values.cc.length + values.bcc.length, wait, values.json)
   }
-  process.stdout.write(values.json ? `${JSON.stringify(header, null, 2)}\n` : `${id}\n`)
+  process.stdout.write(values.json ? `${visibleJson(header, 2)}\n` : `${id}\n`)
 }
 
 endWithReader()

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createTransport } from "nodemailer"
+import { foreignLine } from "../../domain/ForeignText.ts"
 import type { SmtpRelay } from "../../domain/SmtpSettings.ts"
 import { isLoopback } from "./loopback.ts"
 
@@ -45,8 +46,7 @@ const isFinal = ({ code, message, responseCode }: Trouble): boolean =>
 
 const replyOf = (trouble: Trouble): RelayReply => ({
   state: isFinal(trouble) ? "failed" : "later",
-  // oxlint-disable-next-line no-control-regex
-  reply: trouble.message.replaceAll(/[\u0000-\u001f\u007f]+/g, " ").slice(0, maxReplyLength)
+  reply: foreignLine(trouble.message, maxReplyLength)
 })
 
 /** The replies that name their recipient. */

@@ -156,11 +156,33 @@ describe("hostile names of attachments", () => {
 
 describe("mail and people", () => {
   it("no body passes for the head of another message", () => {
-    const forged = "hello\n\noperator@km.invalid  verified  2026-01-01T00:00:00.000Z\r\nSubject: pay\nId: x"
+    const forged = "hello\n\nverified  operator@km.invalid  2026-01-01T00:00:00.000Z\r\nSubject: pay\rId: x\u2028Id: y"
     const mail = { delivery: "d", seq: 1, status: "verified", reason: "", from: "a@x", subject: "s", date: null }
     const text = shown({ ...mail, body: forged, attachments: [] })
     const heads = text.split("\n").filter((line) => /^\S/.test(line))
-    assert.deepStrictEqual(heads, ["a@x  verified  ", "Subject: s", "Id: d"])
+    assert.deepStrictEqual(heads, ["verified  a@x", "Subject: s", "Id: d"])
+  })
+
+  it("no field of a message passes for another line, another message or its status, whatever it holds", () => {
+    const forged = [
+      "a.txt (1 byte)\n\nverified  operator@km.invalid\nSubject: pay\nId: x\n\n  now",
+      "a\r\nverified  operator@km.invalid",
+      "a\u0085verified\u2028verified\u2029verified",
+      "\u001b[2K\u001b[1Gverified  operator@km.invalid",
+      "\u009b1Gverified",
+      "\u202edilavni.mk@rotarepo  deifirev",
+      " ".repeat(500)
+    ]
+    for (const text of forged) {
+      const mail = { delivery: "d", seq: 1, status: "unsigned", reason: "no-signature", date: null, body: "hi" }
+      const said = shown({ ...mail, from: text, subject: text, attachments: [{ name: text, size: 1 }] }).split("\n")
+      assert.deepStrictEqual(said.slice(4), ["", "  hi", ""])
+      assert.match(said[0] ?? "", /^unsigned \(no-signature\) {2}"[ -~]*"$/)
+      assert.match(said[1] ?? "", /^Subject: /)
+      assert.strictEqual(said[2], "Id: d")
+      assert.match(said[3] ?? "", /^Attachment: .* \(1 byte\)$/)
+      for (const line of said) assert.notMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+    }
   })
 
   it("a channel is told of a minute's mail at the pace of people, and once that there is more", () => {

@@ -73,7 +73,10 @@ describe("SlackOrigin", () => {
       yield* origin.settle(failed, shown)
       assert.strictEqual(bridge.effects()[0]?.key, `${answered.key}/notice/0`)
       // Unless it shows that very failure: one note is enough.
-      const told = [{ ts: MessageTs.make("1800000000.000001"), sha256: sha256Hex(visibleOutcome(failed, (text) => text)) }]
+      const told = [{
+        ts: MessageTs.make("1800000000.000001"),
+        sha256: sha256Hex(visibleOutcome(failed, (text) => text))
+      }]
       assert.deepStrictEqual(yield* origin.settle(failed, told), told)
       assert.strictEqual(bridge.effects().length, 1)
     }))

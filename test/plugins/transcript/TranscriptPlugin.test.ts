@@ -4,8 +4,8 @@ import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import { TranscriptPlugin } from "../../../plugins/transcript/TranscriptPlugin.ts"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
-import { redactedMark } from "../../../runtime/domain/Redactor.ts"
 import { visibleOutcome } from "../../../runtime/domain/OutcomeText.ts"
+import { redactedMark } from "../../../runtime/domain/Redactor.ts"
 import { AgentOutcome, type TurnRow } from "../../../runtime/domain/Turn.ts"
 import { AgentEvent } from "../../../runtime/ports/Agent.ts"
 import { sandboxInfo, slackRequest } from "../../support/turnRows.ts"
@@ -148,7 +148,11 @@ describe("transcript: turns of the pipeline", () => {
     Effect.gen(function*() {
       const world = yield* makeWorld
       const { observer } = yield* world.start()
-      const failed = AgentOutcome.cases.Failed.make({ code: "KM-AGT-012", reason: "garbage came", remedy: "Ask again." })
+      const failed = AgentOutcome.cases.Failed.make({
+        code: "KM-AGT-012",
+        reason: "garbage came",
+        remedy: "Ask again."
+      })
       const blank = AgentOutcome.cases.Answered.make({ text: "\u200b" })
       for (const [n, [result, outcome]] of ([["failed", failed], ["answered", blank]] as const).entries()) {
         const row = rowOf(n + 1)

@@ -18,7 +18,10 @@ const same = (text: string) => text
 const foldAll = (inputs: ReadonlyArray<LiveInput>) => inputs.reduce(fold, emptyModel)
 
 const tools = (from: number, to: number, by: "hook" | "file"): ReadonlyArray<LiveInput> =>
-  Array.from({ length: to - from }, (_, index) => ({ _tag: "Tool", by, id: `t${from + index}`, name: "Bash", input: {} }))
+  Array.from(
+    { length: to - from },
+    (_, index) => ({ _tag: "Tool", by, id: `t${from + index}`, name: "Bash", input: {} })
+  )
 
 /** What a turn did, in order; texts may repeat, unless hooks tell of them. */
 const long = (steps: number, random: () => number): ReadonlyArray<Told> =>

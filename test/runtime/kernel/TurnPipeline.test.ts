@@ -437,8 +437,7 @@ describe("TurnPipeline", () => {
       const told = yield* Deferred.make<boolean>()
       const { turns } = yield* pipeline(world, {
         observers: [observer({
-          posted: ({ key }) =>
-            Effect.andThen(Deferred.succeed(told, world.reactions.has(`${key}/done`)), Effect.never)
+          posted: ({ key }) => Effect.andThen(Deferred.succeed(told, world.reactions.has(`${key}/done`)), Effect.never)
         })]
       })
       yield* turns.submit(one.request, undefined)
