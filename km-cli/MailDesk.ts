@@ -77,10 +77,10 @@ export interface MailDesk {
   readonly refusing: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<SandboxId>, KmError>
   /** Judges and files what came; safe in two processes at once. Only for an owner without a runtime. */
   readonly judgeAll: Effect.Effect<void, KmError>
-  /** Newest first. */
+  /** Newest first; fewer than `limit` also when they are large, none at the end. `before` is a `seq`. */
   readonly list: (
     folder: MailFolder,
-    page: { readonly limit: number; readonly unreadOnly?: boolean }
+    page: { readonly limit: number; readonly unreadOnly?: boolean; readonly before?: number }
   ) => Effect.Effect<ReadonlyArray<FiledJudged>, KmError>
   /** The first verified reply of each recipient to a message of ours, oldest first; who has not answered, or never will. */
   readonly replies: (messageId: string) => Effect.Effect<

@@ -9,7 +9,7 @@ import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
 import { KmError, kmError } from "../KmError.ts"
-import { type FiledJudged, operatorDesk } from "../MailDesk.ts"
+import { type FiledJudged, type MailDesk, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, JsonFlag, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
@@ -94,14 +94,32 @@ export interface ListInput {
   readonly wait: number
 }
 
+/** What is listed, over as many pages as that takes, and whether there is more. Texts are kept only where they are printed. */
+const listed = Effect.fnUntraced(function*(desk: MailDesk, folder: MailFolder, input: ListInput, texts: boolean) {
+  const found: Array<FiledJudged> = []
+  let before = Number.MAX_SAFE_INTEGER
+  while (true) {
+    const left = input.limit - found.length
+    const page = yield* desk.list(folder, { limit: Math.max(1, left), unreadOnly: input.unread, before })
+    const last = page.at(-1)
+    if (last === undefined || left === 0) return { found, more: page.length > 0 }
+    found.push(
+      ...texts
+        ? page
+        : page.map(({ judged, row }) => ({ row: { ...row, content: "" }, judged: { ...judged, body: "" } }))
+    )
+    before = last.row.seq
+  }
+})
+
 const listing = (folder: MailFolder) => (input: ListInput) =>
   onInstall(Effect.gen(function*() {
     const { collect, desk, owner } = yield* mailboxOf(Option.getOrElse(input.reference, () => "operator"))
     yield* onlyOwn(owner, input.markRead)
     yield* pageLimits(input)
     const mailbox = yield* Mailbox
-    const look = Effect.andThen(collect, desk.list(folder, { limit: input.limit, unreadOnly: input.unread }))
-    const found = yield* waitingFor(owner, input.wait, look, (rows) => rows.length > 0)
+    const look = Effect.andThen(collect, listed(desk, folder, input, yield* JsonFlag))
+    const { found, more } = yield* waitingFor(owner, input.wait, look, (now) => now.found.length > 0)
     if (found.length === 0 && input.wait > 0) {
       const next = "wait longer with --wait"
       return yield* new KmError({ code: "KM-EML-110", exit: 7, what: "no message came", why: `${input.wait} s`, next })
@@ -127,6 +145,7 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
       mails.length === 0 ? [] : columns([["RECEIVED", "NEW", "STATUS", "FROM", "SUBJECT", "DELIVERY"], ...rows]),
       { ok: true, folder, messages: mails }
     )
+    if (more) yield* talk(`there are more than ${input.limit}, which are older; --limit shows them`)
     if (input.markRead) yield* mailbox.markRead(owner, mails.map(({ delivery }) => delivery))
   }))
 

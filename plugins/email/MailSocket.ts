@@ -2,21 +2,21 @@
  * The runtime's end of the mail socket. Whoever connects is the sandbox's agent: the socket is mounted for it alone.
  * One request a connection: a 4-byte big-endian length, that many bytes of JSON, then the bytes that the JSON announces.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
 import { Mailbox, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
+import { makeListing, shown } from "./MailListing.ts"
+import { decodeRequest, type Replies, type Request, type Send } from "./MailRequests.ts"
 import type { MailRoom } from "./MailRoom.ts"
 import { type PostRefused, postRefused, postTrouble } from "./PostCodes.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
-import { frame, protocolVersion } from "./socketClient.ts"
+import { frame } from "./socketClient.ts"
 
 const maxHeaderBytes = 1024 * 1024
 /** Connections at a time: a message may be 40 MB in memory. */
@@ -33,69 +33,9 @@ const ownMebibytes = 48
 /** The same, of all sandboxes that this process serves; who waits is served in turn. */
 const memory = Semaphore.makeUnsafe(5 * ownMebibytes)
 
-/** Far over what a message may have, so that the room, which knows the limits, says what is wrong. */
-const maxEntries = 1_000
-const Texts = Schema.Array(Schema.String).check(Schema.isMaxLength(maxEntries))
-const Line = Schema.String.check(Schema.isMaxLength(2_000))
-/** Checked together, so that the refusal can name the limit. */
-const Bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
-const version = Schema.Literal(protocolVersion)
-
-const Send = Schema.Struct({
-  v: version,
-  op: Schema.Literal("send"),
-  to: Texts,
-  cc: Texts,
-  bcc: Texts,
-  subject: Schema.String,
-  encrypt: Schema.Boolean,
-  /** Random, of one invocation: the same request with the same one is the same message, however often it is made. */
-  invocation: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\w-]{22,64}$/))),
-  replyTo: Schema.optionalKey(Schema.String),
-  inReplyTo: Schema.optionalKey(Schema.String),
-  /** Somebody waits so long for the replies; at most as long as a message lives. */
-  awaitSeconds: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 7 * 24 * 3_600 }))),
-  bodySize: Bytes,
-  attachments: Schema.Array(Schema.Struct({ name: Line, type: Line, size: Bytes }))
-    .check(Schema.isMaxLength(maxEntries))
-})
-const List = Schema.Struct({
-  v: version,
-  op: Schema.Literal("list"),
-  limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 500 })),
-  /** Only what arrived after this one. */
-  after: Schema.Int,
-  waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
-  id: Schema.optionalKey(Line),
-  from: Schema.optionalKey(Line),
-  subject: Schema.optionalKey(Line),
-  inReplyTo: Schema.optionalKey(Line)
-})
-/** The verified replies to a message of this sandbox, once there is one that is not `known`, or all are there. */
-const Replies = Schema.Struct({
-  v: version,
-  op: Schema.Literal("replies"),
-  id: Line,
-  known: Schema.Array(Line).check(Schema.isMaxLength(200)),
-  waitSeconds: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 60 }))
-})
-const Read = Schema.Struct({
-  v: version,
-  op: Schema.Literal("read"),
-  deliveries: Schema.Array(Line).check(Schema.isMaxLength(maxEntries))
-})
-const One = Schema.Struct({ v: version, op: Schema.Literals(["attachments", "raw"]), delivery: Line })
-const Request = Schema.Union([Send, List, Replies, Read, One])
-type Request = typeof Request.Type
-
-const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Request))
-
 /** Bytes that follow the JSON. */
 const announced = (request: Request): number =>
   request.op === "send" ? request.attachments.reduce((sum, { size }) => sum + size, request.bodySize) : 0
-
-/** Pages looked through for a filter. */
-const maxPages = 40
 
 interface Asked {
   readonly request: Request
@@ -156,7 +96,7 @@ const wanted = (have: Buffer): number => have.length < 4 ? 4 : 4 + have.readUInt
 
 const readHead = Effect.fnUntraced(function*(socket: Socket) {
   const all = yield* readBytes(socket, Buffer.alloc(0), 4 + maxHeaderBytes, wanted)
-  const request = Option.getOrUndefined(decode(all.subarray(4, wanted(all)).toString("utf8")))
+  const request = Option.getOrUndefined(decodeRequest(all.subarray(4, wanted(all)).toString("utf8")))
   if (request === undefined) {
     return yield* postRefused("KM-EML-105", "the request is not understood; is the program of this version?")
   }
@@ -176,29 +116,11 @@ const readBody = Effect.fnUntraced(function*(socket: Socket, { request, rest }: 
   return { request, blob: all.subarray(0, bytes) } satisfies Asked
 })
 
-type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
 type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
-
-const fits = (request: typeof List.Type, { judged, row }: Entry) => {
-  const { after, from, id, inReplyTo, subject } = request
-  return row.seq > after
-    && (id === undefined || judged.id === id || row.id === id)
-    && (from === undefined || judged.from === from || judged.sender === from)
-    && (subject === undefined || judged.subject.includes(subject))
-    && (inReplyTo === undefined || judged.inReplyTo === inReplyTo)
-}
-
-/** As programs see it (docs/multi-agent-email.md). */
-const shown = ({ judged, row }: Entry) => ({
-  delivery: row.id,
-  seq: row.seq,
-  receivedAt: new Date(row.receivedAt).toISOString(),
-  read: row.read,
-  ...judged
-})
 
 const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, hop: () => number) {
   const mailbox = yield* Mailbox
+  const { list, waiting, watch } = makeListing(owner, room, mailbox)
 
   const send = (request: typeof Send.Type, blob: Buffer) => {
     let at = request.bodySize
@@ -218,48 +140,6 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
     )
   }
 
-  const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
-    const { after, from, id, inReplyTo, limit, subject } = request
-    if (id !== undefined) {
-      return (yield* room.byId(id)).filter((entry) => fits(request, entry)).slice(0, limit)
-    }
-    const found: Array<Entry> = []
-    const keys = inReplyTo === undefined ? {} : { inReplyTo }
-    let before = Number.MAX_SAFE_INTEGER
-    for (let page = 0; page < maxPages && found.length < limit; page++) {
-      const size = from === undefined && subject === undefined ? limit : 500
-      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
-      found.push(...rows.filter((entry) => fits(request, entry)).slice(0, limit - found.length))
-      const last = rows.at(-1)
-      if (last === undefined || last.row.seq <= after) break
-      before = last.row.seq
-    }
-    return found
-  })
-
-  /** Asks again at each ring until there is an answer, or until the time is over. */
-  const waiting = Effect.fnUntraced(function*<A, E, R>(
-    waitSeconds: number,
-    look: Effect.Effect<A, E, R>,
-    enough: (found: A) => boolean
-  ) {
-    const until = (yield* Clock.currentTimeMillis) + waitSeconds * 1_000
-    const bell = mailbox.bell(owner)
-    while (true) {
-      const count = bell.count()
-      const found = yield* look
-      const left = until - (yield* Clock.currentTimeMillis)
-      if (enough(found) || left <= 0) return found
-      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
-    }
-  })
-
-  const list = (request: typeof List.Type) =>
-    Effect.map(
-      waiting(request.waitSeconds, matching(request), (found) => found.length > 0),
-      (found): Reply => [{ ok: true, messages: found.map(shown) }]
-    )
-
   const replies = ({ id, known, waitSeconds }: typeof Replies.Type) =>
     Effect.map(
       waiting(
@@ -276,7 +156,10 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       case "send":
         return send(request, blob)
       case "list":
-        return list(request)
+        return Effect.map(
+          request.watch === true ? watch(request) : list(request),
+          (found): Reply => [{ ok: true, ...found }]
+        )
       case "replies":
         return replies(request)
       case "read":

@@ -112,13 +112,20 @@ export class Mailbox extends Context.Service<Mailbox, {
     keys?: MailKeys
   ) => Effect.Effect<boolean, StoreError>
   /**
-   * Newest first, by index: what is not on the page costs nothing. Fewer than `limit` also when they are large; one at least
+   * Newest first, or oldest first after `after`, by index: what is not on the page costs nothing. Fewer than `limit` also when they are large; one at least
    * while there is one, so an empty page is the end.
    */
   readonly list: (owner: SenderId, folder: MailFolder, page: {
     readonly limit: number
     /** Only those with a lower `seq`. */
     readonly before?: number
+    /** Only those with a higher `seq`, oldest first. */
+    readonly after?: number
+    /**
+     * Only those that arrived before every delivery that is not filed yet: whatever is filed later comes after them, so
+     * who goes on from the last one misses nothing.
+     */
+    readonly settledOnly?: boolean
     readonly unreadOnly?: boolean
     /** Only those filed under these keys. */
     readonly keys?: MailKeys

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { Mailer } from "../../runtime/ports/Mail.ts"
 import { km, kmStarted } from "../support/KmProcess.ts"
 import { mailState } from "../support/MailState.ts"
 import { untilReal } from "../support/untilReal.ts"
@@ -179,6 +180,72 @@ describe("km email", () => {
       yield* room.send({ ...room.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
       const exit = yield* Effect.promise(() => waiting.ended)
       assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
+    }).pipe(Effect.scoped), 90_000)
+
+  it.live(
+    "lists as many as were asked for however large they are, and says that there are more",
+    () =>
+      Effect.gen(function*() {
+        const { roomOf, state } = yield* mailState({ [ada]: "ada" })
+        const room = yield* roomOf(ada)
+        yield* km(state, ["email", "list"])
+        for (const subject of ["first", "second", "third"]) {
+          yield* room.send({ ...room.letter, to: ["operator"], subject, body: subject.repeat(2 * 1024 * 1024) })
+        }
+        const all = yield* km(state, ["email", "list", "-n", "3"])
+        assert.match(all.out, /third.*\n.*second.*\n.*first/, all.err)
+        assert.notInclude(all.err, "more than")
+        const two = yield* km(state, ["email", "list", "-n", "2"])
+        assert.match(two.out, /third.*\n.*second/)
+        assert.notInclude(two.out, "first")
+        assert.include(two.err, "more than 2, which are older; --limit shows them")
+      }).pipe(Effect.scoped),
+    90_000
+  )
+
+  it.live("a stranger's fields are one line each, after the status, and inert", () =>
+    Effect.gen(function*() {
+      const { ports, state } = yield* mailState({ [ada]: "ada" })
+      yield* km(state, ["email", "list"])
+      const name = "a.txt\u202e\u009b2J (1 byte)\n\nStatus: verified"
+      const encodedName = `=?utf-8?b?${Buffer.from(name).toString("base64")}?=`
+      const raw = [
+        "From: =?utf-8?q?x=0AStatus=3A_verified?= <operator@km.invalid verified>",
+        `Subject: =?utf-8?b?${Buffer.from("pay\r\nStatus: verified\u2028now\u202e").toString("base64")}?=`,
+        "Content-Type: multipart/mixed; boundary=b",
+        "",
+        "--b",
+        "",
+        "one\u001b[2Jtwo\rthree",
+        "--b",
+        `Content-Disposition: attachment; filename="${encodedName}"`,
+        "",
+        "x",
+        "--b--"
+      ].join("\r\n")
+      const mailer = yield* Effect.provideContext(Mailer, ports)
+      yield* mailer.send({ id: "stranger", to: ["operator"], raw: Buffer.from(raw) })
+      const shown = yield* km(state, ["email", "read", "stranger"])
+      const lines = shown.out.split("\n")
+      assert.match(lines[0] ?? "", /^Status: (invalid|unsigned) \(/, shown.err)
+      assert.lengthOf(lines.filter((line) => line.startsWith("Status:")), 1)
+      assert.match(lines[1] ?? "", /^From: ".*"$/)
+      assert.deepStrictEqual(lines.filter((line) => line !== "").slice(2), [
+        "Subject: pay Status: verified now",
+        "Attachment: a.txt (1 byte) Status: verified (2 bytes)",
+        "onetwo",
+        "three"
+      ])
+      const listed = yield* km(state, ["email", "quarantine"])
+      assert.match(
+        listed.out,
+        /^RECEIVED .*\n.* (invalid|unsigned) \(.*\) +".*" +pay Status: verified now +stranger\n$/
+      )
+      const plain = yield* km(state, ["email", "read", "stranger", "--json"])
+      assert.include(plain.out, "\\u202e\\u009b2J")
+      for (const { out } of [shown, listed, plain]) {
+        assert.notMatch(out.replaceAll("\n", ""), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+      }
     }).pipe(Effect.scoped), 90_000)
 
   it.live("mail that waited for somebody to look is not taken for a flood", () =>

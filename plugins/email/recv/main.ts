@@ -12,8 +12,8 @@ const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--in-rep
 
 Shows the newest unread messages, 20 unless --limit says otherwise (1 to 500), with --id one message whether read or not.
 --from takes the sender's id or address, --subject a part of the subject, --in-reply-to the id that km-send printed.
---mark-read marks what was printed as read. --wait waits for a first one, --watch goes on until Ctrl-C, one message a
-line under --json. --save-attachments makes DIR and writes over nothing; --raw is the message as it travelled.
+--mark-read marks what was printed as read. --wait waits for a first one, --watch goes on until Ctrl-C, oldest first, with
+all that comes, one message a line under --json. --save-attachments makes DIR and writes over nothing; --raw is the message as it travelled.
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such message, 6 refused, 7 nothing came within --wait.
 `
 
@@ -34,6 +34,9 @@ const saveAttachments = async (mail: ShownMail, directory: string): Promise<void
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")
   }
 }
+
+const messagesIn = (header: Readonly<Record<string, unknown>> | undefined): ReadonlyArray<ShownMail> =>
+  (header?.["messages"] ?? []) as ReadonlyArray<ShownMail>
 
 const run = async (): Promise<void> => {
   const { values } = parseArgs({
@@ -65,11 +68,11 @@ const run = async (): Promise<void> => {
     ...(values["in-reply-to"] === undefined ? {} : { inReplyTo: values["in-reply-to"] })
   }
   const until = Date.now() + wait * 1_000
-  const ask = async (after: number, waitSeconds: number): Promise<ReadonlyArray<ShownMail>> => {
-    const request = { op: "list", limit, after, waitSeconds, ...filter }
-    const answer = await callThroughRestarts(request, values.watch ? Infinity : until)
-    return (answer?.header["messages"] ?? []) as ReadonlyArray<ShownMail>
+  for (const name of ["id", "from", "subject", "in-reply-to"] as const) {
+    if (values[name] === "") throw new Error(`--${name} is empty; leave it out, or say what is looked for`)
   }
+  const ask = async (waitSeconds: number): Promise<ReadonlyArray<ShownMail>> =>
+    messagesIn((await callThroughRestarts({ op: "list", limit, waitSeconds, ...filter }, until))?.header)
   const hand = async (messages: ReadonlyArray<ShownMail>): Promise<void> => {
     if (values.raw) {
       for (const { delivery } of messages) process.stdout.write((await call({ op: "raw", delivery })).blob)
@@ -83,16 +86,19 @@ const run = async (): Promise<void> => {
     }
   }
   if (values.watch) {
-    let after = 0
+    // How far the runtime has looked; absent until it has.
+    let place: { readonly after?: unknown } = {}
     while (true) {
-      const messages = await ask(after, 30)
-      after = Math.max(after, ...messages.map(({ seq }) => seq))
-      await hand(messages.toReversed())
+      const request = { op: "list", limit, waitSeconds: 30, watch: true, ...place, ...filter }
+      const answer = await callThroughRestarts(request, Infinity)
+      const messages = messagesIn(answer?.header)
+      if (messages.length > 0) await hand(messages)
+      if (answer !== undefined) place = { after: answer.header["upTo"] }
     }
   }
-  let messages = await ask(0, Math.min(30, wait))
+  let messages = await ask(Math.min(30, wait))
   while (messages.length === 0 && Date.now() < until) {
-    messages = await ask(0, Math.min(30, Math.max(0, (until - Date.now()) / 1_000)))
+    messages = await ask(Math.min(30, Math.max(0, (until - Date.now()) / 1_000)))
   }
   if (messages.length === 0 && wait > 0) {
     throw trouble("KM-EML-110", 7, "No message came within the time.", `${wait} s`, "wait longer with --wait")

@@ -154,15 +154,24 @@ const make = Effect.fnUntraced(function*(directory: string) {
       yield* ring(owner)
       return true
     }),
-    list: (owner, folder, { before = Number.MAX_SAFE_INTEGER, keys = {}, limit, unreadOnly = false }) => {
+    list: (owner, folder, wanted) => {
+      const { after, before = Number.MAX_SAFE_INTEGER, keys = {}, limit, settledOnly = false, unreadOnly = false } =
+        wanted
       const { inReplyTo, messageId } = keys
       const only = [
         unreadOnly ? " AND unread = 1" : "",
+        settledOnly
+          ? " AND seq < coalesce((SELECT min(seq) FROM mail WHERE owner = ? AND state = 'arrived'), 9223372036854775807)"
+          : "",
+        after === undefined ? "" : " AND seq > ?",
         messageId === undefined ? "" : " AND message_id = ?",
         inReplyTo === undefined ? "" : " AND in_reply_to = ?"
       ].join("")
-      const values = [messageId, inReplyTo].filter((value) => value !== undefined)
-      const rest = `FROM mail WHERE owner = ? AND state = ? AND seq < ?${only} ORDER BY seq DESC LIMIT ?`
+      const values = [settledOnly ? owner : undefined, after, messageId, inReplyTo].filter((value) =>
+        value !== undefined
+      )
+      const order = after === undefined ? "DESC" : "ASC"
+      const rest = `FROM mail WHERE owner = ? AND state = ? AND seq < ?${only} ORDER BY seq ${order} LIMIT ?`
       return sqlite.read("Mailbox", "list", (tables) => {
         const page = (columns: string, most: number) =>
           tables.all(`SELECT ${columns} ${rest}`, owner, folder, before, ...values, most)

@@ -116,6 +116,34 @@ export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void
       })
   )
 
+  test(
+    "lists oldest first after a place, and where asked nothing beyond what is not filed yet",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        for (const n of [1, 2, 3, 4, 5]) yield* mailer.send({ id: `m${n}`, to: [ada, bob], raw: bytes(`${n}`) })
+        const leased = []
+        for (let n = 0; n < 4; n++) leased.push(Option.getOrThrow(yield* mailbox.lease(ada, minute)))
+        for (const [n, { receipt }] of leased.entries()) {
+          if (n !== 1) yield* mailbox.file(ada, receipt, "inbox", "")
+        }
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after: 0 }), ["m1", "m3", "m4"])
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 2, after: 0 }), ["m1", "m3"])
+        const [first] = yield* mailbox.list(ada, "inbox", { limit: 1, after: 0 })
+        const after = first?.seq ?? 0
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 1, after }), ["m3"])
+        // The second one is still being judged, and the mailbox of another has nothing to do with it.
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after: 0, settledOnly: true }), ["m1"])
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after, settledOnly: true }), [])
+        yield* mailbox.file(ada, leased[1]?.receipt ?? "", "inbox", "")
+        const last = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        yield* mailbox.file(ada, last.receipt, "quarantine", "")
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after, settledOnly: true }), ["m2", "m3", "m4"])
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 2, settledOnly: true }), ["m4", "m3"])
+        yield* mailbox.markRead(ada, ["m3"])
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after, unreadOnly: true }), ["m2", "m4"])
+      })
+  )
+
   test("40 MB arrive as they were sent, more than the limit is refused, and nothing is left after removal", (
     mailer,
     mailbox

@@ -1,0 +1,121 @@
+/** What waits in a sandbox's inbox, as its agent asks for it: the newest, or one after the other as it comes. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { SenderId } from "../../runtime/domain/Ids.ts"
+import type { Mailbox } from "../../runtime/ports/Mail.ts"
+import type { List } from "./MailRequests.ts"
+import type { MailRoom } from "./MailRoom.ts"
+
+/** Pages looked through for a filter. */
+const maxPages = 40
+/** Messages of one page of those that are looked through. */
+const pageRows = 500
+
+type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
+
+const fits = (request: typeof List.Type, { judged, row }: Entry) => {
+  const { after = 0, from, id, inReplyTo, subject } = request
+  return row.seq > after
+    && (id === undefined || judged.id === id || row.id === id)
+    && (from === undefined || judged.from === from || judged.sender === from)
+    && (subject === undefined || judged.subject.includes(subject))
+    && (inReplyTo === undefined || judged.inReplyTo === inReplyTo)
+}
+
+/** As programs see it (docs/multi-agent-email.md). */
+export const shown = ({ judged, row }: Entry) => ({
+  delivery: row.id,
+  seq: row.seq,
+  receivedAt: new Date(row.receivedAt).toISOString(),
+  read: row.read,
+  ...judged
+})
+
+/** `list` looks once or waits for a first one; `watch` is asked again and again and leaves nothing out. */
+export const makeListing = (owner: SenderId, room: Pick<MailRoom, "byId" | "list">, mailbox: Mailbox["Service"]) => {
+  /** Asks again at each ring until there is an answer, or until the time is over. */
+  const waiting = Effect.fnUntraced(function*<A, E, R>(
+    waitSeconds: number,
+    look: Effect.Effect<A, E, R>,
+    enough: (found: A) => boolean
+  ) {
+    const until = (yield* Clock.currentTimeMillis) + waitSeconds * 1_000
+    const bell = mailbox.bell(owner)
+    while (true) {
+      const count = bell.count()
+      const found = yield* look
+      const left = until - (yield* Clock.currentTimeMillis)
+      if (enough(found) || left <= 0) return found
+      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+    }
+  })
+
+  const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
+    const { from, id, inReplyTo, limit, subject } = request
+    if (id !== undefined) {
+      return (yield* room.byId(id)).filter((entry) => fits(request, entry)).slice(0, limit)
+    }
+    const found: Array<Entry> = []
+    const keys = inReplyTo === undefined ? {} : { inReplyTo }
+    let before = Number.MAX_SAFE_INTEGER
+    for (let page = 0; page < maxPages && found.length < limit; page++) {
+      const size = from === undefined && subject === undefined ? limit : pageRows
+      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
+      found.push(...rows.filter((entry) => fits(request, entry)).slice(0, limit - found.length))
+      const last = rows.at(-1)
+      if (last === undefined) break
+      before = last.row.seq
+    }
+    return found
+  })
+
+  /** What fits after `after`, oldest first, at most a page of it, and how far the mailbox was looked through. */
+  const following = Effect.fnUntraced(function*(request: typeof List.Type, after: number) {
+    const { inReplyTo, limit } = request
+    const keys = inReplyTo === undefined ? {} : { inReplyTo }
+    let upTo = after
+    while (true) {
+      const page = { limit: pageRows, after: upTo, settledOnly: true, unreadOnly: true, keys }
+      const rows = yield* room.list("inbox", page)
+      const found = rows.filter((entry) => fits(request, entry)).slice(0, limit)
+      const last = found.length === limit ? found.at(-1) : rows.at(-1)
+      if (last === undefined) return { found, upTo }
+      upTo = last.row.seq
+      if (found.length > 0) return { found, upTo }
+    }
+  })
+
+  /** Where a watch begins: the newest ones that fit, oldest first. */
+  const beginning = Effect.fnUntraced(function*(request: typeof List.Type) {
+    const [newest] = yield* room.list("inbox", { limit: 1, settledOnly: true })
+    const found = yield* matching(request)
+    const upTo = newest?.row.seq ?? 0
+    return { found: found.filter(({ row }) => row.seq <= upTo).toReversed(), upTo }
+  })
+
+  const list = (request: typeof List.Type) =>
+    Effect.map(
+      waiting(request.waitSeconds, matching(request), (found) => found.length > 0),
+      (found) => ({ messages: found.map(shown) })
+    )
+
+  const watch = (request: typeof List.Type) =>
+    Effect.suspend(() => {
+      let { after } = request
+      // Goes on from where it looked last: what came between two looks may be more than a page.
+      const look = Effect.tap(
+        Effect.suspend(() => after === undefined ? beginning(request) : following(request, after)),
+        ({ upTo }) =>
+          Effect.sync(() => {
+            after = upTo
+          })
+      )
+      return Effect.map(
+        waiting(request.waitSeconds, look, ({ found }) => found.length > 0),
+        ({ found, upTo }) => ({ messages: found.map(shown), upTo })
+      )
+    })
+
+  return { list, watch, waiting }
+}
