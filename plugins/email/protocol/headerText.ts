@@ -3,7 +3,7 @@ import { addressParser, decodeWords } from "postal-mime"
 import { mailAddress } from "./MailAddress.ts"
 
 /** Letters beyond ASCII stay: some have lower cases within it, and would pass for another address. */
-const asciiLower = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
+export const asciiLower = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */
 export const mailboxesOf = (
@@ -14,27 +14,6 @@ export const mailboxesOf = (
       ? undefined
       : { name: entry.name, address: asciiLower(entry.address) }
   )
-
-const longestAddress = 254
-const trimmed = (text: string): string => text.replaceAll(/^[.-]+|[.-]+$/g, "")
-
-/**
- * Every address that a person or program could read in the value: its mailboxes, those within groups, and whatever
- * stands around an `@` in names and comments. For questions whose safe answer is to find one too many.
- */
-export const addressesNamed = (value: string): ReadonlySet<string> => {
-  const found = new Set<string>()
-  for (const entry of addressParser(value, { flatten: true })) {
-    if (entry.address !== undefined && entry.address !== "") found.add(asciiLower(entry.address))
-  }
-  const text = asciiLower(decodeWords(value))
-  for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
-    const local = /[a-z0-9._+-]+$/.exec(text.slice(Math.max(0, at - longestAddress), at))?.[0]
-    const domain = /^[a-z0-9.-]+/.exec(text.slice(at + 1, at + 1 + longestAddress))?.[0]
-    if (local !== undefined && domain !== undefined) found.add(`${trimmed(local)}@${trimmed(domain)}`)
-  }
-  return found
-}
 
 /** Folding may change runs of white space; which kinds of space there are in a subject is the sender's and shown. */
 export const onOneLine = (text: string): string => text.replaceAll(/[\t\r\n\p{Zs}]+/gu, " ").replaceAll(/^ | $/g, "")

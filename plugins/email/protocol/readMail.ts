@@ -4,8 +4,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SenderId } from "../../../runtime/domain/Ids.ts"
 import { claimed } from "./claimedMail.ts"
-import { addressesNamed } from "./headerText.ts"
-import { headerValues, type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
+import { type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
+import { addressesNamed } from "./namedAddresses.ts"
 import type { MailDirectory, Reader } from "./Reader.ts"
 import { readV1 } from "./readV1.ts"
 import { manifestOf, readV2 } from "./readV2.ts"
@@ -63,6 +63,21 @@ const promiseOfAny = Effect.fnUntraced(function*<E>(addresses: ReadonlySet<strin
 
 /** Each costs a look at the directory, and nobody has so many authors. */
 const maxAuthors = 100
+/** UTF-16 units of all that names authors: the same reason. */
+const maxAuthorText = 64 * 1024
+
+/**
+ * The values in which a mail program could find the author. Where the head is not plain, some end a line or a header's name
+ * elsewhere than we do.
+ */
+const authorTexts = (mail: ParsedMail): ReadonlyArray<string> => {
+  const named = mail.headers.filter(({ name }) => /^(?:from|sender)$/.test(name.replaceAll(/[^!-~]/g, "")))
+  const within = mail.plainHead ? [] : mail.headers.flatMap(({ value }) => {
+    const at = value.search(/(?<![!-~])(?:from|sender)[^!-~]*:/i)
+    return at < 0 ? [] : [value.slice(at).replaceAll(/(?:from|sender)[^!-~]*:/gi, " ")]
+  })
+  return [...named.map(({ value }) => value), ...within]
+}
 
 /**
  * Mail that proves nothing. Who always signs did not write it: taking a signature off, or naming another signer, must
@@ -75,10 +90,10 @@ const readStrangers = Effect.fnUntraced(function*<E>(
   reason: MailReason,
   form: Verdict["form"]
 ) {
-  const named = new Set(
-    [...headerValues(mail, "from"), ...headerValues(mail, "sender")].flatMap((value) => [...addressesNamed(value)])
-  )
-  if (named.size > maxAuthors) return verdict("invalid", "downgraded", form, mail)
+  const texts = authorTexts(mail)
+  const length = texts.reduce((sum, text) => sum + text.length, 0)
+  const named = new Set(length > maxAuthorText ? [] : texts.flatMap((text) => [...addressesNamed(text)]))
+  if (length > maxAuthorText || named.size > maxAuthors) return verdict("invalid", "downgraded", form, mail)
   const promised = yield* promiseOfAny(named, directory)
   return promised === undefined || promised === "unsigned"
     ? verdict(status, reason, form, mail, promised)
