@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { Acceptance } from "./Acceptance.ts"
@@ -28,7 +29,9 @@ export class Outsiders extends Context.Service<Outsiders, {
           if (Option.isNone(found)) return "no sandbox"
           const { id, profile } = found.value
           const { cli } = profile.spec
-          const invited = cli.notifySlackInviteEmails.some((email) => email.toLowerCase() === event.email.toLowerCase())
+          const invited = cli.notifySlackInviteEmails.some((email) =>
+            asciiLowerCase(email) === asciiLowerCase(event.email)
+          )
           if (!invited) return "not invited by the profile"
           if (cli.notifySlackInboundAllow.includes(event.user)) return "known"
           const allow = [...cli.notifySlackInboundAllow, event.user]

@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
@@ -55,7 +56,7 @@ export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions
     /** Which of these, by id, alias or address, would put this owner's mail into quarantine, as their profiles are now. */
     refusing: Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
       const rows = yield* sandboxes.list
-      const wanted = new Set(names.map((name) => name.trim().toLowerCase()))
+      const wanted = new Set(names.map((name) => asciiLowerCase(name.trim())))
       const { domain, owner } = options
       const proven = {
         sender: owner,

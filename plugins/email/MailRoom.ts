@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, randomUUID } from "node:crypto"
+import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { InstallName, KeyId, SenderId } from "../../runtime/domain/Ids.ts"
 import type { OlderSender } from "../../runtime/domain/Install.ts"
@@ -168,7 +169,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
   /** Who is meant, and by which address: an id before an alias, and no address but the install's own. */
   const resolve = Effect.fnUntraced(function*(text: string) {
-    const wanted = text.trim().toLowerCase()
+    const wanted = asciiLowerCase(text.trim())
     const operator = mailAddress(`operator@${domain}`)
     if (operator !== undefined && (wanted === "operator" || wanted === operator)) {
       return { owner: "operator" as const, address: operator }
@@ -185,7 +186,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
 
   /** An address that the relay takes; never one of our own domain, where it would only come back. */
   const outsideAddress = (text: string): MailAddress | undefined => {
-    const address = relay === undefined ? undefined : mailAddress(text.trim().toLowerCase())
+    const address = relay === undefined ? undefined : mailAddress(asciiLowerCase(text.trim()))
     // Nobody can be reached below `.invalid`, which is where an install without a domain of its own has its sandboxes:
     // what was written for one that is gone, or before a change of the domain, must not leave the machine.
     return address === undefined || address.endsWith(`@${domain}`) || address.endsWith(".invalid") ? undefined : address
@@ -299,7 +300,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
         }
         const sender = yield* bySender(found.owner)
         // The table says who is called so; the certifier must have said it too, or mail could be led astray there.
-        if (!hasName(found.owner, sender, text.trim().toLowerCase(), domain, Math.floor(now / 1_000))) {
+        if (!hasName(found.owner, sender, asciiLowerCase(text.trim()), domain, Math.floor(now / 1_000))) {
           const named = `${JSON.stringify(text.slice(0, 254))} is not its certified name`
           return yield* postRefused("KM-EML-101", `${named}; \`km identity show ${found.owner}\` has those`)
         }

@@ -1,5 +1,6 @@
 /** What a schedule's reference to a sandbox means now, and what the end of a sandbox means for schedules. */
 import * as Effect from "effect/Effect"
+import { asciiLowerCase } from "../domain/Ascii.ts"
 import type { Alias, SandboxId } from "../domain/Ids.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { type Schedule, whenText } from "../domain/Schedule.ts"
@@ -48,7 +49,7 @@ export const afterEndOf = (
 
 /** Ids and aliases; an address of the install begins with one. */
 const namesOf = (action: ScheduledAction): ReadonlyArray<string> =>
-  referencesOf(action).map((reference) => reference.replace(/@.*$/, "").toLowerCase())
+  referencesOf(action).map((reference) => asciiLowerCase(reference.replace(/@.*$/, "")))
 
 /** The step as it is stored: a beginning that fits one sandbox becomes its id, so that its end is noticed. */
 export const wholeNames = (rows: ReadonlyArray<SandboxRow>, step: ScheduleStep): ScheduleStep => {

@@ -1,5 +1,6 @@
 /** Mail addresses as this protocol allows them: one spelling, plain ASCII, nothing that a header could misread. */
 import * as Schema from "effect/Schema"
+import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
 
 /**
  * Lower-case `local@domain`; local part at most 64, all at most 254 characters (RFC 5321 §4.5.3.1). Quoted local
@@ -13,7 +14,7 @@ export type MailAddress = typeof MailAddress.Type
 
 /** Lower-cases (local parts too: nobody tells two mailboxes apart by case) and checks; `undefined` when refused. */
 export const mailAddress = (text: string): MailAddress | undefined => {
-  const lower = text.trim().toLowerCase()
+  const lower = asciiLowerCase(text.trim())
   return Schema.is(MailAddress)(lower) ? lower : undefined
 }
 

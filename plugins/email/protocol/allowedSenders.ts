@@ -1,4 +1,5 @@
 /** `spec.email.allowedSenders`: who may write to a sandbox. Asked only about senders whose identity is proven. */
+import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
 import type { SenderId } from "../../../runtime/domain/Ids.ts"
 import type { Verdict } from "./Verdict.ts"
 
@@ -19,7 +20,7 @@ const globOf = (text: string): RegExp =>
  * them (`sb-*`, `build.*`), an address or a glob of one (`*@example.org`, `ci@*`). Letter case does not count.
  */
 export const senderPattern = (text: string): SenderPattern | undefined => {
-  const pattern = text.trim().toLowerCase()
+  const pattern = asciiLowerCase(text.trim())
   if (pattern === "self") return { kind: "self" }
   if (pattern === "install") return { kind: "install" }
   if (pattern === "*") return { kind: "everyone" }

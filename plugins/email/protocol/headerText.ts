@@ -1,9 +1,7 @@
 /** What a header's value says: as addresses where it must be exactly those, and as text without its folding. */
 import { addressParser, decodeWords } from "postal-mime"
+import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
 import { mailAddress } from "./MailAddress.ts"
-
-/** Letters beyond ASCII stay: some have lower cases within it, and would pass for another address. */
-export const asciiLower = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */
 export const mailboxesOf = (
@@ -12,7 +10,7 @@ export const mailboxesOf = (
   addressParser(value).map((entry) =>
     entry.address === undefined || entry.address === ""
       ? undefined
-      : { name: entry.name, address: asciiLower(entry.address) }
+      : { name: entry.name, address: asciiLowerCase(entry.address) }
   )
 
 /** Folding may change runs of white space; which kinds of space there are in a subject is the sender's and shown. */
@@ -23,7 +21,7 @@ export const onOneLine = (text: string): string => text.replaceAll(/[\t\r\n\p{Zs
  * a library would not mind.
  */
 export const bareAddresses = (value: string): ReadonlyArray<string> | undefined => {
-  const entries = asciiLower(value).split(",").map((entry) => {
+  const entries = asciiLowerCase(value).split(",").map((entry) => {
     const plain = onOneLine(entry)
     return plain.startsWith("<") && plain.endsWith(">") ? onOneLine(plain.slice(1, -1)) : plain
   })

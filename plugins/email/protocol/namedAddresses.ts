@@ -5,7 +5,7 @@
  */
 import { domainToASCII, domainToUnicode } from "node:url"
 import { addressParser, decodeWords } from "postal-mime"
-import { asciiLower } from "./headerText.ts"
+import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
 
 const longestAddress = 254
 
@@ -59,7 +59,7 @@ const withoutComments = (text: string): string => {
 
 /** Spaces and comments may stand around the dots and the `@` of an address (RFC 5322 §4.4), quotes around its words. */
 const readingsOf = (text: string): ReadonlyArray<string> => {
-  const lower = asciiLower(text)
+  const lower = asciiLowerCase(text)
   const uncommented = [lower, withoutComments(lower)]
   const unquoted = uncommented.flatMap((one) => [one, one.replaceAll(/["\\[\]]/g, "")])
   const joined = unquoted.map((one) => one.replaceAll(/\s+/g, " ").replaceAll(/ ?@ ?/g, "@"))
@@ -98,7 +98,7 @@ const aroundAts = (text: string, found: Set<string>): void => {
 export const addressesNamed = (value: string): ReadonlySet<string> => {
   const found = new Set<string>()
   for (const entry of addressParser(value, { flatten: true })) {
-    if (entry.address !== undefined && entry.address !== "") found.add(asciiLower(entry.address))
+    if (entry.address !== undefined && entry.address !== "") found.add(asciiLowerCase(entry.address))
   }
   const texts = [...new Set([value, decodeWords(value)])]
   // Only what is beyond printable ASCII can look like something else.

@@ -73,6 +73,16 @@ export const smtpErrors = {
     what: "a recipient was destroyed while the message arrived; nobody got it",
     remedy: "send it again without that recipient"
   },
+  idle: {
+    code: "KM-SMT-108",
+    what: "a client took too long to begin a message",
+    remedy: "none needed: a mail program connects again when it has mail"
+  },
+  tooMany: {
+    code: "KM-SMT-109",
+    what: "one address has too many connections at a time",
+    remedy: "none needed: the mail program tries again; lower how many it opens to one host"
+  },
   refusedOutside: {
     code: "KM-SMT-201",
     what: "the relay refused a message for a recipient, and will not take it later",

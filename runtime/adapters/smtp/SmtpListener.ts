@@ -8,11 +8,13 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from "smtp-server"
+import { asciiLowerCase } from "../../domain/Ascii.ts"
 import type { SenderId } from "../../domain/Ids.ts"
 import { Mailbox, Mailer } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { peerOf, watchClient, type WatchedClient } from "./ClientWatch.ts"
 import { type SmtpErrorCode, smtpErrors, SmtpRefused } from "./ErrorCodes.ts"
 import { isLoopback } from "./loopback.ts"
 import { deliveryIds, hopsOf, traceHeaders } from "./trace.ts"
@@ -20,8 +22,14 @@ import { deliveryIds, hopsOf, traceHeaders } from "./trace.ts"
 export interface SmtpLimits {
   /** Connections at a time. */
   readonly maxClients: number
+  /** Connections at a time of one client, so that none of them shuts the door on the others. */
+  readonly maxPerPeer: number
   /** Milliseconds without a byte after which a client is cut off. */
   readonly idleMillis: number
+  /** Milliseconds for all the commands from one message to the data of the next one. */
+  readonly commandsMillis: number
+  /** Milliseconds of a connection after which no further message begins. */
+  readonly sessionMillis: number
   /** Milliseconds for one message from the beginning of its data. */
   readonly messageMillis: number
   /** Bytes of unfinished messages in memory, over all clients. */
@@ -30,8 +38,13 @@ export interface SmtpLimits {
 
 export const defaultSmtpLimits: SmtpLimits = {
   maxClients: 32,
+  // A quarter of them. Mail programs that open more to one host, as Postfix' 20, try the rest again.
+  maxPerPeer: 8,
   // RFC 5321 §4.5.3.2 asks for 5 minutes; a client on this machine or beside it that is silent for one is gone.
   idleMillis: 60_000,
+  // 104 commands at a second each, and some to spare.
+  commandsMillis: 120_000,
+  sessionMillis: 3_600_000,
   messageMillis: 600_000,
   // Two of the largest messages.
   maxHeldBytes: 192 * 1024 * 1024
@@ -52,6 +65,8 @@ export interface SmtpListenerOptions {
 
 /** As many as a signed message may have (docs/email-protocol.md §4). */
 const maxRecipients = 100
+/** Milliseconds that a connection may take to end. */
+const closeMillis = 2_000
 /** RFC 5321 §6.3 asks for at least 100 before a loop is assumed. */
 const maxHops = 100
 
@@ -131,13 +146,15 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
   const mailer = yield* Mailer
   const sandboxes = yield* Sandboxes
   const all = { bytes: 0 }
+  const watched = new Map<SMTPServer["connections"] extends Set<infer C> ? C : never, WatchedClient>()
   if (!isLoopback(host) && tls === undefined && options.allowPlain !== true) {
     return yield* new SmtpRefused({ reason: "plainNetwork", detail: `it was to listen on ${host} without TLS` })
   }
 
   /** Whose mailbox an address is. */
   const ownerOf = Effect.fnUntraced(function*(address: string) {
-    const wanted = address.toLowerCase()
+    // ASCII alone: a letter beyond it may have one of ours as its lower case, and would be another mailbox's.
+    const wanted = asciiLowerCase(address)
     if (wanted === `operator@${domain}`) return "operator" as const
     const rows = yield* sandboxes.list
     return rows.find(({ mailAddresses = [], status }) => status !== "destroying" && mailAddresses.includes(wanted))?.id
@@ -198,7 +215,8 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
         )
       )))
 
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const context = yield* Effect.context<never>()
+  const runFork = Effect.runForkWith(context)
   /** Answers by `done` unless the client is gone; what is no refusal is a bug, and the client may try again. */
   const answer = <A>(effect: Effect.Effect<A, Refusal>, done: (refused: Refusal | undefined) => void) => {
     runFork(Effect.result(effect)).addObserver((exit) => {
@@ -207,6 +225,35 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
         return
       }
       done(Result.isFailure(exit.value) ? exit.value.failure : undefined)
+    })
+  }
+
+  const connectionOf = (session: SMTPServerSession) => [...server.connections].find((one) => one.session === session)
+  const watchedBy = (session: SMTPServerSession) => {
+    const connection = connectionOf(session)
+    return connection === undefined ? undefined : watched.get(connection)
+  }
+
+  /** The newest connection, as soon as the server has taken it: refused when its client has its share, else watched. */
+  const received = (socket: Socket) => {
+    const connection = [...server.connections].at(-1)
+    if (connection === undefined || connection.remoteAddress === "") return
+    const peer = peerOf(connection.remoteAddress)
+    const own = [...server.connections].filter(({ remoteAddress }) => peerOf(remoteAddress) === peer).length
+    const refuse = (error: SmtpErrorCode, detail: string) => {
+      connection.send(421, textOf(refusal(421, error, detail)), false)
+      connection.close()
+    }
+    if (own > limits.maxPerPeer) return refuse(smtpErrors.tooMany, `at most ${limits.maxPerPeer}`)
+    const client = Effect.runSyncWith(context)(watchClient(limits, () => {
+      refuse(smtpErrors.idle, "closing the connection")
+      // Whatever it makes of that, in the middle of a TLS handshake too.
+      setTimeout(() => socket.destroy(), closeMillis).unref()
+    }))
+    watched.set(connection, client)
+    socket.once("close", () => {
+      client.gone()
+      watched.delete(connection)
     })
   }
 
@@ -221,7 +268,7 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
         maxRecipients,
         maxClients: limits.maxClients,
         socketTimeout: limits.idleMillis,
-        closeTimeout: 2_000,
+        closeTimeout: closeMillis,
         // RFC 5321 §4.5.3.1.4 has 512 octets; extensions and long addresses add to it.
         maxCommandLength: 4_096,
         disableReverseLookup: true,
@@ -230,6 +277,8 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
           answer(recipient(address), (refused) => callback(refused === undefined ? null : new SmtpReply(refused))),
         onData: (stream, session, callback) => {
           const held = { own: 0, all }
+          const client = watchedBy(session)
+          client?.began()
           const taken = collect(stream, maxBytes, held, limits).pipe(
             Effect.flatMap((chunks) => store(chunks, session)),
             Effect.ensuring(Effect.sync(() => {
@@ -237,10 +286,11 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
             }))
           )
           answer(taken, (refused) => {
+            client?.finished(refused === undefined)
             if (refused === undefined) return callback(null, "OK: stored")
             if (!refused.close) return callback(new SmtpReply(refused))
             // It goes on sending what nobody wants: it is told now, and not read to its end.
-            const connection = [...server.connections].find((one) => one.session === session)
+            const connection = connectionOf(session)
             connection?.send(refused.responseCode, textOf(refused))
             connection?.close()
           })
@@ -249,6 +299,11 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
     catch: (cause) =>
       new SmtpRefused({ reason: "certificate", detail: cause instanceof Error ? cause.message : String(cause) })
   })
+  const connect = server.connect.bind(server)
+  server.connect = (socket, socketOptions) => {
+    connect(socket, socketOptions)
+    received(socket)
+  }
   // Faults of single connections; each has ended with its own.
   server.on("error", (error) => void runFork(Effect.logDebug("an SMTP connection failed", error.message)))
   yield* Effect.acquireRelease(

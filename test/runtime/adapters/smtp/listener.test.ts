@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { writeV2 } from "../../../../plugins/email/protocol/writeMail.ts"
+import type { SmtpLimits } from "../../../../runtime/adapters/smtp/SmtpListener.ts"
 import { traceHeaders } from "../../../../runtime/adapters/smtp/trace.ts"
 import { SandboxId } from "../../../../runtime/domain/Ids.ts"
 import { Mailer, maxRawMailBytes } from "../../../../runtime/ports/Mail.ts"
@@ -23,6 +24,17 @@ const begun = Effect.fnUntraced(function*(port: number) {
   assert.match(yield* client.say("DATA"), /^354 /)
   return client
 })
+
+/** A client that sends these bytes every now and then is told to go, and the connection ends. */
+const trickled = (limits: Partial<SmtpLimits>, bytes: string) =>
+  Effect.gen(function*() {
+    const port = yield* listening({ limits })
+    const client = yield* rawClient(port)
+    yield* client.say("EHLO a.example")
+    yield* Effect.forkChild(Effect.repeat(client.send(bytes), Schedule.spaced("20 millis")))
+    yield* Effect.repeat(client.reply, { until: (reply) => reply.startsWith("421 ") })
+    yield* client.ended
+  })
 
 describe("SMTP in", () => {
   it.live("leaves signed mail verified, and says where it has been", () =>
@@ -203,6 +215,51 @@ describe("SMTP in", () => {
       yield* slow.ended
       assert.isUndefined(trickle.pollUnsafe(), "it was still sending")
       assert.lengthOf(yield* arrivals(bob.sender), 0)
+    })))
+
+  it.live("cuts off who keeps a connection without beginning a message, however it passes the time", () =>
+    withEngine(Effect.gen(function*() {
+      yield* trickled({ commandsMillis: 300 }, "x")
+      yield* trickled({ commandsMillis: 300 }, "NOOP\r\n")
+      yield* trickled({ sessionMillis: 300 }, "RSET\r\n")
+      // A message may be stored until then; afterwards it is told to come again.
+      const port = yield* listening({ limits: { commandsMillis: 60_000, sessionMillis: 400 } })
+      const client = yield* begun(port)
+      yield* client.send(headers("slow"))
+      assert.match(yield* client.say("."), /^250 /)
+      assert.match(yield* client.reply, /^421 KM-SMT-108 /)
+      yield* client.ended
+      assert.lengthOf(yield* arrivals(bob.sender), 1)
+    })))
+
+  it.live("leaves room for others whatever one address does", () =>
+    withEngine(Effect.gen(function*() {
+      const port = yield* listening({ limits: { maxPerPeer: 2 } })
+      const first = yield* rawClient(port)
+      const second = yield* rawClient(port)
+      const third = yield* rawClient(port)
+      assert.match(third.greeting, /^421 KM-SMT-109 .*: at most 2$/)
+      yield* third.ended
+      // Another address has its own share; what is free again can be taken again.
+      const other = yield* rawClient(port, "127.0.0.2")
+      assert.match(other.greeting, /^220 /)
+      assert.match(yield* second.say("QUIT"), /^221 /)
+      yield* second.ended
+      assert.match((yield* rawClient(port)).greeting, /^220 /)
+      assert.match(yield* first.say("NOOP"), /^250 /)
+    })))
+
+  it.live("takes no letter beyond ASCII for one of an address", () =>
+    withEngine(Effect.gen(function*() {
+      const sandboxes = yield* Sandboxes
+      yield* sandboxes.update(SandboxId.make(bob.sender), { mailAddresses: ["kiosk@mail.example"] })
+      const client = yield* rawClient(yield* listening())
+      yield* client.say("EHLO a.example")
+      yield* client.say("MAIL FROM:<> SMTPUTF8")
+      for (const wrong of ["\u212aiosk", "kio\u017fk", "\uff4biosk"]) {
+        assert.match(yield* client.say(`RCPT TO:<${wrong}@mail.example>`), /^55\d /, wrong)
+      }
+      assert.match(yield* client.say("RCPT TO:<KIOSK@Mail.EXAMPLE>"), /^250 /)
     })))
 
   it.live("bounds clients and recipients", () =>

@@ -107,10 +107,11 @@ export interface RawClient {
   readonly kill: Effect.Effect<void>
 }
 
-export const rawClient = (port: number): Effect.Effect<RawClient, never, Scope.Scope> =>
+/** `from` is the address that it connects from. */
+export const rawClient = (port: number, from = "127.0.0.1"): Effect.Effect<RawClient, never, Scope.Scope> =>
   Effect.gen(function*() {
     const socket = yield* Effect.acquireRelease(
-      Effect.sync(() => net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })),
+      Effect.sync(() => net.connect({ port, host: "127.0.0.1", localAddress: from, allowHalfOpen: true })),
       (open) => Effect.sync(() => open.destroy())
     )
     let text = ""

@@ -17,7 +17,7 @@ describe("10,000 generated messages", () => {
   it.live("arrive once each, verified, as they were written", () =>
     withEngine(Effect.gen(function*() {
       const mailbox = yield* Mailbox
-      const send = yield* mailClient(yield* listening(), width)
+      const send = yield* mailClient(yield* listening({ limits: { maxPerPeer: width } }), width)
       const seeds = new Map<string, number>()
 
       const write = Effect.fnUntraced(function*(seed: number) {
