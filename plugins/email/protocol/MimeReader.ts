@@ -5,6 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import PostalMime, { decodeWords } from "postal-mime"
+import { htmlText } from "./htmlText.ts"
 import { MalformedMail, type MalformedReason } from "./MailErrors.ts"
 import type { ReadLimits } from "./wire.ts"
 import { defaultReadLimits } from "./wire.ts"
@@ -225,15 +226,22 @@ export const parseMail = Effect.fn("parseMail")(function*(raw: Uint8Array, limit
   // Parsing holds the thread, so a fiber's timeout could not end it: the parser itself looks at the clock.
   const clock = yield* Clock.Clock
   const deadline = clock.currentTimeMillisUnsafe() + limits.maxMillis
-  watch(parser, limits, () => clock.currentTimeMillisUnsafe() > deadline)
+  const expired = () => clock.currentTimeMillisUnsafe() > deadline
+  watch(parser, limits, expired)
   const email = yield* Effect.tryPromise({ try: () => parser.parse(raw), catch: translate })
   const leaves = leavesOf(parser.root)
   const body = leaves.find((leaf) => typeOf(leaf) === "text/plain" && !isAttachment(leaf))
   const text = body === undefined ? undefined : textOf(body)
+  const html = leaves.find((leaf) => typeOf(leaf) === "text/html" && !isAttachment(leaf))
+  const shownText = body !== undefined
+    ? flowedOf(body) ?? text ?? ""
+    : html === undefined
+    ? email.text ?? ""
+    : yield* Effect.tryPromise({ try: () => htmlText(textOf(html), expired), catch: translate })
   return {
     headers: email.headers.map(({ key, value }) => ({ name: key, value })),
     text,
-    shownText: body === undefined ? email.text ?? "" : flowedOf(body) ?? text ?? "",
+    shownText,
     attachments: leaves.filter((leaf) => leaf !== body).map((leaf) => ({
       name: nameOf(leaf),
       type: typeOf(leaf),
