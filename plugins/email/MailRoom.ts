@@ -242,7 +242,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
     if (delivery.startsWith(bouncePrefix)) return ""
     if (!admits(policy.verifyInbound, verdict)) return verdict.reason === "" ? verdict.status : verdict.reason
     const entry = verdict.sender === undefined ? undefined : yield* bySender(verdict.sender)
-    const proven = provenSender(verdict, certifiedAlias(entry, domain))
+    const proven = provenSender(verdict, certifiedAlias(entry, domain, Math.floor(now / 1_000)))
     // Who proves nothing was let in by the policy above; patterns speak of proven senders only.
     if (proven !== undefined && !allowsSender(policy.allowedSenders, proven, owner)) return "sender-not-allowed"
     const { mail } = verdict

@@ -130,10 +130,17 @@ export const keyValidAt = (key: { readonly window: Window }, seconds: number): b
 
 /**
  * The alias that the certifier let a sender write from: the local part of an address of the install's `domain` that is
- * not the sender's id. Not what a table says, or whoever can write there could give a stranger a trusted name.
+ * not the sender's id, while a key is good for it. Not what a table says, or whoever can write there could give a stranger a
+ * trusted name; and not what an ended certificate says, because the alias may be another's since.
  */
-export const certifiedAlias = (entry: KnownSender | undefined, domain: string): string | undefined =>
-  entry?.keys.flatMap(({ addresses }) => addresses).map((address) => address.split("@")).find(
+export const certifiedAlias = (
+  entry: KnownSender | undefined,
+  domain: string,
+  nowSeconds: number
+): string | undefined =>
+  entry?.keys.filter((key) => !key.revoked && isIn(key.window, nowSeconds)).flatMap(({ addresses }) => addresses).map((
+    address
+  ) => address.split("@")).find(
     ([local, at]) => at === domain && local !== entry.sender
   )?.[0]
 

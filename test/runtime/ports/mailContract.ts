@@ -206,5 +206,9 @@ export const mailContract = <LE>(layer: Layer.Layer<Mailer | Mailbox, LE>): void
       assert.strictEqual(yield* mailbox.recordSeen(ada, { ...copy, delivery: "d2" }), "duplicate")
       assert.strictEqual(yield* mailbox.recordSeen(ada, { ...copy, manifestSha256: "b" }), "replayed")
       assert.strictEqual(yield* mailbox.recordSeen(bob, { ...copy, delivery: "d2" }), "first")
+      // With the mailbox goes what it remembers, and nothing of another's.
+      yield* mailbox.removeAll(ada)
+      assert.strictEqual(yield* mailbox.recordSeen(ada, { ...copy, delivery: "d3" }), "first")
+      assert.strictEqual(yield* mailbox.recordSeen(bob, { ...copy, delivery: "d3" }), "duplicate")
     }))
 }

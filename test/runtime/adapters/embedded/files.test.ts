@@ -1,11 +1,13 @@
 /** What only the file engine can get wrong: links, half-written files, names on the disk. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Stream } from "effect"
+import { Duration, Effect, Option, Redacted, Stream } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileObjects from "../../../../runtime/adapters/embedded/FileObjects.ts"
 import * as FileSecrets from "../../../../runtime/adapters/embedded/FileSecrets.ts"
 import { SandboxId } from "../../../../runtime/domain/Ids.ts"
+import { Mailbox, Mailer } from "../../../../runtime/ports/Mail.ts"
 import { Objects } from "../../../../runtime/ports/Objects.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
@@ -75,5 +77,24 @@ describe("secrets in files", () => {
         const kept = Array.from({ length: 10 }, (_, n) => `v${n + 3}`).toSorted()
         assert.deepStrictEqual(fs.readdirSync(path.join(root, "a")).toSorted(), kept)
       }).pipe(Effect.provide(FileSecrets.layer(root)))
+    }))
+})
+
+describe("large mail in files", () => {
+  it.effect("a file stays as long as its message, and goes with one that is dropped", () =>
+    Effect.gen(function*() {
+      const root = yield* temporaryDirectory
+      yield* Effect.gen(function*() {
+        const mailbox = yield* Mailbox
+        const mailer = yield* Mailer
+        const files = () => everything(path.join(root, "mail")).filter((name) => name.includes("/")).length
+        for (const [n, folder] of (["inbox", "quarantine", "dropped"] as const).entries()) {
+          yield* mailer.send({ id: folder, to: [sandbox], raw: Buffer.alloc(100_000, "km") })
+          assert.strictEqual(files(), n + 1)
+          const { receipt } = Option.getOrThrow(yield* mailbox.lease(sandbox, Duration.minutes(1)))
+          yield* mailbox.file(sandbox, receipt, folder, "")
+          assert.strictEqual(files(), Math.min(n + 1, 2), folder)
+        }
+      }).pipe(Effect.provide(EmbeddedEngine.layer(root)))
     }))
 })

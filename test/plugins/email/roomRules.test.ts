@@ -1,0 +1,84 @@
+/** What a mail room decides at its limits: the last answer in a row, attachments that are not those verified, old aliases. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { maxHops } from "../../../plugins/email/MailRoom.ts"
+import { certifiedAlias, certifiedSender, hasName } from "../../../plugins/email/protocol/SenderDirectory.ts"
+import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { mailState } from "../../support/MailState.ts"
+import { alice, certificate, certifier, install, now, revocationsOf } from "./world.ts"
+
+const ada = SandboxId.make("sb-aaaa1111")
+const bob = SandboxId.make("sb-bbbb2222")
+
+describe("a mail room", () => {
+  it.live("writes and takes exactly the answers in a row that it may", () =>
+    Effect.gen(function*() {
+      const { roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const [from, to] = [yield* roomOf(ada), yield* roomOf(bob)]
+      const letter = { ...from.letter, to: [bob], subject: "again", body: "and again" }
+      assert.strictEqual(maxHops, 20)
+      yield* from.send({ ...letter, hop: 20 })
+      const taken = yield* to.judge
+      assert.deepStrictEqual([taken?.folder, taken?.judged.hop, taken?.judged.reason], ["inbox", 20, ""])
+      const refused = yield* Effect.flip(from.send({ ...letter, hop: 21 }))
+      assert.deepInclude(refused, { code: "KM-EML-102" })
+    }).pipe(Effect.scoped))
+
+  it.live("gives out attachments only when they are those that were verified", () =>
+    Effect.gen(function*() {
+      const { roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const [from, to] = [yield* roomOf(ada), yield* roomOf(bob)]
+      const parts = ["one", "two"].map((name) => ({ name, type: "text/plain", bytes: Buffer.from(name) }))
+      yield* from.send({ ...from.letter, to: [bob], subject: "files", body: "", attachments: parts })
+      const { delivery = "", judged } = (yield* to.judge) ?? {}
+      const { row } = yield* to.get(delivery)
+      if (judged === undefined) return assert.fail("nothing was filed")
+      const given = yield* to.attachments(delivery, judged, row.receivedAt)
+      assert.deepStrictEqual(given.map(({ bytes }) => Buffer.from(bytes).toString()), ["one", "two"])
+      const [first, second] = judged.attachments
+      if (first === undefined || second === undefined) return assert.fail("an attachment is missing")
+      const others = [[second, first], [first], [], [first, second, second], [first, {
+        ...second,
+        sha256: "0".repeat(64)
+      }]]
+      for (const attachments of others) {
+        const refused = yield* Effect.flip(to.attachments(delivery, { ...judged, attachments }, row.receivedAt))
+        assert.deepInclude(refused, { code: "KM-EML-111" })
+      }
+    }).pipe(Effect.scoped))
+})
+
+describe("an alias", () => {
+  const domain = "mail.example"
+  const called = (alias: string, window: { readonly notBefore: number; readonly notAfter: number }) =>
+    certificate(alice.sender, [`${alice.sender}@${domain}`, `${alias}@${domain}`], "mail", alice.key, window)
+  const entry = certifiedSender({
+    certifierPublicKey: certifier.publicKey,
+    install,
+    sender: alice.sender,
+    mail: [
+      called("older", { notBefore: now - 200, notAfter: now - 100 }),
+      called("newer", { notBefore: now - 100, notAfter: now + 100 })
+    ],
+    boxes: [],
+    revocations: revocationsOf([])
+  })
+
+  it("is the sender's for as long as a certificate says so, and then another's to have", () => {
+    assert.strictEqual(certifiedAlias(entry, domain, now - 150), "older")
+    assert.strictEqual(certifiedAlias(entry, domain, now), "newer")
+    assert.isUndefined(certifiedAlias(entry, domain, now + 100))
+    assert.isUndefined(certifiedAlias(entry, "other.example", now))
+    for (
+      const [at, older, newer] of [[now - 101, true, false], [now - 100, false, true], [
+        now + 100,
+        false,
+        false
+      ]] as const
+    ) {
+      assert.strictEqual(hasName(alice.sender, entry, "older", domain, at), older)
+      assert.strictEqual(hasName(alice.sender, entry, "newer", domain, at), newer)
+      assert.isTrue(hasName(alice.sender, entry, alice.sender, domain, at))
+    }
+  })
+})
