@@ -84,10 +84,10 @@ describe("large mail in files", () => {
   it.effect("a file stays as long as its message, and goes with one that is dropped", () =>
     Effect.gen(function*() {
       const root = yield* temporaryDirectory
+      const files = () => everything(path.join(root, "mail")).filter((name) => name.includes("/")).length
       yield* Effect.gen(function*() {
         const mailbox = yield* Mailbox
         const mailer = yield* Mailer
-        const files = () => everything(path.join(root, "mail")).filter((name) => name.includes("/")).length
         for (const [n, folder] of (["inbox", "quarantine", "dropped"] as const).entries()) {
           yield* mailer.send({ id: folder, to: [sandbox], raw: Buffer.alloc(100_000, "km") })
           assert.strictEqual(files(), n + 1)
