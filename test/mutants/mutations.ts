@@ -5,7 +5,7 @@
 import type { ESTree } from "vite"
 import { parseSync } from "vite"
 import type { Node } from "./noise.ts"
-import { calleeOf, isLogging, isNode, isProse, isStructural, namesOnly } from "./noise.ts"
+import { calleeOf, isDiscard, isLogging, isNode, isProse, isStructural, namesOnly } from "./noise.ts"
 
 /** One change: `replacement` stands for the source from `start` to `end` (UTF-16 offsets, end exclusive). */
 export interface Mutant {
@@ -272,10 +272,10 @@ export const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =
   }
 
   const visit = (node: Node, inChain: boolean): void => {
-    if (isStructural(node) || isLogging(node)) return
+    if (isStructural(node) || isLogging(node) || isDiscard(node)) return
     if (node.type === "ExpressionStatement") statementStarts.add(node.start)
     mutate(node, inChain)
-    const callee = node.type === "CallExpression" ? calleeOf(node) : ""
+    const callee = node.type === "CallExpression" || node.type === "NewExpression" ? calleeOf(node) : ""
     for (const [key, value] of Object.entries(node)) {
       // Names are no behaviour: keys of properties, types, the tag of a class, a span's name.
       if (key === "key" && !("computed" in node && node.computed)) continue
@@ -289,7 +289,7 @@ export const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =
           (key === "object" || key === "callee" || (key === "expression" && node.type === "TSNonNullExpression")))
       for (const child of Array.isArray(value) ? value : [value]) {
         if (!isNode(child)) continue
-        if (node.type === "CallExpression" && key === "arguments" && namesOnly(child, callee)) continue
+        if (key === "arguments" && callee !== "" && namesOnly(child, callee)) continue
         visit(child, linksOn)
       }
     }

@@ -6,8 +6,9 @@
  *   its wording would only repeat it;
  * - prose, that is texts of three words or more: wording for people, changed freely. That the right message appears is
  *   decided by its code, which is a short text and mutated;
+ * - what a defect says (`Effect.die`, `new Error`): only ever seen in the log;
  * - what describes a schema (`description`, `identifier`, `title`, …);
- * - `Effect.asVoid`: the same at run time wherever the value is not read, which is where it stands.
+ * - `{ discard: true }` and `Effect.asVoid`: the same at run time wherever the value is not read, which is where it stands.
  */
 import type { ESTree } from "vite"
 
@@ -30,10 +31,15 @@ export const isStructural = (node: Node): boolean =>
   || (node.type === "ExportNamedDeclaration" && node.source !== null)
   || (node.type.startsWith("TS") && !expressionsOfTypes.has(node.type))
 
+/** `{ discard: true }` of `Effect.forEach`: its value is not read, with or without. */
+export const isDiscard = (node: Node): boolean =>
+  node.type === "ObjectExpression" && node.properties.length === 1 && node.properties[0]?.type === "Property"
+  && node.properties[0].key.type === "Identifier" && node.properties[0].key.name === "discard"
+
 export const isProse = (text: string): boolean => text.trim().split(/\s+/).length >= 3
 
 /** `Effect.fn` for `Effect.fn("x")`; empty where a callee is no plain name. */
-export const calleeOf = (node: ESTree.CallExpression): string => {
+export const calleeOf = (node: ESTree.CallExpression | ESTree.NewExpression): string => {
   const { callee } = node
   if (callee.type === "Identifier") return callee.name
   if (callee.type === "CallExpression") return calleeOf(callee)
@@ -75,7 +81,7 @@ export const isLogging = (node: Node): boolean => {
 }
 
 const naming =
-  /^(Effect\.fn|Effect\.fnUntraced|Context\.\w+|Schema\.(TaggedStruct|TaggedErrorClass|TaggedClass|Class|ErrorClass|brand|TaggedError)|Data\.TaggedError|Data\.Error|Data\.TaggedClass|Config\.\w+|.*\.annotate|.*\.annotations|.*\.annotateKey)$/
+  /^(Effect\.fn|Effect\.fnUntraced|Context\.\w+|Schema\.(TaggedStruct|TaggedErrorClass|TaggedClass|Class|ErrorClass|brand|TaggedError)|Data\.TaggedError|Data\.Error|Data\.TaggedClass|(Effect|Cause)\.die|\w*Error|Config\.\w+|.*\.annotate|.*\.annotations|.*\.annotateKey)$/
 
 /** An argument that only names or describes: the name of a service, the tag of a class, a schema's annotations. */
 export const namesOnly = (node: Node, callee = ""): boolean => {

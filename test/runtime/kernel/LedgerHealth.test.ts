@@ -1,99 +1,125 @@
-/** One state for all who ask whether new work may be taken. */
+/** One state for everybody who asks whether new work may be taken. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger } from "effect"
+import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { LedgerHealth } from "../../../runtime/kernel/LedgerHealth.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
+import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 
-const trouble = (reason: StoreError["reason"]) =>
-  new StoreError({ port: "Ledger", operation: "remember", reason, detail: "disk", cause: reason })
+const error = (reason: StoreError["reason"]) =>
+  new StoreError({ port: "Ledger", cause: undefined, operation: "remember", reason, detail: `it is ${reason}` })
 
-/** A ledger whose probes fail as told. */
-const makeWorld = () => {
-  const state = { fails: undefined as StoreError["reason"] | undefined, probes: 0 }
-  const ledger = Layer.effect(
-    Ledger,
-    Effect.map(Ledger, (real) =>
-      Ledger.of({
-        ...real,
-        remember: (fact, value) =>
-          Effect.suspend(() => {
-            state.probes++
-            return state.fails === undefined ? real.remember(fact, value) : Effect.fail(trouble(state.fails))
-          })
-      }))
-  ).pipe(Layer.provide(Ledger.memory(makeMemoryLedgerState())))
-  return { state, layer: LedgerHealth.layer.pipe(Layer.provide(ledger), Layer.provideMerge(Logger.layer([]))) }
+/** A ledger whose writes fail while `broken.reason` says how; `broken.probes` counts them. */
+const withHealth = <A>(
+  body: (
+    health: LedgerHealth["Service"],
+    broken: { reason: StoreError["reason"] | undefined; probes: number }
+  ) => Effect.Effect<A>
+) => {
+  const broken: { reason: StoreError["reason"] | undefined; probes: number } = { reason: undefined, probes: 0 }
+  const unused = Effect.die("only the probe writes")
+  const ledger = Layer.succeed(Ledger, {
+    ...new Proxy({} as Ledger["Service"], { get: () => () => unused }),
+    remember: () =>
+      Effect.suspend(() => {
+        broken.probes++
+        return broken.reason === undefined ? Effect.void : Effect.fail(error(broken.reason))
+      })
+  })
+  return Effect.gen(function*() {
+    return yield* body(yield* LedgerHealth, broken)
+  }).pipe(Effect.provide(LedgerHealth.layer.pipe(Layer.provide(ledger))))
 }
 
+const isOpen = Effect.fnUntraced(function*(health: LedgerHealth["Service"]) {
+  const waiting = yield* Effect.forkChild(health.untilOk, { startImmediately: true })
+  return waiting.pollUnsafe() !== undefined
+})
+
 describe("LedgerHealth", () => {
-  for (const reason of ["Corrupt", "Denied"] as const) {
-    it.effect(`never heals by itself once it was ${reason}: a person must look`, () => {
-      const world = makeWorld()
-      return Effect.gen(function*() {
-        const health = yield* LedgerHealth
-        const waits = yield* Effect.forkChild(Effect.andThen(health.failed(trouble(reason)), health.untilOk))
-        yield* Effect.yieldNow
-        const before = yield* health.current
-        assert.strictEqual(before.state, "corrupt")
-        // What would heal a full disk: a write that works, the probe, a milder failure followed by a write.
-        yield* health.worked
-        yield* TestClock.adjust("1 hour")
-        yield* health.failed(trouble("Full"))
-        yield* health.worked
-        yield* health.stop
-        yield* TestClock.adjust("1 hour")
-        assert.deepStrictEqual(yield* health.current, before)
-        assert.isUndefined(waits.pollUnsafe(), "nobody takes new work")
-        assert.strictEqual(world.state.probes, 0)
-      }).pipe(Effect.provide(world.layer))
-    })
+  for (
+    const [reason, state, code] of [["Full", "full", "KM-TRN-007"], [
+      "Unavailable",
+      "unavailable",
+      "KM-TRN-010"
+    ]] as const
+  ) {
+    it.effect(`${state}: nothing new is taken until a probe, every 5 seconds, is written`, () =>
+      withHealth((health, broken) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(yield* health.current, { state: "ok", since: 0, detail: "" })
+          assert.isTrue(yield* isOpen(health))
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual(broken.probes, 0, "a ledger that works is not probed")
+          broken.reason = reason
+          yield* health.failed(error(reason))
+          assert.deepInclude(yield* health.current, { state, since: 60_000 })
+          assert.include((yield* health.current).detail, `(${code}; it is ${reason})`)
+          assert.isFalse(yield* isOpen(health))
+          yield* TestClock.adjust("9999 millis")
+          assert.strictEqual(broken.probes, 1)
+          assert.strictEqual((yield* health.current).state, state)
+          broken.reason = undefined
+          yield* TestClock.adjust("1 millis")
+          assert.strictEqual(broken.probes, 2)
+          assert.deepStrictEqual(yield* health.current, { state: "ok", since: 70_000, detail: "" })
+          assert.isTrue(yield* isOpen(health))
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual(broken.probes, 2)
+        })
+      ))
+
+    it.effect(`${state}: another's write that succeeds ends it at once`, () =>
+      withHealth((health) =>
+        Effect.gen(function*() {
+          yield* health.failed(error(reason))
+          yield* health.worked
+          assert.strictEqual((yield* health.current).state, "ok")
+          assert.isTrue(yield* isOpen(health))
+        })
+      ))
   }
 
-  it.effect("stops at a full disk, looks every five seconds, and goes on by itself", () => {
-    const world = makeWorld()
-    return Effect.gen(function*() {
-      const health = yield* LedgerHealth
-      world.state.fails = "Full"
-      yield* health.failed(trouble("Full"))
-      const waits = yield* Effect.forkChild(health.untilOk, { startImmediately: true })
-      yield* TestClock.adjust("12 seconds")
-      assert.strictEqual(world.state.probes, 2)
-      assert.strictEqual((yield* health.current).state, "full")
-      world.state.fails = undefined
-      yield* TestClock.adjust("3 seconds")
-      assert.strictEqual((yield* health.current).state, "ok")
-      assert.strictEqual(waits.pollUnsafe()?._tag, "Success")
-    }).pipe(Effect.provide(world.layer))
-  })
+  it.effect("a row that is too large is the row's fault", () =>
+    withHealth((health) =>
+      Effect.gen(function*() {
+        yield* health.failed(error("TooLarge"))
+        assert.strictEqual((yield* health.current).state, "ok")
+      })
+    ))
 
-  it.effect("becomes corrupt when a probe says so, and stays", () => {
-    const world = makeWorld()
-    return Effect.gen(function*() {
-      const health = yield* LedgerHealth
-      world.state.fails = "Corrupt"
-      yield* health.failed(trouble("Unavailable"))
-      yield* TestClock.adjust("5 seconds")
-      world.state.fails = undefined
-      yield* TestClock.adjust("1 hour")
-      assert.strictEqual((yield* health.current).state, "corrupt")
-      assert.strictEqual(world.state.probes, 1)
-    }).pipe(Effect.provide(world.layer))
-  })
+  it.effect.each(["Corrupt", "Denied"] as const)(
+    "a ledger that is %s stays so whatever is written, and is not probed",
+    (reason) =>
+      withHealth((health, broken) =>
+        Effect.gen(function*() {
+          yield* health.failed(error("Full"))
+          yield* health.failed(error(reason))
+          assert.include((yield* health.current).detail, "KM-TRN-008")
+          yield* health.worked
+          yield* health.failed(error("Full"))
+          yield* health.stop
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual((yield* health.current).state, "corrupt")
+          assert.strictEqual(broken.probes, 0)
+          assert.isFalse(yield* isOpen(health))
+        })
+      )
+  )
 
-  it.effect("an oversized row is no fault of the ledger, and a stopped runtime takes nothing more", () => {
-    const world = makeWorld()
-    return Effect.gen(function*() {
-      const health = yield* LedgerHealth
-      yield* health.failed(trouble("TooLarge"))
-      assert.strictEqual((yield* health.current).state, "ok")
-      yield* health.stop
-      yield* health.failed(trouble("Full"))
-      yield* health.worked
-      assert.strictEqual((yield* health.current).state, "stopping")
-      yield* health.failed(trouble("Corrupt"))
-      assert.strictEqual((yield* health.current).state, "corrupt")
-    }).pipe(Effect.provide(world.layer))
-  })
+  it.effect("a runtime that stops takes nothing new whatever is written, and still tells of a corrupt ledger", () =>
+    withHealth((health, broken) =>
+      Effect.gen(function*() {
+        yield* health.failed(error("Full"))
+        yield* health.stop
+        yield* health.worked
+        yield* health.failed(error("Unavailable"))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* health.current).state, "stopping")
+        assert.strictEqual(broken.probes, 0)
+        assert.isFalse(yield* isOpen(health))
+        yield* health.failed(error("Corrupt"))
+        assert.strictEqual((yield* health.current).state, "corrupt")
+      })
+    ))
 })

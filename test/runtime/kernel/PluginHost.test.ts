@@ -188,6 +188,47 @@ describe("PluginHost", () => {
       assert.strictEqual(starts, 6, "it begins again with one second")
       yield* elapse("2 seconds")
       assert.strictEqual(starts, 7, "and doubles it again")
+  it.effect("a plugin that ran for five minutes starts again with the first pause, one that ran less does not", () =>
+    Effect.gen(function*() {
+      let starts = 0
+      const lasts = [0, 0, 299_999, 300_000]
+      const falling = plugin("falling", {
+        start: () => Effect.sync(() => ({ detail: Effect.succeed(`life ${++starts}`) })),
+        run: () => Effect.suspend(() => Effect.andThen(Effect.sleep(lasts[starts - 1] ?? 1_000_000), Effect.die("bug")))
+      })
+      const { host: running } = yield* host([falling])
+      for (
+        const [millis, expected] of [
+          [1_000, 2],
+          [2_000, 3],
+          [299_999 + 3_999, 3],
+          [1, 4],
+          [300_000 + 999, 4],
+          [1, 5]
+        ] as const
+      ) {
+        yield* elapse(`${millis} millis`)
+        assert.strictEqual(starts, expected, `after ${millis} ms`)
+      }
+      assert.deepInclude((yield* running.status)[0], { state: "running", detail: "life 5", restarts: 4 })
+    }).pipe(quietly))
+
+  it.effect("becomes ready when the last essential plugin starts at last, and not before", () =>
+    Effect.gen(function*() {
+      let tries = 0
+      const { host: running } = yield* host([
+        plugin("late", {
+          essential: true,
+          start: () => ++tries < 3 ? Effect.fail(unavailable("late")) : Effect.succeed({})
+        })
+      ])
+      const told = yield* Effect.forkChild(running.untilReady, { startImmediately: true })
+      yield* elapse("2999 millis")
+      assert.isUndefined(told.pollUnsafe())
+      assert.deepInclude((yield* running.status)[0], { state: "restarting", essential: true, restarts: 2 })
+      yield* elapse("1 millis")
+      assert.isDefined(told.pollUnsafe())
+      assert.isTrue(yield* running.ready)
     }).pipe(quietly))
 
   it.effect("is ready only while every essential plugin runs", () =>
@@ -294,8 +335,51 @@ describe("PluginHost", () => {
         plugin("dying", { start: () => Effect.as(Effect.addFinalizer(() => Effect.die("bug")), {}) })
       ])
       const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
-      yield* elapse("11 seconds")
+      yield* elapse("9999 millis")
+      assert.isFalse(stopped)
+      yield* elapse("1 millis")
       yield* Fiber.join(closing)
       assert.isTrue(stopped)
+      assert.deepStrictEqual((yield* running.host.status).map(({ state }) => state), ["stopped", "stopped", "stopped"])
+    }).pipe(quietly))
+
+  it.effect("a plugin that cannot tell its state, or whose start is cut off, says so in one line", () =>
+    Effect.gen(function*() {
+      const { host: running } = yield* host([
+        plugin("mute", { start: () => Effect.succeed({ detail: Effect.die("bug") }) }),
+        plugin("cut", { start: () => Effect.interrupt }),
+        plugin("buggy", { start: () => Effect.die("bug") })
+      ])
+      assert.deepStrictEqual((yield* running.status).map(({ detail }) => detail), [
+        "it cannot tell",
+        "it was interrupted (KM-HST-103)",
+        "it crashed (KM-HST-103)"
+      ])
+    }).pipe(quietly))
+
+  it.effect("a start that finds the configuration bad is not repeated", () =>
+    Effect.gen(function*() {
+      let starts = 0
+      const { host: running } = yield* host([
+        plugin("bad", {
+          start: () =>
+            Effect.suspend(() => {
+              starts++
+              return Effect.fail(
+                new PluginError({
+                  plugin: PluginId.make("bad"),
+                  operation: "start",
+                  reason: "BadConfig",
+                  detail: "no key"
+                })
+              )
+            })
+        })
+      ])
+      yield* elapse("10 minutes")
+      assert.strictEqual(starts, 1)
+      const [status] = yield* running.status
+      assert.deepInclude(status, { state: "failed", restarts: 0 })
+      assert.include(status?.detail ?? "", "(KM-HST-102: no key)")
     }).pipe(quietly))
 })

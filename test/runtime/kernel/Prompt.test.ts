@@ -146,6 +146,65 @@ describe("Prompt", () => {
     const prompt = continuePrompt(frame)
     assert.isTrue(prompt.startsWith("[km] You were interrupted"))
     assert.include(prompt, "Continue.")
+    assert.include(prompt, "the message from Ada Lovelace (U123) in #sb-demo, 2026-11-23 18:19 UTC")
+    const lines = prompt.split("\n")
+    assert.lengthOf(lines, 3)
+    assert.match(lines[2] ?? "", /^\[km\] Answer in Markdown\./)
+    const nameless = continuePrompt({ ...frame, sender: " ", place: "" })
+    assert.include(nameless, "the message from someone in a conversation,")
+    // A mail's own rule for the answer, not the thread's.
+    assert.include(continuePrompt({ ...frame, mail: { ...mail, answered: false } }), "nothing is mailed back by itself")
+  })
+
+  it("says nothing of attachments where there are none, and counts those it does not name", () => {
+    const file = (n: number, size = 1) => ({ id: `F${n}`, name: `${n}.txt`, mimeType: "text/plain", size })
+    assert.strictEqual(messagePrompt(frame, "x").split("\n").length, 5)
+    assert.strictEqual(messagePrompt({ ...frame, mail }, "x").split("\n").length, 5)
+    for (const one of [frame, { ...frame, mail }]) {
+      assert.notInclude(messagePrompt(one, "x"), "Attached to it")
+      const twenty = messagePrompt({ ...one, files: Array.from({ length: 20 }, (_, n) => file(n)) }, "x")
+      assert.include(twenty, "; 19.txt (text/plain, 1 B).")
+      const more = messagePrompt({ ...one, files: Array.from({ length: 23 }, (_, n) => file(n)) }, "x")
+      assert.include(more, "0.txt (text/plain, 1 B); 1.txt")
+      assert.include(more, "; 19.txt (text/plain, 1 B); and 3 more.")
+      assert.notInclude(more, "20.txt")
+    }
+    const nameless = messagePrompt({ ...frame, files: [{ id: "F1", name: "@", mimeType: "<>", size: 0 }] }, "x")
+    assert.include(nameless, "\uFF20 (unknown type, 0 B).")
+    assert.include(
+      messagePrompt({ ...frame, files: [{ id: "F1", name: "[ ]", mimeType: "", size: 0 }] }, "x"),
+      "a file (unknown type, 0 B)."
+    )
+  })
+
+  it("rounds sizes up, in the unit that is short", () => {
+    const shown = (size: number) =>
+      /\(t, (.*?)\)/.exec(messagePrompt({ ...frame, files: [{ id: "F", name: "n", mimeType: "t", size }] }, "x"))?.[1]
+    assert.deepStrictEqual([0, 1_023, 1_024, 1_025, 1_048_575, 1_048_576, 1_048_577, 20_971_520].map(shown), [
+      "0 B",
+      "1023 B",
+      "1 KiB",
+      "2 KiB",
+      "1024 KiB",
+      "1 MiB",
+      "2 MiB",
+      "20 MiB"
+    ])
+  })
+
+  it("cuts a name after 120 characters, and gives what claims nothing a word of its own", () => {
+    const long = messagePrompt({ ...frame, sender: `${"a".repeat(119)}😀b` }, "x")
+    assert.include(long, `Message from ${"a".repeat(119)}😀 in `)
+    const bare = messagePrompt(
+      { ...frame, mail: { ...mail, date: null, address: "", subject: "", cut: true } },
+      "x"
+    )
+    assert.include(
+      bare,
+      "(no address), verified, 2026-11-23 18:19 UTC, written at an unknown time, hop 3. Subject: none\n"
+    )
+    assert.include(bare, "km-recv --id \"$KM_MAIL_ID\".\n\nx")
+    assert.notInclude(messagePrompt({ ...frame, mail }, "x"), "Only the beginning")
   })
 
   it.effect("derives one uuid per attempt, valid and always the same", () =>
