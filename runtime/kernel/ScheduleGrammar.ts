@@ -200,7 +200,7 @@ const daysAndClock = (days: string, clock: string): Result.Result<string, Schedu
   if (/^(daily|every ?day|each day)$/.test(days)) return atClock(clock, everyDay)
   const monthly = /^(?:monthly on|every month on) the (.+)$/.exec(days)
   if (monthly !== null) return atClock(clock, monthDayOf(monthly[1] ?? ""))
-  const weekly = /^(?:every|each|weekly on|every week on) (.+)$/.exec(days)
+  const weekly = /^(?:every week on|weekly on|every|each) (.+)$/.exec(days)
   if (weekly === null) return undefined
   return atClock(clock, Result.map(weekdaysOf(weekly[1] ?? ""), (dow) => ["?", dow] as const))
 }
