@@ -188,6 +188,8 @@ describe("PluginHost", () => {
       assert.strictEqual(starts, 6, "it begins again with one second")
       yield* elapse("2 seconds")
       assert.strictEqual(starts, 7, "and doubles it again")
+    }).pipe(quietly))
+
   it.effect("a plugin that ran for five minutes starts again with the first pause, one that ran less does not", () =>
     Effect.gen(function*() {
       let starts = 0

@@ -206,6 +206,130 @@ describe("TurnMachine", () => {
     assert.isUndefined(replayedKey(request.key))
   })
 
+  it("each happening in each state leads where the table says, and elsewhere changes nothing", () => {
+    const states = {
+      received,
+      starting: after(received, begun),
+      running,
+      answered: after(running, ended(answered)),
+      posted: after(running, ended(answered), H.Shown({ parts: [] })),
+      settled: after(running, ended(answered), H.Shown({ parts: [] }), H.Finished())
+    }
+    const happenings = [
+      begun,
+      H.Spawned({ mark }),
+      ended(answered),
+      H.Shown({ parts: [] }),
+      H.Refused({ code: "c", detail: "d" }),
+      H.Finished(),
+      H.StopRequested({ by: "Ada" }),
+      H.Redelivered({ receipt: "r9" })
+    ]
+    const table: Readonly<Record<keyof typeof states, ReadonlyArray<string>>> = {
+      received: ["Spawn", "-", "-", "-", "-", "-", "stop", "receipt"],
+      starting: ["-", "Watch", "Settle", "-", "-", "-", "stop", "receipt"],
+      running: ["-", "-", "Settle", "-", "-", "-", "stop", "receipt"],
+      answered: ["-", "-", "-", "Close", "Close", "-", "-", "receipt"],
+      posted: ["-", "-", "-", "-", "-", "Done", "-", "receipt"],
+      settled: ["-", "-", "-", "-", "-", "-", "-", "-"]
+    }
+    for (const [name, row] of Object.entries(states)) {
+      const found = happenings.map((happening) => {
+        const { row: next, step } = decide(row, happening, names)
+        if (step !== "Stay") return step
+        if (next === row) return "-"
+        if (next.cancelRequestedBy === "Ada") return "stop"
+        return next.receipt === "r9" ? "receipt" : "?"
+      })
+      assert.deepStrictEqual(found, table[row.state], name)
+    }
+    assert.deepStrictEqual(Object.values(states).map(stepOf), [
+      "Begin",
+      "Recover",
+      "Recover",
+      "Settle",
+      "Close",
+      "Done"
+    ])
+    // A row is kept whole: only what the happening says is new.
+    assert.deepStrictEqual(decide(states.starting, H.Spawned({ mark }), names).row, {
+      ...states.starting,
+      state: "running",
+      process: mark
+    })
+    assert.deepStrictEqual(decide(states.answered, H.Shown({ parts: [] }), names).row, {
+      ...states.answered,
+      state: "posted",
+      shown: []
+    })
+    assert.deepStrictEqual(decide(running, H.StopRequested({ by: "Ada" }), names).row, {
+      ...running,
+      cancelRequestedBy: "Ada"
+    })
+    assert.strictEqual(decide(running, H.Redelivered({ receipt: "r1" }), names).row, running)
+  })
+
+  it("what an agent came to is the turn's result, with when", () => {
+    const cases = {
+      answered: [answered, "answered"],
+      failed: [AgentOutcome.cases.Failed.make({ code: "KM-AGT-001", reason: "r", remedy: "m" }), "failed"],
+      cancelled: [AgentOutcome.cases.Cancelled.make({ by: "x" }), "cancelled"],
+      timedOut: [AgentOutcome.cases.TimedOut.make({ afterMillis: 1 }), "expired"]
+    } as const
+    for (const [outcome, result] of Object.values(cases)) {
+      const { row, step } = decide(running, ended(outcome), names)
+      assert.strictEqual(step, "Settle")
+      assert.deepStrictEqual(row, { ...running, state: "answered", result, outcome, finishedAt: 20 })
+    }
+    const stopped = after(received, H.StopRequested({ by: "Ada" }), begun)
+    assert.deepStrictEqual(stopped.outcome, AgentOutcome.cases.Cancelled.make({ by: "Ada" }))
+    assert.strictEqual(stopped.finishedAt, 10)
+    const cut = after(running, H.StopRequested({ by: "Ada" }), ended(crashed))
+    assert.deepStrictEqual(cut.outcome, AgentOutcome.cases.Cancelled.make({ by: "Ada" }))
+  })
+
+  it("a run that certainly never had the message begins a session that nobody else has", () => {
+    // What is on disk under a fresh session's name is not what the message would continue.
+    const again = after(received, begun, ended(crashed, { ...onDisk, messageReceived: false }))
+    assert.strictEqual(again.session, names.freshSession(request.key, 2))
+    assert.isFalse(again.resumed)
+    assert.isUndefined(again.sessionLost)
+    // Its session is gone meanwhile, which the person is told.
+    const gone = after(received, resumed, ended(crashed, { ...none, messageReceived: false }))
+    assert.strictEqual(gone.session, names.freshSession(request.key, 2))
+    assert.isTrue(gone.sessionLost)
+    const unknown = after(received, resumed, ended(crashed, none))
+    assert.strictEqual(failureCode(unknown), "KM-TRN-004")
+    const there = after(received, begun, ended(crashed, onDisk))
+    assert.strictEqual(there.says, "continue")
+    assert.strictEqual(there.crashes, 1)
+    // While it ran, a message that did not arrive counts as a crash all the same.
+    assert.strictEqual(after(running, ended(crashed, { ...none, messageReceived: false })).crashes, 1)
+    // A run that continues never says the message again, whatever is known of it.
+    const continuing = after(running, ended(crashed, onDisk))
+    const second = after(continuing, ended(crashed, { ...onDisk, messageReceived: false }))
+    assert.strictEqual(second.says, "continue")
+    assert.strictEqual(second.session, running.session)
+  })
+
+  it("a lost session is begun afresh once, and after that it is a crash like others", () => {
+    const fresh = after(runningResumed, ended(lost, onDisk))
+    assert.strictEqual(fresh.session, names.freshSession(request.key, 2))
+    assert.strictEqual(fresh.startedAt, 20)
+    const twice = after(fresh, H.Spawned({ mark }), ended(lost, onDisk))
+    assert.strictEqual(twice.says, "continue")
+    assert.strictEqual(twice.crashes, 1)
+    const never = after(running, ended(lost, onDisk))
+    assert.strictEqual(never.says, "continue")
+  })
+
+  it("knows the run before a replay, and only that", () => {
+    assert.deepStrictEqual(
+      ["a~2", "a~3", "a~10", "a~1", "a~0", "a", "a~2b", "a~2~3"].map((key) => replayedKey(key as TurnKey)),
+      ["a", "a~2", "a~9", undefined, undefined, undefined, undefined, "a~2~2"].map((key) => key as TurnKey | undefined)
+    )
+  })
+
   const outcomes = Schema.Literals(["answered", "failed", "cancelled", "timedOut", "crashed", "lost"])
   const events = Schema.Array(
     Schema.Struct({

@@ -1,67 +1,172 @@
-/** Who takes part in turns, while plugins come and go. */
+/** Origins that die are asked again, observers that die or hang are left out, and neither outlives its plugin. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
-import { TurnParties } from "../../../runtime/kernel/TurnParties.ts"
-import { type OriginHandler, PluginId, type TurnObserver } from "../../../runtime/ports/Plugin.ts"
-import { origin } from "./simulation/SimulatedSlack.ts"
-import { type Incarnation, makeWorld } from "./simulation/World.ts"
+import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { receivedRow } from "../../../runtime/kernel/TurnMachine.ts"
+import { askOr, TurnParties } from "../../../runtime/kernel/TurnParties.ts"
+import type { OriginHandler, TurnObserver } from "../../../runtime/ports/Plugin.ts"
+import { PluginId } from "../../../runtime/ports/Plugin.ts"
+import { elapse, message } from "./simulation/Simulation.ts"
 
-const id = PluginId.make("inbound")
+const first = PluginId.make("first")
+const second = PluginId.make("second")
+const row = receivedRow(message(1, 1).request, undefined, 0)
 
-const incarnation: Incarnation = { number: 1, dead: false, crashed: Deferred.makeUnsafe() }
-const handler = (): OriginHandler => origin(makeWorld([]), incarnation, 1)
-const observer = (): TurnObserver => ({
+const origin = (session: OriginHandler["session"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
+  kind,
+  environment: () => ({}),
+  frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+  session,
+  starting: () => Effect.void,
+  settle: () => Effect.succeed([]),
+  remember: () => Effect.void,
+  mark: () => Effect.void,
+  finish: () => Effect.void
+})
+
+const observer = (changes: Partial<TurnObserver>): TurnObserver => ({
   starting: () => Effect.void,
   started: () => Effect.void,
   exited: () => Effect.succeed([]),
-  posted: () => Effect.void
+  posted: () => Effect.void,
+  ...changes
 })
 
-describe("TurnParties", () => {
-  it.effect("the end of an old life does not take the new one's origin away", () =>
-    Effect.gen(function*() {
-      const parties = yield* TurnParties
-      const [old, young] = [yield* Scope.make(), yield* Scope.make()]
-      const [first, second] = [handler(), handler()]
-      yield* parties.addOrigin(id, first).pipe(Scope.provide(old))
-      yield* parties.addOrigin(id, second).pipe(Scope.provide(young))
-      // A life that does not let go in time is left behind, and ends when its successor runs already.
-      yield* Scope.close(old, Exit.void)
-      const asked = yield* Effect.forkChild(parties.ask(second.kind, "place", Effect.succeed), {
-        startImmediately: true
-      })
-      yield* Effect.yieldNow
-      assert.strictEqual(asked.pollUnsafe()?._tag, "Success", "there is an origin to ask")
-      assert.strictEqual(yield* Fiber.join(asked), second)
-      yield* Scope.close(young, Exit.void)
-    }).pipe(Effect.provide(TurnParties.layer)))
+const quiet = Effect.provide(Layer.merge(TurnParties.layer, Logger.layer([])))
 
-  it.effect("whoever asks when the last origin has gone waits for the next", () =>
-    Effect.gen(function*() {
-      const parties = yield* TurnParties
-      const [old, young] = [yield* Scope.make(), yield* Scope.make()]
-      const [first, second] = [handler(), handler()]
-      yield* parties.addOrigin(id, first).pipe(Scope.provide(old))
-      yield* Scope.close(old, Exit.void)
-      const asked = yield* Effect.forkChild(parties.ask(second.kind, "place", Effect.succeed), {
-        startImmediately: true
-      })
-      yield* Effect.yieldNow
-      assert.isUndefined(asked.pollUnsafe())
-      yield* parties.addOrigin(id, second).pipe(Scope.provide(young))
-      assert.strictEqual(yield* Fiber.join(asked), second)
-    }).pipe(Effect.provide(TurnParties.layer)))
+/** Registers for the life of a scope of its own. */
+const during = Effect.fnUntraced(function*<E>(register: Effect.Effect<void, E, Scope.Scope>) {
+  const scope = yield* Scope.make()
+  yield* Scope.provide(register, scope)
+  return Scope.close(scope, Exit.void)
+})
 
-  it.effect("the end of an old life does not take the new one's observer away", () =>
+const session = (parties: TurnParties["Service"]) => parties.ask("slack", "session", (of) => of.session(row))
+
+describe("TurnParties: origins", () => {
+  it.effect("a call waits for an origin of its kind, and is answered by it", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties
-      const [old, young] = [yield* Scope.make(), yield* Scope.make()]
-      const [first, second] = [observer(), observer()]
-      yield* parties.addObserver(id, first).pipe(Scope.provide(old))
-      yield* parties.addObserver(id, second).pipe(Scope.provide(young))
-      yield* Scope.close(old, Exit.void)
-      const seen = yield* parties.tell("started", (one) => Effect.succeed(one))
-      assert.lengthOf(seen, 1)
-      assert.strictEqual(seen[0], second)
-    }).pipe(Effect.provide(TurnParties.layer)))
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("mail"), "mail")))
+      yield* elapse("1 minute")
+      assert.isUndefined(asking.pollUnsafe())
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("s1"))))
+      assert.strictEqual(yield* Fiber.join(asking), "s1")
+    }).pipe(quiet))
+
+  it.effect("a call that dies is made again after 1, 2, 4 … seconds, eight times in all", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      let calls = 0
+      const dying = origin(() => Effect.suspend(() => Effect.die(`bug ${++calls}`)))
+      yield* during(parties.addOrigin(first, dying))
+      const asking = yield* Effect.forkChild(Effect.flip(session(parties)), { startImmediately: true })
+      for (const [index, seconds] of [1, 2, 4, 8, 16, 32, 60].entries()) {
+        assert.strictEqual(calls, index + 1)
+        yield* elapse(`${seconds * 1_000 - 1} millis`)
+        assert.strictEqual(calls, index + 1, `before ${seconds} s`)
+        yield* elapse("1 millis")
+      }
+      assert.strictEqual(calls, 8)
+      yield* elapse("1 minute")
+      const broken = yield* Fiber.join(asking)
+      assert.deepInclude(broken, { _tag: "OriginBroken", kind: "slack", call: "session" })
+      assert.include(String(broken), "slack turns died in session")
+      assert.strictEqual(calls, 8)
+      const otherwise = yield* Effect.forkChild(
+        askOr(parties, row, "session", (of) => of.session(row), "otherwise"),
+        { startImmediately: true }
+      )
+      yield* elapse("10 minutes")
+      assert.strictEqual(yield* Fiber.join(otherwise), "otherwise")
+    }).pipe(quiet))
+
+  it.effect("a failure that the call may have is passed on at once", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      let calls = 0
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed(undefined))))
+      const failed = yield* Effect.flip(parties.ask("slack", "settle", () =>
+        Effect.suspend(() => {
+          calls++
+          return Effect.fail("no")
+        })))
+      assert.strictEqual(failed, "no")
+      assert.strictEqual(calls, 1)
+    }).pipe(quiet))
+
+  it.effect("a call in hand when its plugin stops goes to the next life, also where that came first", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const leave = yield* during(parties.addOrigin(first, origin(() => Effect.never)))
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      // The new life is there before the old one has gone: the old one must not take it along.
+      yield* during(parties.addOrigin(second, origin(() => Effect.succeed("new"))))
+      assert.isUndefined(asking.pollUnsafe())
+      yield* leave
+      assert.strictEqual(yield* Fiber.join(asking), "new")
+      assert.strictEqual(yield* session(parties), "new")
+    }).pipe(quiet))
+
+  it.effect("an origin that is gone is not asked", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const leave = yield* during(parties.addOrigin(first, origin(() => Effect.succeed("old"))))
+      yield* leave
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      yield* elapse("1 minute")
+      assert.isUndefined(asking.pollUnsafe())
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("new"))))
+      assert.strictEqual(yield* Fiber.join(asking), "new")
+    }).pipe(quiet))
+})
+
+describe("TurnParties: observers", () => {
+  it.effect("all are told in the order they came; one that dies is left out, one that is gone is not told", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const told: Array<string> = []
+      const telling = (name: string) =>
+        observer({
+          exited: () =>
+            Effect.sync(() => (told.push(name), [{ kind: "answer", index: told.length, ts: name } as never]))
+        })
+      yield* during(parties.addObserver(first, telling("a")))
+      const leave = yield* during(parties.addObserver(second, telling("b")))
+      yield* during(parties.addObserver(second, observer({ exited: () => Effect.die("bug") })))
+      yield* during(parties.addObserver(first, telling("c")))
+      const answers = yield* parties.tell("exited", (each) => each.exited(row))
+      assert.deepStrictEqual(told, ["a", "b", "c"])
+      assert.lengthOf(answers, 3)
+      yield* leave
+      yield* parties.tell("exited", (each) => each.exited(row))
+      assert.deepStrictEqual(told, ["a", "b", "c", "a", "c"])
+    }).pipe(quiet))
+
+  for (
+    const [call, limit] of [["starting", 10_000], ["started", 10_000], ["exited", 1_200_000], [
+      "posted",
+      1_200_000
+    ]] as const
+  ) {
+    it.effect(`one that hangs in ${call} holds the turn for ${limit / 1_000} s`, () =>
+      Effect.gen(function*() {
+        const parties = yield* TurnParties
+        yield* during(parties.addObserver(first, observer({})))
+        const telling = yield* Effect.forkChild(parties.tell(call, () => Effect.never), { startImmediately: true })
+        yield* elapse(`${limit - 1} millis`)
+        assert.isUndefined(telling.pollUnsafe())
+        yield* elapse("1 millis")
+        assert.deepStrictEqual(yield* Fiber.join(telling), [])
+      }).pipe(quiet))
+  }
+
+  it.effect("one whose plugin stops meanwhile is left out at once", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const leave = yield* during(parties.addObserver(first, observer({})))
+      const telling = yield* Effect.forkChild(parties.tell("posted", () => Effect.never), { startImmediately: true })
+      yield* leave
+      assert.deepStrictEqual(yield* Fiber.join(telling), [])
+    }).pipe(quiet))
 })
