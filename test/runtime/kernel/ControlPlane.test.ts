@@ -191,6 +191,10 @@ describe("ControlPlane", () => {
           `**Parked.** This message was given to the runtime 5 times and its turn never started. Run \`km replay ${key}\` to try again. (KM-TRN-021)`
         ])
         assert.isTrue((yield* queue.deadLetters(id))[0]?.noticed)
+        assert.deepStrictEqual(world.effects.slice(-2).map(({ action, key: of }) => `${of} ${action.action}`), [
+          `${key}/dead/0 post`,
+          `${key}/dead/1 react`
+        ])
       })
     ))
 

@@ -1,14 +1,22 @@
 /** A rotation may die between any two steps: the identity works before it is run again, and is right afterwards. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Result } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { certificatesOf, type KeyPurpose } from "../../../runtime/domain/Certificate.ts"
 import { keyIdOf } from "../../../runtime/domain/Ed25519.ts"
 import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
-import { mailBoxHistory, mailBoxPublicKey, mailSigningKeyFromText } from "../../../runtime/domain/MailIdentity.ts"
+import {
+  generateMailSigningKey,
+  mailBoxHistory,
+  mailBoxPublicKey,
+  mailSigningKeyFromText
+} from "../../../runtime/domain/MailIdentity.ts"
 import { checkRevocations } from "../../../runtime/domain/Revocations.ts"
 import { certifierKey, certifierKeyPath, signingKeyFromText } from "../../../runtime/kernel/Certifier.ts"
 import {
+  certifiedUntil,
+  currentKeyId,
+  endFormerHolders,
   overlapSeconds,
   renewKey,
   type Rotatable,
@@ -16,6 +24,7 @@ import {
   rotateKey,
   signingKeyPath
 } from "../../../runtime/kernel/KeyRotation.ts"
+import { certifyMail } from "../../../runtime/kernel/MailIdentities.ts"
 import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../../runtime/kernel/Teardown.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
@@ -199,6 +208,130 @@ describe("rotate", () => {
     }))
 })
 
+describe("rotate refuses", () => {
+  const refusal = Effect.fnUntraced(function*(change: (world: World) => void, what: Rotatable) {
+    const world = yield* created()
+    change(world)
+    const before = JSON.stringify([[...world.secrets.entries()], world.revocations])
+    const refused = yield* Effect.flip(rotate(world, what))
+    return { refused, unchanged: JSON.stringify([[...world.secrets.entries()], world.revocations]) === before }
+  })
+
+  it.effect("where there is no such key, where a secret is no key, and where the directory knows no mail of it", () =>
+    Effect.gen(function*() {
+      for (const what of rotatable) {
+        const none = yield* refusal((world) => world.secrets.delete(paths[what]), what)
+        assert.deepInclude(none.refused, { code: "KM-IDN-101", reason: `${id} has no ${what} key` })
+        assert.isTrue(none.unchanged)
+        const rubbish = yield* refusal((world) => world.secrets.set(paths[what], "rubbish"), what)
+        assert.deepInclude(rubbish.refused, { code: "KM-IDN-103", reason: `the secret ${paths[what]} is no key` })
+        assert.isTrue(rubbish.unchanged)
+        const next = paths[what].replace(/\/([^/]+)$/, "/next/$1")
+        const coming = yield* refusal((world) => world.secrets.set(next, "rubbish"), what)
+        assert.deepInclude(coming.refused, { code: "KM-IDN-103", reason: `the secret ${next} is no key` })
+        assert.isTrue(coming.unchanged)
+      }
+      const unknown = yield* refusal((world) => world.identities.delete(id), "mail")
+      assert.deepInclude(unknown.refused, {
+        code: "KM-IDN-103",
+        reason: `the directory has no certificate of ${id} for mail`
+      })
+      const holed = yield* created()
+      yield* rotate(holed, "mail")
+      holed.revocations.length = 0
+      assert.deepInclude(yield* Effect.flip(rotate(holed, "mail")), { code: "KM-IDN-103" })
+    }))
+
+  it.effect("after waiting 30 s for another command that holds the identity", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const locks = makeMemoryIdempotencyState()
+      yield* onPorts(world, ({ idempotency }) => idempotency.begin("identity-rotate", id, "mail", 3_600_000), locks)
+      const waiting = yield* Effect.forkChild(Effect.flip(rotate(world, "mail", locks)))
+      yield* TestClock.adjust("30 seconds")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("1 seconds")
+      assert.deepInclude(yield* Fiber.join(waiting), {
+        code: "KM-IDN-102",
+        reason: `another command replaces keys of ${id}`
+      })
+    }))
+
+  it.effect("says whether it went on with what was begun", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      assert.isFalse((yield* rotate(world, "mail")).completed)
+      world.crashing(8, "after")
+      yield* Effect.exit(rotate(world, "mail"))
+      world.crashing(0, "before")
+      assert.isTrue((yield* rotate(world, "mail")).completed)
+    }))
+})
+
+describe("who held an address before", () => {
+  const address = "demo@km.invalid"
+  const former = SandboxId.make("sb-00000001")
+  const living = SandboxId.make("sb-00000002")
+
+  /** Certifies a key of `subject` for addresses, as an earlier create did. */
+  const holder = Effect.fnUntraced(function*(world: World, subject: SandboxId, addresses: ReadonlyArray<string>) {
+    return yield* onPorts(world, (ports) =>
+      Effect.gen(function*() {
+        const certifier = yield* certifierKey(ports.secrets)
+        yield* ports.secrets.put(`sandbox/${subject}/mail-signing-key`, Redacted.make(generateMailSigningKey()))
+        yield* certifyMail(ports, certifier, { install, subject, addresses, madeAt: 0 })
+        return (yield* currentKeyId(ports, subject, "mail")) ?? "none"
+      }))
+  })
+
+  const end = (world: World, addresses: ReadonlyArray<string>) =>
+    onPorts(
+      world,
+      (ports) =>
+        Effect.flatMap(certifierKey(ports.secrets), (certifier) =>
+          endFormerHolders(ports, certifier, owner, addresses, (subject) => subject === former))
+    )
+
+  const endOfKey = Effect.fnUntraced(function*(world: World, subject: SandboxId, key: string) {
+    const certifier = signingKeyFromText(world.secrets.get(certifierKeyPath) ?? "")?.publicKey ?? new Uint8Array()
+    const whole = Result.getOrThrow(checkRevocations(certifier, install, world.revocations, 0))
+    return whole.endOf(subject, key as Parameters<typeof whole.endOf>[1])
+  })
+
+  it.effect("signs nothing more once it is gone and another has the address; who lives keeps its keys", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const gone = yield* holder(world, former, ["x@km.invalid", address])
+      const there = yield* holder(world, living, [address])
+      const rows = JSON.stringify([...world.identities.get(former) ?? []])
+      const now = Math.floor((yield* Effect.clockWith((clock) => clock.currentTimeMillis)) / 1_000)
+      yield* end(world, ["y@km.invalid"])
+      assert.lengthOf(world.revocations, 0)
+      yield* end(world, ["y@km.invalid", address])
+      assert.strictEqual(yield* endOfKey(world, former, gone), now)
+      assert.isUndefined(yield* endOfKey(world, living, there))
+      assert.lengthOf(world.revocations, 1)
+      assert.include(world.revocations[0]?.revocation ?? "", `${id} follows`)
+      assert.strictEqual(JSON.stringify([...world.identities.get(former) ?? []]), rows, "their rows stay as they are")
+      yield* end(world, [address])
+      assert.lengthOf(world.revocations, 1, "it is said once")
+    }))
+
+  it.effect("a key that was there under its own name before ends too, whatever its address, and its row says so", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const before = yield* seen(world, "mail")
+      world.secrets.set(paths.mail, generateMailSigningKey())
+      yield* end(world, [])
+      const { keys, now } = yield* seen(world, "mail")
+      assert.deepInclude(keys.find(({ keyId }) => keyId === before.current), { notAfter: now, end: now })
+      // The keys that are current stay.
+      assert.isUndefined(yield* endOfKey(world, id, (yield* seen(world, "bridge")).current))
+      assert.isUndefined(yield* endOfKey(world, id, (yield* seen(world, "mail-box")).current))
+      assert.lengthOf(world.revocations, 1)
+    }))
+})
+
 describe("renew", () => {
   it.effect("reaches back over mail in flight, but never to before the key was made", () =>
     Effect.gen(function*() {
@@ -227,5 +360,25 @@ describe("renew", () => {
       )
       // And the key before it stays ended.
       assert.deepStrictEqual(later.holds.map(({ keyId }) => keyId), [later.current])
+    }))
+
+  it.effect("has nothing to renew where there is no key, and refuses what it cannot vouch for", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const act = <A, E>(
+        f: (ports: Parameters<typeof renewKey>[0], certifier: Parameters<typeof renewKey>[1]) => Effect.Effect<A, E>
+      ) => onPorts(world, (ports) => Effect.flatMap(certifierKey(ports.secrets), (certifier) => f(ports, certifier)))
+      const until = act((ports, certifier) => certifiedUntil(ports, certifier, owner, "mail-box"))
+      const renewing = act((ports, certifier) => renewKey(ports, certifier, owner, "mail-box"))
+      const { keys } = yield* seen(world, "mail-box")
+      assert.strictEqual(yield* until, keys[0]?.notAfter)
+      assert.isTrue(yield* renewing)
+      world.identities.delete(id)
+      assert.strictEqual(yield* until, 0)
+      world.secrets.delete(paths["mail-box"])
+      assert.isUndefined(yield* until)
+      assert.isFalse(yield* renewing)
+      const refused = yield* Effect.flip(act((ports, certifier) => renewKey(ports, certifier, owner, "mail")))
+      assert.deepInclude(refused, { code: "KM-IDN-103" })
     }))
 })
