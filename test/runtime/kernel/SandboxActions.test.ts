@@ -10,7 +10,7 @@ import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
 import { AgentOutcome, TurnRequest, type TurnResult, type TurnRow } from "../../../runtime/domain/Turn.ts"
 import { endOf } from "../../../runtime/kernel/ControlPlane.ts"
 import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
-import { makeSandboxActions } from "../../../runtime/kernel/SandboxActions.ts"
+import { endsWith, makeSandboxActions } from "../../../runtime/kernel/SandboxActions.ts"
 import { Teardown } from "../../../runtime/kernel/Teardown.ts"
 import type { ActionDone, ActionFailed } from "../../../runtime/ports/ActionRunner.ts"
 import { makeMemorySeenState, Seen } from "../../../runtime/ports/Seen.ts"
@@ -391,6 +391,100 @@ describe("SandboxActions", () => {
           encrypt: false
         })
         assert.strictEqual(yield* codeOf(place, mail), "KM-SCH-020")
+      })
+    ))
+
+  it.effect("an agent is only asked where the profile takes chat in and an agent may run, and each refusal says so", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const row = place.world.rows.get(id)
+        if (row === undefined) return assert.fail("no row")
+        const reason = Effect.map(Effect.flip(place.run(prompt)), ({ passing, reason: said }) => `${passing} ${said}`)
+        const takesNone = `false ${id} takes no messages: its profile has chat into the sandbox turned off`
+        const { channel: _, ...nowhere } = row
+        for (
+          const other of [
+            { ...row, profile: profileWith({ notifySlackEnabled: true, notifySlackInboundEnabled: false }) },
+            nowhere
+          ]
+        ) {
+          place.world.rows.set(id, other)
+          assert.strictEqual(yield* reason, takesNone)
+        }
+        place.world.rows.set(id, { ...row, desired: "stopped" })
+        assert.strictEqual(yield* reason, `false ${id} is stopped; resume it first`)
+        place.world.rows.set(id, row)
+        place.world.archived.add(row.channel ?? "")
+        assert.strictEqual(yield* reason, "false the bridge refused post: archived (is_archived)")
+        place.world.rows.delete(id)
+        assert.strictEqual(yield* reason, `false ${id} is not there any more`)
+      })
+    ))
+
+  it.effect("a long prompt is shown from its beginning and sent whole, a long answer is kept from its end", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const long = AgentRun.make({ target: "demo", prompt: `${"p".repeat(1_999)}xy` })
+        const fiber = yield* Effect.forkChild(place.run(long), { startImmediately: true })
+        yield* TestClock.adjust("1 seconds")
+        const request = place.queued()
+        if (request === undefined) return assert.fail("nothing was sent")
+        assert.strictEqual(request.text, long.prompt)
+        const post = place.world.effects.at(-1)?.action
+        assert.isTrue(post?.action === "post" && post.markdown.endsWith(`> ${"p".repeat(1_999)}…`))
+        place.settle(request, "answered", AgentOutcome.cases.Answered.make({ text: `xy${"a".repeat(7_999)} ` }))
+        yield* TestClock.adjust("3 seconds")
+        assert.strictEqual((yield* Fiber.join(fiber)).detail, `…${"a".repeat(7_999)}`)
+        place.world.queue.queues.get(id)?.messages.splice(0)
+        const fits = yield* Effect.forkChild(
+          place.run(AgentRun.make({ target: "demo", prompt: "p".repeat(2_000) }), { id: "nightly:2" }),
+          { startImmediately: true }
+        )
+        yield* TestClock.adjust("1 seconds")
+        const second = place.queued()
+        const shown = place.world.effects.at(-1)?.action
+        assert.isTrue(shown?.action === "post" && shown.markdown.endsWith(`> ${"p".repeat(2_000)}`))
+        if (second === undefined) return assert.fail("nothing was sent")
+        place.settle(second, "undeliverable", AgentOutcome.cases.Answered.make({ text: "a".repeat(8_000) }))
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(yield* Fiber.join(fits), {
+          detail: `(not delivered) ${"a".repeat(8_000)}`,
+          turn: second.key
+        })
+      })
+    ))
+
+  it("an answer ends in the expected text on its last line, but for the marks of stress around it", () => {
+    const cases: Readonly<Record<string, boolean>> = {
+      "PASSED": true,
+      "x\n__PASSED__\n\n": true,
+      "x\r\n `PASSED` ": true,
+      "**PASSED": true,
+      "PASSED**": true,
+      "PASSED x": false,
+      "x PASSED": false,
+      "PAS*SED": false,
+      "PASSED\nx": false,
+      "": false
+    }
+    for (const [answer, expected] of Object.entries(cases)) {
+      assert.strictEqual(endsWith(answer, "PASSED"), expected, JSON.stringify(answer))
+    }
+  })
+
+  it.effect("what was done is said", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        const said = (action: ScheduledAction) => Effect.map(place.run(action), ({ detail }) => detail)
+        assert.strictEqual(yield* said(Stop.make({ target: "demo" })), `${id} is stopped`)
+        assert.strictEqual(yield* said(Resume.make({ target: "demo" })), `${id} is resumed`)
+        const expiresAt = (place.world.rows.get(id)?.expiresAt ?? 0) + 3_600_000
+        assert.strictEqual(
+          yield* said(Extend.make({ target: "demo", by: "1h" })),
+          `${id} now lives until ${new Date(expiresAt).toISOString()}`
+        )
+        assert.match(yield* said(Create.make({ profile: "/p.yaml", unconfined: false })), /^sb-[0-9a-f]{8} is ready$/)
+        assert.strictEqual(yield* said(Destroy.make({ target: "demo" })), `${id} is destroyed`)
       })
     ))
 })

@@ -2,13 +2,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { Alias, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { Alias, InstallName, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
 import { type ActionKind, ScheduledAction, type ScheduleStep } from "../../../runtime/domain/ScheduleAction.ts"
 import { ScheduleRunner } from "../../../runtime/kernel/ScheduleRunner.ts"
 import { afterEndOf, endSchedulesOf, meaningOf, wholeNames } from "../../../runtime/kernel/ScheduleTargets.ts"
-import { ActionFailed, type ActionRequest, ActionRunners } from "../../../runtime/ports/ActionRunner.ts"
+import {
+  type ActionDone,
+  ActionFailed,
+  type ActionRequest,
+  ActionRunners
+} from "../../../runtime/ports/ActionRunner.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
@@ -334,6 +339,77 @@ describe("ScheduleRunner", () => {
       assert.deepStrictEqual(never.runs().map(({ attempts, outcome }) => [attempts, outcome]), [[1, "failed"]])
     }))
 
+  it.effect("says what an action came to: its turn, its reason, or that it crashed", () =>
+    Effect.gen(function*() {
+      const gone = new Stage()
+      gone.add(once(minute))
+      yield* during(gone, TestClock.adjust(2 * minute))
+      assert.strictEqual(gone.runs()[0]?.detail, "no sandbox is called demo")
+      const several = new Stage(rowOf("sb-0000000a"), rowOf("sb-0000000b"))
+      several.add({ ...once(minute), step: { action: agentRun("sb-", "go") } })
+      yield* during(several, TestClock.adjust(2 * minute))
+      assert.strictEqual(several.runs()[0]?.detail, "sb- fits 2 sandboxes: sb-0000000a, sb-0000000b")
+      const unable = new Stage(demo)
+      unable.kinds = []
+      unable.add(once(minute))
+      yield* during(unable, TestClock.adjust(2 * minute))
+      assert.strictEqual(unable.runs()[0]?.detail, "nothing here can do agent run")
+      const answering = (run: Effect.Effect<ActionDone, ActionFailed>) =>
+        Effect.gen(function*() {
+          const stage = new Stage(demo)
+          stage.add(once(minute))
+          const runner = { kinds: stage.kinds, run: () => run }
+          const layer = ScheduleRunner.layer.pipe(
+            Layer.provide(Layer.mergeAll(
+              Scheduler.memory(stage.schedules),
+              Sandboxes.memory(stage.sandboxes),
+              Layer.succeed(ActionRunners, [runner])
+            ))
+          )
+          const fiber = yield* Effect.forkChild(
+            Effect.provide(Effect.flatMap(ScheduleRunner, (service) => service.run), layer, { local: true }),
+            { startImmediately: true }
+          )
+          yield* TestClock.setTime(2 * minute)
+          yield* Fiber.interrupt(fiber)
+          return stage.runs()[0]
+        })
+      const turn = TurnKey.make("at:nightly:60000")
+      assert.deepInclude(yield* answering(Effect.succeed({ detail: "green", turn })), {
+        outcome: "succeeded",
+        detail: "green",
+        turn,
+        target: demo.id
+      })
+      assert.notProperty(yield* answering(Effect.succeed({ detail: "green" })), "turn")
+      assert.deepInclude(yield* answering(Effect.die("bug")), {
+        outcome: "failed",
+        code: "KM-SCH-022",
+        detail: "the action crashed; the log says where"
+      })
+    }))
+
+  it.effect("what was begun by a process that is gone, and must not be repeated, is said to be unknown", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({ ...once(minute), step: { action: extend("demo") } })
+      stage.takesMillis = 10 * minute
+      yield* during(stage, TestClock.setTime(minute))
+      yield* during(stage, TestClock.setTime(2 * minute))
+      assert.deepInclude(stage.runs()[0], { outcome: "unknown", code: "KM-SCH-023", endedAt: minute })
+      assert.include(stage.runs()[0]?.detail, "it may or may not have happened")
+      assert.lengthOf(stage.begun, 1)
+    }))
+
+  it.effect("a schedule that is not busy any more fires again", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({})
+      stage.takesMillis = 0.5 * minute
+      yield* during(stage, TestClock.adjust(3.75 * minute))
+      assert.deepStrictEqual(stage.runs().map(({ outcome }) => outcome), ["succeeded", "succeeded", "succeeded"])
+    }))
+
   it.effect("a sandbox that is gone, a name that fits several and a kind that nobody can do fail with their codes", () =>
     Effect.gen(function*() {
       const codeOf = (stage: Stage) =>
@@ -379,11 +455,11 @@ describe("ScheduleRunner", () => {
       assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 1)
       assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 0)
       const found = (yield* scheduler.list).map((schedule) =>
-        `${schedule.name} ${schedule.state} ${schedule.nextAt} ${schedule.note === undefined ? "" : "noted"}`
+        `${schedule.name} ${schedule.state} ${schedule.nextAt} ${schedule.note ?? ""}`
       )
       assert.deepStrictEqual(found, [
-        "by-alias active 60000 noted",
-        "by-id orphaned undefined noted",
+        "by-alias active 60000 demo (sb-00000001) was destroyed; it fails until another sandbox has the alias",
+        "by-id orphaned undefined sb-00000001 was destroyed",
         "other active 60000 "
       ])
       assert.strictEqual(afterEndOf(scheduleOf({ state: "cancelled" }), demo.id, demo.alias), "keep")
