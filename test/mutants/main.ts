@@ -37,7 +37,7 @@ const area = process.env["AREA"] === "" ? undefined : process.env["AREA"]?.repla
 const seed = whole("SEED", defaultSeed)
 const full = (process.env["FULL"] ?? "") !== ""
 const jobs = Math.max(1, whole("JOBS", Math.min(2, os.availableParallelism())))
-// For work on the tests: mutants by name (`;` between them), tests below a path only, and the time of each test file.
+// For work on the tests: mutants by name (`;` between them), tests whose path matches, and the time of each test file.
 const only = process.env["ONLY"] ?? ""
 const onlyTests = process.env["TESTS"] ?? ""
 const verbose = (process.env["VERBOSE"] ?? "") !== ""
@@ -56,7 +56,7 @@ if (mutants.length === 0) {
   process.exit(2)
 }
 const tests = relatedTests(new Set(mutants.map((mutant) => mutant.file)))
-  .filter((file) => file.startsWith(onlyTests))
+  .filter((file) => new RegExp(onlyTests).test(file))
 print(
   `${mutants.length} mutants of ${
     Object.values(sample.sizes).reduce((sum, each) => sum + each, 0)
