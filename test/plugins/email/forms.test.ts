@@ -11,6 +11,15 @@ import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../../../plugi
 import { wrappedBase64 } from "../../../plugins/email/protocol/wrappedBase64.ts"
 import { SandboxId } from "../../../runtime/domain/Ids.ts"
 
+const check = (schema: Parameters<typeof Schema.is>[0], good: ReadonlyArray<string>, odd: ReadonlyArray<string>) => {
+  const fits = Schema.is(schema)
+  for (const text of good) assert.isTrue(fits(text), JSON.stringify(text))
+  for (const text of odd) assert.isFalse(fits(text), JSON.stringify(text))
+}
+
+const file = (name: string, type = "text/plain", bytes = new Uint8Array(1)) => ({ name, type, bytes })
+const many = (count: number, prefix: string) => Array.from({ length: count }, (_, n) => `${prefix}${n}@x`)
+
 describe("canonical JSON", () => {
   it("sorts members by code units, keeps lists, and escapes as ECMAScript does", () => {
     assert.strictEqual(
@@ -113,11 +122,6 @@ describe("ids and names", () => {
 })
 
 describe("header texts and attachments", () => {
-  const check = (schema: Parameters<typeof Schema.is>[0], good: ReadonlyArray<string>, odd: ReadonlyArray<string>) => {
-    const fits = Schema.is(schema)
-    for (const text of good) assert.isTrue(fits(text), JSON.stringify(text))
-    for (const text of odd) assert.isFalse(fits(text), JSON.stringify(text))
-  }
   it("a header's text is one line of at most 998 characters", () => {
     check(HeaderText, ["", " a ", "é 日本 😀", "x".repeat(998)], [
       "x".repeat(999),
@@ -304,7 +308,6 @@ describe("patterns of senders", () => {
 
 describe("a draft", () => {
   const draft: Draft = { from: { address: "a@km.example", name: "Ada" }, to: ["b@km.example"], subject: "s", text: "t" }
-  const part = (name: string, type = "text/plain", bytes = new Uint8Array(1)) => ({ name, type, bytes })
   const refused = (changes: Partial<Draft>, most?: number) =>
     Effect.map(Effect.flip(checkDraft({ ...draft, ...changes }, most)), ({ detail, reason }) => `${reason}: ${detail}`)
 
@@ -369,11 +372,11 @@ describe("a draft", () => {
           "bad-header: the sender's name has characters other than letters, digits, `.`, `_`, `-` and single spaces"
         ],
         [
-          { attachments: [part("a"), part("a/b")] },
+          { attachments: [file("a"), file("a/b")] },
           "bad-attachment: the name of attachment 2 cannot be carried by mail"
         ],
         [
-          { attachments: [part("a", "nonsense")] },
+          { attachments: [file("a", "nonsense")] },
           "bad-attachment: the type of attachment 1 is not one that is sent; use application/octet-stream"
         ]
       ]
@@ -382,15 +385,14 @@ describe("a draft", () => {
 
   it.effect("has at most so many recipients in all, and so many bytes", () =>
     Effect.gen(function*() {
-      const many = (count: number, prefix: string) => Array.from({ length: count }, (_, n) => `${prefix}${n}@x`)
       yield* checkDraft({ ...draft, to: many(40, "t"), cc: many(40, "c"), bcc: many(20, "b") })
       assert.match(
         yield* refused({ to: many(40, "t"), cc: many(40, "c"), bcc: many(21, "b") }),
         /^too-many-recipients: a message has at most 100 recipients$/
       )
-      yield* checkDraft({ ...draft, text: "é", attachments: [part("a", "text/plain", new Uint8Array(8))] }, 10)
+      yield* checkDraft({ ...draft, text: "é", attachments: [file("a", "text/plain", new Uint8Array(8))] }, 10)
       assert.strictEqual(
-        yield* refused({ text: "é", attachments: [part("a", "text/plain", new Uint8Array(9))] }, 10),
+        yield* refused({ text: "é", attachments: [file("a", "text/plain", new Uint8Array(9))] }, 10),
         "too-large: text and attachments have 11 bytes; the transport takes 10"
       )
     }))

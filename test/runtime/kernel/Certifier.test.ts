@@ -38,6 +38,28 @@ const onPorts = <A, E>(world: World, act: (ports: CertifierPorts) => Effect.Effe
 
 const said = (world: World, known: number) => checkRevocations(certifier.publicKey, install, world.revocations, known)
 
+/** A statement whose first tries meet a failure of the directory. */
+const racing = (world: World, times: number, reason: StoreError["reason"]) => {
+  let left = times
+  return onPorts(world, ({ identities, secrets }) =>
+    announce(
+      {
+        secrets,
+        identities: {
+          ...identities,
+          revoke: (number, revocation) =>
+            Effect.suspend(() =>
+              left-- > 0
+                ? Effect.fail(storeError("Identities", reason))
+                : identities.revoke(number, revocation)
+            )
+        }
+      },
+      certifier,
+      statement
+    ))
+}
+
 describe("Certifier", () => {
   it("a key's text is the base64 of 32 bytes, and nothing else", () => {
     const text = Buffer.from(generateSeed()).toString("base64")
@@ -87,26 +109,6 @@ describe("Certifier", () => {
 
   it.effect("takes the next number when another command took this one, and gives up on what is no such race", () =>
     Effect.gen(function*() {
-      const racing = (world: World, times: number, reason: StoreError["reason"]) => {
-        let left = times
-        return onPorts(world, ({ identities, secrets }) =>
-          announce(
-            {
-              secrets,
-              identities: {
-                ...identities,
-                revoke: (number, revocation) =>
-                  Effect.suspend(() =>
-                    left-- > 0
-                      ? Effect.fail(storeError("Identities", reason))
-                      : identities.revoke(number, revocation)
-                  )
-              }
-            },
-            certifier,
-            statement
-          ))
-      }
       const world = new World()
       assert.strictEqual(yield* racing(world, 20, "Unavailable"), 1)
       assert.strictEqual((yield* Effect.flip(racing(world, 21, "Unavailable")))._tag, "StoreError")

@@ -268,6 +268,12 @@ describe("rotate refuses", () => {
     }))
 })
 
+const endOfKey = (world: World, subject: SandboxId, key: string): number | undefined => {
+  const certifier = signingKeyFromText(world.secrets.get(certifierKeyPath) ?? "")?.publicKey ?? new Uint8Array()
+  const whole = Result.getOrThrow(checkRevocations(certifier, install, world.revocations, 0))
+  return whole.endOf(subject, key as Parameters<typeof whole.endOf>[1])
+}
+
 describe("who held an address before", () => {
   const address = "demo@km.invalid"
   const former = SandboxId.make("sb-00000001")
@@ -292,12 +298,6 @@ describe("who held an address before", () => {
           endFormerHolders(ports, certifier, owner, addresses, (subject) => subject === former))
     )
 
-  const endOfKey = Effect.fnUntraced(function*(world: World, subject: SandboxId, key: string) {
-    const certifier = signingKeyFromText(world.secrets.get(certifierKeyPath) ?? "")?.publicKey ?? new Uint8Array()
-    const whole = Result.getOrThrow(checkRevocations(certifier, install, world.revocations, 0))
-    return whole.endOf(subject, key as Parameters<typeof whole.endOf>[1])
-  })
-
   it.effect("signs nothing more once it is gone and another has the address; who lives keeps its keys", () =>
     Effect.gen(function*() {
       const world = yield* created()
@@ -308,8 +308,8 @@ describe("who held an address before", () => {
       yield* end(world, ["y@km.invalid"])
       assert.lengthOf(world.revocations, 0)
       yield* end(world, ["y@km.invalid", address])
-      assert.strictEqual(yield* endOfKey(world, former, gone), now)
-      assert.isUndefined(yield* endOfKey(world, living, there))
+      assert.strictEqual(endOfKey(world, former, gone), now)
+      assert.isUndefined(endOfKey(world, living, there))
       assert.lengthOf(world.revocations, 1)
       assert.include(world.revocations[0]?.revocation ?? "", `${id} follows`)
       assert.strictEqual(JSON.stringify([...world.identities.get(former) ?? []]), rows, "their rows stay as they are")
@@ -326,8 +326,8 @@ describe("who held an address before", () => {
       const { keys, now } = yield* seen(world, "mail")
       assert.deepInclude(keys.find(({ keyId }) => keyId === before.current), { notAfter: now, end: now })
       // The keys that are current stay.
-      assert.isUndefined(yield* endOfKey(world, id, (yield* seen(world, "bridge")).current))
-      assert.isUndefined(yield* endOfKey(world, id, (yield* seen(world, "mail-box")).current))
+      assert.isUndefined(endOfKey(world, id, (yield* seen(world, "bridge")).current))
+      assert.isUndefined(endOfKey(world, id, (yield* seen(world, "mail-box")).current))
       assert.lengthOf(world.revocations, 1)
     }))
 })

@@ -56,6 +56,10 @@ const pieces = Schema.Array(
   ])
 )
 
+const file = (n: number) => ({ id: `F${n}`, name: `${n}.txt`, mimeType: "text/plain", size: 1 })
+const shown = (size: number) =>
+  /\(t, (.*?)\)/.exec(messagePrompt({ ...frame, files: [{ id: "F", name: "n", mimeType: "t", size }] }, "x"))?.[1]
+
 describe("Prompt", () => {
   it("begins with the frame line and then says the person's words", () => {
     const [first, ...rest] = messagePrompt(frame, "/clear").split("\n")
@@ -157,7 +161,6 @@ describe("Prompt", () => {
   })
 
   it("says nothing of attachments where there are none, and counts those it does not name", () => {
-    const file = (n: number, size = 1) => ({ id: `F${n}`, name: `${n}.txt`, mimeType: "text/plain", size })
     assert.strictEqual(messagePrompt(frame, "x").split("\n").length, 5)
     assert.strictEqual(messagePrompt({ ...frame, mail }, "x").split("\n").length, 5)
     for (const one of [frame, { ...frame, mail }]) {
@@ -178,8 +181,6 @@ describe("Prompt", () => {
   })
 
   it("rounds sizes up, in the unit that is short", () => {
-    const shown = (size: number) =>
-      /\(t, (.*?)\)/.exec(messagePrompt({ ...frame, files: [{ id: "F", name: "n", mimeType: "t", size }] }, "x"))?.[1]
     assert.deepStrictEqual([0, 1_023, 1_024, 1_025, 1_048_575, 1_048_576, 1_048_577, 20_971_520].map(shown), [
       "0 B",
       "1023 B",

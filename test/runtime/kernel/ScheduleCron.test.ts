@@ -12,6 +12,7 @@ import {
 import { zoneOf } from "../../../runtime/kernel/ScheduleTimes.ts"
 
 const read = (fields: string): Cron => Result.getOrThrow(parseCron(fields))
+const dayRule = (fields: string): Cron["day"] => read(`0 0 ${fields}`).day
 const refused = (fields: string): string =>
   Result.match(parseCron(fields), { onSuccess: () => "accepted", onFailure: ({ code, reason }) => `${code} ${reason}` })
 
@@ -66,8 +67,7 @@ describe("parseCron", () => {
   })
 
   it("reads every form of a day", () => {
-    const day = (fields: string) => read(`0 0 ${fields}`).day
-    assert.deepStrictEqual(day("* * ? *"), { _tag: "Any" })
+    assert.deepStrictEqual(dayRule("* * ? *"), { _tag: "Any" })
     assert.deepStrictEqual(day("? * * *"), { _tag: "Any" })
     assert.deepStrictEqual(day("l * ? *"), { _tag: "LastDay" })
     assert.deepStrictEqual(day("15w * ? *"), { _tag: "NearestWeekday", day: 15 })
