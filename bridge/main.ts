@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import * as http from "node:http"
 import * as EmbeddedEngine from "../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../runtime/adapters/embedded/FileSecrets.ts"
-import { readInstall, statePaths, stateRoot } from "../runtime/adapters/embedded/StateDirectory.ts"
+import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/embedded/StateDirectory.ts"
 import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
@@ -76,7 +76,7 @@ const program = Effect.fnUntraced(function*(flags: {
   readonly port: Option.Option<number>
   readonly endWithStdin: boolean
 }) {
-  const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
+  const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
   const port = Option.getOrElse(flags.port, () => portOf(install))
   const ports = Layer.merge(

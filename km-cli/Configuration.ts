@@ -6,8 +6,10 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { userInfo } from "node:os"
 import { InstallName } from "../runtime/domain/Ids.ts"
 import { durationMillis, DurationText } from "../runtime/domain/Profile.ts"
+import { expandHome, statePlace } from "../runtime/domain/StatePath.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type KmError, kmError } from "./KmError.ts"
 
@@ -80,18 +82,55 @@ const variable = (name: string) =>
 
 const truth = (text: string): boolean | undefined => ({ true: true, "1": true, false: false, "0": false })[text]
 
-const defaultState = Effect.fnUntraced(function*() {
-  const path = yield* Path.Path
-  const xdg = yield* variable("XDG_STATE_HOME")
-  if (Option.isSome(xdg)) return { value: path.join(xdg.value, "km"), from: "$XDG_STATE_HOME/km" }
-  const home = yield* variable("HOME")
-  return { value: path.join(Option.getOrElse(home, () => "."), ".local", "state", "km"), from: "~/.local/state/km" }
-})
-
 interface Flags {
   readonly state: Option.Option<string>
   readonly config: Option.Option<string>
 }
+
+/** What the environment and the operating system know of where the person lives; the latter has nothing for some users. */
+const homes = Effect.gen(function*() {
+  const account = yield* Effect.option(Effect.try({ try: () => userInfo().homedir, catch: () => "none" as const }))
+  return {
+    home: Option.getOrUndefined(yield* variable("HOME")),
+    account: Option.getOrUndefined(account)
+  }
+})
+
+/** A path that a person gave, without its `~`. Fails with `code` for what is no path. */
+export const pathFrom = Effect.fnUntraced(function*(
+  text: string,
+  from: string,
+  code: "KM-CLI-001" | "KM-CLI-010" = "KM-CLI-001"
+) {
+  if (text === "") return yield* kmError(code, `${from} is empty`, "a path is missing")
+  const expanded = expandHome(text, yield* homes)
+  if (Result.isFailure(expanded)) return yield* kmError(code, `${from} cannot be used`, expanded.failure)
+  return expanded.success
+})
+
+/** Secrets go there: a place that is not known is refused, never guessed. */
+const stateOf = Effect.fnUntraced(function*(flag: Option.Option<string>, inFile: string | undefined, file: string) {
+  const path = yield* Path.Path
+  const variables = yield* variable("KM_STATE")
+  const refused = (why: string) =>
+    kmError("KM-CLI-010", "there is no state directory", why, "set KM_STATE to a directory of your own, then: km up")
+  if (Option.isNone(flag) && Option.isNone(variables) && inFile !== undefined) {
+    const expanded = expandHome(inFile, yield* homes)
+    if (Result.isFailure(expanded)) return yield* refused(`${file}: ${expanded.failure}`)
+    return { value: path.resolve(path.dirname(file), expanded.success), source: "file" as const, from: file }
+  }
+  const place = statePlace({
+    flag: Option.getOrUndefined(flag),
+    variable: Option.getOrUndefined(variables),
+    xdg: Option.getOrUndefined(yield* variable("XDG_STATE_HOME")),
+    ...yield* homes
+  })
+  if (Result.isFailure(place)) return yield* refused(place.failure)
+  const { from } = place.success
+  const sources = { "--state": "flag", KM_STATE: "environment" } as const
+  const source = from === "--state" || from === "KM_STATE" ? sources[from] : "default" as const
+  return { value: path.resolve(place.success.path), source, from }
+})
 
 /** Reads everything once. Fails with KM-CLI-010 for what cannot be used, naming where it came from. */
 export const readSettings = Effect.fn("Configuration.read")(function*(flags: Flags): Effect.fn.Return<
@@ -100,10 +139,15 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
   FileSystem.FileSystem | Path.Path
 > {
   const path = yield* Path.Path
-  const named = Option.orElse(flags.config, () => Option.none<string>())
   const fromEnv = yield* variable("KM_CONFIG")
-  const wanted = Option.orElse(named, () => fromEnv)
-  const file = path.resolve(Option.getOrElse(wanted, () => "km.config.yaml"))
+  const wanted = Option.orElse(flags.config, () => fromEnv)
+  const file = path.resolve(
+    yield* pathFrom(
+      Option.getOrElse(wanted, () => "km.config.yaml"),
+      Option.isSome(flags.config) ? "--config" : "KM_CONFIG",
+      "KM-CLI-010"
+    )
+  )
   const config: ConfigFile = (yield* readFile(file, Option.isSome(wanted))) ?? {}
 
   const pick = Effect.fnUntraced(function*<A>(
@@ -111,32 +155,21 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     name: string,
     decode: (text: string) => A | undefined,
     inFile: A | undefined,
-    fallback: { readonly value: A; readonly from: string },
-    flag: Option.Option<string> = Option.none()
+    fallback: { readonly value: A; readonly from: string }
   ) {
-    const env = yield* variable(name)
-    const text = Option.isSome(flag) ? flag : env
-    const source = Option.isSome(flag) ? "flag" as const : "environment" as const
-    const from = Option.isSome(flag) ? `--${key}` : name
+    const text = yield* variable(name)
     if (Option.isSome(text)) {
       const value = decode(text.value)
       if (value === undefined) {
-        return yield* kmError("KM-CLI-010", `${from} cannot be used`, `${JSON.stringify(text.value)} is no ${key}`)
+        return yield* kmError("KM-CLI-010", `${name} cannot be used`, `${JSON.stringify(text.value)} is no ${key}`)
       }
-      return { value, source, from }
+      return { value, source: "environment" as const, from: name }
     }
     if (inFile !== undefined) return { value: inFile, source: "file" as const, from: file }
     return { ...fallback, source: "default" as const }
   })
 
-  const state = yield* pick(
-    "state",
-    "KM_STATE",
-    (text) => path.resolve(text),
-    config.state === undefined ? undefined : path.resolve(path.dirname(file), config.state),
-    yield* defaultState(),
-    flags.state
-  )
+  const state = yield* stateOf(flags.state, config.state, file)
   const install = yield* pick(
     "install",
     "KM_INSTALL",
@@ -167,7 +200,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
   )
   const all = { state, install, readyWithin, unconfined, unattendedCertifier }
   return {
-    state: path.resolve(state.value),
+    state: state.value,
     install: install.value,
     readyWithinMillis: durationMillis(readyWithin.value),
     unconfined: unconfined.value,

@@ -15,9 +15,12 @@ import {
   stepsOf
 } from "../../runtime/domain/ScheduleAction.ts"
 import { refusal, type ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
+import { pathFrom } from "../Configuration.ts"
 
 const quoted = (text: string): string => JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 59)}…`)
 const no = (reason: string, remedy?: string) => refusal("KM-SCH-010", reason, remedy)
+const fileNamed = (text: string, what: string) =>
+  Effect.mapError(pathFrom(text, what), (error) => no(`${error.what}: ${error.why}`))
 
 /** Splits a line as a shell would: spaces, '…', "…" with \" and \\, and \ before anything; nothing is expanded. */
 export const wordsOf = (line: string): Result.Result<ReadonlyArray<string>, ScheduleRefused> => {
@@ -118,7 +121,8 @@ const single = (line: Line, name: string): string | undefined => line.flags.get(
 
 const readBody = Effect.fnUntraced(function*(line: Line) {
   const text = single(line, "body-text")
-  const file = single(line, "body")
+  const given = single(line, "body")
+  const file = given === undefined ? undefined : yield* fileNamed(given, "--body")
   if (text !== undefined && file !== undefined) return yield* no("--body-text and --body are two bodies; give one")
   if (file === undefined) return text ?? (yield* no("email send needs --body-text TEXT or --body FILE"))
   const fs = yield* FileSystem.FileSystem
@@ -137,7 +141,7 @@ const raw = Effect.fnUntraced(function*(kind: ActionKind, line: Line, rest: Read
       const alias = single(line, "alias")
       return {
         _tag: kind,
-        profile: path.resolve(first),
+        profile: path.resolve(yield* fileNamed(first, "the profile")),
         unconfined: line.flags.has("unconfined"),
         ...(alias === undefined ? {} : { alias })
       }

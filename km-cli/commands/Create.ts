@@ -11,6 +11,7 @@ import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { withReport } from "../../runtime/ports/Reports.ts"
 import type { Backend } from "../Backend.ts"
+import { pathFrom } from "../Configuration.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
 import { ensureOperator } from "../MailDesk.ts"
@@ -69,11 +70,12 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   }
   const givenId = yield* decoded(SandboxId, input.id, "id")
   const install = yield* backend.install
-  const report = yield* readProfile(input.file, yield* channelOwners(backend, givenId))
+  const file = yield* pathFrom(input.file, "the profile")
+  const report = yield* readProfile(file, yield* channelOwners(backend, givenId))
   for (const finding of report.findings) yield* talk(findingLine(finding))
   const { profile } = report
   if (profile === undefined) {
-    return yield* kmError("KM-CLI-006", verdict(report), "", `km validate ${input.file}`)
+    return yield* kmError("KM-CLI-006", verdict(report), "", `km validate ${file}`)
   }
   const id = givenId ?? SandboxId.make(`${profile.metadata.prefix}-${randomBytes(4).toString("hex")}`)
   const unconfined = input.unconfined || config.unconfined
@@ -88,7 +90,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
     const channel = plan === undefined ? undefined : plan.mode === "override" ? plan.channel : `#${plan.name}`
     return yield* data(
       [
-        `would create ${id}${alias === undefined ? "" : ` (${alias})`} from ${input.file}`,
+        `would create ${id}${alias === undefined ? "" : ` (${alias})`} from ${file}`,
         `  channel  ${channel ?? "none"}`,
         `  ttl      ${profile.spec.lifecycle.ttl}`,
         `  inbound  ${profile.spec.cli.notifySlackInboundEnabled ? "a queue" : "off"}`,

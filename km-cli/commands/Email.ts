@@ -8,6 +8,7 @@ import { foreignAddress, foreignLine, foreignText } from "../../runtime/domain/F
 import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
+import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
 import { type FiledJudged, type MailDesk, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
@@ -177,7 +178,12 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
     const mail = viewOf(found)
     const saved = Option.isNone(input.saveAttachments)
       ? []
-      : yield* desk.saveAttachments(delivery, found.judged, found.row.receivedAt, input.saveAttachments.value)
+      : yield* desk.saveAttachments(
+        delivery,
+        found.judged,
+        found.row.receivedAt,
+        yield* pathFrom(input.saveAttachments.value, "--save-attachments")
+      )
     for (const file of saved) yield* talk(`saved ${file}`)
     if (input.raw) yield* writeOut(yield* desk.raw(delivery))
     else {

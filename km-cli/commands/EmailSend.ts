@@ -8,6 +8,7 @@ import { foreignAddress, foreignText } from "../../runtime/domain/ForeignText.ts
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
 import { type MailDesk, operatorDesk, refusalNotes, type SentMail } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
@@ -57,7 +58,7 @@ const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
     return yield* kmError("KM-CLI-001", "--body and --body-text are two bodies", "", "give one of them")
   }
   if (Option.isSome(bodyText)) return bodyText.value
-  const file = Option.getOrElse(body, () => "-")
+  const file = Option.isNone(body) ? "-" : yield* pathFrom(body.value, "--body")
   if (file === "-" && process.stdin.isTTY) yield* talk("type the body, then Ctrl-D")
   return (yield* bytesOf(file)).toString("utf8")
 })
@@ -126,7 +127,10 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
     const body = yield* bodyOf(input)
     const attachments = yield* Effect.forEach(
       input.attach,
-      (file) => Effect.map(bytesOf(file), (bytes) => ({ name: path.basename(file), bytes }))
+      Effect.fnUntraced(function*(given) {
+        const file = yield* pathFrom(given, "--attach")
+        return { name: path.basename(file), bytes: yield* bytesOf(file) }
+      })
     )
     const rows = yield* Effect.mapError((yield* Sandboxes).list, troubleOf)
     const named = (names: ReadonlyArray<string>) => Effect.forEach(names, (name) => wholeName(rows, name))

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { Backend } from "../Backend.ts"
+import { pathFrom } from "../Configuration.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
@@ -35,7 +36,8 @@ export const verdict = (report: ProfileReport): string => {
   return errors === 0 ? `${report.file} is valid${rest}` : `${report.file} has ${count(errors, "error")}${rest}`
 }
 
-export const validate = Effect.fn("km.validate")(function*({ file }: { readonly file: string }) {
+export const validate = Effect.fn("km.validate")(function*(input: { readonly file: string }) {
+  const file = yield* pathFrom(input.file, "the profile")
   const { backend } = yield* opened
   const report = yield* readProfile(file, yield* channelOwners(backend))
   const ok = report.profile !== undefined

@@ -2,6 +2,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import { spawnSync } from "node:child_process"
+import { userInfo } from "node:os"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
@@ -462,6 +463,29 @@ describe("km config explain", () => {
         const bare = yield* km.run("config", "explain", "--json")
         assert.strictEqual(JSON.parse(bare.out.join("\n")).settings[0].value, "/home/ada/.local/state/km")
       })))
+
+  it.effect("the state directory is never guessed from the working directory", () =>
+    Effect.gen(function*() {
+      const km = new TestKm()
+      const stateOf = Effect.fnUntraced(function*(env: Record<string, string>, ...flags: ReadonlyArray<string>) {
+        km.env = env
+        const { err, out } = yield* km.run("config", "explain", "--json", ...flags)
+        return err.length > 0 ? err.slice(0, 2) : JSON.parse(out.join("\n")).settings[0].value
+      })
+      const account = `${userInfo().homedir}/.local/state/km`
+      assert.strictEqual(yield* stateOf({}), account)
+      assert.strictEqual(yield* stateOf({ HOME: "", KM_STATE: "", XDG_STATE_HOME: "" }), account)
+      assert.strictEqual(yield* stateOf({ HOME: ".", XDG_STATE_HOME: "state" }), account)
+      assert.strictEqual(yield* stateOf({ HOME: "/h" }, "--state=~/km"), "/h/km")
+      assert.deepStrictEqual(yield* stateOf({ HOME: "/h" }, "--state", ""), [
+        "error KM-CLI-010: there is no state directory",
+        "  why:  --state is empty"
+      ])
+      assert.deepStrictEqual(yield* stateOf({ HOME: "/h" }, "--config="), [
+        "error KM-CLI-010: --config is empty",
+        "  why:  a path is missing"
+      ])
+    }))
 
   it.live("an unknown key or an unusable value is exit 2 and names its place", () =>
     inDirectory({ "km.yaml": "instal: team\n" }, (directory) =>

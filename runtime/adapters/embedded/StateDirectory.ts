@@ -1,11 +1,15 @@
 /** Where the embedded engine keeps everything, and the refusal to work in a place that others can read. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import type { SandboxId } from "../../domain/Ids.ts"
 import { Install } from "../../domain/Install.ts"
+import { statePlace } from "../../domain/StatePath.ts"
 import { EngineRefused } from "./EngineErrors.ts"
 import { errorCode, makeDirectory, writeFileAtomically } from "./PrivateFiles.ts"
 
@@ -70,15 +74,35 @@ export const statePaths = (root: string): StatePaths => {
   }
 }
 
-/** `KM_STATE`, else `$XDG_STATE_HOME/km`, else `~/.local/state/km`; made absolute. */
-export const stateRoot: Config.Config<string> = Config.String("KM_STATE").pipe(
-  Config.orElse(() => Config.map(Config.String("XDG_STATE_HOME"), (state) => path.join(state, "km"))),
-  Config.orElse(() => Config.map(Config.String("HOME"), (home) => path.join(home, ".local", "state", "km"))),
-  Config.map((root) => path.resolve(root))
-)
-
 const refuse = (code: EngineRefused["code"], detail: string, remedy: string) =>
   new EngineRefused({ code, detail, remedy })
+
+/** The account's home by the operating system; undefined for a user without an entry, as in some containers. */
+const accountHome = (): string | undefined => {
+  try {
+    return os.userInfo().homedir
+  } catch {
+    return undefined
+  }
+}
+
+const variable = (name: string) => Effect.orElseSucceed(Config.String(name), () => undefined)
+
+/** `flag`, else `KM_STATE`, else `$XDG_STATE_HOME/km`, else `~/.local/state/km`; absolute. Refused where none is a place. */
+export const stateRootOf = Effect.fnUntraced(function*(flag: Option.Option<string>) {
+  const place = statePlace({
+    flag: Option.getOrUndefined(flag),
+    variable: yield* variable("KM_STATE"),
+    xdg: yield* variable("XDG_STATE_HOME"),
+    home: yield* variable("HOME"),
+    account: accountHome()
+  })
+  if (Result.isSuccess(place)) return path.resolve(place.success.path)
+  return yield* refuse("KM-ENG-005", `there is no state directory: ${place.failure}`, "set KM_STATE to a directory")
+})
+
+/** Of a program that has no flag for it. */
+export const stateRoot = stateRootOf(Option.none())
 
 /** Why a file or directory may not be trusted, or undefined. A missing one is fine: it is made with the right mode. */
 const mistrust = (file: string, kind: "directory" | "file"): EngineRefused | undefined => {

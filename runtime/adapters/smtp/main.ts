@@ -25,7 +25,7 @@ import { Secrets } from "../../ports/Secrets.ts"
 import * as EmbeddedEngine from "../embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../embedded/FileSecrets.ts"
 import { holdLock } from "../embedded/ProcessLock.ts"
-import { readInstall, statePaths, stateRoot } from "../embedded/StateDirectory.ts"
+import { readInstall, statePaths, stateRootOf } from "../embedded/StateDirectory.ts"
 import { endWithStdin, parentGone } from "../host/ParentGone.ts"
 import * as Telemetry from "../telemetry/Telemetry.ts"
 import { SmtpRefused } from "./ErrorCodes.ts"
@@ -51,7 +51,7 @@ const listening = Effect.fnUntraced(function*(flags: {
   readonly state: Option.Option<string>
   readonly endWithStdin: boolean
 }) {
-  const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
+  const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
   const settings = install.smtp?.listen
   if (settings === undefined) return yield* new SmtpRefused({ reason: "notConfigured", detail: "listen is missing" })
@@ -81,7 +81,7 @@ const relaying = Effect.fnUntraced(function*(flags: {
   readonly state: Option.Option<string>
   readonly endWithStdin: boolean
 }) {
-  const root = Option.isSome(flags.state) ? flags.state.value : yield* stateRoot
+  const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
   const settings = install.smtp?.relay
   if (settings === undefined) return yield* new SmtpRefused({ reason: "notConfigured", detail: "relay is missing" })
@@ -124,7 +124,7 @@ const passwordCommand = Command.make(
   "password",
   { state: common.state },
   Effect.fnUntraced(function*(given) {
-    const root = Option.isSome(given.state) ? given.state.value : yield* stateRoot
+    const root = yield* stateRootOf(given.state)
     yield* readInstall(root)
     const text = yield* Effect.try({
       try: () => fs.readFileSync(0, "utf8").replace(/\r?\n$/, ""),

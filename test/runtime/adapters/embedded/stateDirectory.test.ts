@@ -1,7 +1,8 @@
 /** The state directory is private or refused, with the command that puts it right; locks die with their holder. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Redacted, Schema, Stream } from "effect"
+import { ConfigProvider, Effect, Option, Redacted, Schema, Stream } from "effect"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import { errorCodes } from "../../../../runtime/adapters/embedded/EngineErrors.ts"
@@ -13,7 +14,7 @@ import {
   openStateDirectory,
   readInstall,
   statePaths,
-  stateRoot,
+  stateRootOf,
   writeInstall
 } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import { SandboxId } from "../../../../runtime/domain/Ids.ts"
@@ -56,7 +57,8 @@ const spoiled = (spoil: (root: string) => void) =>
     return yield* Effect.flip(openStateDirectory(root))
   })
 
-const rootOf = (env: Record<string, string>) => stateRoot.parse(ConfigProvider.fromUnknown(env))
+const rootOf = (env: Record<string, string>, flag?: string) =>
+  stateRootOf(Option.fromUndefinedOr(flag)).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(env))))
 
 describe("the state directory", () => {
   it.effect("is private in all its parts, whatever the umask was", () =>
@@ -144,6 +146,22 @@ describe("the state directory", () => {
       assert.strictEqual(yield* rootOf({ KM_STATE: "/a", XDG_STATE_HOME: "/b", HOME: "/c" }), "/a")
       assert.strictEqual(yield* rootOf({ XDG_STATE_HOME: "/b", HOME: "/c" }), "/b/km")
       assert.strictEqual(yield* rootOf({ HOME: "/c" }), "/c/.local/state/km")
+      assert.strictEqual(yield* rootOf({ KM_STATE: "/a", HOME: "/c" }, "/f"), "/f")
+    }))
+
+  it.effect("is never guessed from the working directory", () =>
+    Effect.gen(function*() {
+      const account = path.join(os.userInfo().homedir, ".local/state/km")
+      const unset: ReadonlyArray<Record<string, string>> = [
+        {},
+        { KM_STATE: "", XDG_STATE_HOME: "", HOME: "" },
+        { XDG_STATE_HOME: "state", HOME: "." }
+      ]
+      for (const env of unset) assert.strictEqual(yield* rootOf(env), account, JSON.stringify(env))
+      const refused = yield* Effect.flip(rootOf({ HOME: "/c" }, ""))
+      assert.strictEqual(refused.code, "KM-ENG-005")
+      assert.strictEqual(refused.detail, "there is no state directory: --state is empty")
+      assert.strictEqual(yield* rootOf({ HOME: "/c" }, "~/km"), "/c/km")
     }))
 })
 
