@@ -48,6 +48,9 @@ const ConfigFile = Schema.Struct({
 type ConfigFile = typeof ConfigFile.Type
 const decodeFile = Schema.decodeUnknownResult(ConfigFile, { errors: "all", onExcessProperty: "error" })
 
+/** Bytes; a page of text. */
+const maxFileBytes = 64 * 1024
+
 const settingKeys = Object.keys(ConfigFile.fields)
 
 const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
@@ -57,12 +60,19 @@ const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
     if (required) return yield* wrong("there is no such file")
     return undefined
   }
+  const { size, type } = yield* Effect.mapError(fs.stat(file), (error) => wrong(error.message))
+  // A device or a pipe may have no end, or never begin.
+  if (type !== "File") return yield* wrong("it is no regular file")
+  if (size > maxFileBytes) return yield* wrong(`it is larger than ${maxFileBytes / 1024} KiB`)
   const text = yield* Effect.mapError(fs.readFileString(file), (error) => wrong(error.message))
-  const { parse } = yield* Effect.promise(() => import("./Yaml.ts"))
-  const raw: unknown = yield* Effect.try({
-    try: (): unknown => parse(text) ?? {},
-    catch: (cause) => wrong(cause instanceof Error ? cause.message : String(cause))
-  })
+  const { readYaml } = yield* Effect.promise(() => import("./Yaml.ts"))
+  const yaml = readYaml(text)
+  if (Result.isFailure(yaml)) {
+    return yield* wrong(
+      yaml.failure.map(({ line, message }) => line === undefined ? message : `line ${line}: ${message}`).join("; ")
+    )
+  }
+  const raw = yaml.success.raw ?? {}
   const decoded = decodeFile(raw)
   if (Result.isSuccess(decoded)) return decoded.success
   const unknown = typeof raw === "object" && raw !== null
@@ -108,12 +118,13 @@ export const pathFrom = Effect.fnUntraced(function*(
   return expanded.success
 })
 
+const refused = (why: string) =>
+  kmError("KM-CLI-010", "there is no state directory", why, "set KM_STATE to a directory of your own, then: km up")
+
 /** Secrets go there: a place that is not known is refused, never guessed. */
 const stateOf = Effect.fnUntraced(function*(flag: Option.Option<string>, inFile: string | undefined, file: string) {
   const path = yield* Path.Path
   const variables = yield* variable("KM_STATE")
-  const refused = (why: string) =>
-    kmError("KM-CLI-010", "there is no state directory", why, "set KM_STATE to a directory of your own, then: km up")
   if (Option.isNone(flag) && Option.isNone(variables) && inFile !== undefined) {
     const expanded = expandHome(inFile, yield* homes)
     if (Result.isFailure(expanded)) return yield* refused(`${file}: ${expanded.failure}`)

@@ -49,6 +49,7 @@ const table = {
     "The turn that was waited for failed, was cancelled, or is parked.",
     "The thread says why; `km status SANDBOX` shows its turns."
   ],
+  "KM-CLI-024": [1, "Standard output cannot be written.", "Make room there, or send the output elsewhere."],
   "KM-CLI-040": [
     1,
     "The audit is not whole: a link is missing, was changed, or was put in.",

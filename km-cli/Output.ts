@@ -33,6 +33,14 @@ export const Printed = Context.Reference<{ json: boolean }>("km/cli/Printed", {
   defaultValue: () => ({ json: false })
 })
 
+/**
+ * Completes when nobody reads standard output any more. Only what would go on printing for ever ends by it: everything
+ * else completes what it has begun, and its output is lost.
+ */
+export const ReaderGone = Context.Reference<Effect.Effect<void>>("km/cli/ReaderGone", {
+  defaultValue: () => Effect.never
+})
+
 /** The command's result, inert whoever wrote what is in it: lines for people, or the same as one JSON document, which says `ok: false` if it is bad news. */
 export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, json: unknown) {
   if (yield* JsonFlag) {

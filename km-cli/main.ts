@@ -5,6 +5,7 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
+import * as Console from "effect/Console"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,6 +24,7 @@ import { type Backend, Backends } from "./Backend.ts"
 import { runKm } from "./Km.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
 import type { MailDesk } from "./MailDesk.ts"
+import { errorLines, ReaderGone } from "./Output.ts"
 import { troubleOf } from "./trouble.ts"
 
 const engineTrouble = (error: EngineRefused | StoreError): KmError =>
@@ -215,17 +217,36 @@ const StderrLogger = Layer.merge(
   Layer.succeed(References.MinimumLogLevel, "Warn")
 )
 
-/** Ends without a word when nobody reads any more, as in `km list | head -1`; 141 is what shells have for that. */
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 1))
-}
+/** Nothing that is lost on the way to a person ends what a command does: a create without a reader is a create. */
+process.stderr.on("error", () => undefined)
 
-const main = runKm(process.argv.slice(2)).pipe(
-  Effect.flatMap((code) =>
-    Effect.sync(() => {
-      process.exitCode = code
-    })
-  ),
+/** What became of standard output: its reader went, as in `km list | head -1`, or it could not be written. */
+const output: { lost?: string } = {}
+const outputLost = new Promise<void>((resolve) => {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    output.lost ??= error.code ?? error.message
+    resolve()
+  })
+})
+
+/** What was printed has been taken, or has failed, once an empty write has; that is told a turn later. */
+const lostByNow = Effect.callback<string | undefined>((resume) => {
+  process.stdout.write("", () => void setImmediate(() => resume(Effect.succeed(output.lost))))
+})
+
+const main = Effect.gen(function*() {
+  const code = yield* runKm(process.argv.slice(2))
+  const why = code === 0 ? yield* lostByNow : undefined
+  if (why !== undefined && why !== "EPIPE") {
+    const error = kmError("KM-CLI-024", "the output was lost", why)
+    for (const line of errorLines(error)) yield* Console.error(line)
+    process.exitCode = error.exit
+    return
+  }
+  // 141: without a word, as shells have it for a program whose reader went.
+  process.exitCode = why === undefined ? code : 141
+}).pipe(
+  Effect.provideService(ReaderGone, Effect.promise(() => outputLost)),
   Effect.provide(Layer.mergeAll(
     Layer.succeed(Backends, Backends.of({ open: (root) => Effect.promise(() => open(root)) })),
     NodeFileSystem.layer,

@@ -127,7 +127,8 @@ const readBody = Effect.fnUntraced(function*(line: Line) {
   if (file === undefined) return text ?? (yield* no("email send needs --body-text TEXT or --body FILE"))
   const fs = yield* FileSystem.FileSystem
   const unreadable = (error: PlatformError) => no(`--body ${file} cannot be read: ${error.reason._tag}`)
-  const { size } = yield* Effect.mapError(fs.stat(file), unreadable)
+  const { size, type } = yield* Effect.mapError(fs.stat(file), unreadable)
+  if (type !== "File") return yield* no(`--body ${file} is no regular file`)
   if (size > BigInt(maxScheduledText) * 4n) return yield* no(`--body ${file} has ${size} bytes; that is too much`)
   return yield* Effect.mapError(fs.readFileString(file), unreadable)
 })

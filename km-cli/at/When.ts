@@ -232,9 +232,16 @@ export const parseWhen = (
   if (named !== undefined && options.zone !== undefined && !sameZone(named, options.zone)) {
     return refuse("KM-SCH-003", `the zone is ${named} in the time and ${options.zone} beside it`)
   }
-  const name = spelled(named ?? options.zone ?? options.machineZone)
+  const told = named ?? options.zone
+  const name = spelled(told ?? options.machineZone)
   const text = body.toLowerCase()
-  return Result.flatMap(zoneOf(name), (zone) => {
+  const known = told === undefined
+    ? Result.mapError(
+      zoneOf(name),
+      () => refusal("KM-SCH-004", `TZ=${JSON.stringify(name)}, this machine's zone, is not a zone's IANA name`)
+    )
+    : zoneOf(name)
+  return Result.flatMap(known, (zone) => {
     const id = DateTime.zoneToString(zone)
     const suffix = named === undefined ? "" : ` ${named}`
     return Result.mapBoth(parse(body, text, zone, options.now), {
@@ -280,15 +287,23 @@ const spelled = (name: string): string => {
 /** Where a zone's file is, below it named as the zone is. */
 const zoneFiles = /(?:^|\/)zoneinfo\/(?:posix\/|right\/)?(.+)$/
 
-/** The zone of this machine, as Node has it from `TZ` or `/etc/localtime`, by the name that stands there. */
+/**
+ * The zone of this machine, as Node has it from `TZ` or `/etc/localtime`, by the name that stands there. Where Node does
+ * not know what `TZ` says, that text, which `parseWhen` refuses: ICU has no zone at all for `UTC0`, and takes UTC for
+ * rules such as `CET-1CEST`.
+ */
 export const machineZone = (
   tz: string | undefined = process.env["TZ"],
   localtime: string | undefined = linkOf("/etc/localtime")
 ): string => {
-  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone
-  const named = (tz ?? "") === "" ? localtime : tz
-  const name = named?.replace(/^:/, "").replace(zoneFiles, "$1") ?? zone
-  return sameZone(name, zone) && canonical(name) !== undefined ? name : zone
+  // POSIX: empty is UTC; a leading colon is the implementation's, which is a name.
+  if (tz === "") return "UTC"
+  const said = tz?.replace(/^:/, "").replace(zoneFiles, "$1")
+  // Undefined in truth, whatever its type says.
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone as string | undefined
+  if (said !== undefined && canonical(said) === undefined && (zone === undefined || zone === "UTC")) return said
+  const name = said ?? localtime?.replace(zoneFiles, "$1") ?? zone ?? "UTC"
+  return zone === undefined || sameZone(name, zone) && canonical(name) !== undefined ? name : zone
 }
 
 function linkOf(file: string): string | undefined {

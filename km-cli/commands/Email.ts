@@ -81,9 +81,14 @@ const onlyOwn = (owner: string, markRead: boolean) =>
     )
     : Effect.void
 
+/** Seconds: a message lives so long. */
+export const longestWait = 7 * 24 * 3_600
+
 const pageLimits = Effect.fnUntraced(function*({ limit, wait }: ListInput) {
   if (limit < 1) return yield* kmError("KM-CLI-001", "--limit takes 1 or more", `${limit}`)
-  if (!(wait >= 0)) return yield* kmError("KM-CLI-001", "--wait takes seconds", `${wait}`)
+  if (!(wait >= 0 && wait <= longestWait)) {
+    return yield* kmError("KM-CLI-001", `--wait takes 0 to ${longestWait} seconds`, `${wait}`)
+  }
 })
 
 export interface ListInput {

@@ -6,7 +6,7 @@ import * as path from "node:path"
 import process from "node:process"
 import { foreignAddress, foreignText } from "../../runtime/domain/ForeignText.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Mailbox, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
@@ -15,7 +15,7 @@ import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { pick } from "../Reference.ts"
 import { troubleOf } from "../trouble.ts"
-import { onInstall, viewOf, waitingFor } from "./Email.ts"
+import { longestWait, onInstall, viewOf, waitingFor } from "./Email.ts"
 
 export interface SendInput {
   readonly to: ReadonlyArray<string>
@@ -33,16 +33,21 @@ export interface SendInput {
   readonly dryRun: boolean
 }
 
-/** As a stream: a pipe may be non-blocking, and whoever writes into it may take their time. */
-const standardInput = async (): Promise<Buffer> => {
+/** As a stream: a pipe may be non-blocking, whoever writes into it may take their time, and a device has no end. */
+const allOf = async (stream: AsyncIterable<Buffer>): Promise<Buffer> => {
   const chunks: Array<Buffer> = []
-  for await (const chunk of process.stdin) chunks.push(chunk)
+  let size = 0
+  for await (const chunk of stream) {
+    size += chunk.length
+    if (size > maxRawMailBytes) throw new Error(`it has more than ${maxRawMailBytes} bytes`)
+    chunks.push(chunk)
+  }
   return Buffer.concat(chunks)
 }
 
 const bytesOf = (file: string) =>
   Effect.tryPromise({
-    try: async () => file === "-" ? standardInput() : fs.readFileSync(file),
+    try: () => allOf(file === "-" ? process.stdin : fs.createReadStream(file)),
     catch: (cause) =>
       new KmError({
         code: "KM-EML-109",
@@ -73,9 +78,6 @@ const wholeName = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>, t
   const why = found.map(({ id }) => id).join(", ")
   return yield* kmError("KM-CLI-003", `${JSON.stringify(text)} fits ${found.length} sandboxes`, why)
 })
-
-/** A message lives so long. */
-const longestWait = 7 * 24 * 3_600
 
 /** No line of a body stands where our own begin, so that no body passes for the head of another reply. */
 const indented = (body: string): string => body.split("\n").map((line) => line === "" ? "" : `  ${line}`).join("\n")
@@ -129,6 +131,7 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
       input.attach,
       Effect.fnUntraced(function*(given) {
         const file = yield* pathFrom(given, "--attach")
+        if (file === "-") return yield* kmError("KM-CLI-001", "--attach takes a file", "standard input has no name")
         return { name: path.basename(file), bytes: yield* bytesOf(file) }
       })
     )

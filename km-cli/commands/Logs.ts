@@ -7,7 +7,7 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { foreignLine, visibleJson } from "../../runtime/domain/ForeignText.ts"
 import { opened } from "../Opened.ts"
-import { data, JsonFlag } from "../Output.ts"
+import { data, JsonFlag, ReaderGone } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 import { logFile } from "../up/Child.ts"
 
@@ -108,15 +108,18 @@ export const logs = Effect.fn("km.logs")(function*(input: LogsInput) {
   if (!input.follow) return
   const json = yield* JsonFlag
   const seen = new Set(first.map(({ text }) => text))
-  while (true) {
-    yield* Effect.sleep(lookEvery)
-    const after = yield* sizes
-    if (after === before) continue
-    before = after
-    for (const line of yield* read()) {
-      if (seen.has(line.text)) continue
-      seen.add(line.text)
-      yield* Console.log(json ? visibleJson(line.json) : line.text)
+  const following = Effect.gen(function*() {
+    while (true) {
+      yield* Effect.sleep(lookEvery)
+      const after = yield* sizes
+      if (after === before) continue
+      before = after
+      for (const line of yield* read()) {
+        if (seen.has(line.text)) continue
+        seen.add(line.text)
+        yield* Console.log(json ? visibleJson(line.json) : line.text)
+      }
     }
-  }
+  })
+  yield* Effect.raceFirst(following, yield* ReaderGone)
 })

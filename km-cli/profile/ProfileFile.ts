@@ -4,12 +4,13 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml"
+import { isMap, isNode, isScalar, isSeq, type Node } from "yaml"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { decodeProfile, dotted } from "../../runtime/domain/ProfileDecode.ts"
 import { type ProfileCode, ProfileFinding } from "../../runtime/domain/ProfileErrors.ts"
 import { mergeProfiles, resolveAdds } from "../../runtime/domain/ProfileExtends.ts"
 import { profileFindings } from "../../runtime/domain/ProfileRules.ts"
+import { type ReadYaml, readYaml } from "../Yaml.ts"
 
 /** Bytes; a profile is a page of text, and YAML aliases make larger ones out of small files. */
 const maxProfileBytes = 256 * 1024
@@ -33,11 +34,8 @@ export interface ProfileReport {
   readonly findings: ReadonlyArray<LocatedFinding>
 }
 
-interface Source {
+interface Source extends ReadYaml {
   readonly file: string
-  readonly document: Document.Parsed
-  readonly lines: LineCounter
-  readonly raw: unknown
 }
 
 const broken = (code: ProfileCode, file: string, message: string, place: Partial<LocatedFinding> = {}) =>
@@ -87,25 +85,11 @@ const placed = (chain: ReadonlyArray<Source>, found: ProfileFinding): LocatedFin
     : { ...found, file: best.source.file, ...position(best.source, best.offset) }
 }
 
-const parse = (file: string, text: string): Result.Result<Source, ReadonlyArray<LocatedFinding>> => {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
-  const faults = [...document.errors, ...document.warnings]
-  if (faults.length > 0) {
-    return Result.fail(faults.map((fault) => {
-      const { line, col } = lines.linePos(fault.pos[0])
-      return broken("KM-PRO-002", file, `not valid YAML: ${fault.message}`, { line, column: col })
-    }))
-  }
-  return Result.mapError(
-    Result.try({
-      // Strings come out as written: a number too large for JavaScript is refused by its type, not rounded.
-      try: (): unknown => document.toJS({ maxAliasCount: 50 }),
-      catch: (cause) => cause instanceof Error ? cause.message : String(cause)
-    }),
-    (message) => [broken("KM-PRO-002", file, `not usable YAML: ${message}`)]
-  ).pipe(Result.map((raw) => ({ file, document, lines, raw })))
-}
+const parse = (file: string, text: string): Result.Result<Source, ReadonlyArray<LocatedFinding>> =>
+  readYaml(text).pipe(
+    Result.map((read) => ({ file, ...read })),
+    Result.mapError((faults) => faults.map(({ message, ...place }) => broken("KM-PRO-002", file, message, place)))
+  )
 
 const withoutExtends = (raw: unknown): unknown =>
   typeof raw === "object" && raw !== null && !Array.isArray(raw)

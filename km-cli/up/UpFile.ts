@@ -7,7 +7,8 @@ import * as path from "node:path"
 
 /** A pid alone is reused by the kernel; with its start time it names one process. */
 export const ProcessName = Schema.Struct({
-  pid: Schema.Int,
+  /** Positive: to `kill`, 0 and less are whole groups of processes. */
+  pid: Schema.Int.check(Schema.isGreaterThan(0)),
   /** Field 22 of /proc/{pid}/stat, or "" where there is no /proc. */
   startTime: Schema.String
 })

@@ -4,7 +4,8 @@ import { InstallName, SenderId, TeamId, UserId } from "./Ids.ts"
 import { SmtpSettings } from "./SmtpSettings.ts"
 
 const HttpUrl = Schema.String.check(
-  Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" })
+  Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" }),
+  Schema.makeFilter((text: string) => URL.canParse(text) ? undefined : "an http or https URL")
 )
 
 /** Somebody who signs mail in the older form (v1) and has no certificates: the operator vouches for the key. */

@@ -315,7 +315,7 @@ export class World {
     list: () => Effect.die("unused"),
     get: () => Effect.die("unused"),
     raw: () => Effect.die("unused"),
-    markRead: () => Effect.die("unused"),
+    markRead: () => Effect.void,
     recordSeen: () => Effect.die("unused"),
     note: () => Effect.die("unused"),
     noted: () => Effect.die("unused"),

@@ -5,6 +5,7 @@ import { TestConsole } from "effect/testing"
 import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
 import { runKm } from "../../km-cli/Km.ts"
 import { KmError, kmError } from "../../km-cli/KmError.ts"
+import type { MailDesk } from "../../km-cli/MailDesk.ts"
 import { profiles } from "../../km-cli/Programs.ts"
 import { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
@@ -55,6 +56,18 @@ export class TestKm {
   /** What the install knows beside its keys. */
   private readonly known: Partial<Install>
 
+  /** Mail is tested on the real engine; here it is only planned. */
+  mail: MailDesk = {
+    refusing: () => Effect.succeed([]),
+    send: () => Effect.die("unused"),
+    judgeAll: Effect.die("unused"),
+    list: () => Effect.die("unused"),
+    replies: () => Effect.die("unused"),
+    get: () => Effect.die("unused"),
+    raw: () => Effect.die("unused"),
+    saveAttachments: () => Effect.die("unused")
+  }
+
   constructor(world?: World, known: Partial<Install> = {}) {
     this.world = world
     this.known = known
@@ -87,18 +100,7 @@ export class TestKm {
       ports: () => shared,
       bridge: () => shared,
       ledger: () => Ledger.memory(ledger),
-      // Mail is tested on the real engine; here it is only planned.
-      mail: () =>
-        Effect.succeed({
-          refusing: () => Effect.succeed([]),
-          send: () => Effect.die("unused"),
-          judgeAll: Effect.die("unused"),
-          list: () => Effect.die("unused"),
-          replies: () => Effect.die("unused"),
-          get: () => Effect.die("unused"),
-          raw: () => Effect.die("unused"),
-          saveAttachments: () => Effect.die("unused")
-        }),
+      mail: () => Effect.succeed(this.mail),
       lock: Effect.void,
       makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),
