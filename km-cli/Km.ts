@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Argument from "effect/cli/Argument"
 import * as CliConfig from "effect/cli/CliConfig"
+import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -18,9 +19,10 @@ import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume } from "./commands/LifeCommand.ts"
+import { childrenOf } from "./CommandTree.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
-import { errorJson, errorLines, JsonFlag, linesFlag, Printed } from "./Output.ts"
+import { data, errorJson, errorLines, JsonFlag, linesFlag, Printed } from "./Output.ts"
 import { isTrouble, troubleOf } from "./trouble.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
@@ -330,6 +332,37 @@ const model = Command.make("model", {}, lazy(() => import("./commands/Parts.ts")
   Command.unlisted
 )
 
+const versionCommand = Command.make("version", {}, () => data([version], { ok: true, version })).pipe(
+  Command.withShortDescription("Show the version"),
+  Command.withDescription("The same as `km --version`.")
+)
+
+const help = Command.make(
+  "help",
+  { words: Argument.String("command").pipe(Argument.variadic(), Argument.withDescription("Whose; all if left out")) },
+  // The tree that it is part of, asked as `km COMMAND --help` asks it.
+  ({ words }): Effect.Effect<void, CliError.CliError, never> => helpOf(words)
+).pipe(
+  Command.withShortDescription("Show the help of a command"),
+  Command.withDescription("The same as --help after the command.")
+)
+
+/** Fails with what the parser fails with, so that one place tells both. */
+const helpOf = (words: ReadonlyArray<string>): Effect.Effect<void, CliError.CliError> => {
+  let command: Command.Command.Any = km
+  const commandPath = ["km"]
+  for (const word of words) {
+    const next = childrenOf(command).find(({ alias, name }) => name === word || alias === word)
+    if (next === undefined) {
+      const unknown = new CliError.UnknownSubcommand({ subcommand: word, parent: commandPath, suggestions: [] })
+      return Effect.fail(new CliError.ShowHelp({ commandPath, errors: [unknown] }))
+    }
+    command = next
+    commandPath.push(next.name)
+  }
+  return Effect.fail(new CliError.ShowHelp({ commandPath, errors: [] }))
+}
+
 /** Everything. Its handlers need `Backends`, which the composition root provides. */
 export const km = Command.make("km").pipe(
   Command.withDescription("Sandboxes with a coding agent each, worked from Slack."),
@@ -358,6 +391,8 @@ export const km = Command.make("km").pipe(
     config,
     systemd,
     completions,
+    help,
+    versionCommand,
     workspace,
     model
   ]),
@@ -399,13 +434,15 @@ const quietInCi = Layer.unwrap(
   )
 )
 
-const usage = (error: { readonly commandPath?: ReadonlyArray<string>; readonly errors?: ReadonlyArray<Error> }) => {
-  const path = (error.commandPath ?? ["km"]).join(" ")
-  const [first] = error.errors ?? []
-  return first === undefined
-    ? undefined
-    : kmError("KM-CLI-001", `${path}: ${first.message.split("\n")[0]}`, "", `${path} --help`)
-}
+const usage = Effect.fnUntraced(
+  function*(error: { readonly commandPath?: ReadonlyArray<string>; readonly errors?: ReadonlyArray<Error> }) {
+    const path = (error.commandPath ?? ["km"]).join(" ")
+    const [first] = error.errors ?? []
+    if (first === undefined) return undefined
+    const { meant } = yield* Effect.promise(() => import("./Suggestion.ts"))
+    return kmError("KM-CLI-001", `${path}: ${first.message.split("\n")[0]}`, meant(km, first), `${path} --help`)
+  }
+)
 
 const told = Effect.fnUntraced(function*(error: KmError, json: boolean) {
   if (json && !(yield* Printed).json) yield* Console.log(visibleJson(errorJson(error), 2))
@@ -431,7 +468,7 @@ export const runKm = Effect.fn("km")(
     }
     const error = failure.value
     if (error._tag === "ShowHelp") {
-      const wrong = usage(error)
+      const wrong = yield* usage(error)
       // A group without a subcommand shows its help; that is an answer, not a mistake.
       return wrong === undefined ? 0 as ExitCode : yield* told(wrong, json)
     }

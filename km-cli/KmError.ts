@@ -6,17 +6,16 @@ export const ExitCode = Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7])
 export type ExitCode = typeof ExitCode.Type
 
 const table = {
-  "KM-CLI-001": [2, "The command line is not right.", "See `km COMMAND --help`."],
+  "KM-CLI-001": [2, "The command line is not right.", "`km --help` shows every command, `km create --help` one."],
   "KM-CLI-002": [3, "No sandbox has this id, alias or prefix.", "`km list` shows them all."],
   "KM-CLI-003": [5, "The prefix fits several sandboxes.", "Give more of the id, or the alias."],
-  "KM-CLI-004": [3, "There is no install in the state directory.", "Run `km up`, or set KM_STATE."],
   "KM-CLI-005": [2, "A destructive command needs a yes and there is no terminal to ask.", "Add --yes."],
-  "KM-CLI-006": [1, "The profile has errors.", "Correct the lines that are named; `km validate FILE` checks again."],
+  "KM-CLI-006": [1, "The profile has errors.", "Correct the lines that are named, and run `km validate` again."],
   "KM-CLI-007": [1, "`km up` is not running.", "Run `km up` in another terminal."],
   "KM-CLI-008": [5, "`km up` is running already for this state directory.", "Use it, or end it with `km down`."],
   "KM-CLI-009": [7, "A part of the stack did not become healthy in time.", "See `km logs` and `km doctor`."],
   "KM-CLI-010": [2, "The configuration is not right.", "`km config explain` says where each value comes from."],
-  "KM-CLI-011": [3, "No turn has this key.", "`km status SANDBOX` lists its turns."],
+  "KM-CLI-011": [3, "No turn has this key.", "`km status` with the sandbox lists its turns."],
   "KM-CLI-012": [
     1,
     "A stage of the demo was not observed.",
@@ -24,7 +23,7 @@ const table = {
   ],
   "KM-CLI-013": [1, "Slack did not pass the test.", "Follow the failed check."],
   "KM-CLI-014": [1, "The doctor found an error.", "Follow the remedy of each failed check."],
-  "KM-CLI-015": [1, "The engine's store refused.", "Follow the reason."],
+  "KM-CLI-015": [1, "The engine's store refused.", "Follow the reason; `km doctor` checks the store."],
   "KM-CLI-016": [7, "The agent did not answer in time.", "`km status` shows its turn; the thread shows the rest."],
   "KM-CLI-017": [
     6,
@@ -37,7 +36,7 @@ const table = {
     "The turn is neither parked nor undeliverable, so there is nothing to run or show again.",
     "Only parked turns are run again, and only undeliverable ones shown."
   ],
-  "KM-CLI-020": [5, "The sandbox is in a state that does not allow this.", "`km status SANDBOX` shows it."],
+  "KM-CLI-020": [5, "The sandbox is in a state that does not allow this.", "`km status` with its name shows it."],
   "KM-CLI-021": [1, "The local workspace refused.", "Follow the reason; `km up` starts it."],
   "KM-CLI-022": [
     2,
@@ -47,9 +46,23 @@ const table = {
   "KM-CLI-023": [
     1,
     "The turn that was waited for failed, was cancelled, or is parked.",
-    "The thread says why; `km status SANDBOX` shows its turns."
+    "The thread says why; `km status` with the sandbox shows its turns."
   ],
   "KM-CLI-024": [1, "Standard output cannot be written.", "Make room there, or send the output elsewhere."],
+  "KM-CLI-025": [
+    4,
+    "The operator's key is missing.",
+    "`km up` makes it where the certifier's key is; else restore the secrets from a backup."
+  ],
+  "KM-CLI-026": [1, "The bridge does not answer.", "`km status` shows what runs; `km up` starts it on this machine."],
+  "KM-CLI-027": [3, "The sandbox has no ledger on this machine.", "Run the command where its runtime runs."],
+  "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack, and systemd, instead."],
+  "KM-CLI-029": [1, "The bridge refused.", "Follow the reason; `km slack test` tries the connection to Slack."],
+  "KM-CLI-030": [1, "The host of sandboxes failed.", "Follow the reason; `km doctor` checks this machine."],
+  "KM-CLI-031": [5, "The sandbox takes no messages.", "`km list` shows those that do; `km create` makes one."],
+  "KM-CLI-032": [5, "The turn has changed meanwhile.", "Look at it with `km status`, and try again."],
+  "KM-CLI-033": [7, "`km up` did not end in time.", "`km logs` shows what it waits for; run `km down` again."],
+  "KM-CLI-034": [1, "A secret cannot be used.", "Restore the secrets from a backup."],
   "KM-CLI-040": [
     1,
     "The audit is not whole: a link is missing, was changed, or was put in.",

@@ -30,7 +30,7 @@ export const bridgeAnswers = (install: Install) =>
 /** A `km up` that is still starting is waited for. */
 const startsWithin = "45 seconds"
 
-/** Fails with KM-CLI-007 when the bridge does not answer; while `km up` starts, not before it has had its time. */
+/** Fails with KM-CLI-026 when the bridge does not answer; while `km up` starts, not before it has had its time. */
 export const needBridge = Effect.fnUntraced(function*(backend: Backend, install: Install) {
   const answering = Effect.gen(function*() {
     if (yield* bridgeAnswers(install)) return true
@@ -43,5 +43,5 @@ export const needBridge = Effect.fnUntraced(function*(backend: Backend, install:
     Effect.orElseSucceed(() => false)
   )
   if (answers) return
-  return yield* kmError("KM-CLI-007", "the bridge does not answer", `nothing healthy at ${install.bridgeUrl}`)
+  return yield* kmError("KM-CLI-026", "the bridge does not answer", `nothing healthy at ${install.bridgeUrl}`)
 })

@@ -151,7 +151,7 @@ const open = async (root: string): Promise<Backend> => {
         }).pipe(Layer.provide(Layer.merge(Outboxes.Outbox.layerMemory, FetchHttpClient.layer))),
         (error) =>
           error._tag === "SigningKeyMissing"
-            ? kmError("KM-CLI-004", "the operator has no key", error.message)
+            ? kmError("KM-CLI-025", "the operator has no key", error.message)
             : troubleOf(error)
       ),
     ledger: (id) => {
@@ -160,7 +160,7 @@ const open = async (root: string): Promise<Backend> => {
       const there = Effect.suspend(() =>
         existsSync(ledger)
           ? Effect.void
-          : Effect.fail(kmError("KM-CLI-011", `${id} has no ledger here`, "it has not run on this machine"))
+          : Effect.fail(kmError("KM-CLI-027", `${id} has no ledger here`, "it has not run on this machine"))
       )
       return Layer.unwrap(
         Effect.map(there, () => telling(SandboxStore.layer(directory, { check: false }), engineTrouble))

@@ -36,11 +36,11 @@ const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { rea
     }),
   BridgeRefused: (error) =>
     error.code === "unavailable"
-      ? kmError("KM-CLI-007", `the bridge did not answer ${error.action}`, error.detail)
-      : kmError("KM-CLI-013", `the bridge refused ${error.action}`, `${error.detail} (${error.code})`, "km slack test"),
-  HostFailed: (error) => kmError("KM-CLI-015", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
-  QueueMissing: (error) => kmError("KM-CLI-018", `${error.queue} takes no messages`, error.message),
-  LedgerConflict: (error) => kmError("KM-CLI-015", `turn ${error.key} has changed meanwhile`, error.message),
+      ? kmError("KM-CLI-026", `the bridge did not answer ${error.action}`, error.detail)
+      : kmError("KM-CLI-029", `the bridge refused ${error.action}`, `${error.detail} (${error.code})`),
+  HostFailed: (error) => kmError("KM-CLI-030", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
+  QueueMissing: (error) => kmError("KM-CLI-031", `${error.queue} takes no messages`, error.message),
+  LedgerConflict: (error) => kmError("KM-CLI-032", `turn ${error.key} has changed meanwhile`, error.message),
   WorkspaceError: (error) => kmError("KM-CLI-021", "the local workspace failed", error.detail, error.remedy),
   SlackRefusal: (error) => kmError("KM-CLI-021", "the local workspace refused", error.message)
 }

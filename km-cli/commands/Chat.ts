@@ -36,7 +36,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
     return yield* kmError("KM-CLI-018", `${row.id} has no channel`, "its profile has notifySlackEnabled: false")
   }
   if (!install.local) {
-    return yield* kmError("KM-CLI-020", "this install's workspace is Slack itself", "", `write in ${channel} in Slack`)
+    return yield* kmError("KM-CLI-028", "this install's workspace is Slack itself", "", `write in ${channel} in Slack`)
   }
   const up = yield* UpFile.running(backend.paths.run)
   const file = Option.flatMap(up, ({ credentialsFile }) => Option.fromNullishOr(credentialsFile))

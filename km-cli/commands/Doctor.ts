@@ -170,7 +170,7 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
       const depth = yield* queue.depth(row.id)
       checks.push(
         depth.dead > 0
-          ? check(name, "warn", `${depth.dead} dead letters`, `km status ${row.id} names them; km replay TURN`)
+          ? check(name, "warn", `${depth.dead} dead letters`, `km status ${row.id} names them; km replay puts one back`)
           : check(name, "ok", `queue: ${depth.waiting} waiting, ${depth.inFlight} in flight`)
       )
     }

@@ -36,7 +36,7 @@ const runsIn = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, ro
   }).pipe(
     Effect.provide(backend.ledger(row.id)),
     // A sandbox that has not run here has no turns here.
-    Effect.catchTag("KmError", (error) => error.code === "KM-CLI-011" ? Effect.succeed([]) : Effect.fail(error))
+    Effect.catchTag("KmError", (error) => error.code === "KM-CLI-027" ? Effect.succeed([]) : Effect.fail(error))
   )
 })
 

@@ -63,7 +63,7 @@ export const down = Effect.fn("km.down")(function*() {
   const { backend } = yield* opened
   const found = yield* UpFile.running(backend.paths.run)
   if (Option.isNone(found)) {
-    return yield* kmError("KM-CLI-007", "nothing to end", `km up is not running for ${backend.paths.root}`, "")
+    return yield* kmError("KM-CLI-007", "nothing to end", `km up is not running for ${backend.paths.root}`)
   }
   const { supervisor } = found.value
   yield* talk(`ending km up (process ${supervisor.pid}); turns in hand are finished first`)
@@ -71,11 +71,11 @@ export const down = Effect.fn("km.down")(function*() {
   const gone = Effect.suspend(() => UpFile.isAlive(supervisor) ? Effect.fail("alive" as const) : Effect.void)
   yield* gone.pipe(
     Effect.retry(Schedule.spaced("100 millis")),
-    Effect.mapError(() => kmError("KM-CLI-009", "km up did not end", "")),
+    Effect.mapError(() => kmError("KM-CLI-033", "km up did not end", "")),
     Effect.timeoutOrElse({
       duration: downWithin,
       orElse: () =>
-        Effect.fail(kmError("KM-CLI-009", "km up did not end", `process ${supervisor.pid} is still there`, "km logs"))
+        Effect.fail(kmError("KM-CLI-033", "km up did not end", `process ${supervisor.pid} is still there`, "km logs"))
     })
   )
   yield* data(["km up has ended"], { ok: true, pid: supervisor.pid })

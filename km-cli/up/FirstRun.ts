@@ -36,7 +36,7 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
   if (Option.isSome(found)) {
     const key = signingKeyFromText(Redacted.value(found.value))
     if (key !== undefined) return key
-    return yield* kmError("KM-CLI-015", `the secret ${path} is no key`, "", "restore it from a backup")
+    return yield* kmError("KM-CLI-034", `the secret ${path} is no key`, "", "restore it from a backup")
   }
   const text = Buffer.from(generateSeed()).toString("base64")
   yield* secrets.put(path, Redacted.make(text))
@@ -66,7 +66,7 @@ const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName
   const certifierPublicKey = Buffer.from(certifier.publicKey).toString("base64")
   if (before !== undefined && before.certifierPublicKey !== certifierPublicKey) {
     return yield* kmError(
-      "KM-CLI-015",
+      "KM-CLI-034",
       "the certifier's key is not the one of this install",
       "install.json names another public key",
       "restore secrets/certifier from a backup"
@@ -82,7 +82,7 @@ const needOperatorKey = Effect.gen(function*() {
   const text = yield* (yield* Secrets).get(path)
   if (Option.isSome(text) && signingKeyFromText(Redacted.value(text.value)) !== undefined) return
   return yield* kmError(
-    "KM-CLI-015",
+    "KM-CLI-034",
     `the secret ${path} is ${Option.isSome(text) ? "no key" : "missing"}`,
     "",
     "restore it from a backup"

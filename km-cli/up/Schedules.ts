@@ -38,7 +38,7 @@ const runners = (backend: Backend, install: Install, certifies: boolean) =>
             Effect.provide(backend.ledger(sandbox)),
             // A runtime that has not started yet has no ledger, and no turn.
             Effect.catchIf(
-              (error) => error._tag === "KmError" && error.code === "KM-CLI-011",
+              (error) => error._tag === "KmError" && error.code === "KM-CLI-027",
               () => Effect.succeedNone
             )
           )

@@ -205,7 +205,7 @@ export const up = Effect.fn("km.up")(function*(
       const prepared = yield* prepareInstall(backend, options.install, unattendedCertifier)
       if (!prepared.local) {
         return yield* kmError(
-          "KM-CLI-020",
+          "KM-CLI-028",
           "this install is not a local one",
           "its Slack is not the local workspace",
           "start its bridge and runtimes under systemd"

@@ -51,7 +51,7 @@ const table = {
   "KM-EML-121": [
     4,
     "The sender's own mail key is not certified now, so nobody would believe the message; nothing was sent.",
-    "The operator runs `km identity renew ID`, or `km identity rotate ID` when the key was revoked."
+    "The operator runs `km identity renew` for its id, or `km identity rotate` when the key was revoked."
   ]
 } as const satisfies Record<string, readonly [number, string, string]>
 

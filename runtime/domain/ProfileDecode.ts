@@ -28,7 +28,7 @@ const allPaths = (path: Path = []): ReadonlyArray<Path> =>
   keysAt(path).flatMap((key) => [[...path, key], ...allPaths([...path, key])])
 
 /** Insertions, deletions and replacements that turn `a` into `b`, letters' case aside. */
-const distance = (a: string, b: string): number => {
+export const distance = (a: string, b: string): number => {
   const from = a.toLowerCase()
   const to = b.toLowerCase()
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)

@@ -2,7 +2,8 @@
 import * as Schema from "effect/Schema"
 
 const table = {
-  "KM-IDN-101": "`km identity show ID` lists the keys it has; a profile without email or encryption has none for it.",
+  "KM-IDN-101":
+    "`km identity show` with its id lists the keys it has; a profile without email or encryption has none for it.",
   "KM-IDN-102": "Run the same command again when the other one is done.",
   "KM-IDN-103": "Restore the rows or the secret from a backup, then run `km identity verify`.",
   "KM-IDN-104": "Put `secrets/certifier` back, which the first `km up` made."

@@ -11,7 +11,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   {
     code: "KM-CLI-102",
     what: "A sandbox of this id exists with another profile or is being destroyed.",
-    remedy: "Use another id, or wait until it is gone (`km status ID`)."
+    remedy: "Use another id, or wait until it is gone (`km status` with the id shows it)."
   },
   {
     code: "KM-CLI-103",
@@ -26,7 +26,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   {
     code: "KM-CLI-105",
     what: "Create failed and undoing it failed too; the rest is still listed.",
-    remedy: "Run `km destroy ID --yes`; it continues where it stopped."
+    remedy: "Run `km destroy` with the id; it continues where it stopped."
   },
   {
     code: "KM-CLI-106",
@@ -36,7 +36,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   {
     code: "KM-CLI-107",
     what: "A step of destroy could not be done now; the rest is still listed.",
-    remedy: "Follow the reason, then run `km destroy ID --yes` again; it continues where it stopped."
+    remedy: "Follow the reason, then run `km destroy` with the id again; it continues where it stopped."
   },
   {
     code: "KM-TRN-020",
@@ -46,7 +46,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   {
     code: "KM-TRN-021",
     what: "A message was given to the runtime five times and no attempt got as far as starting its turn.",
-    remedy: "See `km logs`, then `km replay TURN`."
+    remedy: "See `km logs`, then `km replay` with the turn's key."
   }
 ]
 

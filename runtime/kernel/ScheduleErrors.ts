@@ -17,16 +17,19 @@ const table = {
   "KM-SCH-010": ["An action was not understood.", "See the actions in `km at --help`."],
   "KM-SCH-011": ["A schedule of this name exists.", "Choose another --name, or cancel that one."],
   "KM-SCH-012": ["No schedule has this name or prefix, or several have it.", "`km at list --all` shows them all."],
-  "KM-SCH-013": ["The schedule is in a state that does not allow this.", "`km at show NAME` says which and why."],
+  "KM-SCH-013": [
+    "The schedule is in a state that does not allow this.",
+    "`km at show` with its name says which and why."
+  ],
   "KM-SCH-020": ["This install cannot do the action.", "Leave the action out, or set up the part that does it."],
   "KM-SCH-021": [
     "The sandbox that the action names was not there when its time came.",
     "`km list` shows what there is; cancel the schedule or name another sandbox."
   ],
-  "KM-SCH-022": ["The action failed when its time came.", "Follow the reason in `km at history NAME`."],
+  "KM-SCH-022": ["The action failed when its time came.", "Follow the reason in `km at history` with its name."],
   "KM-SCH-023": [
     "The control plane ended in the middle of an action that must not be repeated: it may or may not have happened.",
-    "Look at the sandbox; then `km at run-now NAME` if it is to happen."
+    "Look at the sandbox; then `km at run-now` with the schedule's name if it is to happen."
   ],
   "KM-SCH-024": [
     "An earlier run of the schedule was not over.",
@@ -38,11 +41,11 @@ const table = {
   ],
   "KM-SCH-026": [
     "The last line of the agent's answer was not what --expect asks for.",
-    "`km at history NAME --json` has the answer; the thread shows all of it."
+    "`km at history` with its name and --json has the answer; the thread shows all of it."
   ],
   "KM-SCH-025": [
     "The scheduled agent turn did not end in an answer.",
-    "Its thread says why; `km status SANDBOX` lists its turns."
+    "Its thread says why; `km status` with the sandbox lists its turns."
   ]
 } as const satisfies Record<string, readonly [string, string]>
 

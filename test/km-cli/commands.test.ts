@@ -93,6 +93,31 @@ describe("km: the command line", () => {
       })
     }))
 
+  it.effect("a slip in a command, a flag or a choice is answered with what was meant", () =>
+    Effect.gen(function*() {
+      const slips = [
+        [["lst"], "list"],
+        [["email", "snd"], "send"],
+        [["help", "crate"], "create"],
+        [["list", "--jsn"], "--json"],
+        [["create", "x", "--unconfind"], "--unconfined"],
+        [["logs", "--part", "brige"], "bridge"],
+        [["completions", "zhs"], "zsh"]
+      ] as const
+      for (const [line, meant] of slips) {
+        const { err, exit } = yield* new TestKm().run(...line)
+        assert.deepStrictEqual([exit, err[1]], [2, `  why:  did you mean ${meant}?`], line.join(" "))
+      }
+    }))
+
+  it.effect("km help and km version are what --help and --version are", () =>
+    Effect.gen(function*() {
+      const km = new TestKm()
+      assert.deepStrictEqual(yield* km.run("help"), yield* km.run("--help"))
+      assert.deepStrictEqual(yield* km.run("help", "email", "send"), yield* km.run("email", "send", "--help"))
+      assert.deepStrictEqual(yield* km.run("version"), yield* km.run("--version"))
+    }))
+
   it.effect("where nothing is installed, exit 3 says what to run, in both forms", () =>
     Effect.gen(function*() {
       const km = new TestKm()
@@ -296,7 +321,7 @@ describe("km validate and create", () => {
         const world = new World()
         const { err, exit } = yield* new TestKm(world).run("create", "profiles/demo.yaml")
         assert.strictEqual(exit, 1)
-        assert.strictEqual(err[0], "error KM-CLI-007: the bridge does not answer")
+        assert.strictEqual(err[0], "error KM-CLI-026: the bridge does not answer")
         assert.deepStrictEqual(world.snapshot(), new World().snapshot())
       })))
 

@@ -143,7 +143,7 @@ const complaints = Effect.fnUntraced(function*(made: TestKm, lines: ReadonlyArra
 })
 
 describe("garbage on the command line", () => {
-  for (const leaf of leaves.filter(({ path }) => !starts.has(path.join(" ")))) {
+  for (const leaf of leaves.filter((one) => !starts.has(one.path.join(" ")))) {
     it.effect(`km ${leaf.path.join(" ")}`, () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* complaints(kmOf(), linesOf(leaf, badValues)), [])
@@ -189,13 +189,13 @@ describe("garbage in the environment", () => {
     }))
 })
 
-describe("garbage in files", () => {
-  const withFiles = (line: (file: string) => ReadonlyArray<string>) =>
-    Effect.gen(function*() {
-      const files = Object.values(badFiles(yield* temporaryDirectory))
-      assert.deepStrictEqual(yield* complaints(kmOf(), files.map(line)), [])
-    }).pipe(Effect.scoped)
+const withFiles = (line: (file: string) => ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const files = Object.values(badFiles(yield* temporaryDirectory))
+    assert.deepStrictEqual(yield* complaints(kmOf(), files.map(line)), [])
+  }).pipe(Effect.scoped)
 
+describe("garbage in files", () => {
   it.effect("the configuration file", () => withFiles((file) => ["list", "--config", file]))
 
   for (const command of starts) {
@@ -235,6 +235,18 @@ describe("garbage in files", () => {
   it.effect("the state directory", () => withFiles((file) => ["logs", "--state", file]))
 })
 
+/** An `up.json` whose supervisor is this one. */
+const upOf = (pid: unknown) =>
+  JSON.stringify({
+    version: 1,
+    supervisor: { pid, startTime: "" },
+    children: [],
+    bridgeUrl: "",
+    modelScripted: true,
+    ready: true,
+    startedAt: 0
+  })
+
 describe("garbage in the state", () => {
   it.live("install.json is refused with a code, whatever it holds", () =>
     Effect.gen(function*() {
@@ -254,7 +266,7 @@ describe("garbage in the state", () => {
         { bridgeUrl: "http://a:99999" },
         { slackApiUrl: "https://[::/" },
         { certifierPublicKey: "" },
-        { version: 1e309 },
+        { version: null },
         { operators: "U1" },
         { smtp: [] }
       ].map((change) => JSON.stringify({ ...sane, ...change }))
@@ -270,17 +282,7 @@ describe("garbage in the state", () => {
   it.live("up.json names processes, and a group of them is none", () =>
     Effect.gen(function*() {
       const run = yield* temporaryDirectory
-      const named = (pid: unknown) =>
-        JSON.stringify({
-          version: 1,
-          supervisor: { pid, startTime: "" },
-          children: [],
-          bridgeUrl: "",
-          modelScripted: true,
-          ready: true,
-          startedAt: 0
-        })
-      for (const content of [...Object.values(badContents), named(0), named(-1), named("1"), named(1e309)]) {
+      for (const content of [...Object.values(badContents), upOf(0), upOf(-1), upOf("1"), upOf(null)]) {
         fs.writeFileSync(path.join(run, "up.json"), content)
         assert.isTrue(Option.isNone(yield* UpFile.read(run)), String(content).slice(0, 80))
       }
