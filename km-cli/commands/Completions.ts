@@ -34,6 +34,8 @@ const liveCases = (variable: string): string =>
 interface Node {
   readonly path: ReadonlyArray<string>
   readonly words: ReadonlyArray<{ readonly word: string; readonly help: string }>
+  /** Values of flags that take one of a few. */
+  readonly choices: ReadonlyArray<{ readonly flag: string; readonly values: ReadonlyArray<string> }>
 }
 
 const nodesOf = (command: Completion.CommandDescriptor, path: ReadonlyArray<string> = []): ReadonlyArray<Node> => [
@@ -41,8 +43,14 @@ const nodesOf = (command: Completion.CommandDescriptor, path: ReadonlyArray<stri
     path,
     words: [
       ...command.subcommands.map(({ description, name }) => ({ word: name, help: description ?? "" })),
+      ...command.arguments.flatMap(({ type }) =>
+        type._tag === "Choice" ? type.values.map((word) => ({ word, help: "" })) : []
+      ),
       ...command.flags.map(({ description, name }) => ({ word: `--${name}`, help: description ?? "" }))
-    ]
+    ],
+    choices: command.flags.flatMap(({ name, type }) =>
+      type._tag === "Choice" ? [{ flag: `--${name}`, values: type.values }] : []
+    )
   },
   ...command.subcommands.flatMap((child) => nodesOf(child, [...path, child.name]))
 ]
@@ -52,6 +60,12 @@ const globals = ["--json", "--state", "--config", "--help", "--version"]
 const cases = (nodes: ReadonlyArray<Node>): string =>
   nodes.map(({ path, words }) =>
     `    "${path.join(" ")}") words="${[...words.map(({ word }) => word), ...globals].join(" ")}" ;;`
+  ).join("\n")
+
+/** After a flag that takes one of a few values: those, and nothing else. */
+const choiceCases = (nodes: ReadonlyArray<Node>, variable: string): string =>
+  nodes.flatMap(({ choices, path }) =>
+    choices.map(({ flag, values }) => `    "${path.join(" ")} ${flag}") ${variable}="${values.join(" ")}" ;;`)
   ).join("\n")
 
 const bash = (nodes: ReadonlyArray<Node>): string =>
@@ -73,7 +87,10 @@ ${cases(nodes)}
   esac
   case "$path" in
 ${liveCases("words")}
-    validate|create) [[ $cur != -* ]] && { COMPREPLY=($(compgen -f -- "$cur")); return; } ;;
+    validate|create) [[ $cur != -* ]] && { compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return; } ;;
+  esac
+  case "$path \${COMP_WORDS[COMP_CWORD-1]}" in
+${choiceCases(nodes, "words")}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
@@ -100,6 +117,9 @@ ${cases(nodes).replaceAll(") words=", ") choice=")}
   case "$cmd" in
 ${liveCases("choice")}
     validate|create) [[ $PREFIX != -* ]] && { _files; return; } ;;
+  esac
+  case "$cmd \${words[CURRENT-1]}" in
+${choiceCases(nodes, "choice")}
   esac
   compadd -- \${=choice}
 }
@@ -129,6 +149,11 @@ const fish = (nodes: ReadonlyArray<Node>): string =>
         const what = word.startsWith("--") ? `-l ${word.slice(2)}` : `-a ${word}`
         return `complete -c km -n ${quoted(when)} ${what} -d ${quoted(help.split(/[.;:]/)[0] ?? "")}`
       })
+    ),
+    ...nodes.flatMap(({ choices, path }) =>
+      choices.map(({ flag, values }) =>
+        `complete -c km -n ${fishAfter(path.join(" "))} -l ${flag.slice(2)} -x -a ${quoted(values.join(" "))}`
+      )
     ),
     ...live.flatMap(({ after, ask }) =>
       after.map((path) => `complete -c km -n ${fishAfter(path)} -a ${fishAsked(ask)}`)

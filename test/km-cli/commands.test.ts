@@ -2,13 +2,16 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
 import { userInfo } from "node:os"
+import * as path from "node:path"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import { World } from "../support/ControlWorld.ts"
 import { slackProfile } from "../support/profiles.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { TestKm } from "../support/TestKm.ts"
 
 const rowOf = (id: string, changes: Partial<SandboxRow> = {}): SandboxRow => ({
@@ -559,7 +562,12 @@ describe("km completions", () => {
       assert.deepStrictEqual(asking("email", "read", "demo", "sb-1/"), ["sb-1/2"])
       assert.deepStrictEqual(asking("status", "d"), ["demo"])
       assert.deepStrictEqual(asking("ema"), ["email"])
-    }))
+      assert.deepStrictEqual(asking("logs", "--part", "mail"), ["mail-in", "mail-out"])
+      assert.deepStrictEqual(asking("completions", "f"), ["fish"])
+      const file = path.join(yield* temporaryDirectory, "a profile.yaml")
+      fs.writeFileSync(file, "")
+      assert.deepStrictEqual(asking("validate", file.slice(0, -4)), [file])
+    }).pipe(Effect.scoped))
 
   it.effect("scripts for three shells name every command; names are live", () =>
     Effect.gen(function*() {
