@@ -2,9 +2,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import { spawnSync } from "node:child_process"
-import * as fs from "node:fs"
+import { writeFileSync } from "node:fs"
 import { userInfo } from "node:os"
-import * as path from "node:path"
+import { join } from "node:path"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
@@ -564,8 +564,8 @@ describe("km completions", () => {
       assert.deepStrictEqual(asking("ema"), ["email"])
       assert.deepStrictEqual(asking("logs", "--part", "mail"), ["mail-in", "mail-out"])
       assert.deepStrictEqual(asking("completions", "f"), ["fish"])
-      const file = path.join(yield* temporaryDirectory, "a profile.yaml")
-      fs.writeFileSync(file, "")
+      const file = join(yield* temporaryDirectory, "a profile.yaml")
+      writeFileSync(file, "")
       assert.deepStrictEqual(asking("validate", file.slice(0, -4)), [file])
     }).pipe(Effect.scoped))
 
