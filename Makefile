@@ -44,7 +44,14 @@ test: check test-unit ## everything that needs only what `make setup` installs
 test-unit: setup
 	vitest run
 
-test-interop: setup ## tests that need programs of the operating system (.ci/packages)
+# The oldest Node that `engines` of package.json takes. Its platform's package has nothing but the binary, and no script.
+OLDEST_NODE := node_modules/.km-oldest/node
+$(OLDEST_NODE): $(STAMP)
+	@npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error \
+	  "node-$$(node -p 'process.platform + "-" + process.arch')@22.19.0"
+	@cp $(@D)/node_modules/node-*/bin/node $@
+
+test-interop: setup $(OLDEST_NODE) ## tests that need programs of the operating system (.ci/packages), or the registry
 	KM_INTEROP=1 vitest run --config vitest.interop.config.ts
 
 build: setup ## bundle into dist/

@@ -54,12 +54,14 @@ export const withRequire = (text: string): string =>
 /**
  * `km` is started by hand and by shells that complete, so its start counts: V8's compiled code is kept beside the bundle
  * (and silently not, where that directory may not be written). It is also what a person starts with the wrong Node: the
- * check comes before anything that an old one cannot load. `needed` is `major.minor`.
+ * check comes before anything that an old one cannot load. Before 24, Node calls its SQLite experimental on standard
+ * error. `needed` is `major.minor`.
  */
 export const kmEntry = (needed: string): string =>
   `#!/usr/bin/env node
 const[a,b]=process.versions.node.split(".").map(Number),[c,d]="${needed}".split(".").map(Number);
 if(a<c||a===c&&b<d){process.stderr.write("km needs Node ${needed} or newer, this is "+process.version+".\\n  next: install a newer Node, or run make install, which brings its own\\n");process.exit(1)}
+if(a<24){const w=process.listeners("warning");process.removeAllListeners("warning").on("warning",e=>{if(e.name!=="ExperimentalWarning")for(const l of w)l(e)})}
 const{enableCompileCache}=await import("node:module"),{fileURLToPath}=await import("node:url");
 enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));await import("./chunks/km-main.mjs");
 `

@@ -68,9 +68,13 @@ type Attempt =
 const prepared = (database: DatabaseSync): Statements => {
   const statements = new Map<string, StatementSync>()
   const statement = (sql: string): StatementSync => {
-    const found = statements.get(sql) ?? database.prepare(sql)
-    statements.set(sql, found)
-    return found
+    const found = statements.get(sql)
+    if (found !== undefined) return found
+    // Node 22 takes `?1` for a named parameter and binds nothing to it.
+    if (/\?\d/.test(sql)) throw new Error(`numbered parameters are not bound by every Node: ${sql}`)
+    const made = database.prepare(sql)
+    statements.set(sql, made)
+    return made
   }
   return {
     get: (sql, ...values) => statement(sql).get(...values),

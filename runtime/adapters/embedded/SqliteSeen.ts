@@ -28,8 +28,8 @@ const make = Effect.gen(function*() {
       yield* sqlite.write("Seen", "mark", (tables) => {
         for (const key of keys) {
           tables.run(
-            `INSERT INTO seen (key, turn, expires_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET turn = ?2, expires_at = ?3 WHERE expires_at <= ?4`,
+            `INSERT INTO seen (key, turn, expires_at) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET turn = excluded.turn, expires_at = excluded.expires_at WHERE expires_at <= ?`,
             key,
             turn,
             now + seenRetentionMillis,

@@ -51,13 +51,15 @@ const removeMessage = (tables: Statements, row: Row): boolean => {
 
 const addMessage = (tables: Statements, queue: SandboxId, { body, group, key }: QueueEntry, now: number): void =>
   void tables.run(
-    `INSERT INTO queue_messages (queue, key, grp, body, sent_at, head) VALUES (?1, ?2, ?3, ?4, ?5,
-       NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ?1 AND grp = ?3))`,
+    `INSERT INTO queue_messages (queue, key, grp, body, sent_at, head) VALUES (?, ?, ?, ?, ?,
+       NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ? AND grp = ?))`,
     queue,
     key,
     group,
     body,
-    now
+    now,
+    queue,
+    group
   )
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
@@ -256,11 +258,14 @@ const make = Effect.gen(function*() {
     depth: (queue) =>
       read("depth", (tables, now) => {
         const row = tables.get(
-          `SELECT (SELECT count(*) FROM queue_messages WHERE queue = ?1 AND visible_at <= ?2) AS waiting,
-                  (SELECT count(*) FROM queue_messages WHERE queue = ?1 AND visible_at > ?2) AS flying,
-                  (SELECT count(*) FROM queue_dead WHERE queue = ?1) AS dead`,
+          `SELECT (SELECT count(*) FROM queue_messages WHERE queue = ? AND visible_at <= ?) AS waiting,
+                  (SELECT count(*) FROM queue_messages WHERE queue = ? AND visible_at > ?) AS flying,
+                  (SELECT count(*) FROM queue_dead WHERE queue = ?) AS dead`,
           queue,
-          now
+          now,
+          queue,
+          now,
+          queue
         ) ?? {}
         return { waiting: integer(row, "waiting"), inFlight: integer(row, "flying"), dead: integer(row, "dead") }
       }),
