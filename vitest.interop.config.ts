@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     globalSetup: "test/support/buildOnce.ts",
     include: ["test/interop/**/*.test.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     maxWorkers: 1
   }
 })

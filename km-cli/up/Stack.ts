@@ -30,8 +30,8 @@ export const localPeople = [
   { name: "grace", realName: "Grace Hopper", email: "grace@example.com" }
 ] as const
 
-/** Parts are healthy within seconds; a loaded machine gets a minute. */
-const healthyWithin = "60 seconds"
+/** Parts are healthy within seconds, and one that dies says so at once; a machine under heavy load gets minutes. */
+const healthyWithin = "3 minutes"
 /** Runtimes drain a turn in hand for up to 55 s. */
 const runtimeGraceMillis = 60_000
 const graceMillis = 5_000

@@ -161,8 +161,7 @@ describe("km-bridge", () => {
         const again = yield* Effect.promise(() => Promise.all(bodies.map(({ body }) => deliver(second.url, body))))
         assert.isTrue(again.every((status) => status === 200))
         assert.deepStrictEqual((yield* keys).toSorted(), bodies.map(({ ts }) => ts))
-      }),
-    60_000
+      })
   )
 
   it.live(
@@ -207,7 +206,6 @@ describe("km-bridge", () => {
           thread?.replies.map((reply) => reply.ts),
           settled.ok ? settled.parts?.map((part) => part.ts) : []
         )
-      }),
-    90_000
+      })
   )
 })

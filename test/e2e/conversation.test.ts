@@ -60,7 +60,7 @@ const alive = (pid: number): boolean => {
 
 // Side by side: most of each test is waiting, and what they share they share in use, too.
 describe.concurrent("a conversation", () => {
-  layer(Layer.effect(Running, startStack()), { excludeTestServices: true, timeout: "60 seconds" })(
+  layer(Layer.effect(Running, startStack()), { excludeTestServices: true, timeout: "10 minutes" })(
     (it) => {
       it.effect("goes on: the second message of a thread resumes its session", () =>
         Effect.gen(function*() {
@@ -75,7 +75,7 @@ describe.concurrent("a conversation", () => {
           assert.strictEqual(newer?.session, older?.session)
           const requests = yield* stack.model.requests
           assert.isTrue(requests.some(({ body }) => body.includes("heliotrope") && body.includes("what was the word")))
-        }), 80_000)
+        }))
 
       it.effect("runs two threads side by side", () =>
         Effect.gen(function*() {
@@ -94,7 +94,7 @@ describe.concurrent("a conversation", () => {
             assert.lengthOf(texts, 1)
             assert.include(texts[0], `answer-${name}`)
           }
-        }), 80_000)
+        }))
 
       it.effect("takes an edit of a waiting message, and a deletion withdraws one", () =>
         Effect.gen(function*() {
@@ -119,7 +119,7 @@ describe.concurrent("a conversation", () => {
           assert.strictEqual(yield* askedWith(stack, "paint it crimson"), 0)
           assert.strictEqual(yield* askedWith(stack, "delete everything"), 0)
           assert.lengthOf(yield* ledgerOf(stack.state, sandbox.row.id), 3)
-        }), 80_000)
+        }))
 
       it.effect("ends by !stop in the thread, and by 🛑 of the author", () =>
         Effect.gen(function*() {
@@ -152,7 +152,7 @@ describe.concurrent("a conversation", () => {
           // The thread is not dead: a later message is answered in it.
           const later = yield* sandbox.say("script:text go on", byWord)
           yield* sandbox.untilReaction(later, "white_check_mark")
-        }), 80_000)
+        }))
 
       it.effect("takes a message with a file and names the file to the agent", () =>
         Effect.gen(function*() {
@@ -177,7 +177,7 @@ describe.concurrent("a conversation", () => {
           const done = yield* sandbox.untilReaction(shared.ts, "white_check_mark")
           assert.lengthOf(botTexts(done, stack.workspace.botUserId), 1)
           assert.isAbove(yield* askedWith(stack, "battle-plan.txt"), 0)
-        }), 80_000)
+        }))
 
       it.effect("is one turn when Slack delivers the event four times at once", () =>
         Effect.gen(function*() {
@@ -197,7 +197,7 @@ describe.concurrent("a conversation", () => {
           assert.lengthOf(yield* ledgerOf(stack.state, sandbox.row.id), 2)
           const fault = (yield* stack.workspace.faults.list).find(({ rule }) => rule.channel === sandbox.channel)
           assert.strictEqual(fault?.hits, 1)
-        }), 80_000)
+        }))
 
       it.effect(
         "gets exactly one answer when Slack says 429, then 500, then hangs after taking it",
@@ -219,8 +219,7 @@ describe.concurrent("a conversation", () => {
             assert.include(texts[0], "answer-hard")
             const faults = (yield* stack.workspace.faults.list).filter(({ rule }) => rule.channel === channel)
             assert.deepStrictEqual(faults.map(({ hits }) => hits), [1, 1, 1])
-          }),
-        80_000
+          })
       )
 
       it.effect("begins afresh with one line of notice when the session is lost", () =>
@@ -247,7 +246,7 @@ describe.concurrent("a conversation", () => {
           const row = (yield* ledgerOf(stack.state, sandbox.row.id))[0]
           assert.strictEqual(row?.result, "answered")
           assert.notStrictEqual(row?.session, session)
-        }), 80_000)
+        }))
 
       it.effect("is refused to an outsider, with one 🚫", () =>
         Effect.gen(function*() {
@@ -274,7 +273,7 @@ describe.concurrent("a conversation", () => {
           assert.strictEqual(yield* askedWith(stack, "let me in"), 0)
           assert.lengthOf(yield* saidBy(stack, sandbox, ts), 0)
           assert.lengthOf(yield* ledgerOf(stack.state, sandbox.row.id), 1)
-        }), 80_000)
+        }))
     }
   )
 })

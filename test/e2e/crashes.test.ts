@@ -96,7 +96,7 @@ describe("kill -9 of the bridge", () => {
         yield* revived
         assert.strictEqual(fs.readFileSync(marker, "utf8"), place)
         yield* oneOutcome(stack, sandbox, ts, "survived-42")
-      }), 90_000)
+      }))
   }
 
   it.live(
@@ -111,8 +111,7 @@ describe("kill -9 of the bridge", () => {
         assert.strictEqual(fs.readFileSync(marker, "utf8"), "after-slack-ok")
         // The id is held for its lease of 30 s; then the bridge looks before it acts.
         yield* oneOutcome(stack, sandbox, ts, "survived-42")
-      }),
-    120_000
+      })
   )
 
   it.live(
@@ -131,8 +130,7 @@ describe("kill -9 of the bridge", () => {
           const done = yield* sandbox.untilReaction(ts, "white_check_mark")
           assert.lengthOf(botTexts(done, stack.workspace.botUserId).filter((said) => said.includes(text)), 1)
         }
-      }),
-    90_000
+      })
   )
 })
 
@@ -154,8 +152,7 @@ describe("kill -9 of the runtime", () => {
         const rows = yield* ledgerOf(stack.state, sandbox.row.id)
         assert.strictEqual(rows[0]?.attempt, 2)
         assert.isNotEmpty(botTexts(done, stack.workspace.botUserId))
-      }),
-    90_000
+      })
   )
 
   it.live("between answer and post: the answer is posted once", () =>
@@ -175,7 +172,7 @@ describe("kill -9 of the runtime", () => {
       yield* stack.startBridge
       yield* stack.startRuntime
       yield* oneOutcome(stack, sandbox, ts, "the-answer")
-    }), 90_000)
+    }))
 
   it.live("twice while the agent runs: the turn is parked, and says what to do", () =>
     Effect.gen(function*() {
@@ -200,7 +197,7 @@ describe("kill -9 of the runtime", () => {
         texts.join("\n---\n")
       )
       assert.notInclude(reactionsOf(done), "white_check_mark")
-    }), 90_000)
+    }))
 })
 
 describe("kill -9 of the agent", () => {
@@ -217,5 +214,5 @@ describe("kill -9 of the agent", () => {
       assert.isNotEmpty(botTexts(done, stack.workspace.botUserId))
       const row = Option.fromNullishOr((yield* ledgerOf(stack.state, sandbox.row.id))[0])
       assert.strictEqual(Option.getOrThrow(row).attempt, 2)
-    }), 90_000)
+    }))
 })

@@ -32,8 +32,7 @@ describe("mail between agents, end to end", () => {
         assert.include(text, "\"encrypted\": true")
         assert.include(text, "\"body\": \"run the tests\"")
         assert.notInclude(text, "KM-EML")
-      }),
-    90_000
+      })
   )
 
   it.live("an agent without mail is told so at once, not asked to wait for a runtime", () =>
@@ -46,5 +45,5 @@ describe("mail between agents, end to end", () => {
       const text = botTexts(told, stack.workspace.botUserId).join("\n")
       assert.include(text, "this is no sandbox with mail")
       assert.include(text, "exit-1")
-    }), 90_000)
+    }))
 })

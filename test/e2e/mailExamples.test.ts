@@ -91,7 +91,6 @@ describe("docs/multi-agent-email.md", () => {
         assert.match(handed, /build 42 is deployed/)
 
         assert.deepStrictEqual([...run].toSorted(), [...examples.keys()].toSorted(), "an example that is not run")
-      }),
-    120_000
+      })
   )
 })

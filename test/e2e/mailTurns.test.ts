@@ -66,8 +66,7 @@ describe("mail that starts work, end to end", () => {
         assert.strictEqual(count(paths.sandbox(ada.row.id).ledger, mailTurns), 0)
         assert.strictEqual(count(paths.sandbox(bob.row.id).ledger, mailTurns), 1)
         assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail WHERE unread = 1"), 0)
-      }),
-    90_000
+      })
   )
 
   it.live(
@@ -99,8 +98,7 @@ describe("mail that starts work, end to end", () => {
         assert.strictEqual(count(ledger, "SELECT COUNT(*) AS n FROM turns"), 1)
         assert.strictEqual(count(ledger, result), "answered")
         assert.strictEqual(count(paths.database, "SELECT COUNT(*) AS n FROM mail"), 2)
-      }),
-    180_000
+      })
   )
 
   it.live(
@@ -139,7 +137,6 @@ describe("mail that starts work, end to end", () => {
           ),
           [1, 1]
         )
-      }),
-    90_000
+      })
   )
 })

@@ -154,8 +154,7 @@ describe("a pipeline of two agents", () => {
         yield* pipeline.fire
         yield* carriedOut(state, pipeline)
         assert.deepStrictEqual([pipeline.times("tests"), pipeline.times("deploy")], [1, 1])
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    120_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
   it.live("tests that do not pass deploy nothing, and the operator is told", () =>
@@ -176,7 +175,7 @@ describe("a pipeline of two agents", () => {
         "KM-SCH-026"
       ]])
       assert.deepStrictEqual(yield* pipeline.mailOf(pipeline.deploy), [])
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 120_000)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it.live("kill -9 of the runtime while either agent works: both steps end once", () =>
     Effect.gen(function*() {
@@ -192,7 +191,7 @@ describe("a pipeline of two agents", () => {
       yield* pipeline.open("deploy")
       const turn = yield* carriedOut(state, pipeline)
       assert.strictEqual(turn?.attempt, 2, "the deploy was interrupted and went on")
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 180_000)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it.live("kill -9 of km up between the steps: the next one goes on where it was", () =>
     Effect.gen(function*() {
@@ -207,5 +206,5 @@ describe("a pipeline of two agents", () => {
       yield* pipeline.open("deploy")
       yield* kmUp(state)
       yield* carriedOut(state, pipeline)
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 180_000)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 })

@@ -15,5 +15,5 @@ describe("a turn, end to end", () => {
       assert.isNotEmpty(texts)
       assert.include(texts.join("\n"), "🔧")
       assert.isTrue(filesOf(done).some((name) => /^claude-transcript-[0-9a-f-]{36}\.jsonl\.gz$/.test(name)))
-    }), 60_000)
+    }))
 })

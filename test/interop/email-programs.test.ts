@@ -107,7 +107,7 @@ describe("swaks", () => {
       assert.deepInclude(inbox, { status: "verified", sender: ada, subject: "signed", body: ".\n..\nübung" })
       const quarantine = yield* km(stack.state, ["email", "quarantine", bobId])
       assert.match(quarantine.out, /unsigned \(no-signature\) .*person@elsewhere\.example .*from swaks/)
-    }), 90_000)
+    }))
 })
 
 describe("mutt", () => {

@@ -138,8 +138,7 @@ describe("km up and the certifier's key", () => {
         const ended = yield* untilReal("it is destroyed", Effect.sync(() => endOf(state, "end")))
         assert.deepInclude(ended, { outcome: "succeeded" })
         assert.isNull(up.child.exitCode)
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    120_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
   it.live(
@@ -158,7 +157,6 @@ describe("km up and the certifier's key", () => {
         const made = yield* untilReal("it has ended", Effect.sync(() => endOf(state, "new")))
         assert.deepInclude(made, { outcome: "succeeded" })
         assert.notInclude(up.err(), "km identity renew")
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    90_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })

@@ -19,23 +19,23 @@ const explained = Effect.fnUntraced(function*(text: string) {
 
 describe("km.config.yaml", () => {
   for (
-    const [what, text] of [["an empty one", ""], ["one with nothing but a comment", "# readyWithin: 5s\n"]] as const
+    const [what, text] of [["an empty one", ""], ["one with nothing but a comment", "# install: other\n"]] as const
   ) {
     it.live(`${what} changes nothing`, () =>
       Effect.gen(function*() {
         const { err, exit, out } = yield* explained(text)
         assert.strictEqual(exit, 0, err)
         const { settings } = yield* Schema.decodeEffect(Explained)(out)
-        assert.deepInclude(settings, { key: "readyWithin", value: "60s", from: "built in" })
+        assert.deepInclude(settings, { key: "install", value: "km", from: "built in" })
       }))
   }
 
   it.live("gives its values", () =>
     Effect.gen(function*() {
-      const { err, exit, file, out } = yield* explained("readyWithin: 90s\ninstall: other\n")
+      const { err, exit, file, out } = yield* explained("unconfined: true\ninstall: other\n")
       assert.strictEqual(exit, 0, err)
       const { settings } = yield* Schema.decodeEffect(Explained)(out)
-      assert.deepInclude(settings, { key: "readyWithin", value: "90s", from: file })
+      assert.deepInclude(settings, { key: "unconfined", value: "true", from: file })
       assert.deepInclude(settings, { key: "install", value: "other", from: file })
     }))
 

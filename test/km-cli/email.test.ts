@@ -107,7 +107,7 @@ describe("km email", () => {
       const raw = yield* run("read", "operator", delivery, "--raw")
       assert.match(raw.out, /^X-KM-Sender-ID: sb-aaaa1111/m)
       assert.notInclude(raw.out, "all green")
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped))
 
   it.live("refusals have the codes and exits of km-send", () =>
     Effect.gen(function*() {
@@ -135,7 +135,7 @@ describe("km email", () => {
       fs.writeFileSync(large, Buffer.alloc(41 * 1024 * 1024))
       yield* refused(2, "KM-EML-105", "send", "--to", ada, ...text, "--attach", large)
       assert.isUndefined(yield* (yield* roomOf(ada)).judge, "nothing of all that was sent")
-    }).pipe(Effect.scoped), 90_000)
+    }).pipe(Effect.scoped))
 
   it.live(
     "two commands that look at once, and one that is killed meanwhile, file each message once",
@@ -167,8 +167,7 @@ describe("km email", () => {
         assert.deepStrictEqual(all.map(({ subject }) => subject), subjects.toReversed())
         assert.deepStrictEqual([...new Set(all.map(({ status }) => status))], ["verified"])
         database.close()
-      }).pipe(Effect.scoped),
-    60_000
+      }).pipe(Effect.scoped)
   )
 
   it.live("waits for what is not there yet", () =>
@@ -180,7 +179,7 @@ describe("km email", () => {
       yield* room.send({ ...room.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
       const exit = yield* Effect.promise(() => waiting.ended)
       assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
-    }).pipe(Effect.scoped), 90_000)
+    }).pipe(Effect.scoped))
 
   it.live(
     "lists as many as were asked for however large they are, and says that there are more",
@@ -263,7 +262,7 @@ describe("km email", () => {
       const listed = json((yield* km(state, ["email", "list", "--json", "-n", "200"])).out)
       assert.lengthOf(listed.messages, 125)
       assert.deepStrictEqual(json((yield* km(state, ["email", "quarantine", "--json"])).out).messages, [])
-    }).pipe(Effect.scoped), 90_000)
+    }).pipe(Effect.scoped))
 
   it.live("the first commands of an install that had no such mailbox make its keys once", () =>
     Effect.gen(function*() {
@@ -284,7 +283,7 @@ describe("km email", () => {
         ["verified", "two"],
         ["verified", "one"]
       ])
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped))
 
   it.live("waits for the verified replies, prints them, and says who is missing", () =>
     Effect.gen(function*() {
@@ -316,7 +315,7 @@ describe("km email", () => {
       // What was printed is read; what nobody waited for is not.
       const { messages } = json((yield* km(state, ["email", "list", "--unread", "--json"])).out)
       assert.deepStrictEqual(messages.map(({ subject }) => subject), ["unrelated", "unrelated"])
-    }).pipe(Effect.scoped), 90_000)
+    }).pipe(Effect.scoped))
 
   it.live(
     "says who will not take the operator's mail, when it is sent and when it is planned",
@@ -342,7 +341,6 @@ describe("km email", () => {
         ])
         assert.strictEqual(planned.exit, 0, planned.err)
         assert.deepStrictEqual(planned.err.match(/warning: .* takes/g), ["warning: sb-bbbb2222 takes"])
-      }).pipe(Effect.scoped),
-    60_000
+      }).pipe(Effect.scoped)
   )
 })

@@ -163,8 +163,7 @@ describe("km up", () => {
         assert.strictEqual(ill.exit, 1)
         assert.include(ill.out, `chmod 700 ${state}`)
         assert.strictEqual((yield* km(state, ["list"])).exit, 1)
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    120_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
   it("a part's environment has what a program needs to be found and no secret of the shell", () => {
@@ -215,7 +214,7 @@ describe("km demo", () => {
       assert.include(ran.err, "SCRIPTED")
       assert.deepStrictEqual(readdirSync(temporary), [])
       assert.deepStrictEqual(processesNaming(temporary), [])
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), 120_000)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it.live(
     "killed by SIGKILL it leaves neither processes nor files; what a whole crash left, the next one removes",
@@ -230,7 +229,8 @@ describe("km demo", () => {
           const process = yield* kmStarted(state, ["demo"], { TMPDIR: temporary })
           const directory = yield* untilReal(
             "the demo has its sandbox",
-            Effect.sync(() => process.err().includes("it stays up") && demos().find((name) => !before.has(name)))
+            Effect.sync(() => process.err().includes("it stays up") && demos().find((name) => !before.has(name))),
+            Effect.map(Effect.promise(() => process.ended), (code) => `km demo ended with ${code}: ${process.err()}`)
           )
           const run = path.join(temporary, directory, "run")
           const { children } = Option.getOrThrow(yield* UpFile.read(run))
@@ -257,7 +257,6 @@ describe("km demo", () => {
         third.process.child.kill("SIGINT")
         yield* Effect.promise(() => third.process.ended)
         assert.deepStrictEqual(demos(), [])
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    120_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })

@@ -70,5 +70,5 @@ describe("km up with mail programs", () => {
       const mail = doctor.filter(({ name }) => /^mail (in|out)$/.test(String(name)))
       assert.deepStrictEqual(mail.map(({ name, status }) => [name, status]), [["mail in", "ok"], ["mail out", "ok"]])
       assert.isNull(up.child.exitCode)
-    }).pipe(Effect.provide(NodeServices.layer)), 90_000)
+    }).pipe(Effect.provide(NodeServices.layer)))
 })

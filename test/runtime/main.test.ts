@@ -38,12 +38,12 @@ const row: SandboxRow = {
   inventory: []
 }
 
-/** Looks every 50 ms, for at most 40 s: the real agent takes seconds to start on a busy machine. */
+/** Looks every 50 ms, for at least 5 minutes: the real agent takes long to start on a busy machine. */
 const until = <E, R>(what: string, look: Effect.Effect<boolean, E, R>) =>
   look.pipe(
     Effect.flatMap((holds) => holds ? Effect.void : Effect.fail("pending" as const)),
     Effect.retry({
-      schedule: Schedule.spaced("50 millis").pipe(Schedule.upTo({ times: 800 })),
+      schedule: Schedule.spaced("50 millis").pipe(Schedule.upTo({ times: 6_000 })),
       while: (error) => error === "pending"
     }),
     Effect.catch((error) => Effect.die(error === "pending" ? new Error(`never came: ${what}`) : error))

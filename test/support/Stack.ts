@@ -95,7 +95,7 @@ export const startProgram = Effect.fnUntraced(function*(options: ProgramOptions)
         started.kill("SIGTERM")
         return exitOf(started).pipe(
           Effect.timeoutOrElse({
-            duration: "20 seconds",
+            duration: "1 minute",
             orElse: () => Effect.sync(() => void started.kill("SIGKILL"))
           }),
           Effect.asVoid
@@ -314,7 +314,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
         alias: alias === undefined ? undefined : Alias.make(alias),
         profile,
         unconfined: true,
-        readyWithin: Duration.seconds(30)
+        readyWithin: Duration.minutes(5)
       })
     }).pipe(Effect.provide(control), Effect.orDie)
 

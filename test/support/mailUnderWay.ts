@@ -27,5 +27,5 @@ export const mailUnderWay = (database: DatabaseSync, owner: SandboxId) => ({
         if (row !== undefined && row["state"] !== "arrived") return String(row["content"])
         yield* Effect.sleep("50 millis")
       }
-    }).pipe(Effect.timeout("45 seconds"), Effect.orDie)
+    }).pipe(Effect.timeout("5 minutes"), Effect.orDie)
 })

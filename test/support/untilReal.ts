@@ -6,10 +6,17 @@ const look = Effect.callback<void>((resume) => {
   return Effect.sync(() => clearTimeout(timer))
 })
 
-/** The first answer that is neither `undefined` nor `false`; after 60 s a defect that names `what`. */
+/** Longer than any work of ours takes on a machine that is ten times too busy; shorter than a test may take. */
+const patience = "5 minutes"
+
+/**
+ * The first answer that is neither `undefined` nor `false`. A defect that names `what` once `died` completes, with a
+ * sentence on who has died and how, or when the patience is over.
+ */
 export const untilReal = <A>(
   what: string,
-  ask: Effect.Effect<A | undefined | false>
+  ask: Effect.Effect<A | undefined | false>,
+  died: Effect.Effect<string> = Effect.never
 ): Effect.Effect<Exclude<A, undefined | false>> =>
   Effect.gen(function*() {
     while (true) {
@@ -18,8 +25,9 @@ export const untilReal = <A>(
       yield* look
     }
   }).pipe(
+    Effect.raceFirst(Effect.flatMap(died, (how) => Effect.die(new Error(`${what}: never, since ${how}`)))),
     Effect.timeoutOrElse({
-      duration: "60 seconds",
-      orElse: () => Effect.die(new Error(`waited 60 s in vain: ${what}`))
+      duration: patience,
+      orElse: () => Effect.die(new Error(`waited ${patience} in vain: ${what}`))
     })
   )

@@ -62,7 +62,7 @@ describe("POST /v2 once", () => {
           assert.deepStrictEqual(shown?.map((reply) => reply.ts), [...partsOf(answer)], JSON.stringify(fault))
         }
       }).pipe(Effect.provide(bridgeOver(workspace)))
-    }), 60_000)
+    }))
 
   it.live("posts exactly one message when Slack hangs after taking it", () =>
     Effect.gen(function*() {
@@ -75,7 +75,7 @@ describe("POST /v2 once", () => {
         const thread = yield* workspace.thread(channel, ts)
         assert.deepStrictEqual(thread?.replies.map((reply) => reply.ts), [...partsOf(answer)])
       }).pipe(Effect.provide(bridgeOver(workspace)))
-    }), 60_000)
+    }))
 
   it.live(
     "finds what a bridge did before it died, by the message's metadata and by the file's name and title",
@@ -115,8 +115,7 @@ describe("POST /v2 once", () => {
           assert.nestedPropertyVal(second.json, "file.id", Object(first.json["file"]).id)
           assert.strictEqual(yield* callsOf(workspace, "files.completeUploadExternal"), 1)
         }).pipe(Effect.provide(bridgeOver(workspace, { idempotency: memory })))
-      }),
-    60_000
+      })
   )
 
   it.live("edits only what it posted, marks twice without a fault, and reports what Slack refuses for good", () =>

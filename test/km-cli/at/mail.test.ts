@@ -158,5 +158,5 @@ describe("mail in schedules", () => {
       assert.deepStrictEqual(subjects.toSorted(), names.toSorted())
       const shown = yield* km(state, ["at", "history", "mail-0"])
       assert.match(shown.out, /succeeded +- +\d +sent to sb-aaaa1111@km\.invalid as <\S+@km\.invalid>, encrypted/)
-    }).pipe(Effect.scoped), 120_000)
+    }).pipe(Effect.scoped))
 })

@@ -131,7 +131,6 @@ describe("km at in real processes", () => {
         const unsure = outcomes.filter((outcome) => outcome === "unknown").length
         assert.strictEqual(sure + unsure, extensions.length)
         assert.isTrue(times >= sure && times <= sure + unsure, `${times} extensions, ${outcomes.join(", ")}`)
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    180_000
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })

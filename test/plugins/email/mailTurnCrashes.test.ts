@@ -68,7 +68,7 @@ describe("mail turns through crashes", () => {
         // And its next life dies young.
         yield* oneTurn([{ call, when: "after" }, { call: (call * 7) % 6, when: "before" }])
       }
-    }), 240_000)
+    }))
 
   it.live("what only tells the channel, tells it once", () =>
     Effect.gen(function*() {
@@ -77,5 +77,5 @@ describe("mail turns through crashes", () => {
         yield* toldOnce([{ call, when: "before" }])
         yield* toldOnce([{ call, when: "after" }])
       }
-    }), 120_000)
+    }))
 })

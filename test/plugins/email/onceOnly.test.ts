@@ -81,7 +81,6 @@ describe("km-send and a runtime that is killed", () => {
           ])
         }
         database.close()
-      }),
-    120_000
+      })
   )
 })

@@ -154,5 +154,5 @@ describe("mail between sandboxes", () => {
       const [told] = (JSON.parse(received.out) as { messages: ReadonlyArray<typeof Message.Type> }).messages
       assert.deepInclude(told, { status: "verified", sender: ada, subject: "report", body: "all is well" })
       database.close()
-    }), 180_000)
+    }))
 })

@@ -118,7 +118,6 @@ describe("km identity rotate and revoke", () => {
         const destroyed = yield* km(stack.state, ["destroy", ada, "--yes"])
         assert.strictEqual(destroyed.exit, 0, destroyed.err)
         database.close()
-      }),
-    120_000
+      })
   )
 })

@@ -76,5 +76,5 @@ describe("km identity rotate under kill -9", () => {
       const valid = shown.out.split("\n").filter((line) => / mail +[0-9a-f]{16} +valid /.test(line))
       assert.strictEqual(valid.length, 1, shown.out)
       assert.include(valid[0], decodeRotated(whole.out).rotated[0]?.keyId ?? "none")
-    }), 180_000)
+    }))
 })

@@ -63,8 +63,7 @@ describe("v2", () => {
           assert.isAbove(most, 100)
           const [mail] = yield* writeV2(named(most - 1), alice.signer, options)
           assert.strictEqual((yield* read(mail?.raw ?? "")).status, "verified")
-        }),
-      30_000
+        })
     )
   }
 

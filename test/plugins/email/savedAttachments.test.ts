@@ -31,7 +31,7 @@ describe("savedAttachments", () => {
   it("ends where a directory takes no other one", () => {
     const code = `import { savedAttachments } from ${JSON.stringify(module)}
       try { savedAttachments("/proc/in", []) } catch (error) { console.log(error.code) }`
-    const ran = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", timeout: 20_000 })
+    const ran = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", timeout: 300_000 })
     assert.deepInclude(ran, { signal: null, stdout: "ENOENT\n" })
   })
 })

@@ -182,8 +182,7 @@ describe("rotate", () => {
             }
           }
         }
-      }),
-    60_000
+      })
   )
 
   it.effect("two at once follow each other; one that died is waited for 10 s and completed", () =>

@@ -112,7 +112,7 @@ describe("ScheduleTimes", () => {
       expected,
       `${fields} ${zone} ${new Date(after).toISOString()}`
     )
-  }, 60_000)
+  })
 
   it("agrees with effect's own cron where both say the same", () => {
     const berlin = Result.getOrThrow(zoneOf("Europe/Berlin"))

@@ -80,7 +80,7 @@ describe("the embedded engine", () => {
       )
       const bodies = new Set(pending.map(({ body }) => body))
       assert.deepStrictEqual(said(lines, "put").filter((body) => !bodies.has(body)), [], "put, but not there")
-    }), 60_000)
+    }))
 
   it.live("two processes at once: each key has one winner, each message one taker", () =>
     Effect.gen(function*() {
@@ -105,7 +105,7 @@ describe("the embedded engine", () => {
       assert.strictEqual(new Set(winners).size, racedKeys)
       const takers = said(lines, "taken").map((line) => line.split(" ")[0] ?? "")
       assert.deepStrictEqual(takers.toSorted(), keys.toSorted())
-    }), 60_000)
+    }))
 
   it.effect(
     "a message of another process wakes a waiting receive without the clock moving",
@@ -123,8 +123,7 @@ describe("the embedded engine", () => {
           assert.strictEqual(yield* child.exit, 0)
           assert.strictEqual(Option.getOrThrow(yield* Fiber.join(waiting)).key, "from-afar")
         }).pipe(Effect.provide(EmbeddedEngine.layer(directory)))
-      }),
-    60_000
+      })
   )
 
   it.effect("what nobody rang for is seen at the next look, 5 s after the last", () =>

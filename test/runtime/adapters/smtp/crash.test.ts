@@ -91,5 +91,5 @@ describe("km-smtp", () => {
       assert.strictEqual(acknowledged.size, tried.size)
       const more = yield* Effect.provide(arrivals(bob.sender), engine(state))
       assert.strictEqual(found.length + more.length, tried.size)
-    }), 120_000)
+    }))
 })

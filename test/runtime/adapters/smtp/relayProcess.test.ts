@@ -138,7 +138,6 @@ describe("km-smtp relay", () => {
 
         assert.notInclude(first.log() + second.log(), password)
         assert.notInclude(readFileSync(statePaths(state).database, "latin1"), password)
-      }),
-    90_000
+      })
   )
 })
