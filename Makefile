@@ -21,15 +21,18 @@ setup: $(STAMP) ## install what the lockfile names, and check the versions that 
 
 $(STAMP): package.json package-lock.json km-cli/setup/checkSetup.mjs
 	@command -v npm >/dev/null || { echo "make setup needs npm (Node 20 or newer). Install Node from your system's packages, then run make again." >&2; exit 1; }
-	npm ci --no-audit --no-fund --loglevel=error
+	@npm ci --no-audit --no-fund --loglevel=error
 	@node km-cli/setup/checkSetup.mjs
 	@touch $@
 
+# Says what the command said, when it failed.
+quietly = @report="$$($(1) 2>&1)" || { printf '%s\n' "$$report" >&2; exit 1; }
+
 check: setup ## format check, lint, type check
-	dprint check
-	oxlint -c oxlint.json --deny-warnings
-	tsc -p .
-	deno check --quiet runtime/main.ts bridge/main.ts hooks/main.ts
+	$(call quietly,dprint check)
+	$(call quietly,oxlint -c oxlint.json --deny-warnings)
+	$(call quietly,tsc -p .)
+	$(call quietly,deno check --quiet runtime/main.ts bridge/main.ts hooks/main.ts)
 	@report="$$(effect-tsgo diagnostics --project tsconfig.json --strict --format text || true)"; \
 	case "$$report" in \
 	  *"0 errors, 0 warnings and 0 messages."*) ;; \
@@ -42,7 +45,7 @@ format: setup ## format the code
 test: check test-unit ## everything that needs only what `make setup` installs
 
 test-unit: setup
-	vitest run
+	@vitest run
 
 # The oldest Node that `engines` of package.json takes. Its platform's package has nothing but the binary, and no script.
 OLDEST_NODE := node_modules/.km-oldest/node
@@ -52,7 +55,7 @@ $(OLDEST_NODE): $(STAMP)
 	@cp $(@D)/node_modules/node-*/bin/node $@
 
 test-interop: setup $(OLDEST_NODE) ## tests that need programs of the operating system (.ci/packages), or the registry
-	KM_INTEROP=1 vitest run --config vitest.interop.config.ts
+	@KM_INTEROP=1 vitest run --config vitest.interop.config.ts
 
 build: setup ## bundle into dist/
 	@node km-cli/build/bundle.ts

@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
+    reporters: ["minimal"],
     globalSetup: "test/support/buildOnce.ts",
     include: ["test/interop/**/*.test.ts"],
     testTimeout: 600_000,
