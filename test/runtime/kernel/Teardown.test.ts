@@ -113,6 +113,15 @@ describe("Teardown", () => {
       assert.isTrue(world.retired.has(id))
     }))
 
+  it.effect("a dead message that was told of before is not told of again", () =>
+    Effect.gen(function*() {
+      const world = yield* lived()
+      yield* onWorld(world, Effect.flatMap(TurnQueue, (queue) => queue.markNoticed(id, message(1).key)))
+      yield* teardown(world)
+      assert.deepStrictEqual(said(world).slice(0, 5), [...farewell.slice(0, 4), ...farewell.slice(6)])
+      assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+    }))
+
   it.effect("a crash at any call is continued, and nothing is said twice", () =>
     Effect.gen(function*() {
       const counted = yield* lived()
