@@ -11,7 +11,15 @@ import { ledgerOf } from "../support/ledgerOf.ts"
 import { profileWith, slackProfile } from "../support/profiles.ts"
 import type { DyingPlace } from "../support/roots/dyingBridge.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
-import { botTexts, type Program, reactionsOf, type Stack, type StackSandbox, startStack } from "../support/Stack.ts"
+import {
+  botTexts,
+  filesOf,
+  type Program,
+  reactionsOf,
+  type Stack,
+  type StackSandbox,
+  startStack
+} from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 const dyingBridge = fileURLToPath(new URL("../support/roots/dyingBridge.ts", import.meta.url))
@@ -215,4 +223,50 @@ describe("kill -9 of the agent", () => {
       const row = Option.fromNullishOr((yield* ledgerOf(stack.state, sandbox.row.id))[0])
       assert.strictEqual(Option.getOrThrow(row).attempt, 2)
     }))
+})
+
+describe("an upload that Slack does not take", () => {
+  it.live(
+    "holds neither mark nor slot, and is done after kill -9 of the runtime: one file is at rest",
+    () =>
+      Effect.gen(function*() {
+        const stack = yield* startStack()
+        const sandbox = yield* stack.sandbox()
+        const fault = yield* stack.workspace.faults.add({
+          method: "files.getUploadURLExternal",
+          times: 0,
+          fault: { kind: "server-error" }
+        })
+        const first = yield* sandbox.say("please look around and tell me what you see")
+        yield* sandbox.untilReaction(first, "white_check_mark")
+        // The same thread goes on as well.
+        const second = yield* sandbox.say("and once more", first)
+        yield* sandbox.untilReaction(second, "white_check_mark")
+        yield* untilReal(
+          "both turns are settled",
+          Effect.map(
+            ledgerOf(stack.state, sandbox.row.id),
+            (rows) => rows.length === 2 && rows.every(({ state }) => state === "settled")
+          )
+        )
+        assert.deepStrictEqual(filesOf(yield* sandbox.thread(first)), [])
+        yield* stack.runtime.kill9
+        yield* stack.workspace.faults.clear(fault)
+        yield* stack.startRuntime
+        yield* sandbox.untilFiles(first, (names) => names.length === 1)
+        // A third turn replaces it, although the first deletion fails; nothing of the old one stays.
+        yield* stack.workspace.faults.add({ method: "files.delete", fault: { kind: "server-error" } })
+        const third = yield* sandbox.say("and a last time", first)
+        yield* sandbox.untilReaction(third, "white_check_mark")
+        const [before] = filesOf(yield* sandbox.thread(first))
+        yield* stack.workspace.waitFor(
+          ({ data, kind }) => kind === "call" && data["method"] === "files.delete" && data["ok"] === true,
+          0
+        )
+        const rest = yield* sandbox.untilFiles(first, (names) => names.length === 1)
+        assert.deepStrictEqual(filesOf(rest), [String(before)])
+        assert.isFalse(rest.replies.some(({ message }) => JSON.stringify(message).includes("tombstone")))
+      }),
+    120_000
+  )
 })

@@ -48,7 +48,8 @@ describe("Deno", () => {
       const done = yield* sandbox.untilReaction(ts, "white_check_mark")
       assert.includeMembers([...reactionsOf(done)], ["eyes", "white_check_mark"])
       assert.include(botTexts(done, stack.workspace.botUserId).join("\n"), "I ran one command and wrote")
-      assert.isTrue(filesOf(done).some((name) => name.endsWith(".jsonl.gz")))
+      const attached = yield* sandbox.untilFiles(ts, (names) => names.length > 0)
+      assert.match(filesOf(attached).join(), /\.jsonl\.gz$/)
       assert.notMatch(`${stack.runtime.log()}${stack.bridge.log()}`, /NotCapable|Requires .* access/)
     }))
 

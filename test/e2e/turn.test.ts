@@ -14,6 +14,7 @@ describe("a turn, end to end", () => {
       const texts = botTexts(done, stack.workspace.botUserId)
       assert.isNotEmpty(texts)
       assert.include(texts.join("\n"), "🔧")
-      assert.isTrue(filesOf(done).some((name) => /^claude-transcript-[0-9a-f-]{36}\.jsonl\.gz$/.test(name)))
+      const attached = yield* sandbox.untilFiles(ts, (names) => names.length > 0)
+      assert.match(filesOf(attached).join(), /^claude-transcript-[0-9a-f-]{36}\.jsonl\.gz$/)
     }))
 })

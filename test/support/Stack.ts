@@ -157,6 +157,8 @@ export interface StackSandbox {
   readonly thread: (ts: string) => Effect.Effect<MessageView>
   /** Waits until the message has the reaction. */
   readonly untilReaction: (ts: string, emoji: string) => Effect.Effect<MessageView>
+  /** The thread, once the names of its files are as wanted: they are attached beside everything else. */
+  readonly untilFiles: (ts: string, holds: (names: ReadonlyArray<string>) => boolean) => Effect.Effect<MessageView>
 }
 
 const Reactions = Schema.Array(Schema.Struct({ name: Schema.String }))
@@ -301,7 +303,15 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
         workspace.waitFor(
           (change) => change.kind === "reaction_added" && change.ts === ts && change.data["name"] === emoji,
           0
-        ).pipe(Effect.andThen(thread(ts)))
+        ).pipe(Effect.andThen(thread(ts))),
+      untilFiles: (ts, holds) =>
+        Effect.gen(function*() {
+          for (let after = 0;;) {
+            const view = yield* thread(ts)
+            if (holds(filesOf(view))) return view
+            after = (yield* workspace.waitFor((change) => change.seq > after, after)).seq
+          }
+        })
     }
   }
 
