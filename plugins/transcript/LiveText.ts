@@ -155,9 +155,7 @@ export const liveText = (model: LiveModel, redact: (text: string) => string, hea
     pieces.push(separator(before, entry) + text)
     before = entry
   }
-  const tail = [
-    ...(model.status === undefined ? [] : [`_⏳ ${cut(oneLine(redact(model.status)), maxToolLine)}_`])
-  ]
+  const tail = model.status === undefined ? [] : [`_⏳ ${cut(oneLine(redact(model.status)), maxToolLine)}_`]
   const whole = (pieces.join("") + (tail.length === 0 ? "" : `\n\n${tail.join("\n")}`)).trim().toWellFormed()
   if (whole.length <= maxLiveCharacters) return whole
   const kept = whole.slice(-maxLiveCharacters)

@@ -1,8 +1,8 @@
 /** Whether a text would show a person anything at all. */
 
 /** What a terminal would obey instead of showing: control sequences and commands, in 7 and 8 bits. Source: ECMA-48 §5.4, 8.3.89. */
-// oxlint-disable-next-line no-control-regex
 const sequences =
+  // oxlint-disable-next-line no-control-regex
   /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\u001b\]|\u009d)[^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)?/g
 
 /**

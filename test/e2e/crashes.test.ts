@@ -267,6 +267,6 @@ describe("an upload that Slack does not take", () => {
         assert.deepStrictEqual(filesOf(rest), [String(before)])
         assert.isFalse(rest.replies.some(({ message }) => JSON.stringify(message).includes("tombstone")))
       }),
-    120_000
+    240_000
   )
 })

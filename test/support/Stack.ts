@@ -307,8 +307,8 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
       untilFiles: (ts, holds) =>
         Effect.gen(function*() {
           for (let after = 0;;) {
-            const view = yield* thread(ts)
-            if (holds(filesOf(view))) return view
+            const seen = yield* thread(ts)
+            if (holds(filesOf(seen))) return seen
             after = (yield* workspace.waitFor((change) => change.seq > after, after)).seq
           }
         })

@@ -417,8 +417,11 @@ describe("TurnPipeline", () => {
       const { turns } = yield* pipeline(world, {
         ledger: (disk) => ({
           ...disk,
-          insert: (row) =>
-            Effect.tap(disk.insert(row), () => Effect.andThen(Deferred.succeed(written, undefined), Deferred.await(go)))
+          insert: (fresh) =>
+            Effect.tap(
+              disk.insert(fresh),
+              () => Effect.andThen(Deferred.succeed(written, undefined), Deferred.await(go))
+            )
         })
       })
       const submitting = yield* Effect.forkChild(turns.submit(one.request, undefined))
