@@ -15,6 +15,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { parseStep } from "../at/ActionLine.ts"
 import { confirmed } from "../at/Confirm.ts"
+import { endLine, endsOf, endView } from "../at/EndNotes.ts"
 import { schedulableKinds } from "../at/Schedulable.ts"
 import { runTable, runView, scheduleTable, scheduleView, stepLines } from "../at/ScheduleView.ts"
 import { machineZone, parseWhen } from "../at/When.ts"
@@ -142,7 +143,10 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
     ]
     for (const note of yield* targetNotes(said)) yield* talk(note)
     for (const note of yield* mailNotes(backend, install, step)) yield* talk(note)
-    const view = { schedule: scheduleView(schedule), next: instants.map((instant) => new Date(instant).toISOString()) }
+    const ends = endsOf(yield* (yield* Sandboxes).list, schedule, now)
+    for (const end of ends) yield* talk(`warning: ${endLine(end, timing.zone, now)}`)
+    const next = instants.map((instant) => new Date(instant).toISOString())
+    const view = { schedule: scheduleView(schedule), next, ends: ends.map(endView) }
     if (input.dryRun) {
       return yield* data([...lines, "nothing was stored"], { ok: true, dryRun: true, ...view })
     }
@@ -190,12 +194,18 @@ const onInstall = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return yield* Effect.provide(effect, backend.ports("short"))
   })
 
+/** What the end of a sandbox leaves on a schedule that names it (`ScheduleTargets.ts`). */
+const destroyedNote = /\bwas destroyed\b/
+
 const lastingStates: ReadonlyArray<ScheduleState> = ["active", "paused"]
 
 export const list = Effect.fn("km.at.list")(function*({ all }: { readonly all: boolean }) {
   return yield* onInstall(Effect.gen(function*() {
     const scheduler = yield* Scheduler
-    const schedules = (yield* scheduler.list).filter(({ state }) => all || lastingStates.includes(state))
+    const everyone = yield* scheduler.list
+    const schedules = everyone.filter(({ state }) => all || lastingStates.includes(state))
+    const now = yield* Clock.currentTimeMillis
+    const sandboxes = yield* (yield* Sandboxes).list
     const rows = yield* Effect.forEach(
       schedules,
       (schedule) =>
@@ -203,19 +213,29 @@ export const list = Effect.fn("km.at.list")(function*({ all }: { readonly all: b
           const [last] = runs
           // What followed a failure may have succeeded; the firing did not.
           const steps = runs.filter(({ instant, manual }) => instant === last?.instant && manual === last.manual)
-          return { schedule, last, worst: steps.find(({ outcome }) => outcome !== "succeeded") ?? last }
+          const worst = steps.find(({ outcome }) => outcome !== "succeeded") ?? last
+          return { schedule, last, worst, ends: endsOf(sandboxes, schedule, now) }
         })
     )
     yield* data(
       rows.length === 0 ? [] : scheduleTable(rows.map(({ schedule, worst }) => ({ schedule, last: worst }))),
       {
         ok: true,
-        schedules: rows.map(({ last, schedule }) => ({
+        schedules: rows.map(({ ends, last, schedule }) => ({
           ...scheduleView(schedule),
+          ends: ends.map(endView),
           ...(last === undefined ? {} : { last: runView(last) })
         }))
       }
     )
+    for (const { ends, schedule: { name, note, state, zone } } of rows) {
+      for (const end of ends) yield* talk(`warning: ${name}: ${endLine(end, zone, now)}`)
+      if (state === "active" && note !== undefined && destroyedNote.test(note)) yield* talk(`note: ${name}: ${note}`)
+    }
+    const orphans = all ? 0 : everyone.filter(({ state }) => state === "orphaned").length
+    if (orphans > 0) {
+      yield* talk(`note: ${orphans} ended with ${orphans === 1 ? "its sandbox" : "their sandboxes"}; km at list --all`)
+    }
     if (rows.length === 0) yield* talk("nothing is scheduled; see km at --help")
   }))
 }, telling)
@@ -229,6 +249,8 @@ export const show = Effect.fn("km.at.show")(function*({ reference }: { readonly 
       ? []
       : [schedule.nextAt, ...nextInstants(schedule, schedule.createdAt, Math.max(now, schedule.nextAt), shownTimes - 1)]
     const runs = yield* scheduler.history(schedule.name, 5)
+    const ends = endsOf(yield* (yield* Sandboxes).list, schedule, now)
+    for (const end of ends) yield* talk(`warning: ${endLine(end, schedule.zone, now)}`)
     yield* data([
       `${schedule.name} is ${schedule.state}${schedule.note === undefined ? "" : `: ${schedule.note}`}`,
       `  when     ${whenText(schedule.when)} in ${schedule.zone} (said: ${schedule.said})`,
@@ -240,6 +262,7 @@ export const show = Effect.fn("km.at.show")(function*({ reference }: { readonly 
       ok: true,
       schedule: scheduleView(schedule),
       next: next.map((instant) => new Date(instant).toISOString()),
+      ends: ends.map(endView),
       runs: runs.map(runView)
     })
   }))

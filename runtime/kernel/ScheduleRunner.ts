@@ -102,8 +102,10 @@ const make = Effect.gen(function*() {
     if (reference === undefined || run.target !== undefined) return acting
     const meaning = meaningOf(yield* patiently(sandboxes.list), reference)
     if (meaning._tag === "One") return { ...acting, target: meaning.row.id }
+    // The end of a sandbox leaves its sentence on the schedules that name it.
+    const { note = "" } = Option.getOrElse(yield* patiently(scheduler.get(run.schedule)), (): { note?: string } => ({}))
     const reason = meaning._tag === "None"
-      ? `no sandbox is called ${reference}`
+      ? `no sandbox is called ${reference}${note.includes("was destroyed") ? `: ${note}` : ""}`
       : `${reference} fits ${meaning.ids.length} sandboxes: ${meaning.ids.join(", ")}`
     return yield* new ActionFailed({ code: "KM-SCH-021", reason, passing: false })
   })

@@ -69,16 +69,19 @@ export const wholeNames = (rows: ReadonlyArray<SandboxRow>, step: ScheduleStep):
 export const endSchedulesOf = Effect.fn("ScheduleTargets.endSchedulesOf")(function*(
   scheduler: Scheduler["Service"],
   id: SandboxId,
-  alias: Alias | undefined
+  alias: Alias | undefined,
+  why: SandboxRow["endReason"] = "destroyed"
 ) {
+  const gone = { ttl: "reached the end of its time to live and ", idle: "was idle for too long and " }
+  const how = why === "ttl" || why === "idle" ? `${gone[why]}was destroyed` : "was destroyed"
   let ended = 0
   for (const schedule of yield* scheduler.list) {
     const fate = afterEndOf(schedule, id, alias)
     if (fate === "keep") continue
     const note = {
-      end: `${id} was destroyed`,
-      alias: `${alias ?? id} (${id}) was destroyed; it fails until another sandbox has the alias`,
-      step: `${id} was destroyed; the step that names it${alias === undefined ? "" : " or its alias"} fails`
+      end: `${id} ${how}`,
+      alias: `${alias ?? id} (${id}) ${how}; it fails until another sandbox has the alias`,
+      step: `${id} ${how}; the step that names it${alias === undefined ? "" : " or its alias"} fails`
     }[fate]
     const changed = yield* scheduler.change(schedule.name, [schedule.state], {
       state: fate === "end" ? "orphaned" : schedule.state,

@@ -230,7 +230,7 @@ const make = Effect.gen(function*() {
       yield* reports.remove(id)
       yield* leases.remove(id)
       for (const { path } of yield* secrets.under(`sandbox/${id}`)) yield* secrets.delete(path)
-      yield* endSchedulesOf(scheduler, id, found.value.alias)
+      yield* endSchedulesOf(scheduler, id, found.value.alias, why)
       yield* sandboxes.remove(id)
       yield* progress("row")
       yield* Effect.logInfo("sandbox destroyed").pipe(Effect.annotateLogs({ reason: why }))

@@ -88,3 +88,6 @@ export const kmUp = (state: string, env: Record<string, string> = {}) =>
         return ended
       })
   )
+
+/** The program that the tests run as `km`. */
+export { program as kmProgram }

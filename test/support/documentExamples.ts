@@ -41,3 +41,28 @@ export const writeTools = (directory: string): string => {
   fs.writeFileSync(tool, `#!/bin/sh\nexec '${process.execPath}' '${script}' "$@"\n`, { mode: 0o700 })
   return directory
 }
+
+/** A shell session of a document: its line there, the block, and why it is not run, where a comment above says so. */
+export interface ShellSession {
+  readonly line: number
+  readonly block: string
+  readonly notRun: string | undefined
+}
+
+/** Every `sh` block of a document, in order. `<!-- not run: REASON -->` above one takes it out. */
+export const sessionsOf = (document: string): ReadonlyArray<ShellSession> => {
+  const text = fs.readFileSync(path.join(root, document), "utf8")
+  return [...text.matchAll(/(?:<!-- not run: ([^\n]+) -->\n)?```sh\n([\s\S]*?)```/g)].map((match) => ({
+    line: text.slice(0, match.index).split("\n").length,
+    block: match[2] ?? "",
+    notRun: match[1]
+  }))
+}
+
+/** Makes `km` a program on a PATH, as an install does. `km up` is somebody else's terminal: it must be running there. */
+export const writeKm = (directory: string, program: string): string => {
+  const run = `'${process.execPath}' '${program}'`
+  const script = `#!/bin/sh\nif [ "$1" = up ]; then exec ${run} status > /dev/null; fi\nexec ${run} "$@"\n`
+  fs.writeFileSync(path.join(directory, "km"), script, { mode: 0o700 })
+  return directory
+}

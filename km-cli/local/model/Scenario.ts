@@ -2,7 +2,7 @@
  * What the scripted model says: a pure function from a Messages API request to a plan. It reads no meaning into what a
  * person writes; it follows a fixed script, so that the same conversation always gets the same replies.
  *
- * Without a directive the demo's script runs. A directive anywhere in the person's message picks another:
+ * Without a directive the demo's script runs, which ends with the last line that a scheduled prompt asks for. A directive anywhere in the person's message picks another:
  *
  * | directive | what the model does |
  * |---|---|
@@ -156,7 +156,11 @@ const answer = (position: Position): Plan => reply([text(`You wrote:\n\n${quoted
 /** Milliseconds between two pieces of text in the demo: enough to see it grow. */
 const demoPauseMillis = 30
 
+/** The last line that a scheduled prompt asks for (`runtime/kernel/SandboxActions.ts`); a script always succeeds. */
+const expectedPattern = /last line that is exactly:\n(.+)(?:\n|$)/
+
 const demo = (position: Position): Plan => {
+  const expected = expectedPattern.exec(position.said)?.[1]
   switch (position.step) {
     case 0:
       return reply([
@@ -176,7 +180,8 @@ const demo = (position: Position): Plan => {
       return reply([
         text(
           `You wrote:\n\n${quoted(position.said)}\n\n` +
-            `I ran one command and wrote your words to \`NOTES.md\`.\n\n${scriptedNotice}`
+            `I ran one command and wrote your words to \`NOTES.md\`.\n\n${scriptedNotice}` +
+            (expected === undefined ? "" : `\n\n${expected}`)
         )
       ], demoPauseMillis)
   }

@@ -445,6 +445,22 @@ describe("ScheduleRunner", () => {
       assert.deepStrictEqual(stage.runs().map(({ id, manual }) => [id, manual]), [["nightly:10", true]])
     }))
 
+  it.effect("a run that finds its sandbox gone says when and why it went", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.add({ ...once(minute), step: { action: agentRun("demo", "go") } })
+      const scheduler = yield* Effect.provide(Scheduler, Scheduler.memory(stage.schedules))
+      yield* endSchedulesOf(scheduler, demo.id, demo.alias, "ttl")
+      stage.sandboxes.rows.clear()
+      yield* during(stage, TestClock.adjust(2 * minute))
+      const [run] = stage.runs()
+      assert.deepStrictEqual([run?.outcome, run?.code], ["failed", "KM-SCH-021"])
+      assert.include(
+        run?.detail ?? "",
+        `no sandbox is called demo: demo (${demo.id}) reached the end of its time to live`
+      )
+    }))
+
   it.effect("the end of a sandbox ends the schedules of its id and marks those of its alias", () =>
     Effect.gen(function*() {
       const stage = new Stage(demo)
