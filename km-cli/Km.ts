@@ -18,7 +18,7 @@ import { fullVersion as version } from "../runtime/domain/Version.ts"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
-import { extend, pause, resume } from "./commands/LifeCommand.ts"
+import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
 import { childrenOf } from "./CommandTree.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type ExitCode, type KmError, kmError } from "./KmError.ts"
@@ -142,21 +142,6 @@ const destroy = Command.make(
   Command.withDescription(
     "Ends the runtime, answers what waits, archives the channel and removes files, queue, keys and rows. Run again, it " +
       "continues where it stopped."
-  )
-)
-
-const stop = Command.make(
-  "stop",
-  {
-    reference,
-    turn: Flag.String("turn").pipe(Flag.optional, Flag.withDescription("Only this turn")),
-    dryRun
-  },
-  lazy(() => import("./commands/Stop.ts").then((module) => module.stop))
-).pipe(
-  Command.withShortDescription("Interrupt what the agent does now"),
-  Command.withDescription(
-    "Interrupts the running turns of a sandbox, or one turn; the sandbox lives on. `km pause` lets it rest."
   )
 )
 

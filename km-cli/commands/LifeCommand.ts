@@ -1,4 +1,4 @@
-/** `km pause`, `resume` and `extend` in the command tree: names, flags and help. */
+/** `km stop`, `pause`, `resume` and `extend` in the command tree: names, flags and help. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -20,6 +20,21 @@ const dryRun = Flag.Boolean("dry-run").pipe(
 )
 const duration = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.optional, Flag.withMetavar("DURATION"), Flag.withDescription(description))
+
+export const stop = Command.make(
+  "stop",
+  {
+    reference,
+    turn: Flag.String("turn").pipe(Flag.optional, Flag.withDescription("Only this turn")),
+    dryRun
+  },
+  (input) => Effect.flatMap(Effect.promise(() => import("./Stop.ts")), (handlers) => handlers.stop(input))
+).pipe(
+  Command.withShortDescription("Interrupt what the agent does now"),
+  Command.withDescription(
+    "Interrupts the running turns of a sandbox, or one turn; the sandbox lives on. `km pause` lets it rest."
+  )
+)
 
 export const pause = Command.make("pause", { reference, dryRun }, lazy((handlers) => handlers.pause)).pipe(
   Command.withShortDescription("Let a sandbox rest; messages wait"),

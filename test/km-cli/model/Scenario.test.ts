@@ -28,12 +28,14 @@ const blocksOf = (plan: Plan) => plan.kind === "reply" ? plan.blocks : []
 const textsOf = (plan: Plan) => blocksOf(plan).flatMap((block) => block.kind === "text" ? [block.text] : []).join("\n")
 const toolsOf = (plan: Plan) => blocksOf(plan).flatMap((block) => block.kind === "tool" ? [block.name] : [])
 
+/** The last line of the answer to a text, after the script's two tools. */
+const last = (text: string) => {
+  const spoken = [user(text), used, result("x"), used, result("y")]
+  return textsOf(planOf(positionOf(request(...spoken)), 0)).split("\n").at(-1)
+}
+
 describe("the demo's script", () => {
   it("ends with the last line that a scheduled prompt asks for, and with the notice otherwise", () => {
-    const last = (text: string) => {
-      const spoken = [user(text), used, result("x"), used, result("y")]
-      return textsOf(planOf(positionOf(request(...spoken)), 0)).split("\n").at(-1)
-    }
     const asked =
       "Run the tests\n\nWhen you are done, end your answer with a last line that is exactly:\nALL PASSED\n" +
       "Otherwise end it with what went wrong."

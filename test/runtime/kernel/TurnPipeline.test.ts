@@ -369,7 +369,7 @@ describe("TurnPipeline", () => {
         yield* turns.submit(bad.request, undefined)
         yield* elapse("1 minute")
       }).pipe(Effect.provide(Logger.layer([keep])))
-      const settled = lines.filter(({ message }) => message === "turn settled").map(({ annotations }) => annotations)
+      const settled = lines.filter((line) => line.message === "turn settled").map((line) => line.annotations)
       // In the order of their ends; the message that came twice is one turn.
       assert.deepStrictEqual(settled, [
         { turn: bad.request.key, outcome: "failed", durationMs: 200, attempts: 1, costUsd: 0.25, code: "KM-AGT-401" },
