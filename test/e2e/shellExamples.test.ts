@@ -4,7 +4,7 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { spawn } from "node:child_process"
 import * as path from "node:path"
@@ -73,7 +73,7 @@ describe("shell sessions of the documents", () => {
         }
       }
       assert.isAbove(ran, 12)
-    }).pipe(Effect.scoped), 240_000)
+    }).pipe(Effect.scoped), 600_000)
 })
 
 /** The words of the commands of a document that begin so. */
@@ -124,12 +124,13 @@ describe("the schedules of the documents", () => {
           yield* control.round
           if (now <= due) assert.deepStrictEqual([...world.rows.keys()], there)
         }
-      }).pipe(
-        Effect.provide(ControlPlane.layer),
-        Effect.provide(Provisioning.layer),
-        Effect.provide(Teardown.layer),
-        Effect.provide(world.layer())
-      )
+      }).pipe(Effect.provide(
+        ControlPlane.layer.pipe(
+          Layer.provideMerge(Provisioning.layer),
+          Layer.provideMerge(Teardown.layer),
+          Layer.provideMerge(world.layer())
+        )
+      ))
     }).pipe(Effect.provide(NodeServices.layer)))
 })
 
