@@ -68,14 +68,14 @@ describe("parseCron", () => {
 
   it("reads every form of a day", () => {
     assert.deepStrictEqual(dayRule("* * ? *"), { _tag: "Any" })
-    assert.deepStrictEqual(day("? * * *"), { _tag: "Any" })
-    assert.deepStrictEqual(day("l * ? *"), { _tag: "LastDay" })
-    assert.deepStrictEqual(day("15w * ? *"), { _tag: "NearestWeekday", day: 15 })
-    assert.deepStrictEqual(day("? * l *"), { _tag: "WeekDays", days: new Set([7]) })
-    assert.deepStrictEqual(day("? * friL *"), { _tag: "LastWeekDay", day: 6 })
-    assert.deepStrictEqual(day("? * 6l *"), { _tag: "LastWeekDay", day: 6 })
-    assert.deepStrictEqual(day("? * MON#5 *"), { _tag: "NthWeekDay", day: 2, nth: 5 })
-    assert.deepStrictEqual(day("? * 2#1 *"), { _tag: "NthWeekDay", day: 2, nth: 1 })
+    assert.deepStrictEqual(dayRule("? * * *"), { _tag: "Any" })
+    assert.deepStrictEqual(dayRule("l * ? *"), { _tag: "LastDay" })
+    assert.deepStrictEqual(dayRule("15w * ? *"), { _tag: "NearestWeekday", day: 15 })
+    assert.deepStrictEqual(dayRule("? * l *"), { _tag: "WeekDays", days: new Set([7]) })
+    assert.deepStrictEqual(dayRule("? * friL *"), { _tag: "LastWeekDay", day: 6 })
+    assert.deepStrictEqual(dayRule("? * 6l *"), { _tag: "LastWeekDay", day: 6 })
+    assert.deepStrictEqual(dayRule("? * MON#5 *"), { _tag: "NthWeekDay", day: 2, nth: 5 })
+    assert.deepStrictEqual(dayRule("? * 2#1 *"), { _tag: "NthWeekDay", day: 2, nth: 1 })
   })
 
   it("says which field is wrong, and why", () => {
