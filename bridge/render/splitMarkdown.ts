@@ -1,17 +1,20 @@
 /**
- * Cuts Markdown of any length into messages that Slack accepts: at blank lines where it can, at line ends or between
- * words where it must, never inside a character, with code fences closed and opened again and at most one table a
- * message (Slack refuses two).
+ * Cuts Markdown of any length into messages that Slack accepts, so that each reads as it did in the whole: at blank
+ * lines where it can, at line ends or between words where it must, never inside a character. What a cut goes through
+ * (code, list items, quotes, tables, emphasis, links) is closed before it and opened again after it.
  */
+import { beginning, going } from "./containerMarks.ts"
+import { type Block, type BlockMap, blocksOf } from "./markdownBlocks.ts"
+import { cutText, headOf, type TextCut, weigh } from "./markdownCuts.ts"
 
 /** One message. `glue + text`, with `opens` and `closes` taken off, gives the source back. */
 export interface MarkdownPart {
   readonly text: string
-  /** What we put before it: the fence's first line or the table's head, repeated. */
+  /** What we put before it: the marks of what it goes on with. */
   readonly opens: string
-  /** What we put after it: the line that closes the fence. */
+  /** What we put after it: the marks that close what it leaves open. */
   readonly closes: string
-  /** What stood between the previous part and this one and is shown by neither: line ends, a blank. */
+  /** What stood between the previous part and this one and is shown by neither: line ends, blanks, marks of `opens`. */
   readonly glue: string
 }
 
@@ -19,178 +22,366 @@ export interface MarkdownPart {
 export const maxMessageCharacters = 12_000
 /** Past this a live message goes on in the next one: `chat.update` takes about 4,000 characters of text. */
 export const maxLiveCharacters = 3_900
+/** Slack's limits for the tables of one message: characters over all cells, and rows. Source: the same page. */
+const maxTableCharacters = 10_000
+const maxTableRows = 100
+/** Characters whose words are read as Markdown per call; past it a cut inside a paragraph only looks for blanks. */
+const spanBudget = 60_000
 
-/** Length once Slack's three reserved characters are escaped, so that the plain form of a part fits as well. */
-const weigh = (text: string): number => {
-  let weight = text.length
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    if (code === 38) weight += 4
-    else if (code === 60 || code === 62) weight += 3
-  }
-  return weight
+interface Place {
+  readonly line: number
+  /** Offset in the source. */
+  readonly at: number
+  readonly opens: string
+  /** The part of `opens` that belongs to the words, not to the blocks. */
+  readonly reopened: string
+}
+interface Cut {
+  /** Offset in the source where the part ends. */
+  readonly end: number
+  readonly closes: string
+  readonly next: Place
 }
 
-const fenceLine = /^ {0,3}(`{3,}|~{3,})(.*)$/
-const tableRule = /^ {0,3}\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*$|^ {0,3}\|\s*:?-+:?\s*\|\s*$/
-const tableRow = /\|/
-
-interface Fence {
-  readonly marker: string
-  readonly line: string
-}
-
-/** The longest start of `line` that weighs at most `limit`, cut at a blank where one is near, never in a grapheme. */
-const headOf = (line: string, limit: number): { readonly head: string; readonly blank: string } => {
-  let end = 0
-  let weight = 0
-  for (const { index, segment } of graphemes.segment(line.slice(0, limit + 200))) {
-    const next = weight + weigh(segment)
-    if (next > limit && end > 0) break
-    if (next > limit) return { head: line.slice(0, Math.max(1, safeCut(line, limit >> 2))), blank: "" }
-    weight = next
-    end = index + segment.length
-  }
-  const blank = line.lastIndexOf(" ", end - 1)
-  if (end < line.length && blank > end * 0.6 && line.slice(0, blank).trim() !== "") {
-    return { head: line.slice(0, blank), blank: " " }
-  }
-  return { head: line.slice(0, end), blank: "" }
-}
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" })
-const safeCut = (text: string, at: number): number => /[\ud800-\udbff]/.test(text.charAt(at - 1)) ? at - 1 : at
-
-/** What `lines` leave open: the fence we are in after them. */
-const fenceAfter = (fence: Fence | undefined, line: string): Fence | undefined => {
-  const match = fenceLine.exec(line)
-  if (match === null) return fence
-  const [, marker = "", info = ""] = match
-  if (fence === undefined) return marker.startsWith("`") && info.includes("`") ? undefined : { marker, line }
-  const closing = marker.startsWith(fence.marker) && info.trim() === ""
-  return closing ? undefined : fence
-}
-
-interface Builder {
-  /** Source lines of this part, after `opens`. */
-  lines: Array<string>
-  /** Whether each line is preceded by a line end (all but a line that was cut). */
-  weight: number
-  opens: string
-  glue: string
-  /** The line at which this part's table begins; -1 without one. */
-  tableAt: number
-  /** The fence it begins in. */
-  readonly fence: Fence | undefined
-}
+const isWords = (block: Block | undefined): boolean => block?.kind === "text" || block?.kind === "heading"
 
 /**
  * Parts in order, each of at most `limit` weighed characters. Blank Markdown gives no part. `limit` must leave room
- * for a fence's first line; 200 is the least that makes sense.
+ * for the marks that are repeated; 200 is the least that makes sense.
  */
 export const splitMarkdown = (markdown: string, limit: number = maxMessageCharacters): ReadonlyArray<MarkdownPart> => {
+  if (markdown.trim() === "") return []
+  const short = weigh(markdown) <= limit
+  if (short && !mayHoldTable.test(markdown)) return [{ text: markdown, opens: "", closes: "", glue: "" }]
+  const map = blocksOf(markdown)
+  const splitter = new Splitter(markdown, map, limit)
   const parts: Array<MarkdownPart> = []
-  let fence: Fence | undefined
-  let table: { readonly head: string } | undefined
-  let current: Builder = { lines: [], weight: 0, opens: "", glue: "", tableAt: -1, fence: undefined }
-
-  const closingOf = (open: Fence | undefined): string => open === undefined ? "" : `\n${open.marker}`
-  const flush = (glue: string, opens: string): void => {
-    const body = current.lines.join("\n")
-    if (body.trim() === "" && current.opens === "") {
-      // Only blank lines: they become glue of the next part, so that nothing is lost and nothing blank is posted.
-      const hadLines = current.lines.length > 0
-      current = {
-        lines: [],
-        weight: weigh(opens),
-        opens,
-        glue: current.glue + body + (hadLines ? glue : ""),
-        tableAt: table === undefined ? -1 : 0,
-        fence
-      }
-      return
-    }
-    const closes = closingOf(fence)
-    parts.push({ text: current.opens + body + closes, opens: current.opens, closes, glue: current.glue })
-    current = { lines: [], weight: weigh(opens), opens, glue, tableAt: table === undefined ? -1 : 0, fence }
+  let place: Place = { line: 0, at: 0, opens: "", reopened: "" }
+  let ended = 0
+  while (true) {
+    place = splitter.behindBlanks(place)
+    if (markdown.slice(place.at).trim() === "") break
+    const cut = splitter.cut(place)
+    const end = cut?.end ?? markdown.length
+    const closes = cut?.closes ?? ""
+    parts.push({
+      text: place.opens + markdown.slice(place.at, end) + closes,
+      opens: place.opens,
+      closes,
+      glue: markdown.slice(ended, place.at)
+    })
+    ended = end
+    if (cut === undefined) break
+    place = cut.next
   }
-  const reopening = (): string =>
-    fence !== undefined ? `${clipLine(fence.line)}\n` : table !== undefined ? table.head : ""
-  const reserve = (): number => closingOf(fence).length + 1
-
-  /** Cuts at the last blank line outside fences and tables when that keeps at least half of the part. */
-  const backUp = (): void => {
-    if (fence !== undefined || table !== undefined) return flush("\n", reopening())
-    let kept = 0
-    for (let index = 0; index < current.lines.length; index++) kept += weigh(current.lines[index] ?? "") + 1
-    let tail = 0
-    let inner = current.fence
-    const open = current.lines.map((line) => (inner = fenceAfter(inner, line)) !== undefined)
-    for (let index = current.lines.length - 1; index > 0; index--) {
-      tail += weigh(current.lines[index] ?? "") + 1
-      if (tail > kept / 2) break
-      if ((current.lines[index] ?? "").trim() !== "" || open[index] === true) continue
-      const rest = current.lines.slice(index + 1)
-      const tableAt = current.tableAt > index ? current.tableAt - index - 1 : -1
-      current.lines = current.lines.slice(0, index)
-      flush("\n\n", "")
-      // The blank line itself is the second line end of the glue.
-      current.lines = rest
-      current.tableAt = tableAt
-      current.weight = rest.reduce((sum, line) => sum + weigh(line) + 1, 0)
-      return
-    }
-    flush("\n", "")
-  }
-
-  const lines = markdown.split("\n")
-  for (let index = 0; index < lines.length; index++) {
-    let line = lines[index] ?? ""
-    const next = lines[index + 1] ?? ""
-    if (fence === undefined) {
-      const starts = table === undefined && tableRow.test(line) && tableRule.test(next)
-      if (table !== undefined && !tableRow.test(line)) table = undefined
-      if (starts) {
-        if (current.tableAt >= 0) flush("\n", "")
-        const head = `${line}\n${next}\n`
-        table = weigh(head) * 3 < limit ? { head } : { head: "" }
-        current.tableAt = current.lines.length
-      }
-    }
-    const after = fenceAfter(fence, line)
-    const extra = Math.max(closingOf(fence).length, closingOf(after).length)
-    if (current.weight + weigh(line) + extra + 1 > limit && current.lines.length > 0) {
-      // A table's head must not be left alone at the end of a part.
-      const inHead = table !== undefined && table.head.startsWith(`${line}\n`) && tableRule.test(next)
-      if (inHead) {
-        const own = table
-        table = undefined
-        backUp()
-        table = own
-        current.tableAt = current.lines.length
-      } else backUp()
-    }
-    while (current.weight + weigh(line) + extra + 1 > limit) {
-      const room = Math.max(limit - current.weight - reserve() - extra, 1)
-      const { blank, head } = headOf(line, room)
-      if (head.length >= line.length) break
-      current.lines.push(head)
-      line = line.slice(head.length + blank.length)
-      flush(blank, reopening())
-    }
-    current.lines.push(line)
-    current.weight += weigh(line) + 1
-    fence = after
-  }
-  const tail = fence
-  fence = undefined
-  // An unclosed fence stays as the author left it: Slack closes it at the end of the message.
-  if (tail !== undefined) fence = undefined
-  flush("", "")
   return parts
 }
 
-/** A fence's first line as we repeat it: an info string of any length would eat the message. */
-const clipLine = (line: string): string => line.length <= 60 ? line : /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[0] ?? "```"
+/** A line that may be a table's rule. */
+const mayHoldTable = /^[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\||$)/m
+
+class Splitter {
+  readonly #source: string
+  readonly #map: BlockMap
+  readonly #limit: number
+  /** Weight of each line with its line end. */
+  readonly #weights: ReadonlyArray<number>
+  #spanBudget = spanBudget
+
+  constructor(source: string, map: BlockMap, limit: number) {
+    this.#source = source
+    this.#map = map
+    this.#limit = limit
+    this.#weights = map.blockOf.map((_, line) => weigh(this.#line(line)) + 1)
+  }
+
+  #start(line: number): number {
+    return this.#map.lineStarts[line] ?? this.#source.length + 1
+  }
+
+  #line(line: number): string {
+    return this.#source.slice(this.#start(line), this.#start(line + 1) - 1)
+  }
+
+  /** Also a line that only goes on with a quote. */
+  #isBlank(line: number): boolean {
+    return this.#map.blockOf[line] === undefined && /^[\s>]*$/.test(this.#line(line))
+  }
+
+  /** Blank lines at a part's beginning belong to neither part. */
+  behindBlanks(place: Place): Place {
+    let { at, line } = place
+    while (
+      place.opens === "" && line < this.#map.blockOf.length && this.#isBlank(line)
+    ) {
+      line += 1
+      at = Math.min(this.#start(line), this.#source.length)
+    }
+    return { ...place, line, at }
+  }
+
+  /** Where the part that begins at `place` ends; undefined when everything left fits. */
+  cut(place: Place): Cut | undefined {
+    const { blockOf } = this.#map
+    let weight = weigh(place.opens)
+    let table = this.#tableAt(place)
+    const found: Array<{ readonly line: number; readonly weight: number; readonly rank: 1 | 2 | 3 }> = []
+    for (let line = place.line; line < blockOf.length; line++) {
+      const own = line === place.line
+        ? weigh(this.#source.slice(place.at, this.#start(line + 1) - 1)) + 1
+        : this.#weights[line] ?? 0
+      if (line > place.line) {
+        const rank = this.#rank(line)
+        // One more line end than the text has: the last line's own.
+        if (rank > 0 && weight - 1 + weigh(this.#closing(line)) <= this.#limit) {
+          found.push({ line, weight, rank: rank as 1 | 2 | 3 })
+        }
+        const block = blockOf[line]
+        if (block?.kind === "table") {
+          if (block.first === line) {
+            if (table.seen) return this.#best(place, found, line)
+            table = { seen: true, rows: 0, weight: 0, broken: false }
+          } else if (table.broken) return this.#atLine(line)
+          table = { ...table, rows: table.rows + 1, weight: table.weight + own }
+          const over = table.rows > maxTableRows + 1 || table.weight > maxTableCharacters
+          if (over && line > block.first + 2) return this.#atLine(line)
+        }
+      }
+      if (weight + own - 1 + this.#reserve(line) > this.#limit) return this.#overflow(place, found, line, weight)
+      weight += own
+    }
+    return undefined
+  }
+
+  /** What the part has of a table at its beginning. */
+  #tableAt(place: Place) {
+    const block = this.#map.blockOf[place.line]
+    if (block?.kind !== "table") return { seen: false, rows: 0, weight: 0, broken: false }
+    const broken =
+      place.at > (this.#map.cutOf[place.line]?.at ?? 0) && place.line > block.first && !place.opens.includes("\n")
+      || place.line === block.first && place.at > block.content
+    const rows = broken ? 0 : place.line > block.first && place.opens !== "" ? 3 : 1
+    return { seen: true, rows, weight: weigh(place.opens) + (this.#weights[place.line] ?? 0), broken }
+  }
+
+  /** Room that must stay for closing what is open after `line`, if the part ended there. */
+  #reserve(line: number): number {
+    const block = this.#map.blockOf[line]
+    return block?.kind === "fence" && line < block.end - 1 ? weigh(this.#closing(line + 1)) : 0
+  }
+
+  /** What closes a part that ends before `line`. */
+  #closing(line: number): string {
+    const block = this.#map.blockOf[line]
+    if (block?.kind !== "fence" || block.first === line) return ""
+    return `\n${going(block.containers)}${" ".repeat(block.indent)}${block.markup}`
+  }
+
+  /** How well the text can be cut before `line`: 3 at a blank line, 2 before a block, 1 inside one, 0 not at all. */
+  #rank(line: number): 0 | 1 | 2 | 3 {
+    const { blockOf, cutOf } = this.#map
+    const block = blockOf[line]
+    if (block === undefined) return this.#isBlank(line) ? 0 : 1
+    const containers = cutOf[line]?.containers ?? []
+    if (block.first === line || containers.length < block.containers.length) {
+      return blockOf[line - 1] === undefined && containers.length === 0 ? 3 : 2
+    }
+    switch (block.kind) {
+      case "fence":
+        // Neither an empty block at the end of a part nor one at the beginning of the next.
+        return line === block.first + 1 || (line === block.end - 1 && /^[\s>]*[`~]+\s*$/.test(this.#line(line))) ? 0 : 1
+      case "table":
+        return line < block.first + 3 ? 0 : 1
+      case "code":
+        return this.#line(line).trim() === "" ? 0 : 1
+      case "html":
+        return 1
+      case "text":
+      case "heading":
+        return 0
+    }
+  }
+
+  #best(
+    place: Place,
+    found: ReadonlyArray<{ readonly line: number; readonly weight: number; readonly rank: number }>,
+    line: number
+  ): Cut {
+    const half = found.filter((it) => it.weight >= this.#limit / 2)
+    for (const rank of [3, 2, 1]) {
+      const last = half.findLast((it) => it.rank === rank)
+      if (last !== undefined) return this.#atLine(last.line)
+    }
+    const last = found.findLast((it) => it.rank > 1) ?? found.at(-1)
+    return last === undefined ? this.#atLine(Math.max(line, place.line + 1)) : this.#atLine(last.line)
+  }
+
+  #overflow(
+    place: Place,
+    found: ReadonlyArray<{ readonly line: number; readonly weight: number; readonly rank: number }>,
+    line: number,
+    weight: number
+  ): Cut {
+    const block = this.#map.blockOf[line]
+    if (this.#isBlank(line) && line > place.line) {
+      let next = line
+      while (next < this.#map.blockOf.length && this.#isBlank(next)) next += 1
+      return this.#atLine(next)
+    }
+    if (found.some((it) => it.rank > 1 && it.weight >= this.#limit / 2)) return this.#best(place, found, line)
+    if (block !== undefined && isWords(block)) {
+      const cut = this.#inWords(place, block, false)
+      if (cut !== undefined) return cut
+    }
+    const alone = weigh(this.#opensAt(line).opens) + (this.#weights[line] ?? 0) + this.#reserve(line) <= this.#limit
+    if (found.length > 0 && (alone || weight >= this.#limit / 2)) return this.#best(place, found, line)
+    return (block !== undefined && isWords(block) ? this.#inWords(place, block, true) : undefined)
+      ?? this.#inLine(place, line, weight)
+  }
+
+  /** The place before `line`, with everything that it needs to be read as it was. */
+  #opensAt(line: number): Place {
+    const block = this.#map.blockOf[line]
+    const { at = this.#start(line), containers = [] } = this.#map.cutOf[line] ?? {}
+    const begin = beginning(containers)
+    const inside = block !== undefined && block.first !== line
+    if (inside && block.kind === "fence") {
+      return { line, at: this.#start(line), opens: this.#fenceLine(block), reopened: "" }
+    }
+    if (inside && block.kind === "table") {
+      const end = this.#start(block.first + 2)
+      const head = begin + this.#source.slice(block.content, end)
+      if (weigh(head) * 3 < this.#limit) return { line, at: this.#start(line), opens: head, reopened: "" }
+    }
+    if (containers.length === 0) return { line, at: this.#start(line), opens: "", reopened: "" }
+    const blanks = /^[ \t]*/.exec(this.#source.slice(at, this.#start(line + 1) - 1))?.[0] ?? ""
+    if (block?.kind !== "code" || containers.length < block.containers.length) {
+      // Blanks behind an item's marker would move where the item's other lines must begin.
+      return { line, at: at + blanks.length, opens: this.#clip(begin), reopened: "" }
+    }
+    // A tab may belong to the item's indentation and to the code's: it is written out.
+    return blanks.includes("\t")
+      ? { line, at: at + blanks.length, opens: `${this.#clip(begin)}    `, reopened: "" }
+      : { line, at, opens: this.#clip(begin), reopened: "" }
+  }
+
+  /** Marks of any length would eat the message. */
+  #clip(opens: string): string {
+    return opens.length * 3 > this.#limit ? "" : opens
+  }
+
+  #fenceLine(block: Block): string {
+    const info = block.info.length > 60 ? "" : block.info.trimEnd()
+    const indent = block.containers.at(-1)?.kind === "item" ? "" : " ".repeat(block.indent)
+    return `${this.#clip(beginning(block.containers))}${indent}${block.markup}${info}\n`
+  }
+
+  #atLine(line: number): Cut {
+    const closes = this.#closing(line)
+    let end = this.#start(line) - 1
+    if (closes === "") {
+      // Blank lines, also those of a quote, end no part.
+      let last = line - 1
+      while (last > 0 && this.#isBlank(last)) last -= 1
+      end = this.#start(last + 1) - 1
+    }
+    return { end, closes, next: this.#opensAt(line) }
+  }
+
+  /** Inside a paragraph or heading that the part holds the beginning of, or all that fits. */
+  #inWords(place: Place, block: Block, must: boolean): Cut | undefined {
+    const first = Math.max(block.first, place.line)
+    const lastLine = block.kind === "heading" && block.markup !== "" && !block.markup.startsWith("#")
+      ? block.end - 1
+      : block.end
+    let room = this.#limit - weigh(place.opens)
+    if (first > place.line) room -= weigh(this.#source.slice(place.at, this.#start(first)))
+    const pieces: Array<{ readonly line: number; readonly at: number; readonly text: string }> = []
+    let length = 0
+    for (let line = first; line < lastLine && length <= room + lookahead; line++) {
+      const inside = line === place.line && place.at > (this.#map.cutOf[line]?.at ?? place.at)
+        ? place.at
+        : this.#wordsOf(block, line)
+      const at = line === place.line ? Math.max(inside, place.at) : inside
+      const text = this.#source.slice(at, Math.min(this.#start(line + 1) - 1, at + room + lookahead))
+      pieces.push({ line, at, text })
+      length += text.length + 1
+    }
+    const mayRead = this.#spanBudget > 0
+    this.#spanBudget -= length
+    // Marks before the first piece's words are in the part as well.
+    const lead = pieces[0] === undefined
+      ? 0
+      : weigh(this.#source.slice(Math.max(this.#start(first), place.at), pieces[0].at))
+    const cut: TextCut | undefined = cutText({
+      texts: pieces.map((piece) => piece.text),
+      marks: pieces.map((piece, index) =>
+        index === 0 ? 0 : weigh(this.#source.slice(this.#start(piece.line), piece.at))
+      ),
+      reopened: place.line === first ? place.reopened : "",
+      room: room - lead,
+      must,
+      readSpans: mayRead,
+      maxReopened: Math.floor(this.#limit / 4)
+    })
+    if (cut === undefined) return undefined
+    const from = pieces[cut.piece]
+    const to = pieces[cut.nextPiece]
+    if (from === undefined || to === undefined) return undefined
+    const heading = block.kind === "heading" && block.markup.startsWith("#") ? `${block.markup} ` : ""
+    const prefix = this.#clip(beginning(block.containers)) + heading
+    return {
+      end: from.at + cut.end,
+      closes: cut.closes,
+      next: {
+        line: to.line,
+        at: to.at + cut.next,
+        opens: prefix + cut.opens,
+        reopened: cut.opens
+      }
+    }
+  }
+
+  /** Offset of a line's words behind all marks and blanks. */
+  #wordsOf(block: Block, line: number): number {
+    if (line === block.first) {
+      const marks = block.kind === "heading"
+        ? /^#{1,6}[ \t]*/.exec(this.#source.slice(block.content, block.content + 20))
+        : null
+      return block.content + (marks?.[0].length ?? 0)
+    }
+    const at = this.#map.cutOf[line]?.at ?? this.#start(line)
+    return at + (/^[ \t]*/.exec(this.#source.slice(at, this.#start(line + 1) - 1))?.[0].length ?? 0)
+  }
+
+  /** In the middle of a line that no part can hold: of code, of a table, of what is not read. */
+  #inLine(place: Place, line: number, weight: number): Cut {
+    const block = this.#map.blockOf[line]
+    const from = line === place.line ? place.at : this.#start(line)
+    const text = this.#source.slice(from, this.#start(line + 1) - 1)
+    const closes = block?.kind === "fence" ? this.#closing(Math.max(line, block.first + 1)) : ""
+    const code = block?.kind === "fence" || block?.kind === "code"
+    const left = this.#limit - weight - weigh(closes)
+    if (left < 1 && line > place.line) return this.#atLine(line)
+    const room = Math.max(1, left)
+    const { blank, head } = headOf(text, room, !code)
+    const containers = block?.containers ?? []
+    const begin = this.#clip(beginning(containers))
+    const opens = block?.kind === "fence"
+      ? this.#fenceLine(block) + this.#clip(going(containers))
+      : block?.kind === "code"
+      ? `${begin}    `
+      : begin
+    return {
+      end: from + head.length,
+      closes,
+      next: { line, at: from + head.length + blank.length, opens, reopened: "" }
+    }
+  }
+}
+
+/** Characters past the end of a part that are read so that a span across the cut is known. */
+const lookahead = 2_000
 
 /** The source again; for tests. Blank lines at the very end are not kept. */
 export const joinParts = (parts: ReadonlyArray<MarkdownPart>): string =>

@@ -52,6 +52,38 @@ describe("neutralise", () => {
     )
   })
 
+  it("breaks a typed ping where Slack would read one, and leaves addresses, links and code as they are", () => {
+    for (
+      const kept of [
+        "write to ops@here.test or a@channel",
+        "`@here` and ``x @channel``",
+        "code over `two\nlines @here`",
+        "```\n@here\n```",
+        "- ```ts\n  import \"@channel/x\"\n  ```",
+        "> - ```\n>   @everyone\n>   ```",
+        "words\n\n    @here in code",
+        "see https://medium.test/@here/post and [docs](https://x.test/@channel)",
+        "<https://x.test/@here>",
+        "| a |\n|---|\n| `@here` |"
+      ]
+    ) assert.strictEqual(neutralise(kept), kept, kept)
+    for (
+      const [typed, broken] of [
+        ["**@here** (@channel)", "**@\u2060here** (@\u2060channel)"],
+        ["`code` @here", "`code` @\u2060here"],
+        ["` @here", "` @\u2060here"],
+        ["- @here `x\n\n@here`", "- @\u2060here `x\n\n@\u2060here`"],
+        ["[@here](https://x.test)", "[@\u2060here](https://x.test)"],
+        ["https://@here and http:// @here", "https://@\u2060here and http:// @\u2060here"],
+        ["| `a` | @here |\n|---|---|", "| `a` | @\u2060here |\n|---|---|"],
+        ["\\`@here\\`", "\\`@\u2060here\\`"],
+        ["<div @here>", "<div @\u2060here>"]
+      ] as const
+    ) assert.strictEqual(neutralise(typed), broken, typed)
+    // What is too long to be read is broken.
+    assert.include(neutralise(`${"word ".repeat(30_000)}\`@here\``), "@\u2060here")
+  })
+
   it("shows nothing that is not seen", () => {
     assert.strictEqual(neutralise("a\u202eb\u200bc\u001b[31md\u001b[0m\r\ne"), "abcd\ne")
   })
