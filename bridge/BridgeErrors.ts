@@ -13,7 +13,10 @@ interface ErrorRow {
   readonly remedy: string
 }
 
-/** Why `POST /events` did not take a request. `retry: false` answers carry `X-Slack-No-Retry: 1`. */
+/**
+ * Why `POST /events` did not take a request, and (status 200) why a person's message starts no turn. `retry: false`
+ * answers carry `X-Slack-No-Retry: 1`.
+ */
 export const eventErrors = {
   too_large: {
     code: "KM-SLK-001",
@@ -80,6 +83,30 @@ export const eventErrors = {
     status: 503,
     what: "the signing secret cannot be read",
     remedy: "store it under slack/signing-secret and check the permissions of the secret store"
+  },
+  too_long: {
+    code: "KM-SLK-012",
+    status: 200,
+    what: "the message is longer than the 256 KiB that one turn can hold",
+    remedy: "write a shorter message and attach the rest as a file"
+  },
+  ending: {
+    code: "KM-SLK-013",
+    status: 200,
+    what: "the sandbox is being destroyed and takes no more messages",
+    remedy: "write in another sandbox's channel"
+  },
+  not_allowed: {
+    code: "KM-SLK-014",
+    status: 200,
+    what: "only members of this workspace and people whom the sandbox's profile names may drive the agent",
+    remedy: "ask for your id to be added to `spec.cli.notifySlackInboundAllow`"
+  },
+  not_readable: {
+    code: "KM-SLK-015",
+    status: 200,
+    what: "the message could not be taken because of a defect in km",
+    remedy: "write it in other words, and look at the bridge's log with km logs bridge"
   }
 } as const satisfies Record<string, ErrorRow>
 export type EventError = keyof typeof eventErrors

@@ -49,6 +49,10 @@ const suspicious = /\\u(?:[dD][89a-fA-F]|00[01])/
 // oxlint-disable-next-line no-control-regex
 const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
 
+/** What is wrong with a text that a person wrote: half a surrogate pair, a control character. */
+export const stringFault = (text: string): "lone surrogate" | "control character" | undefined =>
+  !text.isWellFormed() ? "lone surrogate" : control.test(text) ? "control character" : undefined
+
 /**
  * The first fault of any string inside `value`: half a surrogate pair, or (where `controls`) a control character other
  * than tab and line ends. `source` is the JSON it was parsed from; most need no walk.

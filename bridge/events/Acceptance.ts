@@ -18,11 +18,13 @@ import { Seen } from "../../runtime/ports/Seen.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import { EventRefused } from "../BridgeErrors.ts"
+import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
+import { stringFault } from "../RawBody.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
 import { Marks } from "./Marks.ts"
+import { Notes } from "./Notes.ts"
 import { Progress } from "./Progress.ts"
 
 /** A new row may be invisible in an index this long (docs/architecture.md). */
@@ -32,10 +34,12 @@ const youngMillis = 500
 /** The 200 waits at most this long for names; the id stands in for a name that comes later. */
 const nameMillis = 250
 /** UTF-8 bytes of a queue entry (the port's limit). */
-const maxEntryBytes = 256 * 1024
+export const maxEntryBytes = 256 * 1024
 
 /** What became of a message that was taken without an error. */
 export type Taken = "queued" | "repeated" | "refused" | "stopped" | "not addressed" | "no sandbox"
+
+type Refusal = Extract<EventError, "not_allowed" | "ending" | "bad_text" | "too_long" | "not_readable">
 
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
@@ -44,6 +48,8 @@ export class Acceptance extends Context.Service<Acceptance, {
     message: IncomingMessage,
     traceparent: string | undefined
   ) => Effect.Effect<Taken, EventRefused>
+  /** A message whose taking ended in a defect: its author is told, and the defect is logged. */
+  readonly refuseAfter: (message: IncomingMessage, defect: unknown) => Effect.Effect<Taken>
   /** The sandbox whose chat a channel is; an error while it may only be invisible. */
   readonly sandboxOf: (channel: ChannelId) => Effect.Effect<Option.Option<SandboxRow>, EventRefused>
 }>()("km/bridge/events/Acceptance") {
@@ -57,6 +63,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       const controls = yield* Controls
       const identity = yield* BotIdentity
       const marks = yield* Marks
+      const notes = yield* Notes
       const progress = yield* Progress
 
       const notStored = (error: StoreError) => {
@@ -120,6 +127,19 @@ export class Acceptance extends Context.Service<Acceptance, {
         }))
       }
 
+      /** 🚫 on each message, and the reason once per person and thread: a sentence under each would be noise. */
+      const refuse = Effect.fnUntraced(function*(message: IncomingMessage, reason: Refusal) {
+        mark(message, "no_entry_sign")
+        const { code, remedy, what } = eventErrors[reason]
+        const threadTs = message.threadTs ?? message.ts
+        yield* notes.put(
+          `refused/${message.channel}/${threadTs}/${message.user}/${reason}`,
+          { channel: message.channel, threadTs },
+          `🚫 **Not taken:** ${what}. ${remedy.replace(/^./, (letter) => letter.toUpperCase())}. (${code})`
+        )
+        return "refused" as const
+      })
+
       const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
@@ -141,10 +161,9 @@ export class Acceptance extends Context.Service<Acceptance, {
           if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji: stop ? "octagonal_sign" : "eyes" })
           return "repeated"
         }
-        if (row.desired === "destroyed" || row.status === "destroying" || !(yield* mayDrive(message, row))) {
-          mark(message, "no_entry_sign")
-          return "refused"
-        }
+        if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed")
+        if (row.desired === "destroyed" || row.status === "destroying") return yield* refuse(message, "ending")
+        if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text")
         const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
@@ -183,10 +202,7 @@ export class Acceptance extends Context.Service<Acceptance, {
           ...(traceparent === undefined ? {} : { traceparent })
         }
         const body = encodeRequest(request)
-        if (Buffer.byteLength(body) > maxEntryBytes) {
-          mark(message, "no_entry_sign")
-          return "refused"
-        }
+        if (Buffer.byteLength(body) > maxEntryBytes) return yield* refuse(message, "too_long")
         yield* queue.send(row.id, { key, group, body }).pipe(
           Effect.catchTags({
             StoreError: (error) => Effect.fail(notStored(error)),
@@ -210,7 +226,15 @@ export class Acceptance extends Context.Service<Acceptance, {
         return "queued"
       })
 
-      return Acceptance.of({ take, sandboxOf })
+      const refuseAfter = (message: IncomingMessage, defect: unknown) =>
+        Effect.andThen(
+          Effect.logError("a message could not be taken because of a defect", defect).pipe(
+            Effect.annotateLogs({ channel: message.channel, ts: message.ts })
+          ),
+          refuse(message, "not_readable")
+        )
+
+      return Acceptance.of({ take, refuseAfter, sandboxOf })
     })
   )
 }
@@ -219,8 +243,18 @@ export class Acceptance extends Context.Service<Acceptance, {
 const isChatting = (row: SandboxRow): boolean =>
   row.profile.spec.cli.notifySlackInboundEnabled && (row.channelMode ?? "perSandbox") === "perSandbox"
 
-/** `!stop` and nothing else. */
-export const isStop = (text: string): boolean => /^!stop[.!]?$/i.test(text.trim())
+/**
+ * `!stop`, also with blanks after the mark and a few words of courtesy: who writes it wants the agent to end, not to read
+ * it. `!stopwatch` and `!stop-the-press` are words of their own.
+ */
+export const isStop = (text: string): boolean =>
+  /^[!\uff01]\s*stop(?:[\s,.!\u2026]+(?:it|that|this|now|please|pls|plz|thanks|thank you|ok|okay|immediately|at once|everything|all))*[\s,.!\u2026]*$/i
+    .test(text.trim())
+
+/** What no turn can hold, in what is read of a message. */
+export const faultOf = (message: Pick<IncomingMessage, "text" | "files">): string | undefined =>
+  [message.text, ...message.files.flatMap((file) => [file.id, file.name, file.mimeType])]
+    .map(stringFault).find((fault) => fault !== undefined)
 
 const TsOfKey = Schema.decodeUnknownOption(
   Schema.String.check(Schema.isPattern(/^\d{9,11}\.\d{6}$/)).pipe(

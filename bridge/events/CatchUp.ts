@@ -33,15 +33,17 @@ const historyWait = { maxWaitMillis: 600_000 }
 /** Unix seconds before which nothing was meant for this sandbox. */
 const beginOf = (row: SandboxRow): number => Math.floor(row.createdAt / 1000) - clockSkewSeconds
 
+/** Slack leaves out what it does not know, or says null. */
+const optional = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 const HistoryMessage = Schema.Struct({
   ts: MessageTs,
-  thread_ts: Schema.optionalKey(MessageTs),
-  reply_count: Schema.optionalKey(Schema.Finite),
-  latest_reply: Schema.optionalKey(Schema.String)
+  thread_ts: optional(MessageTs),
+  reply_count: optional(Schema.Finite),
+  latest_reply: optional(Schema.String)
 })
 const Page = Schema.Struct({
-  messages: Schema.optionalKey(Schema.Array(Schema.Unknown)),
-  response_metadata: Schema.optionalKey(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.String) }))
+  messages: optional(Schema.Array(Schema.Unknown)),
+  response_metadata: optional(Schema.Struct({ next_cursor: optional(Schema.String) }))
 })
 const decodeHistory = Schema.decodeUnknownOption(HistoryMessage)
 const decodeMessage = Schema.decodeUnknownOption(SlackMessageEvent)
@@ -73,7 +75,7 @@ export class CatchUp extends Context.Service<CatchUp, {
             historyWait
           )
           found.push(...answer.messages ?? [])
-          cursor = answer.response_metadata?.next_cursor
+          cursor = answer.response_metadata?.next_cursor ?? undefined
           if (cursor === undefined || cursor === "") break
         }
         return found
@@ -92,7 +94,7 @@ export class CatchUp extends Context.Service<CatchUp, {
           keep(message)
           const root = Option.getOrUndefined(decodeHistory(message))
           const news = root !== undefined && (root.thread_ts ?? root.ts) === root.ts && (root.reply_count ?? 0) > 0
-            && (root.latest_reply === undefined || isLater(root.latest_reply, since))
+            && isLater(root.latest_reply ?? "9999999999.000000", since)
           if (!news) continue
           const replies = yield* read("conversations.replies", { channel, ts: root.ts, oldest: since })
           for (const reply of replies) keep(reply)
@@ -119,7 +121,11 @@ export class CatchUp extends Context.Service<CatchUp, {
           const messages = yield* missed(row, channel, since, team)
           let queued = 0
           for (const message of messages) {
-            if ((yield* acceptance.take(message, undefined)) === "queued") queued += 1
+            const taken = acceptance.take(message, undefined).pipe(
+              // One message must not keep the others, or this loop, from going on.
+              Effect.catchDefect((defect) => acceptance.refuseAfter(message, defect))
+            )
+            if ((yield* taken) === "queued") queued += 1
           }
           if (queued > 0) {
             yield* Effect.logInfo("caught up on missed messages").pipe(
@@ -130,6 +136,14 @@ export class CatchUp extends Context.Service<CatchUp, {
         },
         (effect, row) =>
           effect.pipe(
+            Effect.catchDefect((defect) =>
+              Effect.as(
+                Effect.logError("a channel could not be caught up because of a defect", defect).pipe(
+                  Effect.annotateLogs({ sandbox: row.id, channel: row.channel })
+                ),
+                false
+              )
+            ),
             Effect.catch((error) =>
               Effect.as(
                 Effect.logWarning("a channel could not be caught up; it is tried again").pipe(
@@ -160,7 +174,14 @@ export class CatchUp extends Context.Service<CatchUp, {
         let whole = false
         while (true) {
           if (!whole || progress.takeMissed()) {
-            whole = yield* once()
+            whole = yield* Effect.catchDefect(
+              once(),
+              (defect) =>
+                Effect.as(
+                  Effect.logError("a pass over missed messages ended in a defect; it is done again", defect),
+                  false
+                )
+            )
           }
           const before = yield* Clock.currentTimeMillis
           yield* Effect.sleep(retryMillis)

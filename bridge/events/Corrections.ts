@@ -8,30 +8,21 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { sha256Base64Url, sha256Hex } from "../../runtime/domain/Digest.ts"
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
-import {
-  type ChannelId,
-  GroupId,
-  type MessageTs,
-  type SandboxId,
-  slackTurnKey,
-  type TurnKey
-} from "../../runtime/domain/Ids.ts"
+import { GroupId, type SandboxId, slackTurnKey, type TurnKey } from "../../runtime/domain/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import { EventRefused } from "../BridgeErrors.ts"
+import { eventErrors, EventRefused } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
-import { Poster } from "../slack/Poster.ts"
-import { refusalOfSlack } from "../slack/SlackErrors.ts"
-import { Once } from "../v2/Once.ts"
-import { Acceptance, isStop } from "./Acceptance.ts"
+import { Acceptance, faultOf, isStop, maxEntryBytes } from "./Acceptance.ts"
 import type { Incoming } from "./classifyEvent.ts"
+import { Notes } from "./Notes.ts"
 
 type Of<Tag extends Incoming["_tag"]> = Extract<Incoming, { readonly _tag: Tag }>
 
@@ -58,34 +49,8 @@ export class Corrections extends Context.Service<Corrections, {
       const controls = yield* Controls
       const identity = yield* BotIdentity
       const acceptance = yield* Acceptance
-      const poster = yield* Poster
-      const once = yield* Once
+      const notes = yield* Notes
       const settings = yield* BridgeSettings
-      const scope = yield* Effect.scope
-
-      /** Posted once per event by a fiber of the bridge's own, so that Slack's event does not wait for Slack's API. */
-      const note = (
-        eventKey: string,
-        place: { readonly channel: ChannelId; readonly threadTs?: MessageTs },
-        markdown: string
-      ) => {
-        const key = sha256Base64Url(`note/${eventKey}`)
-        return once.run(
-          { scope: `${settings.install}/bridge`, key, bodyHash: sha256Hex(markdown) },
-          (uncertainSince) =>
-            poster.post({ key, ...place, markdown, uncertainSince }).pipe(
-              Effect.map((ts) => ({ ok: true as const, parts: [{ ts }] })),
-              Effect.mapError(refusalOfSlack)
-            )
-        ).pipe(
-          Effect.catch((refusal) =>
-            Effect.logWarning("a note could not be posted").pipe(
-              Effect.annotateLogs({ channel: place.channel, code: refusal.code, detail: refusal.detail })
-            )
-          ),
-          Effect.forkIn(scope)
-        )
-      }
 
       const known = (key: TurnKey) => Effect.mapError(seen.find([`turn:${key}`]), notStored)
 
@@ -96,6 +61,19 @@ export class Corrections extends Context.Service<Corrections, {
         const key = slackTurnKey(event.team, event.channel, event.ts)
         const row = yield* acceptance.sandboxOf(event.channel)
         if (Option.isNone(row) || Option.isNone(yield* known(key))) return "not a turn"
+        const place = { channel: event.channel, threadTs: event.threadTs ?? event.ts }
+        const keeps = (why: "bad_text" | "too_long") =>
+          Effect.as(
+            notes.put(
+              `edit-refused/${key}/${sha256Hex(event.text)}`,
+              place,
+              `🚫 **The edit was not taken:** ${eventErrors[why].what}; the message stays as it was. (${
+                eventErrors[why].code
+              })`
+            ),
+            "refused"
+          )
+        if (faultOf({ text: event.text, files: [] }) !== undefined) return yield* keeps("bad_text")
         yield* identity.learn(mentionedUsers(event.text), 250)
         const self = identity.known()?.user
         const text = withoutHidden(decodeSlackText(event.text, {
@@ -107,9 +85,11 @@ export class Corrections extends Context.Service<Corrections, {
         const request = body === undefined ? undefined : Option.getOrUndefined(decodeRequest(body))
         // One that does not wait is only asked about; the body counts if it has just become visible again.
         const replacement = request === undefined ? yield* rebuilt(event, key, text) : { ...request, text }
-        const state = yield* Effect.mapError(queue.replace(row.value.id, key, encodeRequest(replacement)), notStored)
+        const entry = encodeRequest(replacement)
+        if (Buffer.byteLength(entry) > maxEntryBytes) return yield* keeps("too_long")
+        const state = yield* Effect.mapError(queue.replace(row.value.id, key, entry), notStored)
         if (state === "in-flight") {
-          yield* note(
+          yield* notes.put(
             `edit/${key}/${sha256Hex(text)}`,
             { channel: event.channel, threadTs: event.threadTs ?? event.ts },
             "✏️ The agent already has this message, so the edit does not reach it. Write a reply in this thread to correct it, or `!stop` to stop it."
@@ -148,7 +128,7 @@ export class Corrections extends Context.Service<Corrections, {
         if (author !== undefined) yield* identity.learn([author], 250)
         const who = author === undefined ? "Its author" : identity.knownName(author) ?? "Its author"
         if (state === "withdrawn") {
-          yield* note(
+          yield* notes.put(
             `withdrawn/${key}`,
             // A thread under a message that is gone would be seen by nobody.
             event._tag === "Edited"
@@ -159,7 +139,7 @@ export class Corrections extends Context.Service<Corrections, {
             `🛑 ${who} withdrew a message before the agent started on it. It was not run.`
           )
         } else if (state === "in-flight") {
-          yield* note(
+          yield* notes.put(
             `deleted/${key}`,
             { channel: event.channel, threadTs: event.threadTs ?? event.ts },
             "🗑️ The agent already has this message, so deleting it does not stop it. Write `!stop` in this thread to stop it."

@@ -15,8 +15,8 @@ import { jsonOf, readBody, textFault, textOf } from "../RawBody.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { SlackSecrets } from "../slack/SlackSecrets.ts"
 import { checkSlackSignature } from "../slack/slackSignature.ts"
-import { Acceptance } from "./Acceptance.ts"
-import { classifyEvent } from "./classifyEvent.ts"
+import { Acceptance, faultOf } from "./Acceptance.ts"
+import { classifyEvent, type Incoming } from "./classifyEvent.ts"
 import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
 import { Outsiders } from "./Outsiders.ts"
@@ -76,25 +76,37 @@ export class EventIntake extends Context.Service<EventIntake, {
         const json = jsonOf(text.value)
         if (Option.isNone(json)) return yield* refuse("bad_json")
         const fault = textFault(text.value, json.value, { controls: true })
-        if (fault !== undefined) return yield* refuse("bad_text", fault)
         const envelope = decodeEnvelope(json.value)
-        return Option.isSome(envelope) ? envelope.value : yield* refuse("bad_event")
+        if (Option.isSome(envelope)) return { envelope: envelope.value, fault }
+        return yield* fault === undefined ? refuse("bad_event") : refuse("bad_text", fault)
       })
 
-      const outcomeOf = Effect.fnUntraced(function*(envelope: SlackEnvelope) {
+      /** Ends the event where the fault is in what we read; its author gets the verdict that the catch-up would give. */
+      const tellOfFault = Effect.fnUntraced(function*(incoming: Incoming | undefined, fault: string) {
+        if (incoming?._tag === "Message" && faultOf(incoming.message) === undefined) return
+        if (incoming?._tag === "Edited" && faultOf({ text: incoming.text, files: [] }) === undefined) return
+        if (incoming?._tag === "Message") yield* acceptance.take(incoming.message, undefined)
+        if (incoming?._tag === "Edited") yield* corrections.edited(incoming)
+        return yield* refuse("bad_text", fault)
+      })
+
+      const outcomeOf = Effect.fnUntraced(function*(envelope: SlackEnvelope, fault: string | undefined) {
         const team = Option.getOrUndefined(decodeTeam(envelope.authorizations?.[0]?.team_id ?? envelope.team_id))
         if (team === undefined) return yield* refuse("bad_event", "no workspace")
-        yield* installation.check(team, envelope.api_app_id)
+        yield* installation.check(team, envelope.api_app_id ?? undefined)
         if (identity.known() === undefined) {
           yield* identity.learnBot(identityMillis)
         }
         const incoming = classifyEvent(envelope, team, identity.known()?.user)
+        if (fault !== undefined) yield* tellOfFault(incoming, fault)
         if (incoming === undefined) return yield* refuse("bad_event", "an event of an unknown shape")
         switch (incoming._tag) {
           case "Ignored":
             return incoming.why
           case "Message":
-            return yield* acceptance.take(incoming.message, yield* currentTraceparent)
+            return yield* acceptance.take(incoming.message, yield* currentTraceparent).pipe(
+              Effect.catchDefect((defect) => acceptance.refuseAfter(incoming.message, defect))
+            )
           case "Edited":
             return yield* corrections.edited(incoming)
           case "Deleted":
@@ -107,7 +119,8 @@ export class EventIntake extends Context.Service<EventIntake, {
       })
 
       const answer = Effect.fnUntraced(function*(request: HttpServerRequest) {
-        const envelope = yield* parsed(yield* verified(request))
+        const { envelope, fault } = yield* parsed(yield* verified(request))
+        if (fault !== undefined && envelope.type !== "event_callback") return yield* refuse("bad_text", fault)
         if (envelope.type === "url_verification") {
           return HttpServerResponse.jsonUnsafe({ challenge: envelope.challenge ?? "" })
         }
@@ -119,7 +132,7 @@ export class EventIntake extends Context.Service<EventIntake, {
           yield* Effect.logInfo("an envelope that asks for nothing").pipe(Effect.annotateLogs({ type: envelope.type }))
           return HttpServerResponse.jsonUnsafe({ ok: true })
         }
-        const outcome = yield* outcomeOf(envelope)
+        const outcome = yield* outcomeOf(envelope, fault)
         yield* Effect.logDebug("event taken").pipe(
           Effect.annotateLogs({ event: envelope.event_id ?? "", outcome, retry: request.headers["x-slack-retry-num"] })
         )

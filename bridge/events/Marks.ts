@@ -63,6 +63,9 @@ export class Marks extends Context.Service<Marks, {
           Effect.catchIf((failure) => failure.kind === "Refused" && isMarkMoot(failure.error), () => Effect.void),
           Effect.tapError((failure) => Effect.sleep(failure.kind === "RateLimited" ? failure.retryAfterMillis : 0)),
           Effect.retry({ schedule: patience, while: (failure) => failure.kind !== "Refused" }),
+          Effect.catchDefect((defect) =>
+            Effect.as(Effect.logError("a mark ended in a defect; the others go on", defect), undefined)
+          ),
           Effect.catch((failure) => {
             remembered.delete(keyOf(mark))
             // Slack is away for longer: the catch-up that this asks for comes past this message again.

@@ -41,7 +41,15 @@ export class Progress extends Context.Service<Progress, {
           { discard: true }
         )
       )
-      yield* Effect.forkScoped(Effect.forever(Effect.delay(flush, "2 seconds")))
+      yield* Effect.forkScoped(
+        Effect.forever(Effect.delay(
+          Effect.catchDefect(
+            flush,
+            (defect) => Effect.logError("progress was not written because of a defect", defect)
+          ),
+          "2 seconds"
+        ))
+      )
       yield* Effect.addFinalizer(() => flush)
       return Progress.of({
         accepted: (sandbox, ts) => {

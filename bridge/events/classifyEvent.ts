@@ -68,7 +68,7 @@ export type Incoming =
 const InviteAccepted = Schema.Struct({
   invite: Schema.Struct({
     inviting_user: Schema.Struct({ id: Schema.String }),
-    recipient_email: Schema.optionalKey(Schema.String)
+    recipient_email: Schema.optionalKey(Schema.NullOr(Schema.String))
   }),
   channel: Schema.Struct({ id: ChannelId }),
   accepting_user: Schema.Struct({ id: UserId })
@@ -107,7 +107,7 @@ export const classifyEvent = (
     const { accepting_user: user, channel, invite } = accepted
     // While our bot's id is unknown the address decides alone: only one that the profile names counts in the end.
     const foreign = botUser !== undefined && invite.inviting_user.id !== botUser
-    return foreign || invite.recipient_email === undefined
+    return foreign || invite.recipient_email === undefined || invite.recipient_email === null
       ? ignored("an invitation that is not our bot's")
       : { _tag: "Joined", channel: channel.id, user: user.id, email: invite.recipient_email }
   }
@@ -132,7 +132,7 @@ export const classifyMessage = (
   const subtype = event.subtype ?? ""
   if (typeof event.bot_id === "string" && event.bot_id !== "") return ignored("written by a bot")
   if (!spoken.has(subtype)) return ignored(`messages of subtype ${subtype} are not read`)
-  if (event.user === undefined) return ignored("written by nobody")
+  if (event.user === undefined || event.user === null) return ignored("written by nobody")
   if (event.user === botUser || event.user === "USLACKBOT") return ignored("written by our own bot or Slack's")
   if (event.channel.startsWith("D")) return ignored("a direct message")
   const text = event.text ?? ""
@@ -140,17 +140,17 @@ export const classifyMessage = (
     id: file.id.slice(0, 100),
     name: (file.name ?? "file").slice(0, 255),
     mimeType: (file.mimetype ?? "application/octet-stream").slice(0, 100),
-    size: Math.max(0, Math.trunc(file.size ?? 0))
+    size: sizeOf(file.size)
   }))
   if (text.trim() === "" && files.length === 0) return ignored("a message without text and files")
-  const author = event.user_team ?? event.team
+  const author = event.user_team ?? event.team ?? undefined
   return {
     _tag: "Message",
     message: {
       team,
       channel: event.channel,
       ts: event.ts,
-      ...(event.thread_ts === undefined || event.thread_ts === event.ts ? {} : { threadTs: event.thread_ts }),
+      ...threadOf(event),
       user: event.user,
       ...(author === undefined ? {} : { userTeam: author }),
       text,
@@ -159,7 +159,7 @@ export const classifyMessage = (
       externalPossible: origin.externalPossible,
       gestures: [
         ...(origin.eventId === "" ? [] : [`event:${origin.eventId}`]),
-        ...(event.client_msg_id === undefined
+        ...(event.client_msg_id === undefined || event.client_msg_id === null
           ? []
           : [`client:${event.channel}:${event.user}:${event.client_msg_id.slice(0, 100)}`])
       ]
@@ -168,7 +168,7 @@ export const classifyMessage = (
 }
 
 const byBot = (
-  message: { readonly user?: string; readonly bot_id?: string | null } | undefined,
+  message: { readonly user?: string | null; readonly bot_id?: string | null } | null | undefined,
   botUser: string | undefined
 ): boolean =>
   (typeof message?.bot_id === "string" && message.bot_id !== "") || (botUser !== undefined && message?.user === botUser)
@@ -180,7 +180,7 @@ const classifyEdit = (
   eventId: string
 ): Incoming => {
   const { message, previous_message: previous } = event
-  if (message === undefined) return ignored("an edit without the message")
+  if (message === undefined || message === null) return ignored("an edit without the message")
   if (byBot(message, botUser)) return ignored("an edit of a bot's message")
   // A message with replies is not removed when its author deletes it: it becomes a tombstone.
   if (message.subtype === "tombstone") {
@@ -190,11 +190,12 @@ const classifyEdit = (
       channel: event.channel,
       ts: message.ts,
       ...threadOf(previous ?? message),
-      ...(previous?.user === undefined ? {} : { user: previous.user }),
+      ...userOf(previous),
       eventId
     }
   }
-  if (message.user === undefined || message.text === undefined || message.text === previous?.text) {
+  const text = message.text ?? ""
+  if (message.user === undefined || message.user === null || text === (previous?.text ?? "")) {
     return ignored("an edit that leaves the text")
   }
   return {
@@ -204,15 +205,24 @@ const classifyEdit = (
     ts: message.ts,
     ...threadOf(message),
     user: message.user,
-    text: message.text,
+    text,
     eventId
   }
 }
 
 const threadOf = (
-  message: { readonly ts: MessageTs; readonly thread_ts?: MessageTs }
+  message: { readonly ts: MessageTs; readonly thread_ts?: MessageTs | null }
 ): { readonly threadTs?: MessageTs } =>
-  message.thread_ts === undefined || message.thread_ts === message.ts ? {} : { threadTs: message.thread_ts }
+  message.thread_ts === undefined || message.thread_ts === null || message.thread_ts === message.ts
+    ? {}
+    : { threadTs: message.thread_ts }
+
+const userOf = (message: { readonly user?: UserId | null } | null | undefined): { readonly user?: UserId } =>
+  message?.user === undefined || message.user === null ? {} : { user: message.user }
+
+/** A whole number of bytes that every reader can hold; 0 where it is not known. */
+const sizeOf = (size: unknown): number =>
+  typeof size === "number" && size > 0 ? Math.min(Number.MAX_SAFE_INTEGER, Math.trunc(size)) : 0
 
 const classifyDeletion = (
   event: SlackMessageEvent,
@@ -221,15 +231,15 @@ const classifyDeletion = (
   eventId: string
 ): Incoming => {
   const ts = event.deleted_ts ?? event.previous_message?.ts
-  if (ts === undefined) return ignored("a deletion without the message's ts")
+  if (ts === undefined || ts === null) return ignored("a deletion without the message's ts")
   if (byBot(event.previous_message, botUser)) return ignored("a deletion of a bot's message")
   return {
     _tag: "Deleted",
     team,
     channel: event.channel,
     ts,
-    ...(event.previous_message === undefined ? {} : threadOf(event.previous_message)),
-    ...(event.previous_message?.user === undefined ? {} : { user: event.previous_message.user }),
+    ...threadOf(event.previous_message ?? { ts }),
+    ...userOf(event.previous_message),
     eventId
   }
 }
@@ -243,14 +253,14 @@ const classifyReaction = (
   if (!stopMarks.has(event.reaction)) return ignored("a reaction that asks for nothing")
   if (event.user === botUser) return ignored("our own reaction")
   const { channel, ts, type } = event.item
-  if (type !== "message" || channel === undefined || ts === undefined) return ignored("a reaction to no message")
+  if (type !== "message" || !channel || !ts) return ignored("a reaction to no message")
   return {
     _tag: "StopMark",
     team,
     channel,
     ts,
     by: event.user,
-    ...(event.item_user === undefined ? {} : { author: event.item_user }),
+    ...(event.item_user === undefined || event.item_user === null ? {} : { author: event.item_user }),
     eventId
   }
 }

@@ -5,14 +5,16 @@
 import * as Schema from "effect/Schema"
 import { ChannelId, MessageTs, TeamId, UserId } from "./Ids.ts"
 
-const optional = Schema.optionalKey
+/** Slack leaves out what it does not know, or says null. */
+const optional = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
 /** A file inside a message. `file_access: "check_file_info"` means a stub: ask `files.info`. */
 export const SlackFile = Schema.Struct({
   id: Schema.String,
-  name: optional(Schema.NullOr(Schema.String)),
+  name: optional(Schema.String),
   mimetype: optional(Schema.String),
-  size: optional(Schema.Finite),
+  /** Bytes by the sender's word; whatever is no number counts as unknown. */
+  size: optional(Schema.Unknown),
   file_access: optional(Schema.String)
 })
 
@@ -23,7 +25,7 @@ export const SlackMessageEvent = Schema.Struct({
   channel: ChannelId,
   channel_type: optional(Schema.String),
   user: optional(UserId),
-  bot_id: optional(Schema.NullOr(Schema.String)),
+  bot_id: optional(Schema.String),
   app_id: optional(Schema.String),
   text: optional(Schema.String),
   ts: MessageTs,
@@ -40,7 +42,7 @@ export const SlackMessageEvent = Schema.Struct({
     text: optional(Schema.String),
     ts: MessageTs,
     thread_ts: optional(MessageTs),
-    bot_id: optional(Schema.NullOr(Schema.String)),
+    bot_id: optional(Schema.String),
     subtype: optional(Schema.String)
   })),
   previous_message: optional(Schema.Struct({
@@ -48,7 +50,7 @@ export const SlackMessageEvent = Schema.Struct({
     text: optional(Schema.String),
     ts: MessageTs,
     thread_ts: optional(MessageTs),
-    bot_id: optional(Schema.NullOr(Schema.String))
+    bot_id: optional(Schema.String)
   }))
 })
 export type SlackMessageEvent = typeof SlackMessageEvent.Type
@@ -72,14 +74,14 @@ export type SlackReactionEvent = typeof SlackReactionEvent.Type
 export const SlackEnvelope = Schema.Struct({
   type: Schema.String,
   team_id: optional(TeamId),
-  context_team_id: optional(Schema.NullOr(Schema.String)),
+  context_team_id: optional(Schema.String),
   api_app_id: optional(Schema.String),
   event_id: optional(Schema.String),
   event_time: optional(Schema.Finite),
   challenge: optional(Schema.String),
   is_ext_shared_channel: optional(Schema.Boolean),
   authorizations: optional(Schema.Array(Schema.Struct({
-    team_id: optional(Schema.NullOr(Schema.String)),
+    team_id: optional(Schema.String),
     user_id: optional(Schema.String),
     is_bot: optional(Schema.Boolean)
   }))),

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import { Acceptance } from "../../bridge/events/Acceptance.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
 import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
-import { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, SandboxId, TeamId, UserId } from "../../runtime/domain/Ids.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
@@ -261,5 +262,58 @@ describe("POST /events takes", () => {
         assert.strictEqual(codeOf(yield* send("A0SECOND01")), "KM-SLK-008")
         assert.strictEqual((yield* send("A0FIRST001")).status, 200)
       }).pipe(Effect.provide(bridgeOver(workspace, { pinned: false })))
+    }))
+
+  it.live("one verdict for one message, by event, by the catch-up and as an edit, with its reason in the thread", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const notesOf = (ts: string) =>
+          Effect.map(workspace.thread(channel, ts), (thread) => JSON.stringify(thread?.replies ?? []))
+        const settled = (ts: string, code: string) =>
+          notesOf(ts).pipe(Effect.repeat({ until: (replies) => replies.includes(code) }))
+        for (
+          const [what, text, code] of [
+            ["a control character", "a\u0007b", "KM-SLK-006"],
+            ["over the limit", "x".repeat(300_000), "KM-SLK-012"]
+          ] as const
+        ) {
+          const ts = yield* say(ada, channel, what)
+          const event = { ts, text }
+          const answer = yield* sendEvent(workspace.signingSecret, JSON.stringify(envelope(workspace, channel, event)))
+          assert.strictEqual(answer.status, code === "KM-SLK-006" ? 400 : 200, what)
+          assert.include(yield* settled(ts, code), "Not taken", what)
+          const message = {
+            team: TeamId.make(workspace.teamId),
+            channel: ChannelId.make(channel),
+            ts: MessageTs.make(ts),
+            user: UserId.make(userIdOf(workspace, "ada")),
+            userTeam: workspace.teamId,
+            text,
+            files: [],
+            mention: false,
+            externalPossible: false,
+            gestures: []
+          }
+          assert.strictEqual(yield* (yield* Acceptance).take(message, undefined), "refused", what)
+          yield* (yield* Marks).drain
+          const shown = yield* workspace.thread(channel, ts)
+          assert.include(JSON.stringify(shown?.message["reactions"]), "no_entry_sign")
+          // A message that waits keeps its words when an edit is refused.
+          const waits = { ts: ts.replace(/.$/, (digit) => String((Number(digit) + 1) % 10)), text: `first ${what}` }
+          yield* sendEvent(workspace.signingSecret, JSON.stringify(envelope(workspace, channel, waits)))
+          yield* sendEvent(
+            workspace.signingSecret,
+            JSON.stringify(envelope(workspace, channel, {
+              subtype: "message_changed",
+              ts: "1700000001.000900",
+              message: { user: userIdOf(workspace, "ada"), ts: waits.ts, text },
+              previous_message: { user: userIdOf(workspace, "ada"), ts: waits.ts, text: waits.text }
+            }))
+          )
+          assert.isTrue((yield* waiting).some(({ body }) => body.includes(`first ${what}`)), what)
+        }
+      }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 })

@@ -3,6 +3,8 @@ import { Effect, Layer } from "effect"
 import { CatchUp } from "../../bridge/events/CatchUp.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
+import { SlackApi } from "../../bridge/slack/SlackApi.ts"
+import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -143,5 +145,56 @@ describe("while things are broken", () => {
         assert.isTrue(yield* catchUp.once)
         assert.lengthOf(yield* waiting, 1)
       }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("a message that ends in a defect is refused visibly and keeps no other from being fetched", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      const poison = Layer.effect(
+        TurnQueue,
+        Effect.map(TurnQueue, (inner) =>
+          TurnQueue.of({
+            ...inner,
+            send: (to, entry) => entry.body.includes("poison") ? Effect.die(new Error("poison")) : inner.send(to, entry)
+          }))
+      ).pipe(Layer.provide(TurnQueue.layerMemory))
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        const bad = yield* say(ada, channel, "poison")
+        const good = yield* say(ada, channel, "fine")
+        assert.isTrue(yield* (yield* CatchUp).once)
+        assert.deepStrictEqual((yield* waiting).map(({ key }) => tsOf(key)), [good])
+        yield* (yield* Marks).drain
+        const thread = yield* workspace.thread(channel, bad)
+        assert.include(JSON.stringify(thread?.message["reactions"]), "no_entry_sign")
+      }).pipe(Effect.provide(bridgeOver(workspace, { queue: poison })))
+    }))
+
+  it.live("a mark that ends in a defect keeps no other from being set", () =>
+    Effect.gen(function*() {
+      const done: Array<string> = []
+      const slack = Layer.succeed(
+        SlackApi,
+        SlackApi.of({
+          call: (_method, args) =>
+            args["timestamp"] === "1700000000.000001" ? Effect.die(new Error("poison")) : Effect.sync(() => {
+              done.push(String(args["timestamp"]))
+              return { ok: true }
+            })
+        })
+      )
+      yield* Effect.gen(function*() {
+        const marks = yield* Marks
+        const mark = (ts: string) =>
+          marks.set({ channel: ChannelId.make("C0CHANNEL1"), ts: MessageTs.make(ts), emoji: "eyes" })
+        for (let index = 0; index < 8; index++) mark("1700000000.000001")
+        mark("1700000000.000002")
+        yield* marks.drain
+        assert.deepStrictEqual(done, ["1700000000.000002"])
+      }).pipe(Effect.provide(Marks.layer.pipe(
+        Layer.provide(Progress.layer),
+        Layer.provide(Sandboxes.layerMemory),
+        Layer.provide(slack)
+      )))
     }))
 })

@@ -56,6 +56,61 @@ describe("classifyEvent", () => {
     assert.notProperty(root?._tag === "Message" ? root.message : { threadTs: "" }, "threadTs")
   })
 
+  it("takes null in an optional field for one that is left out, and any size of a file", () => {
+    const nulls = Object.fromEntries(
+      [
+        "subtype",
+        "thread_ts",
+        "client_msg_id",
+        "bot_id",
+        "app_id",
+        "team",
+        "user_team",
+        "event_ts",
+        "channel_type",
+        "files",
+        "hidden",
+        "deleted_ts",
+        "message",
+        "previous_message"
+      ].map((field) => [field, null])
+    )
+    assert.deepStrictEqual(classify({ ...base, ...nulls }), classify(base))
+    const file = { id: "F1", name: null, mimetype: null, file_access: null }
+    for (const [size, whole] of [[null, 0], [1e300, Number.MAX_SAFE_INTEGER], [-5, 0], ["12", 0], [2.5, 2]] as const) {
+      const incoming = classify({ ...base, text: null, subtype: "file_share", files: [{ ...file, size }] })
+      assert.deepInclude(incoming?._tag === "Message" ? incoming.message : {}, {
+        text: "",
+        files: [{ id: "F1", name: "file", mimeType: "application/octet-stream", size: whole }]
+      })
+    }
+    const inner = {
+      ts: base.ts,
+      user: "U0ADA0001",
+      text: "new",
+      thread_ts: null,
+      bot_id: null,
+      subtype: null,
+      edited: null
+    }
+    const edit = { ...base, subtype: "message_changed", message: inner, previous_message: { ...inner, text: null } }
+    assert.strictEqual(classify(edit)?._tag, "Edited")
+    assert.strictEqual(
+      classify({ ...base, subtype: "message_deleted", deleted_ts: base.ts, previous_message: null })?._tag,
+      "Deleted"
+    )
+    const mark = {
+      type: "reaction_added",
+      user: "U0ADA0001",
+      reaction: "octagonal_sign",
+      item_user: null,
+      event_ts: null
+    }
+    const item = { type: "message", channel: "C0CHANNEL1", ts: base.ts }
+    assert.strictEqual(classify({ ...mark, item })?._tag, "StopMark")
+    assert.strictEqual(classify({ ...mark, item: { ...item, ts: null } })?._tag, "Ignored")
+  })
+
   it("takes a tombstone for a deletion and an unfurl for nothing", () => {
     const message = { ts: base.ts, user: "U0ADA0001", text: "hello" }
     const tombstone = classify({
