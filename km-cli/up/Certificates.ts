@@ -13,6 +13,7 @@ import { certifyOperator } from "./FirstRun.ts"
 export const renewOperator = (install: Install) =>
   certifyOperator(install).pipe(
     Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
+    Effect.catchDefect((defect) => Effect.logError("certifying the operator anew ended in a defect", defect)),
     Effect.delay("1 day"),
     Effect.forever
   )
@@ -34,6 +35,9 @@ export const warnOfEnds = Effect.fnUntraced(function*(install: Install) {
       )
     }
     told = new Set(due.keys())
-  }).pipe(Effect.catch((error) => Effect.logWarning("the ends of certificates are not known", error.message)))
+  }).pipe(
+    Effect.catch((error) => Effect.logWarning("the ends of certificates are not known", error.message)),
+    Effect.catchDefect((defect) => Effect.logError("looking for the ends of certificates ended in a defect", defect))
+  )
   return yield* Effect.repeat(look, Schedule.spaced("1 hour"))
 })

@@ -89,7 +89,9 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
 
     const changes = yield* turns.changes
     const hooks = yield* (yield* HookEvents).subscribe
-    const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
+    const active = Effect.flatMap(Clock.currentTimeMillis, status.active).pipe(
+      Effect.catchDefect((defect) => Effect.logError("activity could not be noted because of a defect", defect))
+    )
     // A turn changes its state, or a session that a person started does something.
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(changes), active)))
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(hooks), active)))

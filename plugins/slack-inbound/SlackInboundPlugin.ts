@@ -126,6 +126,7 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
       Effect.tap(({ detail, since, state }) =>
         state === "full" || state === "corrupt" ? notices.trouble(state, since, detail) : Effect.void
       ),
+      Effect.catchDefect((defect) => Effect.logError("looking at the ledger's health ended in a defect", defect)),
       Effect.andThen(Effect.sleep(healthEvery)),
       Effect.forever,
       Effect.forkScoped

@@ -97,6 +97,10 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
     run: controls.watch(sandbox).pipe(
       Stream.runForEach(serve),
       Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+      // Nobody could stop an agent any more if one request ended this.
+      Effect.catchDefect((defect) =>
+        Effect.logError("serving a stop request ended in a defect; it is tried again", defect)
+      ),
       Effect.andThen(Effect.sleep("5 seconds")),
       Effect.forever
     )

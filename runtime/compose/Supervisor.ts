@@ -15,6 +15,7 @@ import { statePaths } from "../adapters/embedded/StateDirectory.ts"
 import { type HeldLease, whileHeld } from "../adapters/host/LeaseKeeper.ts"
 import type { SandboxId } from "../domain/Ids.ts"
 import type { Install } from "../domain/Install.ts"
+import { endOfSandbox } from "../domain/OutcomeText.ts"
 import type { SandboxReport, SandboxRow } from "../domain/Sandbox.ts"
 import { Controls } from "../ports/Controls.ts"
 import { Reports } from "../ports/Reports.ts"
@@ -137,7 +138,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
 
   /** What runs and waits in a sandbox that is being destroyed is answered in its threads before its ledger goes. */
   const stopTurns = Effect.fnUntraced(function*(id: SandboxId) {
-    yield* controls.send(id, { id: `end-${randomUUID()}`, by: "the end of this sandbox" })
+    yield* controls.send(id, { id: `end-${randomUUID()}`, by: endOfSandbox })
     const idle = Effect.map(queue.depth(id), ({ inFlight, waiting }) => inFlight + waiting === 0)
     yield* Effect.repeat(Effect.tap(idle, () => Effect.sleep("200 millis")), { until: (done) => done }).pipe(
       Effect.timeoutOption(stopTurnsLimit)
@@ -180,6 +181,8 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
     yield* Stream.runForEach(Stream.merge(ids, Stream.fromQueue(again)), look)
   }).pipe(
     Effect.catch((error) => Effect.logError("the sandboxes cannot be listed yet", error.message)),
+    // One sandbox that cannot be looked at must not leave all others without a runtime.
+    Effect.catchDefect((defect) => Effect.logError("looking at the sandboxes ended in a defect", defect)),
     Effect.andThen(Effect.sleep("5 seconds")),
     Effect.forever
   )

@@ -5,6 +5,9 @@
 import { isBlank } from "./Blank.ts"
 import type { TurnRow } from "./Turn.ts"
 
+/** Who stops the turns of a sandbox that is destroyed. */
+export const endOfSandbox = "the end of this sandbox"
+
 /** A name as plain words: no markup, no mention, one line, at most 80 characters. */
 const plain = (name: string): string => name.replace(/[^\p{L}\p{N} .,@'-]/gu, "").trim().slice(0, 80) || "someone"
 
@@ -24,23 +27,34 @@ const sentence = (text: string): string => {
  */
 export const outcomeText = (row: TurnRow): string => {
   const outcome = row.outcome
+  // Nothing can go on in a sandbox that is no more.
+  const ended = row.cancelRequestedBy === endOfSandbox || (outcome?._tag === "Cancelled" && outcome.by === endOfSandbox)
+  const elsewhere = "Ask again in another sandbox's channel."
   switch (outcome?._tag) {
     case "Answered":
       return outcome.text
     case "Failed":
       return `**${row.result === "parked" ? "Parked" : "Failed"}.** ${sentence(outcome.reason)} ${
-        sentence(outcome.remedy)
+        ended ? elsewhere : sentence(outcome.remedy)
       } (${outcome.code})`
     case "Cancelled":
+      if (ended) return `**Stopped** by ${endOfSandbox}; its workspace is gone with it. ${elsewhere}`
       return `**Stopped** by ${plain(outcome.by)}. What the agent did until then stays; write here to go on.`
     case "TimedOut":
+      if (ended) {
+        return `**Timed out** after ${
+          minutes(outcome.afterMillis)
+        }, and the sandbox has ended. ${elsewhere} (KM-TRN-002)`
+      }
       return `**Timed out** after ${minutes(outcome.afterMillis)}: the agent was still working and was ended. ` +
         "What it did until then stays; write here to go on, ask for less at once, or raise `spec.agent.turnTimeout`. " +
         "(KM-TRN-002)"
     case "Crashed":
     case "SessionLost":
     case undefined:
-      return "**Failed.** The agent ended without an answer. Check what it changed, then ask again. (KM-TRN-003)"
+      return `**Failed.** The agent ended without an answer. ${
+        ended ? elsewhere : "Check what it changed, then ask again."
+      } (KM-TRN-003)`
   }
 }
 

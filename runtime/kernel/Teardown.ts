@@ -3,15 +3,14 @@
  * inventory that create recorded, every step may be repeated, and what is done is struck off, so that a crash at any
  * point is continued by running it again.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type { BridgeAction } from "../domain/BridgeProtocol.ts"
 import type { SandboxId } from "../domain/Ids.ts"
 import type { InventoryItem, SandboxRow } from "../domain/Sandbox.ts"
-import { TurnRequest } from "../domain/Turn.ts"
 import { Bridge } from "../ports/Bridge.ts"
 import { Controls } from "../ports/Controls.ts"
 import { Identities } from "../ports/Identities.ts"
@@ -25,11 +24,12 @@ import { Scheduler } from "../ports/Scheduler.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { Threads } from "../ports/Threads.ts"
-import { type QueueEntry, TurnQueue } from "../ports/TurnQueue.ts"
+import { TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 import { endSchedulesOf } from "./ScheduleTargets.ts"
+import { waitingNotices } from "./WaitingNotices.ts"
 
 /** Why it ends, as the last message in its channel says it. */
 export type EndReason = NonNullable<SandboxRow["endReason"]>
@@ -74,7 +74,10 @@ export class Teardown extends Context.Service<Teardown, {
   static readonly layer = Layer.effect(Teardown, Effect.suspend(() => make))
 }
 
-const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
+/** More than any queue holds; each is read once. */
+const maxWaiting = 10_000
+/** For marks under messages that never ran. Slack takes 50 a minute in the whole workspace. */
+const markMillis = 20_000
 
 const refuse = (id: SandboxId, step: string, reason: string) =>
   new SandboxRefused({
@@ -121,37 +124,26 @@ const make = Effect.gen(function*() {
   })
 
   /** Promise 2: a message that was accepted and never ran is answered before its queue goes. */
-  const answerWaiting = Effect.fnUntraced(function*(row: SandboxRow, entry: QueueEntry) {
-    const request = decodeRequest(entry.body)
-    if (Option.isNone(request) || request.value.origin.kind !== "slack") return
-    const { channel, threadTs, ts } = request.value.origin
-    yield* tell(row.id, `${entry.key}/teardown/0`, {
-      action: "post",
-      channel,
-      threadTs,
-      markdown: "**Not run.** The sandbox was destroyed before this message's turn came. " +
-        "Ask again in another sandbox's channel. (KM-TRN-020)"
-    })
-    yield* tell(row.id, `${entry.key}/teardown/1`, { action: "react", channel, ts, emoji: "x" })
-  })
-
   const answerQueue = Effect.fnUntraced(function*(row: SandboxRow) {
-    while (true) {
-      const waiting = yield* queue.peek(row.id, 20)
-      if (waiting.length === 0) break
-      let gone = 0
-      for (const entry of waiting) {
-        yield* answerWaiting(row, entry)
-        if ((yield* queue.withdraw(row.id, entry.key)) !== "in-flight") gone += 1
-      }
-      // In flight without a runtime: its receipt was lost with it; answered above, gone with the queue.
-      if (gone === 0) break
+    const dead = (yield* queue.deadLetters(row.id)).filter((entry) => !entry.noticed)
+    const entries = [...yield* queue.peek(row.id, maxWaiting), ...dead]
+    const told = waitingNotices(row, entries)
+    let left = markMillis
+    for (const { marks, post } of told.groups) {
+      yield* tell(row.id, post.key, post.action)
+      // The words say it; marks beyond what Slack takes in this time are left out.
+      const before = yield* Clock.currentTimeMillis
+      yield* Effect.forEach(marks, ({ action, key }) => ask(bridge, key, action), { concurrency: 4, discard: true })
+        .pipe(
+          Effect.timeoutOption(Math.max(left, 1))
+        )
+      left -= (yield* Clock.currentTimeMillis) - before
     }
-    for (const entry of yield* queue.deadLetters(row.id)) {
-      if (entry.noticed) continue
-      yield* answerWaiting(row, entry)
-      yield* queue.markNoticed(row.id, entry.key)
-    }
+    // One summary names them all: they go with the queue, at once, so that a crash here tells nobody twice.
+    if (told.summed) return
+    // In flight without a runtime: its receipt was lost with it; answered above, gone with the queue.
+    for (const entry of entries) yield* queue.withdraw(row.id, entry.key)
+    for (const entry of dead) yield* queue.markNoticed(row.id, entry.key)
   })
 
   /** A channel that was planned but not recorded is asked for again under the same key: the bridge knows its id. */

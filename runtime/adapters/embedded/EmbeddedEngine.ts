@@ -82,7 +82,10 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       SqliteMailSpool.sweepSpool(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
-      Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))
+      Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error)),
+      Effect.catchDefect((defect) =>
+        Effect.logError("removing expired rows ended in a defect; it is tried again", defect)
+      )
     )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(sweepEvery), sweep)))
 }))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { outcomeText } from "../../../runtime/domain/OutcomeText.ts"
+import { endOfSandbox, outcomeText } from "../../../runtime/domain/OutcomeText.ts"
 import { slackRequest, turnRow } from "../../support/turnRows.ts"
 
 const failed = (reason: string, remedy: string) =>
@@ -15,5 +15,22 @@ describe("what the thread is told of a failure", () => {
       failed("km ended", "`km up` starts it."),
       "**Failed.** km ended. `km up` starts it. (KM-AGT-010)"
     )
+  })
+
+  it("sends nobody back to a sandbox that has ended", () => {
+    const ended = { ...turnRow(slackRequest(1)), cancelRequestedBy: endOfSandbox }
+    for (
+      const outcome of [
+        { _tag: "Cancelled", by: endOfSandbox },
+        { _tag: "TimedOut", afterMillis: 60_000 },
+        { _tag: "Failed", code: "KM-AGT-010", reason: "it broke", remedy: "write here again" },
+        { _tag: "Crashed", detail: "" }
+      ] as const
+    ) {
+      const text = outcomeText({ ...ended, outcome })
+      assert.notMatch(text, /write here|check what/i)
+      assert.match(text, /in another sandbox's channel/)
+    }
+    assert.match(outcomeText({ ...turnRow(slackRequest(1)), outcome: { _tag: "Cancelled", by: "Ada" } }), /write here/)
   })
 })

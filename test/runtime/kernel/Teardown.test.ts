@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Clock, Duration, Effect, Layer, Schema } from "effect"
 import {
   Alias,
   ChannelId,
@@ -26,7 +26,7 @@ const channel = ChannelId.make("C1000")
 const encode = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
 const message = (n: number) => {
-  const ts = MessageTs.make(`170000000${n}.000001`)
+  const ts = MessageTs.make(`${1_700_000_000 + n}.000001`)
   const key = slackTurnKey(TeamId.make("T0001"), channel, ts)
   const origin = {
     kind: "slack",
@@ -201,5 +201,50 @@ describe("Teardown", () => {
       const world = new World()
       yield* teardown(world)
       assert.deepStrictEqual(world.effects, [])
+    }))
+
+  it.effect("256 waiting messages are named in one place, within two minutes, each once, though it is run again", () =>
+    Effect.gen(function*() {
+      const world = yield* lived()
+      yield* onWorld(
+        world,
+        Effect.gen(function*() {
+          const queue = yield* TurnQueue
+          for (let n = 10; n < 263; n++) yield* queue.send(id, message(n))
+        })
+      )
+      const began = yield* Clock.currentTimeMillis
+      yield* teardown(world)
+      assert.isBelow((yield* Clock.currentTimeMillis) - began, 120_000)
+      yield* teardown(world)
+      const named = world.effects.flatMap(({ action }) =>
+        action.action === "post" && action.threadTs === undefined
+          ? action.markdown.match(/^- u, .*: hello$/gm) ?? []
+          : []
+      )
+      assert.lengthOf(named, 256)
+      assert.isAtMost(world.effects.filter(({ action }) => action.action === "post").length, 6)
+      assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+    }))
+
+  it.effect("several messages of one thread get one note and a mark each", () =>
+    Effect.gen(function*() {
+      const world = yield* lived()
+      const { body, group } = message(2)
+      yield* onWorld(
+        world,
+        Effect.gen(function*() {
+          const later = message(4)
+          const ts = "1700000004.000001"
+          const reply = body.replaceAll("\"ts\":\"1700000002.000001\"", `"ts":"${ts}"`)
+          yield* (yield* TurnQueue).send(id, { key: later.key, group, body: reply })
+        })
+      )
+      yield* teardown(world)
+      assert.deepStrictEqual(said(world).slice(0, 3), [
+        "post 1700000002.000001 **Not run.** The sandbox",
+        "react T0001:C1000:1700000002.000001/teardown/1",
+        "react T0001:C1000:1700000004.000001/teardown/1"
+      ])
     }))
 })
