@@ -120,6 +120,9 @@ const serveStops = Effect.fnUntraced(function*(sandbox: SandboxId) {
   return yield* controls.watch(sandbox).pipe(
     Stream.runForEach(serve),
     Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+    Effect.catchDefect((defect) =>
+      Effect.logError("serving a stop request ended in a defect; it is tried again", defect)
+    ),
     Effect.andThen(Effect.sleep(lookAgain)),
     Effect.forever
   )

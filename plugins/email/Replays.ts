@@ -47,6 +47,12 @@ export const takeReplays = Effect.fnUntraced(function*(sandbox: SandboxId) {
       Effect.flatMap((received) => Option.isSome(received) ? handle(received.value) : Effect.void),
       Effect.catch((error) =>
         Effect.andThen(Effect.logWarning("replays cannot be taken now", error.message), Effect.sleep(visibility))
+      ),
+      Effect.catchDefect((defect) =>
+        Effect.andThen(
+          Effect.logError("a replay ended in a defect; the others go on", defect),
+          Effect.sleep("1 second")
+        )
       )
     )
   )

@@ -63,7 +63,11 @@ const make = Effect.fnUntraced(function*(options: StatusBoardOptions) {
     follow: (started) =>
       Effect.suspend(() => {
         host = started
-        const looks = refresh.pipe(Effect.andThen(Effect.sleep(lookEvery)), Effect.forever)
+        const looks = refresh.pipe(
+          Effect.catchDefect((defect) => Effect.logError("the status could not be read because of a defect", defect)),
+          Effect.andThen(Effect.sleep(lookEvery)),
+          Effect.forever
+        )
         return Effect.raceFirst(looks, Effect.andThen(started.untilReady, Effect.andThen(refresh, Effect.never)))
       })
   })

@@ -117,7 +117,8 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
     run: Effect.gen(function*() {
       const count = spool.bell.count()
       const tried = yield* round.pipe(
-        Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), 0))
+        Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), 0)),
+        Effect.catchDefect((defect) => Effect.as(Effect.logError("a round of the relay ended in a defect", defect), 0))
       )
       if (tried === 0) yield* spool.bell.wait(count, lookAgain)
     }).pipe(Effect.forever)
