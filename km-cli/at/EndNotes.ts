@@ -1,5 +1,5 @@
 /** Warnings that a sandbox ends before its schedule's next times, and what to do about each. */
-import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { ReportedSandbox } from "../../runtime/domain/Sandbox.ts"
 import type { Schedule } from "../../runtime/domain/Schedule.ts"
 import { type EarlyEnd, earlyEnds } from "../../runtime/kernel/ScheduleEnds.ts"
 import { instantText, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
@@ -21,7 +21,11 @@ export const endLine = ({ before, endsAt, id, reference, why }: EarlyEnd, zone: 
 }
 
 /** The ends before the next times of a stored schedule: none where it does not fire by itself. */
-export const endsOf = (rows: ReadonlyArray<SandboxRow>, schedule: Schedule, now: number): ReadonlyArray<EarlyEnd> => {
+export const endsOf = (
+  rows: ReadonlyArray<ReportedSandbox>,
+  schedule: Schedule,
+  now: number
+): ReadonlyArray<EarlyEnd> => {
   const { createdAt, nextAt, state, step } = schedule
   if (state !== "active" || nextAt === undefined) return []
   const later = nextInstants(schedule, createdAt, Math.max(now, nextAt), timesAhead - 1)

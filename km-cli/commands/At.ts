@@ -11,6 +11,7 @@ import { kindText, maxSteps, referencesOf, type ScheduleStep, stepsOf } from "..
 import { refusal, ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
 import { meaningOf, wholeNames } from "../../runtime/kernel/ScheduleTargets.ts"
 import { instantText, nextAfter, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
+import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { parseStep } from "../at/ActionLine.ts"
@@ -143,7 +144,7 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
     ]
     for (const note of yield* targetNotes(said)) yield* talk(note)
     for (const note of yield* mailNotes(backend, install, step)) yield* talk(note)
-    const ends = endsOf(yield* (yield* Sandboxes).list, schedule, now)
+    const ends = endsOf(yield* reported(yield* (yield* Sandboxes).list), schedule, now)
     for (const end of ends) yield* talk(`warning: ${endLine(end, timing.zone, now)}`)
     const next = instants.map((instant) => new Date(instant).toISOString())
     const view = { schedule: scheduleView(schedule), next, ends: ends.map(endView) }
@@ -205,7 +206,7 @@ export const list = Effect.fn("km.at.list")(function*({ all }: { readonly all: b
     const everyone = yield* scheduler.list
     const schedules = everyone.filter(({ state }) => all || lastingStates.includes(state))
     const now = yield* Clock.currentTimeMillis
-    const sandboxes = yield* (yield* Sandboxes).list
+    const sandboxes = yield* reported(yield* (yield* Sandboxes).list)
     const rows = yield* Effect.forEach(
       schedules,
       (schedule) =>
@@ -249,7 +250,7 @@ export const show = Effect.fn("km.at.show")(function*({ reference }: { readonly 
       ? []
       : [schedule.nextAt, ...nextInstants(schedule, schedule.createdAt, Math.max(now, schedule.nextAt), shownTimes - 1)]
     const runs = yield* scheduler.history(schedule.name, 5)
-    const ends = endsOf(yield* (yield* Sandboxes).list, schedule, now)
+    const ends = endsOf(yield* reported(yield* (yield* Sandboxes).list), schedule, now)
     for (const end of ends) yield* talk(`warning: ${endLine(end, schedule.zone, now)}`)
     yield* data([
       `${schedule.name} is ${schedule.state}${schedule.note === undefined ? "" : `: ${schedule.note}`}`,

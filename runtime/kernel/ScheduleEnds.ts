@@ -1,7 +1,7 @@
 /** Whether the sandboxes that a schedule needs will still be there when its times come. Pure. */
 import type { SandboxId } from "../domain/Ids.ts"
 import { durationMillis } from "../domain/Profile.ts"
-import type { SandboxRow } from "../domain/Sandbox.ts"
+import type { ReportedSandbox } from "../domain/Sandbox.ts"
 import { referencesOf, type ScheduleStep, stepsOf } from "../domain/ScheduleAction.ts"
 import { meaningOf } from "./ScheduleTargets.ts"
 
@@ -18,7 +18,7 @@ export interface EarlyEnd {
 }
 
 /** When idleness ends it if nobody uses it but the schedule, whose runs at `uses` are turns of it. */
-const idleEnd = (row: SandboxRow, instants: ReadonlyArray<number>, uses: boolean): number => {
+const idleEnd = (row: ReportedSandbox, instants: ReadonlyArray<number>, uses: boolean): number => {
   const idle = durationMillis(row.profile.spec.lifecycle.idleTimeout)
   // Nobody ends a sandbox as idle whose runtime never reported.
   if (idle === 0 || row.desired !== "running" || row.lastSeenAt === undefined) return Infinity
@@ -42,7 +42,7 @@ const needed = (step: ScheduleStep): ReadonlyArray<string> => {
  * extends its sandbox is judged by its next time alone.
  */
 export const earlyEnds = (
-  rows: ReadonlyArray<SandboxRow>,
+  rows: ReadonlyArray<ReportedSandbox>,
   step: ScheduleStep,
   instants: ReadonlyArray<number>
 ): ReadonlyArray<EarlyEnd> =>

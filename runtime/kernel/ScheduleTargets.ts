@@ -14,13 +14,13 @@ import {
 } from "../domain/ScheduleAction.ts"
 import type { Scheduler } from "../ports/Scheduler.ts"
 
-export type Meaning =
-  | { readonly _tag: "One"; readonly row: SandboxRow }
+export type Meaning<Row extends SandboxRow = SandboxRow> =
+  | { readonly _tag: "One"; readonly row: Row }
   | { readonly _tag: "None" }
   | { readonly _tag: "Several"; readonly ids: ReadonlyArray<SandboxId> }
 
 /** The id or alias as a whole, else the only living sandbox whose id or alias begins so. */
-export const meaningOf = (rows: ReadonlyArray<SandboxRow>, reference: string): Meaning => {
+export const meaningOf = <Row extends SandboxRow>(rows: ReadonlyArray<Row>, reference: string): Meaning<Row> => {
   const living = rows.filter(({ status }) => status !== "destroying")
   const whole = living.find(({ id }) => id === reference) ?? living.find(({ alias }) => alias === reference)
   if (whole !== undefined) return { _tag: "One", row: whole }

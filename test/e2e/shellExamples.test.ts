@@ -13,6 +13,7 @@ import { wordsOf } from "../../km-cli/at/ActionLine.ts"
 import { readProfile } from "../../km-cli/profile/ProfileFile.ts"
 import { Alias, InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
 import { durationMillis } from "../../runtime/domain/Profile.ts"
+import { noReport } from "../../runtime/domain/Sandbox.ts"
 import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
@@ -120,7 +121,7 @@ describe("the schedules of the documents", () => {
         for (let hours = 0; hours < 8 * 24; hours++) {
           yield* TestClock.adjust("1 hour")
           const now = Date.parse("2026-11-30T12:00:00Z") + (hours + 1) * 3_600_000
-          for (const [id, row] of world.rows) world.rows.set(id, { ...row, lastSeenAt: now })
+          for (const id of world.rows.keys()) world.reports.reports.set(id, { ...noReport, lastSeenAt: now })
           yield* control.round
           if (now <= due) assert.deepStrictEqual([...world.rows.keys()], there)
         }

@@ -90,8 +90,7 @@ const world = (): World => {
     status: "running",
     unconfined: false,
     createdAt: 0,
-    ready: true,
-    plugins: [],
+    generation: "1",
     inventory: [{ kind: "threads", ref: "sb-1a2b3c4d", state: "planned" }]
   })
   return made

@@ -90,4 +90,4 @@ export const kmUp = (state: string, env: Record<string, string> = {}) =>
   )
 
 /** The program that the tests run as `km`. */
-export { program as kmProgram }
+export const kmProgram = bundled("km.mjs")

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { Alias, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
-import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { noReport, type SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { TestKm } from "../../support/TestKm.ts"
@@ -24,10 +24,8 @@ const lives = (lifecycle: { readonly ttl: number; readonly idleHours: number }):
   status: "running",
   unconfined: false,
   createdAt: now,
-  lastSeenAt: now,
   ...(lifecycle.ttl === 0 ? {} : { expiresAt: now + lifecycle.ttl * hour }),
-  ready: true,
-  plugins: [],
+  generation: "1",
   inventory: []
 })
 
@@ -36,6 +34,7 @@ const over = <A, E>(row: SandboxRow, body: (km: TestKm, world: World) => Effect.
     yield* TestClock.setTime(now)
     const world = new World()
     world.rows.set(row.id, row)
+    world.reports.reports.set(row.id, { ...noReport, ready: true, lastSeenAt: now })
     return yield* body(new TestKm(world), world)
   })
 

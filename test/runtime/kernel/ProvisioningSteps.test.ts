@@ -159,8 +159,7 @@ describe("a create refuses", () => {
         status: "creating",
         unconfined: false,
         createdAt: 0,
-        ready: false,
-        plugins: [],
+        generation: "1",
         inventory: [{ kind: "secret", ref: signingKeyPath(id), state: "made" }]
       })
       assert.deepInclude(yield* refusal(world), {

@@ -220,7 +220,7 @@ describe("TurnMachine", () => {
       H.Spawned({ mark }),
       ended(answered),
       H.Shown({ parts: [] }),
-      H.Refused({ code: "c", detail: "d" }),
+      H.Refused({ code: "c", detail: "d", parts: [] }),
       H.Finished(),
       H.StopRequested({ by: "Ada" }),
       H.Redelivered({ receipt: "r9" })
