@@ -412,7 +412,7 @@ describe("SandboxActions", () => {
           assert.strictEqual(yield* reason, takesNone)
         }
         place.world.rows.set(id, { ...row, desired: "stopped" })
-        assert.strictEqual(yield* reason, `false ${id} is stopped; resume it first`)
+        assert.strictEqual(yield* reason, `false ${id} is paused; km resume demo lets it run`)
         place.world.rows.set(id, row)
         place.world.archived.add(row.channel ?? "")
         assert.strictEqual(yield* reason, "false the bridge refused post: archived (is_archived)")
@@ -476,7 +476,7 @@ describe("SandboxActions", () => {
     at((place) =>
       Effect.gen(function*() {
         const said = (action: ScheduledAction) => Effect.map(place.run(action), ({ detail }) => detail)
-        assert.strictEqual(yield* said(Stop.make({ target: "demo" })), `${id} is stopped`)
+        assert.strictEqual(yield* said(Stop.make({ target: "demo" })), `${id} is paused`)
         assert.strictEqual(yield* said(Resume.make({ target: "demo" })), `${id} is resumed`)
         const expiresAt = (place.world.rows.get(id)?.expiresAt ?? 0) + 3_600_000
         assert.strictEqual(

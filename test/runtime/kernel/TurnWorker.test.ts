@@ -141,8 +141,8 @@ describe("TurnWorker", () => {
         "unwatch",
         "settle 0",
         "remember",
-        "posted",
         "mark",
+        "posted",
         "finish r1"
       ])
       assert.deepStrictEqual(running, [1, -1])
@@ -350,13 +350,13 @@ describe("TurnWorker", () => {
       assert.strictEqual(broken.job.row.result, "answered")
     }).pipe(Effect.scoped))
 
-  it.effect("what can never be shown is undeliverable: no mark, no session kept, and the message is given back", () =>
+  it.effect("what can never be shown is undeliverable: marked, its session kept, nothing told as posted, and the message given back", () =>
     Effect.gen(function*() {
       const gone = yield* whole({
         origin: { settle: () => Effect.fail(new Undeliverable({ code: "is_archived", detail: "archived" })) }
       })
       assert.deepInclude(gone.job.row, { state: "settled", result: "undeliverable" })
-      assert.deepStrictEqual(gone.said.slice(-3), ["exited", "unwatch", "finish r1"])
+      assert.deepStrictEqual(gone.said.slice(-5), ["exited", "unwatch", "remember", "mark", "finish r1"])
       const dying = yield* worker({ origin: { settle: () => Effect.die("bug") } })
       yield* elapse("10 minutes")
       yield* Fiber.join(dying.fiber)
@@ -374,15 +374,15 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       const ran = { ...received, attempt: 1, session: thread, runDir: "/run/1", result: "answered" as const }
       const posted = yield* whole({ row: { ...ran, state: "posted" } })
-      assert.deepStrictEqual(posted.said, ["remember", "posted", "mark", "finish r1"])
+      assert.deepStrictEqual(posted.said, ["remember", "mark", "posted", "finish r1"])
       const answeredRow = yield* whole({ row: { ...ran, state: "answered", outcome: answered, sessionLost: true } })
       assert.deepStrictEqual(answeredRow.said, [
         "notice session-lost true",
         "exited",
         "settle 0",
         "remember",
-        "posted",
         "mark",
+        "posted",
         "finish r1"
       ])
       const settled = yield* whole({ row: { ...ran, state: "settled" } })
@@ -405,8 +405,9 @@ describe("TurnWorker", () => {
       const late = yield* Deferred.make<void>()
       const made = yield* worker({ origin: { starting: () => Deferred.await(late) } })
       yield* elapse("1 minute")
-      assert.include(made.said, "posted")
+      assert.include(made.said, "remember")
       assert.notInclude(made.said, "mark")
+      assert.notInclude(made.said, "posted")
       yield* Deferred.succeed(late, undefined)
       yield* Fiber.join(made.fiber)
       assert.include(made.said, "mark")
