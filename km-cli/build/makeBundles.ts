@@ -6,7 +6,8 @@ import * as path from "node:path"
 import {
   agentPrograms,
   agentProgramSettings,
-  kmEntry,
+  entries,
+  entryOf,
   programs,
   programSettings,
   withRequire
@@ -85,7 +86,7 @@ export const makeBundles = async (root: string): Promise<Bundles> => {
   const { engines }: { engines: { node: string } } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
   const inputs = [...Object.keys(split.metafile.inputs), ...Object.keys(alone.metafile.inputs)]
   const files = new Map<string, Uint8Array>([
-    ["km.mjs", Buffer.from(kmEntry(engines.node.replace(/^>=/, "")))],
+    ...entries.map((name) => [`${name}.mjs`, Buffer.from(entryOf(name, engines.node.replace(/^>=/, "")))] as const),
     ...split.outputFiles.map(text),
     ...alone.outputFiles.map(text),
     ...fontsOf(root),
