@@ -21,10 +21,10 @@ import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts
 import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
-import { runKm } from "./Km.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
 import type { MailDesk } from "./MailDesk.ts"
 import { errorLines, ReaderGone } from "./Output.ts"
+import { runKm } from "./RunKm.ts"
 import { troubleOf } from "./trouble.ts"
 
 const engineTrouble = (error: EngineRefused | StoreError): KmError =>

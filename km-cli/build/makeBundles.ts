@@ -62,8 +62,8 @@ const fontsOf = (root: string): ReadonlyArray<readonly [string, Uint8Array]> => 
 
 /** Fails with a sentence where the outcome may not be run by people. */
 export const makeBundles = async (root: string): Promise<Bundles> => {
-  const from = (entries: Readonly<Record<string, string>>) =>
-    Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, path.join(root, file)]))
+  const from = (sources: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(sources).map(([name, file]) => [name, path.join(root, file)]))
   const outdir = path.join(root, "dist")
   const common = {
     absWorkingDir: root,
