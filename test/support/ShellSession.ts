@@ -56,6 +56,8 @@ export const shellSession = Effect.fnUntraced(function*(
   )
   let seen = ""
   let wake: (() => void) | undefined
+  let lost: (() => void) | undefined
+  child.once("close", () => lost?.())
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
     seen += part
     wake?.()
@@ -70,7 +72,7 @@ export const shellSession = Effect.fnUntraced(function*(
       wake = () => {
         if (seen.includes(end)) resume(Effect.succeed(seen.slice(0, seen.indexOf(end))))
       }
-      child.once("close", () => resume(Effect.die(new Error(`${shell} ended: ${seen}`))))
+      lost = () => resume(Effect.die(new Error(`${shell} ended: ${seen}`)))
       // Two strings, so that the echo of the line does not hold the mark.
       child.stdin.write(`${line}\r`)
       child.stdin.write(`printf '%s%s\\n' '[end' ' ${round}]'\r`)
