@@ -27,6 +27,7 @@ import type { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Seen } from "../runtime/ports/Seen.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
+import type { TurnRecords } from "../runtime/ports/TurnRecords.ts"
 import type { KmError } from "./KmError.ts"
 import type { ClaudeHere, JailHere } from "./Machine.ts"
 import type { MailDesk, MailOwner } from "./MailDesk.ts"
@@ -51,6 +52,7 @@ export type InstallPorts =
   | Seen
   | Threads
   | TurnQueue
+  | TurnRecords
 
 /** How to start a part of the stack: an executable with its arguments. */
 export interface ChildCommand {

@@ -11,9 +11,12 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { SessionId } from "../domain/Ids.ts"
 import { AgentOutcome, type ShownPart } from "../domain/Turn.ts"
+import { recordOf } from "../domain/TurnRecord.ts"
 import { Agent } from "../ports/Agent.ts"
 import { Ledger } from "../ports/Ledger.ts"
 import { Redaction } from "../ports/Redaction.ts"
+import { SandboxInfo } from "../ports/SandboxInfo.ts"
+import { TurnRecords } from "../ports/TurnRecords.ts"
 import { messageUuid } from "./Prompt.ts"
 import { type AttemptOptions, makeAttempt, stopWatching, tellSessionLost } from "./TurnAttempt.ts"
 import type { Job, TurnAbandoned } from "./TurnJob.ts"
@@ -61,6 +64,8 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   const parties = yield* TurnParties
   const ledger = yield* Ledger
   const { redact } = yield* Redaction
+  const { id } = yield* SandboxInfo
+  const records = yield* TurnRecords
   const attempt = yield* makeAttempt(options)
   const { advance } = options
 
@@ -181,6 +186,12 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
     if (ran && (row.result !== "undeliverable" || row.shown.length > 0)) {
       yield* parties.tell("posted", (observer) => observer.posted(row))
     }
+    // Durable before the row is settled: what is neither open nor recorded, nobody has heard of.
+    yield* records.put(id, recordOf(row, job.costUsd, redact)).pipe(
+      Effect.tapError((error) => Effect.logWarning("a turn waits for the store of records", error.message)),
+      Effect.retry(insistently),
+      Effect.orDie
+    )
     // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires. Once
     // the row is settled no other receipt is written into it.
     for (let given: string | undefined | null = null, step: Step = "Close"; given !== job.row.receipt;) {

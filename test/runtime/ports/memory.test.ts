@@ -18,6 +18,7 @@ import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { Threads } from "../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
@@ -34,6 +35,7 @@ import { secretsContract } from "./secretsContract.ts"
 import { postsContract, seenContract } from "./seenAndPostsContract.ts"
 import { threadsContract } from "./threadsContract.ts"
 import { turnQueueContract } from "./turnQueueContract.ts"
+import { turnRecordsContract } from "./turnRecordsContract.ts"
 
 const installStore = Layer.suspend(() => InstallStore.memory(makeMemoryInstallState()))
 
@@ -55,6 +57,7 @@ describe("in memory: Identities", () => identitiesContract(Identities.layerMemor
 describe("in memory: Objects", () => objectsContract(Objects.layerMemory))
 describe("in memory: Secrets", () => secretsContract(Secrets.layerMemory))
 describe("in memory: Reports", () => reportsContract(Reports.layerMemory))
+describe("in memory: TurnRecords", () => turnRecordsContract(TurnRecords.layerMemory))
 describe("in memory: Scheduler", () => schedulerContract(Scheduler.layerMemory))
 describe("in memory: Sandboxes", () => {
   const state = makeMemorySandboxesState()

@@ -27,6 +27,7 @@ import { secretsContract } from "../../ports/secretsContract.ts"
 import { postsContract, seenContract } from "../../ports/seenAndPostsContract.ts"
 import { threadsContract } from "../../ports/threadsContract.ts"
 import { turnQueueContract } from "../../ports/turnQueueContract.ts"
+import { turnRecordsContract } from "../../ports/turnRecordsContract.ts"
 
 const engine = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => EmbeddedEngine.layer(directory)))
 const store = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => SandboxStore.layer(directory)))
@@ -66,6 +67,7 @@ describe("embedded: Objects", () => objectsContract(engine))
 describe("embedded: Mail", () => mailContract(engine))
 describe("embedded: Secrets", () => secretsContract(secrets))
 describe("embedded: Reports", () => reportsContract(engine))
+describe("embedded: TurnRecords", () => turnRecordsContract(engine))
 describe("embedded: Scheduler", () => schedulerContract(engine))
 describe("embedded: Sandboxes", () =>
   sandboxesContract(engineAndTables, (id) =>
