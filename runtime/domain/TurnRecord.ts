@@ -1,7 +1,7 @@
 /** What is kept of a turn that is over, for everybody who asks about it from outside its sandbox. */
 import * as Schema from "effect/Schema"
 import { SessionId, TurnKey } from "./Ids.ts"
-import { endOfSandbox, visibleOutcome } from "./OutcomeText.ts"
+import { endOfSandbox, outcomeText } from "./OutcomeText.ts"
 import { TurnOrigin, TurnRequest, TurnResult, type TurnRow, TurnState } from "./Turn.ts"
 
 /** UTF-8 bytes of an answer that a record keeps: of a longer one the end, where results stand. */
@@ -39,7 +39,7 @@ export const TurnRecord = Schema.Struct({
     kind: Schema.Literals(["slack", "mail", "operator"]),
     label: Schema.String
   }),
-  /** The outcome as the thread has it, redacted; at most `recordTextBytes`, and `…` before an end of something longer. */
+  /** The outcome as the thread has it, redacted, "" for an answer without text; at most `recordTextBytes`, and `…` before an end of something longer. */
   text: Schema.String,
   replay: Schema.optionalKey(TurnReplay)
 })
@@ -97,7 +97,7 @@ const replayOf = (row: TurnRow, text: string): TurnReplay | undefined => {
 
 /** The record of a row from `posted` on. `clean` redacts, as it did for the answer. */
 export const recordOf = (row: TurnRow, costUsd: number | undefined, clean: (text: string) => string): TurnRecord => {
-  const text = visibleOutcome(row, clean)
+  const text = clean(outcomeText(row)).toWellFormed().trim()
   const replay = replayOf(row, text)
   const { outcome } = row
   return {

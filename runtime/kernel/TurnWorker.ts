@@ -9,13 +9,12 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { SessionId } from "../domain/Ids.ts"
+import { type SandboxId, SessionId } from "../domain/Ids.ts"
 import { AgentOutcome, type ShownPart } from "../domain/Turn.ts"
 import { recordOf } from "../domain/TurnRecord.ts"
 import { Agent } from "../ports/Agent.ts"
 import { Ledger } from "../ports/Ledger.ts"
 import { Redaction } from "../ports/Redaction.ts"
-import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { TurnRecords } from "../ports/TurnRecords.ts"
 import { messageUuid } from "./Prompt.ts"
 import { type AttemptOptions, makeAttempt, stopWatching, tellSessionLost } from "./TurnAttempt.ts"
@@ -43,6 +42,7 @@ const redacted = (outcome: AgentOutcome, redact: (text: string) => string): Agen
 }
 
 export interface WorkerOptions extends AttemptOptions {
+  readonly sandbox: SandboxId
   /** Held while the turn has, or may have, an agent: the profile's limit. Also returns when the turn is stopped. */
   readonly agentPermit: (job: Job) => Effect.Effect<void, never, Scope.Scope>
   /** Never completes once the runtime stops, so that no new agent is started and the row stays as it is. */
@@ -64,10 +64,9 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   const parties = yield* TurnParties
   const ledger = yield* Ledger
   const { redact } = yield* Redaction
-  const { id } = yield* SandboxInfo
   const records = yield* TurnRecords
   const attempt = yield* makeAttempt(options)
-  const { advance } = options
+  const { advance, sandbox } = options
 
   const trace = Effect.fnUntraced(function*(job: Job): Effect.fn.Return<RunTrace> {
     const { attempt: number, key, runDir, session } = job.row
@@ -187,7 +186,7 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
       yield* parties.tell("posted", (observer) => observer.posted(row))
     }
     // Durable before the row is settled: what is neither open nor recorded, nobody has heard of.
-    yield* records.put(id, recordOf(row, job.costUsd, redact)).pipe(
+    yield* records.put(sandbox, recordOf(row, job.costUsd, redact)).pipe(
       Effect.tapError((error) => Effect.logWarning("a turn waits for the store of records", error.message)),
       Effect.retry(insistently),
       Effect.orDie

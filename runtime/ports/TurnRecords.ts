@@ -4,21 +4,17 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { SandboxId, TurnKey } from "../domain/Ids.ts"
 import type { TurnRecord } from "../domain/TurnRecord.ts"
-import { type Bell, makeBell } from "./Bell.ts"
+import { type Bell, makeBell, ringsOf } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Records are kept 30 days after their turn finished, as ledger rows are, then read as absent. */
 export const recordRetentionMillis = 30 * 24 * 3_600_000
-
-/** A waiting reader looks anyway after this long (docs/architecture.md). */
-const lookAgain = Duration.seconds(5)
 
 /** One turn of one sandbox. */
 export interface TurnOf {
@@ -57,17 +53,6 @@ export class TurnRecords extends Context.Service<TurnRecords, {
     TurnRecords.memory(makeMemoryTurnRecordsState())
   )
 }
-
-/** At once, then at every ring, and every 5 s without one. */
-export const ringsOf = (bell: Bell): Stream.Stream<void> =>
-  Stream.suspend(() => {
-    let seen: number | undefined
-    return Stream.fromEffectRepeat(Effect.suspend(() => {
-      const before = seen
-      const wait = before === undefined ? Effect.void : bell.wait(before, lookAgain)
-      return Effect.andThen(wait, Effect.sync(() => void (seen = bell.count())))
-    }))
-  })
 
 const memoryRecords = ({ bell, records }: MemoryTurnRecordsState): TurnRecords["Service"] => {
   const find = ({ key, sandbox }: TurnOf, now: number): TurnRecord | undefined => {

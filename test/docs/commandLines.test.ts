@@ -166,12 +166,10 @@ describe("the codes of commands", () => {
     "KM-CLI-020": /is being destroyed/,
     "KM-CLI-025": /has no key/,
     "KM-CLI-026": /bridge (did|does) not answer/,
-    "KM-CLI-027": /has no ledger/,
     "KM-CLI-028": /workspace is Slack|not a local one/,
     "KM-CLI-029": /bridge refused/,
     "KM-CLI-030": /the host could not/,
     "KM-CLI-031": /takes no messages/,
-    "KM-CLI-032": /has changed meanwhile/,
     "KM-CLI-033": /km up did not end/,
     "KM-CLI-034": /certifier's key|the secret/
   }

@@ -77,7 +77,7 @@ const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
             files: [],
             acceptedAt: 0
           } as const
-          km.ledger.rows.set(key, {
+          km.knows(id, {
             key,
             request,
             state: "posted",

@@ -216,7 +216,7 @@ describe("km list and status", () => {
       })
     }))
 
-  it.effect("status shows the turns of the ledger, and UNCONFINED in capitals", () =>
+  it.effect("status shows the turns that are recorded, and UNCONFINED in capitals", () =>
     Effect.gen(function*() {
       const km = new TestKm(worldOf(other))
       const key = TurnKey.make("T0001:C0DEMO1:1700000001.000001")
@@ -237,7 +237,7 @@ describe("km list and status", () => {
         shown: [],
         receivedAt: 0
       }
-      km.ledger.rows.set(key, turn)
+      km.knows(other.id, turn)
       const { out } = yield* km.run("status", "sb-1affffff")
       assert.include(out, "jail      UNCONFINED, as the operator accepted")
       assert.include(out, "  T0001:C0DEMO1:1700000001.000001  parked  attempt 2  0s ago")
@@ -432,9 +432,9 @@ describe("km destroy and replay", () => {
         shown: [],
         receivedAt: 0
       }
-      km.ledger.rows.set(key, turn)
+      km.knows(demo.id, turn)
       assert.deepStrictEqual((yield* km.run("replay", key)).exit, 5)
-      km.ledger.rows.set(key, { ...turn, result: "parked" })
+      km.knows(demo.id, { ...turn, result: "parked" })
       const dry = yield* km.run("replay", key, "--dry-run")
       assert.deepStrictEqual(dry.out, [`would run ${key} again in sb-1a2b3c4d (demo) as ${key}~2`])
     }))
@@ -457,13 +457,13 @@ describe("km destroy and replay", () => {
         receivedAt: 0,
         outcome: { _tag: "Answered", text: "the answer\nof two lines" }
       }
-      km.ledger.rows.set(key, turn)
+      km.knows(demo.id, turn)
       assert.deepStrictEqual(yield* km.run("replay", key), { exit: 0, out: ["the answer\nof two lines"], err: [] })
       const json = yield* km.run("replay", key, "--json")
       assert.deepInclude(JSON.parse(json.out.join("\n")), { turn: key, how: "shown", text: "the answer\nof two lines" })
-      km.ledger.rows.set(key, { ...turn, outcome: { _tag: "Answered", text: "\u200b" } })
+      km.knows(demo.id, { ...turn, outcome: { _tag: "Answered", text: "\u200b" } })
       assert.deepStrictEqual((yield* km.run("replay", key)).out, ["The agent finished without a written answer."])
-      km.ledger.rows.set(key, { ...turn, outcome: { _tag: "Crashed", detail: "" } })
+      km.knows(demo.id, { ...turn, outcome: { _tag: "Crashed", detail: "" } })
       assert.match((yield* km.run("replay", key)).out.join(""), /KM-TRN-003/)
     }))
 })

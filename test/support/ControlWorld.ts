@@ -34,6 +34,7 @@ import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Schedul
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
 import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
@@ -93,6 +94,7 @@ export class World {
   readonly controls = makeMemoryControlsState()
   readonly schedules = makeMemorySchedulerState()
   readonly reports = makeMemoryReportsState()
+  readonly records = makeMemoryTurnRecordsState()
   readonly audit = makeMemoryAuditState()
   readonly installStore = makeMemoryInstallState()
   readonly channels = new Map<string, string>()
@@ -125,6 +127,7 @@ export class World {
       threads: [...this.threads.rows.keys()],
       leases: [...this.leases.leases.keys()],
       controls: [...this.controls.requests.keys()],
+      records: [...this.records.records.keys()],
       openChannels: [...this.channels.keys()].filter((id) => !this.archived.has(id))
     }
   }
@@ -330,14 +333,16 @@ export class World {
       Threads.memory(this.threads),
       Leases.memory(this.leases),
       Controls.memory(this.controls),
-      Scheduler.memory(this.schedules)
+      Scheduler.memory(this.schedules),
+      TurnRecords.memory(this.records)
     )
     const wrapped = Layer.mergeAll(
       Layer.effect(TurnQueue, Effect.map(TurnQueue, (service) => this.guard(service))),
       Layer.effect(Threads, Effect.map(Threads, (service) => this.guard(service))),
       Layer.effect(Leases, Effect.map(Leases, (service) => this.guard(service))),
       Layer.effect(Controls, Effect.map(Controls, (service) => this.guard(service))),
-      Layer.effect(Scheduler, Effect.map(Scheduler, (service) => this.guard(service)))
+      Layer.effect(Scheduler, Effect.map(Scheduler, (service) => this.guard(service))),
+      Layer.effect(TurnRecords, Effect.map(TurnRecords, (service) => this.guard(service)))
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,

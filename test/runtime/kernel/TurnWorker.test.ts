@@ -13,6 +13,7 @@ import { Agent, AgentEvent, AgentNotStarted, type AgentProcess, type AgentRun } 
 import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { makeMemoryTurnRecordsState, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { elapse, message } from "./simulation/Simulation.ts"
 import { sandbox } from "./simulation/World.ts"
 
@@ -41,6 +42,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
   const say = (text: string) => Effect.sync(() => void said.push(text))
   const row = parts.row ?? received
   const state = makeMemoryLedgerState()
+  const records = makeMemoryTurnRecordsState()
   for (const each of [row, ...parts.ledgerRows ?? []]) state.rows.set(each.key, each)
   const process: AgentProcess = {
     mark,
@@ -87,6 +89,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     LedgerHealth.layer.pipe(Layer.provideMerge(Ledger.memory(state))),
     TurnParties.layer,
     Redaction.layer,
+    TurnRecords.memory(records),
     Layer.succeed(Agent, agent),
     FileSystem.layerNoop({
       makeDirectory: parts.makeDirectory ?? ((path, options) => say(`mkdir ${path} ${options?.mode?.toString(8)}`))
@@ -105,6 +108,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     }, changes)
     const running: Array<number> = []
     const work = yield* makeWorker({
+      sandbox,
       turnTimeoutMillis: 60_000,
       advance,
       agentRunning: (delta) => void running.push(delta),
@@ -114,7 +118,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     })
     const job = makeJob(row)
     const fiber = yield* Effect.forkChild(work(job), { startImmediately: true })
-    return { job, fiber, said, starts, running, ledger: state.rows }
+    return { job, fiber, said, starts, running, ledger: state.rows, records }
   }).pipe(Effect.provideContext(services))
 })
 

@@ -59,7 +59,7 @@ import { makeMemoryThreadsState, Threads } from "../../../../runtime/ports/Threa
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../../../support/profiles.ts"
 import * as SimulatedAgent from "./SimulatedAgent.ts"
-import { ledger } from "./Simulation.ts"
+import { ledger, records } from "./Simulation.ts"
 import {
   crash,
   type CrashPoint,
@@ -338,6 +338,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
   world.leases.leases.set(sandbox, { sandbox, holder: `r${number}`, epoch: number, expiresAt: Number.MAX_SAFE_INTEGER })
   const ports = Layer.mergeAll(
     ledger(world, incarnation),
+    records(world, incarnation),
     SimulatedAgent.layer(world, incarnation, { tellsReceived: number % 2 === 1 }),
     gatedLayer(Outbox, Outbox.memory(system.outbox), through, "outbox", ["put", "remove"]),
     Layer.effect(
