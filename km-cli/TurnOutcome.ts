@@ -6,7 +6,7 @@ import { type TurnOf, TurnRecords } from "../runtime/ports/TurnRecords.ts"
 import type { Backend } from "./Backend.ts"
 
 /** The mark comes before the record by what the runtime still does with the turn, such as the upload of its session. */
-const within = "5 seconds"
+const within = "20 seconds"
 
 /** Waits a moment for the record; none when it does not come or cannot be read. */
 export const recordSoon = (backend: Backend, { key, sandbox }: TurnOf) =>

@@ -32,10 +32,21 @@ const turnView = (turn: TurnRecord | OpenTurn) =>
       attempt: turn.attempts,
       session: turn.session ?? null,
       costUsd: turn.costUsd ?? null,
+      since: null,
       receivedAt: new Date(turn.receivedAt).toISOString(),
       finishedAt: new Date(turn.finishedAt).toISOString()
     }
-    : { key: turn.key, state: turn.state, result: null, since: new Date(turn.since).toISOString(), finishedAt: null }
+    : {
+      key: turn.key,
+      state: turn.state,
+      result: null,
+      attempt: null,
+      session: null,
+      costUsd: null,
+      since: new Date(turn.since).toISOString(),
+      receivedAt: null,
+      finishedAt: null
+    }
 
 const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* backend.install

@@ -56,6 +56,14 @@ const patiently = <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect
     Effect.orDie
   )
 
+const requestOf = (run: ScheduleRun): ActionRequest => ({
+  id: run.id,
+  schedule: run.schedule,
+  action: run.step.action,
+  target: run.target,
+  ...(run.after === undefined ? {} : { after: run.after })
+})
+
 const make = Effect.gen(function*() {
   const runners = yield* ActionRunners
   const sandboxes = yield* Sandboxes
@@ -80,14 +88,6 @@ const make = Effect.gen(function*() {
       ? `no sandbox is called ${reference}${note.includes("was destroyed") ? `: ${note}` : ""}`
       : `${reference} fits ${meaning.ids.length} sandboxes: ${meaning.ids.join(", ")}`
     return yield* new ActionFailed({ code: "KM-SCH-021", reason, passing: false })
-  })
-
-  const requestOf = (run: ScheduleRun): ActionRequest => ({
-    id: run.id,
-    schedule: run.schedule,
-    action: run.step.action,
-    target: run.target,
-    ...(run.after === undefined ? {} : { after: run.after })
   })
 
   /** What this room's runner says of it; a defect of the runner is the action's failure. */

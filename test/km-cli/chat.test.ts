@@ -85,7 +85,7 @@ const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
             attempt: 1,
             resumed: false,
             shown: [],
-            receivedAt: 0
+            receivedAt: Math.floor(Number(ts) * 1_000)
           })
           await bot.chat.postMessage({ channel, thread_ts: ts, text: "done" })
           await bot.reactions.add({ channel, timestamp: ts, name: mark })

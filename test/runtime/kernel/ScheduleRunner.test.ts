@@ -45,6 +45,8 @@ const rowOf = (id: string, alias?: string): SandboxRow => ({
 
 const turnOfRun = (run: string) => TurnKey.make(`at:${run.replaceAll("+", ".")}`)
 
+const ids = (runs: ReadonlyArray<ScheduleRun>, queued: boolean) => actionable(runs, () => queued).map(({ id }) => id)
+
 /** Everything that outlives a process, and switches for what goes wrong in it. */
 class Stage {
   readonly schedules = makeMemorySchedulerState()
@@ -193,6 +195,22 @@ const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
     subject: "s",
     body: "b",
     encrypt: false
+  })
+
+/** How the first run ended; what follows a failure has run after it. */
+const endOf = (stage: Stage, millis: number) =>
+  Effect.map(during(stage, TestClock.adjust(millis)), () => {
+    const [after, first] = stage.runs()
+    assert.deepStrictEqual([after?.id, after?.state], ["nightly:60000+f", "ended"])
+    return `${first?.code} ${first?.detail}`
+  })
+
+const waitingFor = (instant: number, target: SandboxId) =>
+  claimOf(instant, {
+    state: "waiting",
+    target,
+    turn: turnOfRun(`nightly:${instant}`),
+    step: { action: agentRun("demo", "go"), onFailure: { action: mailTo("ada") } }
   })
 
 describe("ScheduleRunner", () => {
@@ -430,12 +448,6 @@ describe("ScheduleRunner", () => {
         yield* during(stage, TestClock.setTime(minute))
         return stage
       })
-      const endOf = (stage: Stage, millis: number) =>
-        Effect.map(during(stage, TestClock.adjust(millis)), () => {
-          const [after, first] = stage.runs()
-          assert.deepStrictEqual([after?.id, after?.state], ["nightly:60000+f", "ended"])
-          return `${first?.code} ${first?.detail}`
-        })
       const turn = "at:nightly:60000"
       assert.strictEqual(
         yield* endOf(yield* waiting, 25 * 60 * minute),
@@ -459,13 +471,6 @@ describe("ScheduleRunner", () => {
   it.effect("the end of a sandbox resumes what waits for it, by its record where there is one", () =>
     Effect.gen(function*() {
       const stage = new Stage(demo)
-      const waitingFor = (instant: number, target: SandboxId) =>
-        claimOf(instant, {
-          state: "waiting",
-          target,
-          turn: turnOfRun(`nightly:${instant}`),
-          step: { action: agentRun("demo", "go"), onFailure: { action: mailTo("ada") } }
-        })
       const other = SandboxId.make("sb-00000002")
       for (
         const run of [waitingFor(1, demo.id), waitingFor(2, demo.id), waitingFor(3, other), waitingFor(4, demo.id)]
@@ -501,8 +506,6 @@ describe("ScheduleRunner", () => {
       claimOf(2),
       { ...claimOf(1), id: "nightly:1+s", after: { id: "nightly:1", action: "x", outcome: "succeeded" as const } }
     ]
-    const ids = (runs: ReadonlyArray<ScheduleRun>, queued: boolean) =>
-      actionable(runs, () => queued).map(({ id }) => id)
     assert.deepStrictEqual(ids(open, true), ["nightly:1+s"])
     assert.deepStrictEqual(ids(open, false), ["nightly:2", "nightly:1+s"])
     assert.deepStrictEqual(ids(open.slice(0, 2), true), [])
