@@ -147,7 +147,7 @@ const unseenBetween = String.raw`(?:${anyEscape}|[\u0000-\u0008\u000b\u000c\u000
 
 /** A token's beginning, whatever stands in it. Of escapes each may be whole or cut: each letter is there to be found. */
 const brokenPrefix = new RegExp(
-  prefixes.map((prefix) => `(${prefix.split("").map((letter) => letter.replace(/[.\-]/, "\\$&")).join(unseenBetween)})`)
+  prefixes.map((prefix) => `(${prefix.split("").map((letter) => letter.replace(/[.]/, "\\$&")).join(unseenBetween)})`)
     .join("|"),
   "g"
 )
