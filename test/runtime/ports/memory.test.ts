@@ -21,6 +21,7 @@ import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
+import { onCoarseClock, onTestClock } from "./Engine.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
 import { identitiesContract } from "./identitiesContract.ts"
 import { installStoreContract } from "./installStoreContract.ts"
@@ -44,7 +45,8 @@ describe("in memory: Audit", () =>
   auditContract(
     Layer.merge(Layer.suspend(() => Audit.memory(makeMemoryAuditState(), "operator")), installStore)
   ))
-describe("in memory: TurnQueue", () => turnQueueContract(TurnQueue.layerMemory))
+describe("in memory: TurnQueue", () => turnQueueContract(onTestClock(TurnQueue.layerMemory)))
+describe("in memory, coarse: TurnQueue", () => turnQueueContract(onCoarseClock(TurnQueue.layerMemory)))
 describe("in memory: Ledger", () => ledgerContract(Ledger.layerMemory))
 describe("in memory: Outbox", () => outboxContract(Outbox.layerMemory))
 describe("in memory: Leases", () => leasesContract(Leases.layerMemory))

@@ -12,6 +12,7 @@ import { statePaths } from "../../../../runtime/adapters/embedded/StateDirectory
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
+import { onTestClock } from "../../ports/Engine.ts"
 import { idempotencyContract } from "../../ports/idempotencyContract.ts"
 import { identitiesContract } from "../../ports/identitiesContract.ts"
 import { installStoreContract } from "../../ports/installStoreContract.ts"
@@ -53,7 +54,7 @@ const journal = Layer.unwrap(Effect.map(
 
 describe("embedded: InstallStore", () => installStoreContract(installStore))
 describe("embedded: Audit", () => auditContract(journal))
-describe("embedded: TurnQueue", () => turnQueueContract(engine))
+describe("embedded: TurnQueue", () => turnQueueContract(onTestClock(engine)))
 describe("embedded: Ledger", () => ledgerContract(store))
 describe("embedded: Outbox", () => outboxContract(store))
 describe("embedded: Leases", () => leasesContract(engine))
@@ -64,7 +65,7 @@ describe("embedded: Seen", () => seenContract(engine))
 describe("embedded: Posts", () => postsContract(engine))
 describe("embedded: Identities", () => identitiesContract(engine))
 describe("embedded: Objects", () => objectsContract(engine))
-describe("embedded: Mail", () => mailContract(engine))
+describe("embedded: Mail", () => mailContract(onTestClock(engine)))
 describe("embedded: Secrets", () => secretsContract(secrets))
 describe("embedded: Reports", () => reportsContract(engine))
 describe("embedded: TurnRecords", () => turnRecordsContract(engine))
