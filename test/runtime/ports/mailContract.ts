@@ -14,7 +14,7 @@ const inboxIds = (mailbox: Mailbox["Service"], page: Parameters<(typeof mailbox)
   Effect.map(mailbox.list(owner, "inbox", page), (rows) => rows.map(({ id }) => id))
 
 export const mailContract = <LE>(engine: Engine<Mailer | Mailbox, LE>): void => {
-  const { almost, rest } = timeOf(engine)
+  const { almost, over } = timeOf(engine)
   const test = <E>(
     name: string,
     body: (mailer: Mailer["Service"], mailbox: Mailbox["Service"]) => Effect.Effect<void, E>
@@ -70,7 +70,7 @@ export const mailContract = <LE>(engine: Engine<Mailer | Mailbox, LE>): void => 
         const lost = Option.getOrThrow(yield* mailbox.lease(ada, minute))
         yield* almost(minute)
         assert.isTrue(Option.isNone(yield* mailbox.lease(ada, minute)))
-        yield* rest
+        yield* over
         const again = Option.getOrThrow(yield* mailbox.lease(ada, minute))
         assert.strictEqual(again.id, lost.id)
         assert.isFalse(yield* mailbox.file(ada, lost.receipt, "inbox", "lost"))
@@ -192,7 +192,7 @@ export const mailContract = <LE>(engine: Engine<Mailer | Mailbox, LE>): void => 
       assert.isTrue(Option.isNone(yield* mailbox.noted(bob, "k")))
       yield* almost(Duration.seconds(120))
       assert.isTrue(Option.isSome(yield* mailbox.noted(ada, "k")))
-      yield* rest
+      yield* over
       assert.isTrue(Option.isNone(yield* mailbox.noted(ada, "k")))
       yield* mailbox.note(ada, "k", "three", 1_000)
       yield* mailbox.removeAll(ada)

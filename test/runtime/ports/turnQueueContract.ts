@@ -32,7 +32,7 @@ const sendAll = Effect.fnUntraced(function*(entries: ReadonlyArray<QueueEntry>) 
 })
 
 export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
-  const { almost, exact, near, passTime, rest } = timeOf(engine)
+  const { almost, exact, near, passTime, over } = timeOf(engine)
   const test = <E>(name: string, body: () => Effect.Effect<void, E, TurnQueue>) =>
     it.effect(name, () => Effect.provide(Effect.suspend(body), engine.layer))
 
@@ -86,7 +86,7 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       const first = yield* mustReceive()
       yield* almost("120 seconds")
       assert.isUndefined(yield* receive())
-      yield* rest
+      yield* over
       const second = yield* mustReceive()
       assert.strictEqual(second.key, first.key)
       assert.strictEqual(second.receiveCount, 2)
@@ -101,7 +101,7 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       yield* turns.extend(queue, receipt, Duration.seconds(120))
       yield* almost("120 seconds")
       assert.isUndefined(yield* receive())
-      yield* rest
+      yield* over
       assert.isDefined(yield* receive())
     }))
 
@@ -124,7 +124,7 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       yield* turns.extend(queue, receipt, Duration.hours(2))
       yield* almost("1 hour")
       assert.isUndefined(yield* receive())
-      yield* rest
+      yield* over
       assert.isDefined(yield* receive())
     }))
 
@@ -155,7 +155,7 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       yield* almost("5 minutes")
       assert.isTrue((yield* turns.send(queue, entry("a"))).duplicate)
       assert.isUndefined(yield* receive())
-      yield* rest
+      yield* over
       assert.isFalse((yield* turns.send(queue, entry("a"))).duplicate)
       assert.isDefined(yield* receive())
     }))
@@ -325,12 +325,12 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
   test("refuses a body that SQS would refuse, counted in bytes, and stores nothing", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([])
-      const exact = "é".repeat(turnQueueLimits.maxBodyBytes / 2)
-      const refused = yield* Effect.flip(turns.send(queue, { ...entry("a"), body: `${exact}x` }))
+      const most = "é".repeat(turnQueueLimits.maxBodyBytes / 2)
+      const refused = yield* Effect.flip(turns.send(queue, { ...entry("a"), body: `${most}x` }))
       assert.strictEqual(refused._tag === "StoreError" ? refused.reason : refused._tag, "TooLarge")
-      assert.isFalse((yield* turns.send(queue, { ...entry("a"), body: exact })).duplicate)
-      const again = yield* Effect.flip(turns.replace(queue, entry("a").key, `${exact}x`))
+      assert.isFalse((yield* turns.send(queue, { ...entry("a"), body: most })).duplicate)
+      const again = yield* Effect.flip(turns.replace(queue, entry("a").key, `${most}x`))
       assert.strictEqual(again.reason, "TooLarge")
-      assert.strictEqual((yield* mustReceive()).body, exact)
+      assert.strictEqual((yield* mustReceive()).body, most)
     }))
 }
