@@ -4,16 +4,17 @@
  */
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certificate.ts"
+import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/domain/Certificate.ts"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
-import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
+import { makeDirectory } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
@@ -39,7 +40,9 @@ import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/Tur
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
 
-const decodeSubject = Schema.decodeUnknownOption(SenderId)
+const decodeDirectoryKey = Schema.decodeUnknownSync(
+  Schema.Struct({ subject: SenderId, purpose: KeyPurpose, keyId: KeyId, key: CertifiedKey })
+)
 
 export interface Post {
   readonly key: string
@@ -281,21 +284,27 @@ export class World {
       )
   })
 
+  private directory() {
+    return makeDirectory(0, {
+      keys: [...this.identities].flatMap(([subject, keys]) =>
+        [...keys].map(([name, key]) => {
+          const [purpose, keyId] = name.split(" ")
+          return decodeDirectoryKey({ subject, purpose, keyId, key })
+        })
+      ),
+      revocations: [...this.revocations]
+    })
+  }
+
   private readonly identityStore = Identities.of({
     put: (subject, purpose, keyId, key) =>
       Effect.sync(() => {
         const keys = this.identities.get(subject) ?? new Map<string, CertifiedKey>()
         this.identities.set(subject, keys.set(`${purpose} ${keyId}`, key))
       }),
-    keys: (subject, purpose) =>
-      Effect.sync(() =>
-        [...this.identities.get(subject) ?? []].flatMap(([name, key]) => name.startsWith(`${purpose} `) ? [key] : [])
-      ),
-    subjects: Effect.sync(() =>
-      [...this.identities.keys()].flatMap((subject) => Option.toArray(decodeSubject(subject)))
-    ),
+    directory: Effect.sync(() => this.directory()),
+    directoryNow: Effect.sync(() => this.directory()),
     revoke: (_number, revocation) => Effect.sync(() => void this.revocations.push(revocation)),
-    revocations: Effect.sync((): ReadonlyArray<SignedRevocation> => [...this.revocations]),
     retire: (subject) => Effect.sync(() => void this.retired.add(subject))
   })
 

@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { Audit, makeMemoryAuditState } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
-import { Identities } from "../../../runtime/ports/Identities.ts"
+import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../../runtime/ports/InstallStore.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
@@ -23,7 +23,7 @@ import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
 import { onCoarseClock, onTestClock } from "./Engine.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
-import { identitiesContract } from "./identitiesContract.ts"
+import { identitiesContract, OtherProcess } from "./identitiesContract.ts"
 import { installStoreContract } from "./installStoreContract.ts"
 import { leasesContract } from "./leasesContract.ts"
 import { ledgerContract } from "./ledgerContract.ts"
@@ -38,6 +38,11 @@ import { threadsContract } from "./threadsContract.ts"
 import { turnQueueContract } from "./turnQueueContract.ts"
 import { turnRecordsContract } from "./turnRecordsContract.ts"
 
+const identities = Layer.suspend(() => {
+  const state = makeMemoryIdentitiesState()
+  const other = OtherProcess.layer.pipe(Layer.provide(Layer.fresh(Identities.memory(state))))
+  return Layer.merge(Identities.memory(state), other)
+})
 const installStore = Layer.suspend(() => InstallStore.memory(makeMemoryInstallState()))
 
 for (const [name, on] of [["in memory", onTestClock], ["in memory, coarse", onCoarseClock]] as const) {
@@ -53,7 +58,7 @@ for (const [name, on] of [["in memory", onTestClock], ["in memory, coarse", onCo
   describe(`${name}: Controls`, () => controlsContract(on(Controls.layerMemory)))
   describe(`${name}: Seen`, () => seenContract(on(Seen.layerMemory)))
   describe(`${name}: Posts`, () => postsContract(on(Posts.layerMemory)))
-  describe(`${name}: Identities`, () => identitiesContract(on(Identities.layerMemory)))
+  describe(`${name}: Identities`, () => identitiesContract(on(identities)))
   describe(`${name}: Objects`, () => objectsContract(on(Objects.layerMemory)))
   describe(`${name}: Secrets`, () => secretsContract(on(Secrets.layerMemory)))
   describe(`${name}: Reports`, () => reportsContract(on(Reports.layerMemory)))

@@ -14,7 +14,7 @@ import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
 import { onTestClock } from "../../ports/Engine.ts"
 import { idempotencyContract } from "../../ports/idempotencyContract.ts"
-import { identitiesContract } from "../../ports/identitiesContract.ts"
+import { identitiesContract, OtherProcess } from "../../ports/identitiesContract.ts"
 import { installStoreContract } from "../../ports/installStoreContract.ts"
 import { leasesContract } from "../../ports/leasesContract.ts"
 import { ledgerContract } from "../../ports/ledgerContract.ts"
@@ -46,6 +46,11 @@ const engineAndTables = Layer.unwrap(
 )
 const readAttributes = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
+const twoProcesses = Layer.unwrap(Effect.map(temporaryDirectory, (directory) =>
+  Layer.merge(
+    EmbeddedEngine.layer(directory),
+    OtherProcess.layer.pipe(Layer.provide(Layer.fresh(EmbeddedEngine.layer(directory))))
+  )))
 const installStore = Layer.unwrap(Effect.map(temporaryDirectory, FileInstallStore.layer))
 const journal = Layer.unwrap(Effect.map(
   temporaryDirectory,
@@ -63,7 +68,7 @@ describe("embedded: Threads", () => threadsContract(onTestClock(engine)))
 describe("embedded: Controls", () => controlsContract(onTestClock(engine)))
 describe("embedded: Seen", () => seenContract(onTestClock(engine)))
 describe("embedded: Posts", () => postsContract(onTestClock(engine)))
-describe("embedded: Identities", () => identitiesContract(onTestClock(engine)))
+describe("embedded: Identities", () => identitiesContract(onTestClock(twoProcesses)))
 describe("embedded: Objects", () => objectsContract(onTestClock(engine)))
 describe("embedded: Mail", () => mailContract(onTestClock(engine)))
 describe("embedded: Secrets", () => secretsContract(onTestClock(secrets)))
