@@ -40,6 +40,7 @@ import { outcomeText } from "../../../../runtime/domain/OutcomeText.ts"
 import { PluginHost } from "../../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/TurnPipeline.ts"
 import { Controls, makeMemoryControlsState } from "../../../../runtime/ports/Controls.ts"
+import { Errands } from "../../../../runtime/ports/Errands.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../../runtime/ports/Identities.ts"
@@ -282,7 +283,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer)),
-    Layer.provideMerge(Layer.merge(ports, settings)),
+    Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
   )
