@@ -56,7 +56,7 @@ const decodeErrand = Schema.decodeUnknownEffect(ErrandText)
 export interface ErrandHandler<K extends ErrandKind> {
   /** Done or given up, with its own retries. May be called twice for one errand. */
   readonly run: (errand: ErrandOf<K>) => Effect.Effect<void>
-  /** Will not be done: sees to it that somebody makes it good. */
+  /** Was not begun and will not be: sees to it that somebody makes it good. */
   readonly dropped: (errand: ErrandOf<K>) => void
 }
 
@@ -144,12 +144,10 @@ export class Errands extends Context.Service<Errands, {
         yield* decodeErrand(first.text).pipe(
           Effect.orDie,
           Effect.flatMap((errand) => isOfKind(errand) ? handler.run(errand) : Effect.void),
+          // Not made good: the catch-up would bring the same defect back every time.
           Effect.catchDefect((defect) =>
-            Effect.andThen(
-              Effect.logError("an errand ended in a defect; the others go on", defect).pipe(
-                Effect.annotateLogs({ errand: kind })
-              ),
-              Effect.sync(() => isOfKind(first.errand) && handler.dropped(first.errand))
+            Effect.logError("an errand ended in a defect; the others go on", defect).pipe(
+              Effect.annotateLogs({ errand: kind })
             )
           ),
           Effect.ensuring(Effect.sync(() => {
