@@ -16,6 +16,7 @@ import { Marks } from "./events/Marks.ts"
 import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
+import { Refusals } from "./events/Refusals.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
@@ -89,7 +90,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
   Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
-  Layer.provideMerge(Notes.layer),
+  Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(
       Once.layer,

@@ -15,6 +15,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as http from "node:http"
 import * as EmbeddedEngine from "../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileAudit from "../runtime/adapters/embedded/FileAudit.ts"
+import * as FileInstallStore from "../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/embedded/StateDirectory.ts"
 import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
@@ -86,7 +88,8 @@ const program = Effect.fnUntraced(function*(flags: {
   const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
     Errands.layerMemory,
-    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
+    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath]),
+    Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
   )
   const everything = bridgeLayer.pipe(
     Layer.provideMerge(ports),

@@ -20,6 +20,7 @@ import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/Instal
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { MailSpool } from "../../runtime/ports/MailSpool.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { makeMemoryReportsState, Reports } from "../../runtime/ports/Reports.ts"
 import {
@@ -34,7 +35,7 @@ import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
-import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
@@ -91,7 +92,7 @@ export class World {
   readonly mail = new Set<string>()
   readonly directories = new Set<SandboxId>()
   readonly runtimes = new Set<SandboxId>()
-  readonly queue = makeMemoryTurnQueueState()
+  readonly queue = makeMemoryTurnQueueState({ rows: this.rows })
   readonly threads = makeMemoryThreadsState()
   readonly leases = makeMemoryLeasesState()
   readonly controls = makeMemoryControlsState()

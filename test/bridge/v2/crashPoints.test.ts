@@ -12,6 +12,7 @@ import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
+import { Audit } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
@@ -197,6 +198,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   )
   const overPosts = Effect.map(Posts, (port) => mortal(port, death, ["record", "putLive"]))
   const ports = Layer.mergeAll(
+    Audit.layerMemory,
     Controls.layerMemory,
     Layer.effect(Idempotency, overIdempotency).pipe(Layer.provide(Idempotency.memory(world.idempotency))),
     Identities.memory(world.identities),

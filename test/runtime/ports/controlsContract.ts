@@ -7,7 +7,7 @@ import { type Engine, timeOf } from "./Engine.ts"
 
 const sandbox = SandboxId.make("sb-00000001")
 const other = SandboxId.make("sb-00000002")
-const request = (id: string): StopRequest => ({ id, turn: TurnKey.make("T1:C1:1"), by: "Ada 🦊" })
+const request = (id: string): StopRequest => ({ kind: "stop", id, turn: TurnKey.make("T1:C1:1"), by: "Ada 🦊" })
 
 export const controlsContract = <LE>(engine: Engine<Controls, LE>): void => {
   const { settle } = timeOf(engine)
@@ -25,13 +25,13 @@ export const controlsContract = <LE>(engine: Engine<Controls, LE>): void => {
         Stream.runCollect,
         Effect.forkChild({ startImmediately: true })
       )
-      yield* controls.send(sandbox, { id: "3", by: "operator" })
+      yield* controls.send(sandbox, { kind: "stop", id: "3", by: "operator" })
       yield* controls.send(sandbox, request("4"))
       yield* settle
       assert.deepStrictEqual(yield* Fiber.join(watching), [
         request("1"),
         request("2"),
-        { id: "3", by: "operator" },
+        { kind: "stop", id: "3", by: "operator" },
         request("4")
       ])
     }))

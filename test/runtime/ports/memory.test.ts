@@ -8,6 +8,7 @@ import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Id
 import { InstallStore, makeMemoryInstallState } from "../../../runtime/ports/InstallStore.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
+import { makeMemoryTurnQueueState } from "../../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { Outbox } from "../../../runtime/ports/Outbox.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
@@ -15,7 +16,7 @@ import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
-import { Seen } from "../../../runtime/ports/Seen.ts"
+import { makeMemorySeenState, Seen } from "../../../runtime/ports/Seen.ts"
 import { Threads } from "../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
@@ -43,13 +44,22 @@ const identities = Layer.suspend(() => {
   const other = OtherProcess.layer.pipe(Layer.provide(Layer.fresh(Identities.memory(state))))
   return Layer.merge(Identities.memory(state), other)
 })
+const queueWithRows = Layer.suspend(() => {
+  const sandboxes = makeMemorySandboxesState()
+  const seen = makeMemorySeenState()
+  return Layer.mergeAll(
+    Sandboxes.memory(sandboxes),
+    Seen.memory(seen),
+    TurnQueue.memory(makeMemoryTurnQueueState({ rows: sandboxes.rows, seen }))
+  )
+})
 const installStore = Layer.suspend(() => InstallStore.memory(makeMemoryInstallState()))
 
 for (const [name, on] of [["in memory", onTestClock], ["in memory, coarse", onCoarseClock]] as const) {
   describe(`${name}: InstallStore`, () => installStoreContract(on(installStore)))
   describe(`${name}: Audit`, () =>
     auditContract(on(Layer.merge(Layer.suspend(() => Audit.memory(makeMemoryAuditState(), "operator")), installStore))))
-  describe(`${name}: TurnQueue`, () => turnQueueContract(on(TurnQueue.layerMemory)))
+  describe(`${name}: TurnQueue`, () => turnQueueContract(on(queueWithRows)))
   describe(`${name}: Ledger`, () => ledgerContract(on(Ledger.layerMemory)))
   describe(`${name}: Outbox`, () => outboxContract(on(Outbox.layerMemory)))
   describe(`${name}: Leases`, () => leasesContract(on(Leases.layerMemory)))
