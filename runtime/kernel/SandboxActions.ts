@@ -156,9 +156,13 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     })
     // So that 🛑 on the message and replies in its thread find the turn, as for a message of a person.
     const keys = [`turn:${slackTurnKey(team, channel, ts)}`]
-    yield* queue.accept(row.id, { key, group, body }, { generation: row.generation, seen: keys }).pipe(
+    const answer = yield* queue.accept(row.id, { key, group, body }, { generation: row.generation, seen: keys }).pipe(
       Effect.mapError((error) => error._tag === "SandboxEnding" ? no(error.message, "KM-SCH-021") : notNow(error))
     )
+    // A deletion marks the message as taken, so that it is not taken after it.
+    if (answer._tag === "Repeated" && answer.turn !== key) {
+      return yield* no("its message was deleted before its turn could start")
+    }
   })
 
   const agentRun = Effect.fnUntraced(function*(request: Of<"AgentRun">) {

@@ -76,7 +76,11 @@ const answer = (world: World, action: BridgeAction): BridgeResult => {
     return { ok: true, channel: { id, name: action.name, created: true, warnings: [] } }
   }
   if (action.action === "archive") world.archived.add(action.channel)
-  return action.action === "post" ? { ok: true, parts: [{ ts: MessageTs.make("1700000000.000001") }] } : { ok: true }
+  // A message of its own each time.
+  const ts = MessageTs.make(
+    `1700000000.${String(world.effects.filter((effect) => effect.action.action === "post").length).padStart(6, "0")}`
+  )
+  return action.action === "post" ? { ok: true, parts: [{ ts }] } : { ok: true }
 }
 
 /** The whole state; `snapshot` is what must be the same before a create and after its destroy. */
