@@ -1,6 +1,7 @@
 /** Requests that overtake the queue: a table and a doorbell. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../domain/Ids.ts"
@@ -14,10 +15,10 @@ const RequestJson = Schema.fromJsonString(ControlRequest)
 const readRequest = reader("control request", RequestJson)
 const encodeRequest = Schema.encodeSync(RequestJson)
 
+const readKind = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ kind: Schema.String })))
 /** Written by a later version: whoever serves stops goes on past it. */
-const isOfUnknownKind = Schema.is(Schema.fromJsonString(Schema.Struct({
-  kind: Schema.String.check(Schema.makeFilter((kind) => !controlKinds.has(kind)))
-})))
+const isOfUnknownKind = (stored: unknown): boolean =>
+  Option.exists(readKind(stored), ({ kind }) => !controlKinds.has(kind))
 
 /** The doorbell that says: look again. */
 const topic = (sandbox: SandboxId): string => `controls-${sandbox}`
