@@ -73,6 +73,11 @@ export class Acceptance extends Context.Service<Acceptance, {
         return new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
       }
 
+      const retried = (error: { readonly message: string }) => {
+        progress.missed()
+        return Effect.fail(new EventRefused({ reason: "not_stored", detail: error.message }))
+      }
+
       let young: { readonly rows: ReadonlyArray<SandboxRow>; readonly at: number } | undefined
       /** Rows that an index may not show yet. A busy channel that is none of ours must not read all rows each time. */
       const youngRows = Effect.fnUntraced(function*(now: number) {
@@ -218,10 +223,6 @@ export class Acceptance extends Context.Service<Acceptance, {
         const body = encodeRequest(request)
         if (Buffer.byteLength(body) > maxEntryBytes) return yield* refuse(message, "too_long", row)
         const terms = { generation: row.generation, seen: keys, ts: message.ts }
-        const retried = (error: { readonly message: string }) => {
-          progress.missed()
-          return Effect.fail(new EventRefused({ reason: "not_stored", detail: error.message }))
-        }
         const answer = yield* queue.accept(row.id, { key, group, body }, terms).pipe(
           Effect.catchTags({
             StoreError: (error) => Effect.fail(notStored(error)),

@@ -37,7 +37,7 @@ export class Refusals extends Context.Service<Refusals, {
       const write = Effect.fnUntraced(
         function*(key: string, { channel, person, reason, sandbox, threadTs, turn }: PersonRefusal) {
           // Written twice rather than not at all.
-          const known = yield* Effect.catch(seen.find([key]), () => Effect.succeedNone)
+          const known = yield* seen.find([key]).pipe(Effect.catch(() => Effect.succeedNone))
           if (Option.isSome(known)) return
           yield* audit.record({
             actor: person,

@@ -87,9 +87,10 @@ class Place {
     const outcome = this.world.effects.some(({ action }) =>
       action.action === "post" && action.threadTs === ts && action.markdown.startsWith("**Not run.**")
     )
-    return [refused && "🚫", reason && "reason", taken && "👀", outcome && "outcome"].filter((it) => it !== false).join(
-      " "
-    )
+    return [refused && "🚫", reason && "reason", taken && "👀", outcome && "outcome"].filter((part) => part !== false)
+      .join(
+        " "
+      )
   }
 }
 

@@ -250,6 +250,8 @@ const engine8 = `
 -- 1 when it was sent, one more with each redrive.
 ALTER TABLE queue_messages ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE queue_dead ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+-- The newest accepted ts, beside the attributes, so that a message does not rewrite them all. The later of both counts.
+ALTER TABLE sandboxes ADD COLUMN accepted_ts TEXT NOT NULL DEFAULT '';
 `
 
 export const engineMigrations: ReadonlyArray<string> = [

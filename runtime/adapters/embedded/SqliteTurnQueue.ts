@@ -4,9 +4,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { GroupId, isLater, type SandboxId, TurnKey } from "../../domain/Ids.ts"
-import { DesiredState, SandboxStatus } from "../../domain/Sandbox.ts"
+import { SandboxRow } from "../../domain/Sandbox.ts"
 import {
   checkBody,
   QueueMissing,
@@ -30,8 +31,11 @@ import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
 const readGroup = reader("group", GroupId)
-const readDesired = reader("sandbox", DesiredState)
-const readStatus = reader("sandbox", SandboxStatus)
+const { desired, generation, lastAcceptedTs, status } = SandboxRow.fields
+const readJudged = reader(
+  "sandbox",
+  Schema.fromJsonString(Schema.Struct({ desired, generation, lastAcceptedTs, status }))
+)
 
 const entryOf = (row: Row): QueueEntry => ({
   key: readKey(row["key"]),
@@ -100,22 +104,26 @@ const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, no
   return fresh
 }
 
-/** Why the sandbox's row takes no message, if it takes none, and the newest `ts` in it. */
-const judgeRow = (tables: Statements, sandbox: SandboxId, generation: string) => {
-  // Only what the rule needs: decoding a whole row for each message would cost more than storing it.
-  const row = tables.get(
-    `SELECT attributes ->> '$.desired' AS desired, attributes ->> '$.status' AS status,
-            coalesce(attributes ->> '$.generation', '') AS generation,
-            coalesce(attributes ->> '$.lastAcceptedTs', '') AS newest
-     FROM sandboxes WHERE id = ?`,
-    sandbox
-  )
-  const judged = row === undefined ? undefined : {
-    desired: readDesired(row["desired"]),
-    status: readStatus(row["status"]),
-    generation: text(row, "generation")
+type Judged = Pick<SandboxRow, "desired" | "generation" | "lastAcceptedTs" | "status">
+
+/** What rows say, by their text as it was last read: most messages find it as it was, and decoding costs more than storing. */
+const judging = () => {
+  const known = new Map<SandboxId, { readonly attributes: string; readonly row: Judged }>()
+  /** Why the sandbox's row takes no message, if it takes none, and the newest `ts` in it. */
+  return (tables: Statements, sandbox: SandboxId, generation: string) => {
+    const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", sandbox)
+    if (found === undefined) {
+      known.delete(sandbox)
+      return { why: whyNotAccepting(undefined, generation), newest: "" }
+    }
+    const attributes = text(found, "attributes")
+    const last = known.get(sandbox)
+    const row = last?.attributes === attributes ? last.row : readJudged(attributes)
+    if (last?.row !== row) known.set(sandbox, { attributes, row })
+    const accepted = text(found, "accepted_ts")
+    const stored = row.lastAcceptedTs ?? ""
+    return { why: whyNotAccepting(row, generation), newest: isLater(accepted, stored) ? accepted : stored }
   }
-  return { why: whyNotAccepting(judged, generation), newest: row === undefined ? "" : text(row, "newest") }
 }
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
@@ -199,6 +207,7 @@ const topic = (queue: SandboxId): string => `queue-${queue}`
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
+  const judgeRow = judging()
   const ring = (queue: SandboxId) => Effect.sync(() => doorbell.topic(topic(queue)).ring())
 
   /** A change at the present time. */
@@ -245,11 +254,7 @@ const make = Effect.gen(function*() {
         markSeen(tables, terms.seen, entry.key, now)
         if (terms.ts !== undefined && isLater(terms.ts, newest)) {
           // Nobody who watches rows is told: it concerns the bridge's own catch-up alone.
-          tables.run(
-            "UPDATE sandboxes SET attributes = json_set(attributes, '$.lastAcceptedTs', ?) WHERE id = ?",
-            terms.ts,
-            queue
-          )
+          tables.run("UPDATE sandboxes SET accepted_ts = ? WHERE id = ?", terms.ts, queue)
         }
         return { _tag: "Accepted" }
       })
