@@ -17,7 +17,7 @@ import {
   withItem
 } from "../../ports/Sandboxes.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
-import { integer, reader, text } from "./columns.ts"
+import { integer, reader } from "./columns.ts"
 import { Doorbell, lookAgain } from "./Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
 
@@ -55,9 +55,9 @@ const rowOf = (row: Row): SandboxRow => withAccepted(row, readRow(readAttributes
 
 /** With what the queue has accepted since the attributes were written. */
 const withAccepted = (row: Row, decoded: SandboxRow): SandboxRow => {
-  const ts = row["accepted_ts"]
-  if (ts === "" || !isLater(text(row, "accepted_ts"), decoded.lastAcceptedTs ?? "")) return decoded
-  return { ...decoded, lastAcceptedTs: readTs(ts) }
+  if (row["accepted_ts"] === "") return decoded
+  const ts = readTs(row["accepted_ts"])
+  return isLater(ts, decoded.lastAcceptedTs ?? "") ? { ...decoded, lastAcceptedTs: ts } : decoded
 }
 
 /** Lists rows over and over, decoding only those that have changed: most of a list is what it was the time before. */

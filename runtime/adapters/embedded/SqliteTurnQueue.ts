@@ -31,10 +31,15 @@ import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
 const readGroup = reader("group", GroupId)
-const { desired, generation, lastAcceptedTs, status } = SandboxRow.fields
+const { fields } = SandboxRow
 const readJudged = reader(
   "sandbox",
-  Schema.fromJsonString(Schema.Struct({ desired, generation, lastAcceptedTs, status }))
+  Schema.fromJsonString(Schema.Struct({
+    desired: fields.desired,
+    generation: fields.generation,
+    lastAcceptedTs: fields.lastAcceptedTs,
+    status: fields.status
+  }))
 )
 
 const entryOf = (row: Row): QueueEntry => ({
