@@ -92,7 +92,7 @@ describe("large mail in files", () => {
           yield* mailer.send({ id: folder, to: [sandbox], raw: Buffer.alloc(100_000, "km") })
           assert.strictEqual(files(), n + 1)
           const { receipt } = Option.getOrThrow(yield* mailbox.lease(sandbox, Duration.minutes(1)))
-          yield* mailbox.file(sandbox, receipt, folder, "")
+          yield* mailbox.file(sandbox, receipt, { folder, summary: "", content: "" })
           assert.strictEqual(files(), Math.min(n + 1, 2), folder)
         }
       }).pipe(Effect.provide(EmbeddedEngine.layer(root)))

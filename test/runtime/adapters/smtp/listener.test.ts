@@ -5,7 +5,7 @@ import { writeV2 } from "../../../../plugins/email/protocol/writeMail.ts"
 import type { SmtpLimits } from "../../../../runtime/adapters/smtp/SmtpListener.ts"
 import { traceHeaders } from "../../../../runtime/adapters/smtp/trace.ts"
 import { SandboxId } from "../../../../runtime/domain/Ids.ts"
-import { Mailer, maxRawMailBytes } from "../../../../runtime/ports/Mail.ts"
+import { Mailer } from "../../../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { fullDraft } from "../../../plugins/email/tampering.ts"
@@ -109,7 +109,7 @@ describe("SMTP in", () => {
 
   it.live("takes the largest message that a mailbox takes, and bounds what it holds for all clients", () =>
     withEngine(Effect.gen(function*() {
-      const send = yield* mailClient(yield* listening({ maxBytes: maxRawMailBytes }))
+      const send = yield* mailClient(yield* listening({ maxBytes: Number.MAX_SAFE_INTEGER }))
       const line = `${"x".repeat(998)}\r\n`
       const largest = headers("largest") + line.repeat(60_000)
       yield* send("a@b.example", [bob.address], largest)
@@ -298,7 +298,14 @@ describe("SMTP in", () => {
     withEngine(Effect.gen(function*() {
       const full = new StoreError({ port: "Mailer", operation: "send", reason: "Full", detail: "x", cause: undefined })
       const port = yield* listening().pipe(
-        Effect.provideService(Mailer, Mailer.of({ send: () => Effect.fail(full), sendAll: () => Effect.fail(full) }))
+        Effect.provideService(
+          Mailer,
+          Mailer.of({
+            limits: { maxMessageBytes: 1_048_576 },
+            send: () => Effect.fail(full),
+            sendAll: () => Effect.fail(full)
+          })
+        )
       )
       const client = yield* begun(port)
       assert.match(yield* client.say(`${headers("full")}hi\r\n.`), /^451 KM-SMT-105 /)
