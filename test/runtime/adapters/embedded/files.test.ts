@@ -10,6 +10,7 @@ import { SandboxId } from "../../../../runtime/domain/Ids.ts"
 import { Mailbox, Mailer } from "../../../../runtime/ports/Mail.ts"
 import { Objects } from "../../../../runtime/ports/Objects.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
+import { delivered } from "../../../support/deliveredMail.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 
 const sandbox = SandboxId.make("sb-00000001")
@@ -95,6 +96,6 @@ describe("large mail in files", () => {
           yield* mailbox.file(sandbox, receipt, { folder, summary: "", content: "" })
           assert.strictEqual(files(), Math.min(n + 1, 2), folder)
         }
-      }).pipe(Effect.provide(EmbeddedEngine.layer(root)))
+      }).pipe(Effect.provide(delivered(EmbeddedEngine.layer(root))))
     }))
 })
