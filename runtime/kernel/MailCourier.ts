@@ -14,8 +14,8 @@ import { Sandboxes } from "../ports/Sandboxes.ts"
 
 /** Messages at a time: their commits gather in one. No bytes pass through here. */
 const batch = 32
-/** Longer than it takes to copy the largest message to everybody; after a crash a message waits this long. */
-const visibility = Duration.seconds(60)
+/** A delivery takes milliseconds, as no bytes are copied; after a crash a message waits this long. */
+const visibility = Duration.seconds(10)
 /** How long one look waits for mail. */
 const patience = Duration.seconds(20)
 /** After a failure of the store. */

@@ -337,7 +337,7 @@ export class World {
     note: () => Effect.die("unused"),
     noted: () => Effect.die("unused"),
     content: () => Effect.die("unused"),
-    revision: () => Effect.die("unused"),
+    revision: (_, other) => other === undefined ? Effect.succeed(0) : Effect.as(Effect.sleep(other.wait), other.than),
     removeAll: (owner) => Effect.sync(() => void this.mail.delete(owner))
   })
 
