@@ -187,7 +187,7 @@ const logs = Command.make(
   "logs",
   {
     reference: Argument.optional(reference),
-    part: Flag.Literals("part", ["bridge", "runtime", "workspace", "model", "mail-in", "mail-out"]).pipe(
+    part: Flag.Literals("part", ["bridge", "control", "runtime", "workspace", "model", "mail-in", "mail-out"]).pipe(
       Flag.optional,
       Flag.withDescription("Only this part of the stack")
     ),

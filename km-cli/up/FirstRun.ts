@@ -90,7 +90,7 @@ const needOperatorKey = Effect.gen(function*() {
 })
 
 /**
- * The install to start; `install.json` stays as it was but for the bridge's port. The first run, which a person starts,
+ * The install to start; `install.json` stays as it was but for the bridge's port, where the workspace is the local one. The first run, which a person starts,
  * makes and certifies its keys; later ones do so only if they may use the certifier's key.
  */
 export const prepareInstall = Effect.fn("FirstRun.prepare")(
@@ -111,6 +111,7 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(
         certifierPublicKey: yield* Effect.provide(makeKeys(backend, name, before), backend.ports("short"))
       }
       : yield* Effect.as(needOperatorKey, before)
+    if (!made.local) return made
     const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
     const prepared: Install = {
       ...made,

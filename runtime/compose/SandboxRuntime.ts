@@ -19,6 +19,7 @@ import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
 import type { Install } from "../domain/Install.ts"
 import { defaultMailDomain, hasMail, operatorAddress } from "../domain/MailIdentity.ts"
+import { runtimeSecrets } from "../domain/ProcessSecrets.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { relayOf } from "../domain/SmtpSettings.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
@@ -239,7 +240,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
 
   const scoped = Layer.effect(
     Secrets,
-    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, [`sandbox/${row.id}`, "model"]))
+    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, runtimeSecrets(row.id)))
   )
   const bridge = BridgeClient.layer({
     url: install.bridgeUrl,

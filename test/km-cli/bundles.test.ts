@@ -82,7 +82,11 @@ describe("the bundles", () => {
 
   it("km reads its commands late", async () => {
     const sources = [...lazyImports((await bundles).metafile, "dist/chunks/km-main.mjs").values()]
-    assert.includeMembers(sources, ["km-cli/Yaml.ts", "km-cli/commands/Create.ts", "node_modules/emulate/dist/api.js"])
+    assert.includeMembers(sources, [
+      "profiles/Yaml.ts",
+      "km-cli/commands/Create.ts",
+      "node_modules/emulate/dist/api.js"
+    ])
   })
 
   it("whoever starts one gets its own version, commit and date", async () => {

@@ -109,6 +109,7 @@ export class TestKm {
       children: {
         bridge: { command: "false", args: [] },
         runtime: { command: "false", args: [] },
+        control: { command: "false", args: [] },
         workspace: () => ({ command: "false", args: [] }),
         model: { command: "false", args: [] },
         mailIn: { command: "false", args: [] },

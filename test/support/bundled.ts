@@ -9,6 +9,7 @@ export const bundled = (
     | "km.mjs"
     | "km-runtime.mjs"
     | "km-bridge.mjs"
+    | "km-control.mjs"
     | "km-smtp.mjs"
     | "km-hook.mjs"
     | "km-send.cjs"

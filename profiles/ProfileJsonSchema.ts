@@ -1,6 +1,6 @@
 /** The JSON Schema of a profile file: what the Effect Schema says, and what a file may say beside it (`extends`). */
 import * as Schema from "effect/Schema"
-import { Profile } from "../../runtime/domain/Profile.ts"
+import { Profile } from "../runtime/domain/Profile.ts"
 
 type Json = { readonly [key: string]: unknown }
 

@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { findingLine, readProfile } from "../../km-cli/profile/ProfileFile.ts"
-import { profileJsonSchema } from "../../km-cli/profile/ProfileJsonSchema.ts"
+import { findingLine, readProfile } from "../../profiles/ProfileFile.ts"
+import { profileJsonSchema } from "../../profiles/ProfileJsonSchema.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
