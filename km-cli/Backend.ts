@@ -86,6 +86,8 @@ export interface Backend {
   readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk, KmError, InstallPorts>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
   readonly lock: Effect.Effect<void, KmError, Scope.Scope>
+  /** The process that is the control plane of this install, as far as it is on this machine. */
+  readonly controlPlane: Effect.Effect<number | undefined>
   /** Waits until no other process holds it, 30 s at most; for what must not be made twice. */
   readonly makingKeys: Effect.Effect<void, KmError, Scope.Scope>
   /** Whether agents can be jailed on this machine. */

@@ -145,6 +145,7 @@ const open = async (root: string): Promise<Backend> => {
           ? kmError("KM-CLI-008", "km up is running already", error.detail)
           : engineTrouble(error)
     ),
+    controlPlane: Effect.sync(() => ProcessLock.lockHolder(`${run}/control.lock`)),
     makingKeys: ProcessLock.holdLock(`${run}/keys.lock`, "makes keys").pipe(
       Effect.retry({
         schedule: Schedule.spaced("100 millis"),

@@ -237,6 +237,19 @@ const identityChecks = Effect.fnUntraced(function*(install: Install) {
     : due.map(({ command, detail }) => check("identities", "warn", detail, command))
 })
 
+/** Without it nothing ends, is scheduled or is told, and nobody would see that. */
+const controlCheck = (pid: number | undefined, stopped: string | undefined, up: boolean): Check =>
+  pid !== undefined
+    ? check("control plane", "ok", `process ${pid}`)
+    : stopped === undefined
+    ? check(
+      "control plane",
+      "error",
+      "not running: no sandbox ends and no schedule runs",
+      up ? "km logs --part control" : "km up, or systemctl start km-control"
+    )
+    : check("control plane", "skip", stopped)
+
 /** The state directory as the engine wants it: everything private; the engine's own refusal names the exception. */
 const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* Effect.result(backend.install)
@@ -278,6 +291,7 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
       ...(Option.isSome(up) && up.value.modelScripted
         ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
         : []),
+      controlCheck(yield* backend.controlPlane, stopped, Option.isSome(up)),
       ...inside.success.flat(),
       ...smtp
     ]

@@ -58,6 +58,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   )
   const up = yield* UpFile.running(backend.paths.run)
   const healthy = yield* bridgeAnswers(install)
+  const control = yield* backend.controlPlane
   const now = yield* Clock.currentTimeMillis
   const upText = Option.match(up, {
     onNone: () => "not running",
@@ -73,6 +74,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
       `install  ${install.install} in ${backend.paths.root}`,
       `km up    ${upText}`,
       `bridge   ${install.bridgeUrl} ${healthy ? "healthy" : "does not answer"}`,
+      `control  ${control === undefined ? "not running" : `running (process ${control})`}`,
       `model    ${model}`,
       ...(rows.length === 0 ? [] : ["", ...columns([listHead, ...rows.map((row) => listCells(row, now))])])
     ],
@@ -92,6 +94,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
         })
       }),
       bridge: { url: install.bridgeUrl, healthy },
+      control: { pid: control ?? null },
       sandboxes: rows.map(viewOf)
     }
   )

@@ -49,6 +49,8 @@ export interface Ran {
 /** An install over a world, or a place where there is none. Each command opens it anew, as a process would. */
 export class TestKm {
   readonly world: World | undefined
+  /** The process that says it is the control plane. */
+  controlPlane: number | undefined
   /** What the process would see as its environment. */
   env: Record<string, string> = { HOME: "/nowhere" }
 
@@ -103,6 +105,7 @@ export class TestKm {
       bridge: () => shared,
       mail: () => Effect.succeed(this.mail),
       lock: Effect.void,
+      controlPlane: Effect.sync(() => this.controlPlane),
       makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),
       claude: Effect.succeed({ command: "/usr/bin/claude", version: "1.0.0 (Claude Code)" }),
