@@ -30,7 +30,7 @@ export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath] }
  */
 export const controlSecrets = (unattendedCertifier: boolean): SecretsScope =>
   unattendedCertifier
-    ? { read: ["certifier", "sandbox", bridgePinPath], write: ["certifier", "sandbox", bridgePinPath], certifier: true }
+    ? { read: ["certifier", "sandbox", bridgePinPath], write: ["sandbox"], certifier: true }
     : { read: [operator, bridgePinPath], delete: ["sandbox"] }
 
 /** Of the sandbox that it serves, or of all, and the model's key; never the operator's. */

@@ -47,9 +47,9 @@ describe("systemd units", () => {
     // Files cannot be deleted without their directory: what of it is read is the layer's to refuse.
     assert.deepStrictEqual(secretsIn("km-control.service"), ["sandbox rw", "bridge/directory-pin ro"])
     assert.deepStrictEqual(secretsIn("km-control.service", { unattendedCertifier: true }), [
-      "certifier rw",
       "sandbox rw",
-      "bridge/directory-pin rw"
+      "certifier ro",
+      "bridge/directory-pin ro"
     ])
   })
 
