@@ -55,7 +55,7 @@ const table = {
     "`km up` makes it where the certifier's key is; else restore the secrets from a backup."
   ],
   "KM-CLI-026": [1, "The bridge does not answer.", "`km status` shows what runs; `km up` starts it on this machine."],
-  "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack, and systemd, instead."],
+  "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack itself instead."],
   "KM-CLI-029": [1, "The bridge refused.", "Follow the reason; `km slack test` tries the connection to Slack."],
   "KM-CLI-030": [1, "The host of sandboxes failed.", "Follow the reason; `km doctor` checks this machine."],
   "KM-CLI-031": [5, "The sandbox takes no messages.", "`km list` shows those that do; `km create` makes one."],
