@@ -1,15 +1,16 @@
 /** `km systemd`: the units that run this install as services, for this installation of km. */
 import * as Effect from "effect/Effect"
+import type { ChildCommand } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { type UnitOptions, unitsOf, unusableOptions } from "../systemd/Units.ts"
 
+const programOf = ({ args }: ChildCommand): string => args.find((argument) => argument.startsWith("/")) ?? ""
+
 export const systemd = Effect.fn("km.systemd")(function*(flags: { readonly user: string }) {
   const { backend, config } = yield* opened
   const { children } = backend
-  const programOf = ({ args }: { readonly args: ReadonlyArray<string> }) =>
-    args.find((argument) => argument.startsWith("/")) ?? ""
   const smtp = yield* Effect.match(backend.install, {
     onFailure: () => undefined,
     onSuccess: (install) => install.smtp

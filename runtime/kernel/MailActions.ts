@@ -74,8 +74,8 @@ export const makeMailActions = Effect.fnUntraced(
         }
         const { bcc, cc, encrypt, subject, to } = action
         const body = mailBody(action.body, after)
-        const { send } = yield* desk
-        const sent = yield* send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` })
+        const operator = yield* desk
+        const sent = yield* operator.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` })
         return {
           _tag: "Done" as const,
           detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`

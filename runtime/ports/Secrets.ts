@@ -28,6 +28,7 @@ const liesBelow = (path: string, prefix: string): boolean =>
   path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
 
 const isCertifiers = (path: string): boolean => liesBelow(path, certifierPrefix)
+const isNotCertifiers = (path: string): boolean => !isCertifiers(path)
 
 interface Rights {
   readonly reads: (path: string) => boolean
@@ -35,16 +36,17 @@ interface Rights {
   readonly deletes: (path: string) => boolean
 }
 
+const guarded = <A>(
+  operation: string,
+  path: string,
+  may: (path: string) => boolean,
+  act: () => Effect.Effect<A, StoreError>
+) =>
+  Effect.suspend(() =>
+    may(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
+  )
+
 const limited = (secrets: Secrets["Service"], { deletes, reads, writes }: Rights): Secrets["Service"] => {
-  const guarded = <A>(
-    operation: string,
-    path: string,
-    may: (path: string) => boolean,
-    act: () => Effect.Effect<A, StoreError>
-  ) =>
-    Effect.suspend(() =>
-      may(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
-    )
   return Secrets.of({
     get: (path) => guarded("get", path, reads, () => secrets.get(path)),
     put: (path, value) => guarded("put", path, writes, () => secrets.put(path, value)),
@@ -69,8 +71,7 @@ export const scopedSecrets = (secrets: Secrets["Service"], scope: SecretsScope):
 
 /** The same secrets but the certifier's, which are `Denied` and absent from `under`: for what runs without a person. */
 export const secretsWithoutCertifier = (secrets: Secrets["Service"]): Secrets["Service"] => {
-  const others = (path: string) => !isCertifiers(path)
-  return limited(secrets, { reads: others, writes: others, deletes: others })
+  return limited(secrets, { reads: isNotCertifiers, writes: isNotCertifiers, deletes: isNotCertifiers })
 }
 
 /** A secret with its newest value. */

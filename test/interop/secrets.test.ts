@@ -41,7 +41,14 @@ const walled = (state: string, name: string) => {
   return {
     command: "bwrap",
     args: [
-      ...["--dev-bind", "/", "/", "--die-with-parent", "--perms", "0700", "--tmpfs", secrets],
+      "--dev-bind",
+      "/",
+      "/",
+      "--die-with-parent",
+      "--perms",
+      "0700",
+      "--tmpfs",
+      secrets,
       ...mounts,
       ...hidden,
       process.execPath
