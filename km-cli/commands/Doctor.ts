@@ -246,7 +246,7 @@ const controlCheck = (pid: number | undefined, stopped: string | undefined, up: 
       "control plane",
       "error",
       "not running: no sandbox ends and no schedule runs",
-      up ? "km logs --part control" : "km up, or systemctl start km-control"
+      up ? "km logs --part control" : "km up"
     )
     : check("control plane", "skip", stopped)
 

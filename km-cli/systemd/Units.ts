@@ -165,13 +165,13 @@ export const unitsOf = (options: UnitOptions): ReadonlyArray<Unit> => {
   return [
     {
       name: "km-bridge.service",
-      text: unit(options, { ...plain, description: "km bridge", exec: programs.bridge, scope: bridgeSecrets })
+      text: unit(options, { ...plain, description: "Bridge of km", exec: programs.bridge, scope: bridgeSecrets })
     },
     {
       name: "km-control.service",
       text: unit(options, {
         ...plain,
-        description: "km control plane",
+        description: "Control plane of km",
         exec: `${programs.control}${unattendedCertifier ? " --unattended-certifier" : ""}`,
         scope: controlSecrets(unattendedCertifier)
       })
@@ -179,7 +179,7 @@ export const unitsOf = (options: UnitOptions): ReadonlyArray<Unit> => {
     {
       name: "km-runtime@.service",
       text: unit(options, {
-        description: "km runtime of sandbox %i",
+        description: "Runtime of the sandbox %i of km",
         exec: `${programs.runtime} --sandbox %i`,
         scope: anySandbox(runtimeSecrets(undefined)),
         service: "Type=notify\nNotifyAccess=all\nTimeoutStartSec=90",
@@ -192,7 +192,7 @@ export const unitsOf = (options: UnitOptions): ReadonlyArray<Unit> => {
         name: "km-mail-in.service",
         text: unit(options, {
           ...plain,
-          description: "km mail from mail programs",
+          description: "Mail from mail programs, of km",
           exec: `${programs.smtp} listen`,
           scope: { read: [] }
         })
@@ -203,7 +203,7 @@ export const unitsOf = (options: UnitOptions): ReadonlyArray<Unit> => {
         name: "km-mail-out.service",
         text: unit(options, {
           ...plain,
-          description: "km mail to its relay",
+          description: "Mail to the relay, of km",
           exec: `${programs.smtp} relay`,
           scope: relaySecrets
         })
