@@ -40,11 +40,14 @@ export const programs = {
   "chunks/km-runtime-main": "runtime/main.ts",
   "chunks/km-control-main": "runtime/control/main.ts",
   "chunks/km-smtp-main": "runtime/adapters/smtp/main.ts",
-  "km-hook": "hooks/main.ts",
   "chunks/km-bridge-main": "bridge/main.ts"
 }
 
-export const agentPrograms = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
+export const agentPrograms = {
+  "km-hook": "hooks/main.ts",
+  "km-send": "plugins/email/send/main.ts",
+  "km-recv": "plugins/email/recv/main.ts"
+}
 
 /**
  * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.

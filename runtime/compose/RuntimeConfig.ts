@@ -39,7 +39,7 @@ const firstExisting = (candidates: ReadonlyArray<string>): string =>
 
 /** In a bundle everything lies in `dist/`, or one level below it; in the source tree this file is two levels down. */
 const defaultHook = (): string =>
-  firstExisting([below("./km-hook.mjs"), below("../km-hook.mjs"), below("../../hooks/main.ts")])
+  firstExisting([below("./km-hook.cjs"), below("../km-hook.cjs"), below("../../hooks/main.ts")])
 
 /** Bundled they are a file each; in the source tree they share code with the plugin. */
 const mailProgram = (name: "send" | "recv"): string =>

@@ -25,7 +25,7 @@ import { bashScript, claudeCommand, runOf, scriptedAgent } from "../support/Scri
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sandbox, sandboxInfo, slackRequest, turnRow } from "../support/turnRows.ts"
 
-const hookCommand = [process.execPath, bundled("km-hook.mjs")]
+const hookCommand = [process.execPath, bundled("km-hook.cjs")]
 const canary = ["canary", "of", "the", "runtime"].join("-")
 
 /** A sandbox with its agent, listener and plugin, and a bridge that writes everything down. */

@@ -10,7 +10,7 @@ import { bundled } from "../support/bundled.ts"
 import { runOf, scriptedAgent } from "../support/ScriptedModel.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
-const kmHook = bundled("km-hook.mjs")
+const kmHook = bundled("km-hook.cjs")
 
 describe("hooks from the jail", () => {
   it.live("arrive with the run's own token, from the first to the last", () =>

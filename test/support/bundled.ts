@@ -11,7 +11,7 @@ export const bundled = (
     | "km-bridge.mjs"
     | "km-control.mjs"
     | "km-smtp.mjs"
-    | "km-hook.mjs"
+    | "km-hook.cjs"
     | "km-send.cjs"
     | "km-recv.cjs"
 ): string => dist + name
