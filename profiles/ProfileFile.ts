@@ -8,7 +8,7 @@ import { isMap, isNode, isScalar, isSeq, type Node } from "yaml"
 import type { Profile } from "../runtime/domain/Profile.ts"
 import { decodeProfile, dotted } from "../runtime/domain/ProfileDecode.ts"
 import { type ProfileCode, ProfileFinding } from "../runtime/domain/ProfileErrors.ts"
-import { mergeProfiles, resolveAdds } from "../runtime/domain/ProfileExtends.ts"
+import { mergeProfiles, resolveAdds, writeOutShorthands } from "../runtime/domain/ProfileExtends.ts"
 import { profileFindings } from "../runtime/domain/ProfileRules.ts"
 import { type ReadYaml, readYaml } from "./Yaml.ts"
 
@@ -178,7 +178,7 @@ export const readProfile = Effect.fn("ProfileFile.read")(function*(
   const chain = yield* Effect.result(readChain(file, [], undefined))
   if (Result.isFailure(chain)) return { file, profile: undefined, findings: chain.failure } satisfies ProfileReport
   const sources = chain.success
-  const merged = resolveAdds(sources.map(({ raw }) => withoutExtends(raw)).reduce(mergeProfiles))
+  const merged = resolveAdds(sources.map(({ raw }) => writeOutShorthands(withoutExtends(raw))).reduce(mergeProfiles))
   const decoded = decodeProfile(merged)
   if (Result.isFailure(decoded)) {
     return { file, profile: undefined, findings: decoded.failure.map((found) => placed(sources, found)) }

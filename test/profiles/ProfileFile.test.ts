@@ -38,6 +38,18 @@ describe("ProfileFile", () => {
       })
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.live("a child that adds a key to its parent's bare word leaves the agent without a network", () =>
+    Effect.gen(function*() {
+      const found = yield* lines({
+        "a.yaml": "extends: base.yaml\nspec: { network: { allowedHosts: { add: [a.example] } } }\n",
+        "base.yaml": `${head}spec:\n  network: none\n`
+      }, nobody)
+      assert.strictEqual(found.profile?.spec.network.mode, "none")
+      assert.match(found.lines.join("\n"), /^a.yaml:2:\d+ warning KM-PRO-108 spec.network.allowedHosts: /)
+      const wrong = yield* lines({ "a.yaml": `${head}spec:\n  network: nothing\n` }, nobody)
+      assert.match(wrong.lines.join("\n"), /^a.yaml:5:3 error KM-PRO-005 spec.network.mode: .*found "nothing"$/)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it("profiles/profile.schema.json is what the schema says (node km-cli/build/profileSchema.ts writes it)", () => {
     assert.strictEqual(readFileSync(`${root}profiles/profile.schema.json`, "utf8"), profileJsonSchema())
   })
