@@ -27,7 +27,7 @@ const table = {
   "KM-CLI-016": [7, "The agent did not answer in time.", "`km status` shows its turn; the thread shows the rest."],
   "KM-CLI-017": [
     6,
-    "The agent may not run without a jail.",
+    "The agent may not run without the jail that its profile asks for.",
     "Install bubblewrap, or accept the risk with --unconfined."
   ],
   "KM-CLI-018": [1, "The sandbox has no channel to write in.", "Use a profile with notifySlackEnabled."],

@@ -167,8 +167,9 @@ const open = async (root: string): Promise<Backend> => {
     }),
     jail: Effect.promise(() => import("../runtime/adapters/jail/Bubblewrap.ts")).pipe(
       Effect.flatMap(({ Jail }) => Effect.provide(Jail, Jail.layer)),
-      Effect.map(({ detail, program, remedy }) => ({
+      Effect.map(({ detail, networkStays, program, remedy }) => ({
         jails: Option.isSome(program),
+        networkStays: Option.isSome(program) ? Option.getOrElse(networkStays, () => "") : "",
         detail: detail.replace(/^unconfined: /, ""),
         remedy
       }))

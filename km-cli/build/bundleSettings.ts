@@ -46,7 +46,8 @@ export const programs = {
 export const agentPrograms = {
   "km-hook": "hooks/main.ts",
   "km-send": "plugins/email/send/main.ts",
-  "km-recv": "plugins/email/recv/main.ts"
+  "km-recv": "plugins/email/recv/main.ts",
+  "km-entrypoint": "runtime/adapters/jail/entrypoint/main.ts"
 }
 
 /**

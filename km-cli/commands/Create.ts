@@ -52,7 +52,15 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
   if (unconfined || profile.spec.agent.permissions !== "bypass") return
   const up = yield* UpFile.running(backend.paths.run)
   if (Option.isNone(up) || up.value.modelScripted) return
-  const { detail, jails, remedy } = yield* backend.jail
+  const { detail, jails, networkStays, remedy } = yield* backend.jail
+  if (jails && profile.spec.network.mode !== "shared" && networkStays !== "") {
+    return yield* kmError(
+      "KM-CLI-017",
+      "the agent would have a network, against its profile",
+      networkStays,
+      "set spec.network: shared in the profile, or accept the risk with --unconfined"
+    )
+  }
   if (jails) return
   return yield* kmError(
     "KM-CLI-017",

@@ -21,7 +21,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { byAge, isConfined } from "../SandboxView.ts"
+import { byAge, isConfined, networkOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 export interface Check {
@@ -51,10 +51,20 @@ const claude = (backend: Backend) =>
 const jail = (backend: Backend) =>
   Effect.map(
     backend.jail,
-    ({ detail, jails, remedy }) =>
+    ({ detail, jails, networkStays, remedy }) =>
       jails
-        ? check("jail", remedy === "" ? "ok" : "warn", detail, remedy)
-        : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
+        ? [
+          check("jail", remedy === "" ? "ok" : "warn", detail, remedy),
+          ...(networkStays === "" ? [] : [
+            check(
+              "jail's network",
+              "warn",
+              `spec.network: none cannot be had here: ${networkStays}`,
+              "such agents do not run unless --unconfined was given"
+            )
+          ])
+        ]
+        : [check("jail", "warn", `${detail}: agents would run unconfined`, remedy)]
   )
 
 /** Below this, new messages are soon refused. */
@@ -142,6 +152,13 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
       checks.push(
         check(name, "warn", `${labelOf(row)} is unconfined`, "install bubblewrap; create it again without --unconfined")
       )
+    } else if (networkOf(row) === "shared") {
+      checks.push(check(
+        name,
+        "warn",
+        `network shared: ${labelOf(row)} reaches what this machine reaches, services on its loopback too`,
+        "create it from a profile with spec.network: none, where it needs no network"
+      ))
     }
     const wanted = row.status === "running" && row.desired === "running"
     if (row.status === "running" && row.desired === "stopped") {
@@ -303,7 +320,7 @@ const marks = { ok: "ok", warn: "warn", error: "ERROR", skip: "-" } as const
 export const doctor = Effect.fn("km.doctor")(function*() {
   const { backend } = yield* opened
   const state = yield* stateChecks(backend)
-  const machine = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
+  const [agentCli, jails] = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
   const online = state.install === undefined
     ? []
     : state.stopped === undefined
@@ -312,7 +329,7 @@ export const doctor = Effect.fn("km.doctor")(function*() {
   const slack = state.install === undefined || online[0]?.status !== "ok"
     ? []
     : yield* slackChecks(backend, state.install)
-  const checks = [node(), ...machine, disk(backend.paths.root), ...state.checks, ...online, ...slack]
+  const checks = [node(), agentCli, ...jails, disk(backend.paths.root), ...state.checks, ...online, ...slack]
   const errors = checks.filter(({ status }) => status === "error").length
   const warnings = checks.filter(({ status }) => status === "warn").length
   yield* data(

@@ -16,7 +16,7 @@ import type { Backend } from "../Backend.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
-import { byAge, channelText, isConfined, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
+import { byAge, channelText, isConfined, listCells, listHead, networkOf, statusText, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Turns shown. */
@@ -148,6 +148,9 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
       `status    ${statusText(row)}${(row.failureReason ?? "") === "" ? "" : `: ${row.failureReason}`}`,
       `jail      ${
         isConfined(row) ? "confined" : `UNCONFINED${row.unconfined ? ", as the operator accepted" : ": see km doctor"}`
+      }`,
+      `network   ${networkOf(row)}${
+        networkOf(row) === "shared" ? ": the agent reaches what this machine reaches" : ""
       }`,
       `profile   ${row.profile.metadata.name}`,
       `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,

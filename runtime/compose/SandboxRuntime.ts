@@ -17,6 +17,8 @@ import * as SandboxStore from "../adapters/embedded/SandboxStore.ts"
 import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
+import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
+import { doorOrigin } from "../adapters/jail/Doors.ts"
 import type { Install } from "../domain/Install.ts"
 import { defaultMailDomain, hasMail, operatorAddress } from "../domain/MailIdentity.ts"
 import { runtimeSecrets } from "../domain/ProcessSecrets.ts"
@@ -113,7 +115,8 @@ const agentLayer = (row: SandboxRow, install: Install) =>
     const { directories } = yield* SandboxInfo
     const hooks = yield* HookEvents
     const endpoint = yield* HookListener.HookEndpoint
-    const { agent } = row.profile.spec
+    const { agent, network } = row.profile.spec
+    const hasDoors = confinementOf(yield* Jail, network.mode).network === "none"
     const { mail } = sandboxPaths(directories.state)
     return ClaudeAgent.layer({
       command: config.claude,
@@ -139,12 +142,17 @@ const agentLayer = (row: SandboxRow, install: Install) =>
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({
           ...agentSettings({
-            listener: endpoint.origin,
+            listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
             token,
             hookCommand: config.hookCommand,
             unreadable: unreadable(config.state, directories.state)
           })
-        }))
+        })),
+      network: {
+        mode: network.mode,
+        entrypoint: config.entrypoint,
+        doors: (run) => [{ name: "hooks", attach: (listener) => endpoint.attach(listener, run.session) }]
+      }
     })
   }))
 

@@ -30,6 +30,8 @@ describe("a killed runtime", () => {
         upstream: model.url,
         keyFile,
         jailed: true,
+        network: "none",
+        hooksPort: 0,
         session: SessionId.make(randomUUID()),
         runDir,
         messageUuid: randomUUID(),
@@ -58,10 +60,14 @@ describe("an ordinary user", () => {
         execFile(
           "/usr/bin/bwrap",
           [
-            ...jailArguments({ writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox" }, Option.none(), {
-              kernel: kernelEntries(),
-              disableUserns: true
-            }),
+            ...jailArguments(
+              { writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox", network: "shared" },
+              Option.none(),
+              {
+                kernel: kernelEntries(),
+                disableUserns: true
+              }
+            ),
             "/bin/sh",
             "-c",
             "id -u; hostname; ls /root /home 2>&1 | head -1; grep CapEff /proc/self/status; ls -d /proc/[0-9]* | wc -l"

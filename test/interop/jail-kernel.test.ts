@@ -9,7 +9,14 @@ import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
 import { probeScript, withThreeDescriptors } from "../../runtime/adapters/jail/probeScript.ts"
 
 const node = Fs.realpathSync(process.execPath)
-const view: JailView = { writable: [], readOnly: [Path.dirname(node)], files: [], cwd: "/", hostname: "sandbox" }
+const view: JailView = {
+  writable: [],
+  readOnly: [Path.dirname(node)],
+  files: [],
+  cwd: "/",
+  hostname: "sandbox",
+  network: "shared"
+}
 const strict: JailGround = { kernel: kernelEntries(), disableUserns: true }
 
 /** Opens every file below /proc and /sys for writing and closes it; nothing is written. Prints those that opened. */

@@ -55,7 +55,7 @@ export class TestKm {
   env: Record<string, string> = { HOME: "/nowhere" }
 
   /** What the machine would say. */
-  jail = { jails: true, detail: "bubblewrap 0.8.0", remedy: "" }
+  jail = { jails: true, networkStays: "", detail: "bubblewrap 0.8.0", remedy: "" }
 
   /** What the install knows beside its keys. */
   private readonly known: Partial<Install>

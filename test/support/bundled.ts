@@ -14,4 +14,5 @@ export const bundled = (
     | "km-hook.cjs"
     | "km-send.cjs"
     | "km-recv.cjs"
+    | "km-entrypoint.cjs"
 ): string => dist + name

@@ -11,10 +11,10 @@ export const profileWith = (cli: object = {}, spec: object = {}): Profile =>
     spec: { ...spec, cli }
   })
 
-/** Every Slack feature on, as in `profiles/demo.yaml`. */
+/** Every Slack feature on and no network, as in `profiles/demo.yaml`. */
 export const slackProfile: Profile = profileWith({
   notifySlackEnabled: true,
   notifySlackPerSandbox: true,
   notifySlackInboundEnabled: true,
   notifySlackTranscriptEnabled: true
-})
+}, { network: { mode: "none" } })

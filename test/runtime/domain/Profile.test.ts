@@ -217,6 +217,9 @@ describe("ProfileExtends", () => {
   })
 })
 
+const merged = (...specs: ReadonlyArray<object>) =>
+  specs.map((spec) => writeOutShorthands({ spec })).reduce(mergeProfiles)
+
 describe("spec.network", () => {
   const open = { mode: "shared", allowedHosts: [] } as const
   const closed = { mode: "none", allowedHosts: [] } as const
@@ -248,8 +251,6 @@ describe("spec.network", () => {
   })
 
   it("keeps a parent's bare word when a child adds a key, and a child's word wins", () => {
-    const merged = (...specs: ReadonlyArray<object>) =>
-      specs.map((network) => writeOutShorthands({ spec: network })).reduce(mergeProfiles)
     assert.deepStrictEqual(merged({ network: "none" }, { network: { allowedHosts: ["a"] } }), {
       spec: { network: { mode: "none", allowedHosts: ["a"] } }
     })

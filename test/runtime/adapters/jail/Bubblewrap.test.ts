@@ -8,7 +8,8 @@ const view = {
   readOnly: ["/opt/claude"],
   files: [["/s/run/settings.json", "/run/km/settings.json"]],
   cwd: "/s/workspace",
-  hostname: "sandbox"
+  hostname: "sandbox",
+  network: "shared"
 } as const
 
 const ground = { kernel: kernelEntries(), disableUserns: true }
