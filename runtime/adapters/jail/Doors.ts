@@ -55,7 +55,7 @@ const patience = "30 seconds"
 export interface HandOver {
   /** The jail's listeners, in the order of the doors. They are closed with the scope. */
   readonly listeners: Effect.Effect<ReadonlyArray<Server>, DoorsNotOpened, Scope.Scope>
-  /** Lets the first program become the agent; complete once it has hung up to do so. */
+  /** Lets the first program become the agent; complete once it has said that it does, which is the last that is heard. */
   readonly begin: Effect.Effect<void, DoorsNotOpened>
 }
 
@@ -72,27 +72,30 @@ const within = <A, R>(effect: Effect.Effect<A, DoorsNotOpened, R>): Effect.Effec
 export const handOverFrom = (child: ChildProcess, doors: ReadonlyArray<Pick<Door, "name">>): HandOver => {
   const taken: Array<Server> = []
   const all = Deferred.makeUnsafe<ReadonlyArray<Server>, DoorsNotOpened>()
-  const hungUp = Deferred.makeUnsafe<void, DoorsNotOpened>()
+  const begun = Deferred.makeUnsafe<void, DoorsNotOpened>()
   const fail = (detail: string): void => {
     const failure = Effect.fail(new DoorsNotOpened({ detail }))
     Deferred.doneUnsafe(all, failure)
-    Deferred.doneUnsafe(hungUp, failure)
+    Deferred.doneUnsafe(begun, failure)
   }
   const onMessage = (message: unknown, handle: unknown): void => {
+    if (message === "begins" && taken.length === doors.length) {
+      child.off("message", onMessage)
+      Deferred.doneUnsafe(begun, Effect.void)
+      return
+    }
     const named = typeof message === "object" && message !== null && "door" in message ? message.door : undefined
     if (!(handle instanceof Server) || named !== doors[taken.length]?.name) {
       if (handle instanceof Server) handle.close()
       return fail("the jail's first program said something unknown")
     }
     taken.push(handle)
-    if (taken.length < doors.length) return
-    child.off("message", onMessage)
-    Deferred.doneUnsafe(all, Effect.succeed(taken))
+    if (taken.length === doors.length) Deferred.doneUnsafe(all, Effect.succeed(taken))
   }
   child.on("message", onMessage)
   child.once("error", (error) => fail(error.message))
   child.once("exit", (code, signal) => fail(`the jail ended first (${signal ?? `exit code ${code}`})`))
-  child.once("disconnect", () => Deferred.doneUnsafe(hungUp, Effect.void))
+  child.once("disconnect", () => fail("the jail's first program hung up"))
   return {
     listeners: Effect.andThen(
       Effect.addFinalizer(() => Effect.sync(() => taken.forEach((server) => void server.close()))),
@@ -100,7 +103,7 @@ export const handOverFrom = (child: ChildProcess, doors: ReadonlyArray<Pick<Door
     ),
     begin: within(Effect.andThen(
       Effect.sync(() => child.send("taken", (error) => error === null ? undefined : fail(error.message))),
-      Deferred.await(hungUp)
+      Deferred.await(begun)
     ))
   }
 }

@@ -57,7 +57,7 @@ let taken = false
 process.on("message", (message) => {
   if (message !== "taken") return
   taken = true
-  process.disconnect()
+  process.send?.("begins", () => process.disconnect())
 })
 // Also when the runtime is gone; then the agent must not begin.
 process.on("disconnect", () => taken ? become() : fail("the runtime hung up"))
