@@ -147,7 +147,9 @@ describe("km: the command line", () => {
 describe("km list and status", () => {
   it.effect("lists in columns, oldest first, and says who is unconfined or has the machine's network", () =>
     Effect.gen(function*() {
-      const km = new TestKm(worldOf(demo, other, rowOf("sb-1b000000", { profile: profileWith() })))
+      const km = new TestKm(
+        worldOf(demo, other, rowOf("sb-1b000000", { profile: profileWith({}, { network: { mode: "shared" } }) }))
+      )
       assert.deepStrictEqual(yield* km.run("list"), {
         exit: 0,
         err: [],
@@ -162,7 +164,7 @@ describe("km list and status", () => {
 
   it.effect("status and JSON say what the agent's network is, not what the profile hoped for", () =>
     Effect.gen(function*() {
-      const shared = rowOf("sb-1b000000", { profile: profileWith() })
+      const shared = rowOf("sb-1b000000", { profile: profileWith({}, { network: { mode: "shared" } }) })
       const world = worldOf(demo, other, shared)
       const networks = Effect.fnUntraced(function*(id: string) {
         const { out } = yield* new TestKm(world).run("status", id)

@@ -82,6 +82,8 @@ const refused = (answer: Answer, refusal: (typeof doorRefusals)[keyof typeof doo
   assert.match(body.error.message, new RegExp(`^${refusal.code}: `))
 }
 
+const ask = (url: string, key: string) => call(url, { headers: { "x-api-key": key }, body: message("script:text") })
+
 /** A listener as a jail hands it over, and its address. */
 const jailListener = Effect.map(
   Effect.acquireRelease(
@@ -108,8 +110,6 @@ describe("ModelDoor", () => {
       const two = yield* door.admit({ session, budget, byDoor: true })
       yield* one.attach(first.listener).pipe(Scope.provide(scope))
       yield* two.attach(second.listener)
-      const ask = (url: string, key: string) =>
-        call(url, { headers: { "x-api-key": key }, body: message("script:text") })
       assert.include((yield* ask(first.url, one.key)).body, "event: message_stop")
       assert.include((yield* ask(second.url, two.key)).body, "event: message_stop")
       assert.include((yield* ask(door.url, own)).body, "event: message_stop")
