@@ -137,13 +137,14 @@ const caller = Effect.fnUntraced(function*(call: Call, doors: ReadonlyArray<Door
   const { stdin, stdout } = child
   if (stdin === null || stdout === null) return yield* Effect.die(new Error("the client has no pipes"))
   const lines = createInterface({ input: stdout })
-  return Effect.callback<number>((resume) => {
+  const use = Effect.callback<number>((resume) => {
     lines.once("line", (line) => {
       const millis = Number(line)
       resume(millis >= 0 ? Effect.succeed(millis) : Effect.die(new Error(`a call was answered ${-millis}`)))
     })
     stdin.write("\n")
   })
+  return { use }
 })
 
 const alternating = Effect.fnUntraced(function*(
@@ -186,7 +187,7 @@ const hookCalls = Effect.gen(function*() {
       body
     }, byDoor ? [{ name: "hooks", attach: (listener) => endpoint.attach(listener, session) }] : [])
   })
-  return yield* alternating(hookRounds, yield* one(true), yield* one(false))
+  return yield* alternating(hookRounds, (yield* one(true)).use, (yield* one(false)).use)
 })
 
 const modelCalls = Effect.gen(function*() {
@@ -212,7 +213,7 @@ const modelCalls = Effect.gen(function*() {
       body
     }, byDoor ? [{ name: "model", attach }] : [])
   })
-  return yield* alternating(modelRounds, yield* one(true), yield* one(false))
+  return yield* alternating(modelRounds, (yield* one(true)).use, (yield* one(false)).use)
 })
 
 /** `p`: which percentile the row speaks of. */

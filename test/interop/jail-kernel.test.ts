@@ -58,7 +58,7 @@ const inJail = (
   ground = strict,
   network: JailNetwork = "shared"
 ) =>
-  Effect.callback<string, Error>((resume) => {
+  Effect.callback<string>((resume) => {
     const asOther = user === "ordinary" && process.getuid?.() === 0
     const child = execFile(
       "/usr/bin/bwrap",
@@ -68,7 +68,7 @@ const inJail = (
         maxBuffer: 4 * 1024 * 1024,
         ...(asOther ? { uid: 65_534, gid: 65_534 } : {})
       },
-      (error, stdout, stderr) => resume(error === null ? Effect.succeed(stdout) : Effect.fail(new Error(stderr)))
+      (error, stdout, stderr) => resume(error === null ? Effect.succeed(stdout) : Effect.die(new Error(stderr)))
     )
     return Effect.sync(() => void child.kill("SIGKILL"))
   })

@@ -26,7 +26,8 @@ const print = (value: unknown) => Effect.sync(() => Fs.writeSync(1, `${JSON.stri
 const forwardTo = (port: number) => (listener: Net.Server) =>
   accept(listener, (socket) => {
     const onward = Net.connect(port, "127.0.0.1")
-    socket.pipe(onward).pipe(socket)
+    socket.pipe(onward)
+    onward.pipe(socket)
     socket.on("error", () => onward.destroy())
     onward.on("error", () => socket.destroy())
   })
