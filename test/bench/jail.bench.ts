@@ -233,6 +233,9 @@ const against = (
   ratio: percentile(samples, p) / percentile(baseline, p)
 })
 
+const ratio = (samples: { readonly door: ReadonlyArray<number>; readonly tcp: ReadonlyArray<number> }): number =>
+  percentile(samples.door, 50) / percentile(samples.tcp, 50)
+
 /** Room for what two runs of the same thing differ by. */
 const noSlower = "<= 1.05"
 
@@ -243,8 +246,6 @@ export const run = (): Promise<ReadonlyArray<BenchRow>> =>
     const models = yield* Effect.scoped(modelCalls)
     const added = percentile(begins.none, 95) - percentile(begins.shared, 95)
     const medianAdded = percentile(begins.none.map((sample, index) => sample - (begins.shared[index] ?? sample)), 50)
-    const ratio = (samples: { readonly door: ReadonlyArray<number>; readonly tcp: ReadonlyArray<number> }) =>
-      percentile(samples.door, 50) / percentile(samples.tcp, 50)
     return [
       {
         ...against("event received to agent begun, no network, p95", begins.none, begins.shared, 95),

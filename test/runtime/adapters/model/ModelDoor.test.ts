@@ -82,7 +82,7 @@ const refused = (answer: Answer, refusal: (typeof doorRefusals)[keyof typeof doo
   assert.match(body.error.message, new RegExp(`^${refusal.code}: `))
 }
 
-const ask = (url: string, key: string) => call(url, { headers: { "x-api-key": key }, body: message("script:text") })
+const askAt = (url: string, key: string) => call(url, { headers: { "x-api-key": key }, body: message("script:text") })
 
 /** A listener as a jail hands it over, and its address. */
 const jailListener = Effect.map(
@@ -110,9 +110,9 @@ describe("ModelDoor", () => {
       const two = yield* door.admit({ session, budget, byDoor: true })
       yield* one.attach(first.listener).pipe(Scope.provide(scope))
       yield* two.attach(second.listener)
-      assert.include((yield* ask(first.url, one.key)).body, "event: message_stop")
-      assert.include((yield* ask(second.url, two.key)).body, "event: message_stop")
-      assert.include((yield* ask(door.url, own)).body, "event: message_stop")
+      assert.include((yield* askAt(first.url, one.key)).body, "event: message_stop")
+      assert.include((yield* askAt(second.url, two.key)).body, "event: message_stop")
+      assert.include((yield* askAt(door.url, own)).body, "event: message_stop")
       for (
         const [url, key] of [
           [second.url, one.key],
@@ -121,11 +121,11 @@ describe("ModelDoor", () => {
           [first.url, own],
           [first.url, ""]
         ] as const
-      ) refused(yield* ask(url, key), doorRefusals.wrongKey)
+      ) refused(yield* askAt(url, key), doorRefusals.wrongKey)
       yield* Scope.close(scope, Exit.void)
       // The jail is gone, and its listener with it.
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(ask(first.url, one.key))))
-      refused(yield* ask(door.url, one.key), doorRefusals.wrongKey)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(askAt(first.url, one.key))))
+      refused(yield* askAt(door.url, one.key), doorRefusals.wrongKey)
     }))
 
   it.live("puts the real key in the place of the run's own, and nothing else of the caller's credentials", () =>
