@@ -32,7 +32,7 @@ const edited = (parent: TextView, pattern: RegExp, replacement: (match: RegExpEx
   let from = 0
   let length = 0
   for (const match of parent.text.matchAll(pattern)) {
-    const put = match[0] === "" ? "" : replacement(match)
+    const put = replacement(match)
     if (put === match[0]) continue
     pieces.push(parent.text.slice(from, match.index), put)
     length += match.index - from
@@ -77,16 +77,21 @@ const escapedEnd = /\u001b\\{2,}/g
 const readable = (view: TextView, escapes: RegExp): TextView =>
   edited(edited(edited(view, unseenCharacters, nothing), escapes, nothing), controlCharacters, nothing)
 
+/** Where a run of backslashes begins; behind an escape's end, which is one itself, another begins. */
+const runBegin = String.raw`(?:(?<!\\)|(?<=u001[bB]\\{2,16}))`
+
 /**
  * Characters as JSON, JavaScript, shells, URLs and HTML write them. Whoever parses the text sees what they stand for.
  * A run of backslashes is taken from its beginning, so that a text of backslashes alone is walked once.
  */
 const encoded = new RegExp(
   [
-    String.raw`(?<!\\)\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
-    String.raw`(?<!\\)\\+x(?<byte>[0-9A-Fa-f]{2})`,
-    String.raw`(?<!\\)(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
-    String.raw`(?<!\\)(?<unseen>\\+[bf])`,
+    // ST: its backslash is doubled, and would else be taken for that of a \b behind it.
+    String.raw`${runBegin}(?<end>\\+)u001[bB]\k<end>\k<end>`,
+    String.raw`${runBegin}\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
+    String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
+    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
+    String.raw`${runBegin}(?<unseen>\\+[bf])`,
     String.raw`(?<percent>(?:%[0-9A-Fa-f]{2})+)`,
     String.raw`&#[xX](?<hex>[0-9A-Fa-f]{1,6});`,
     String.raw`&#(?<decimal>[0-9]{1,7});`,
@@ -119,7 +124,8 @@ const decodePercent = (text: string): string => {
 }
 
 const decoded = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
-  const { byte, code, decimal, escape, hex, json, name, percent, unseen } = groups
+  const { byte, code, decimal, end, escape, hex, json, name, percent, unseen } = groups
+  if (end !== undefined) return "\u001b\\"
   if (unseen !== undefined) return ""
   if (percent !== undefined) return decodePercent(percent)
   if (name !== undefined) return entities[name] ?? ""
