@@ -64,15 +64,15 @@ const make = Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       return yield* sqlite.write("Posts", "putLive", (tables) =>
         tables.run(
-          `INSERT INTO live_messages (sender, live, row, expires_at) VALUES (?1, ?2, ?3, ?4)
-           ON CONFLICT DO UPDATE SET row = ?3, expires_at = ?4
-           WHERE expires_at <= ?5 OR json_extract(row, '$.seq') <= ?6`,
+          `INSERT INTO live_messages (sender, live, row, expires_at) VALUES (?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET row = excluded.row, expires_at = excluded.expires_at
+           WHERE live_messages.expires_at <= ?
+              OR json_extract(live_messages.row, '$.seq') <= json_extract(excluded.row, '$.seq')`,
           row.sender,
           row.live,
           encodeLive(row),
           now + postsRetentionMillis,
-          now,
-          row.seq
+          now
         ) > 0)
     }),
     removeAll: (sender) =>
