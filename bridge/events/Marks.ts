@@ -84,8 +84,10 @@ export class Marks extends Context.Service<Marks, {
             Effect.sync(() => {
               open -= 1
               if (open === 0) {
-                for (const wake of waiting) wake()
+                // Who is woken may go on at once, and wait again for what it sets.
+                const woken = [...waiting]
                 waiting.clear()
+                for (const wake of woken) wake()
               }
             })
           )

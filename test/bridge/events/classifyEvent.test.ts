@@ -134,4 +134,184 @@ describe("classifyEvent", () => {
     assert.isTrue(isLater("10000000000.000001", "9999999999.000001"))
     assert.isFalse(isLater("1700000000.000001", "1700000000.000001"))
   })
+
+  const outside = (event: unknown, botUser: string | undefined = bot, envelope: object = {}) =>
+    classifyEvent({ type: "event_callback", event_id: "Ev1", event, ...envelope }, team, botUser)
+  const isIgnored = (event: unknown, botUser: string | undefined = bot) =>
+    assert.strictEqual(outside(event, botUser)?._tag, "Ignored", JSON.stringify(event))
+
+  it("keeps all of a message, and no more of it than a turn holds", () => {
+    const file = (index: number) => ({
+      id: `F${"1".repeat(120)}`,
+      name: "n".repeat(300),
+      mimetype: "m".repeat(120),
+      size: index
+    })
+    const incoming = classify({
+      ...base,
+      team: "T0TEAM0001",
+      client_msg_id: "c".repeat(120),
+      files: Array.from({ length: 30 }, (_, index) => file(index))
+    })
+    assert.deepStrictEqual(incoming, {
+      _tag: "Message",
+      message: {
+        team,
+        channel: "C0CHANNEL1",
+        ts: "1700000000.000100",
+        user: "U0ADA0001",
+        userTeam: "T0TEAM0001",
+        text: "hello",
+        files: Array.from({ length: 25 }, (_, index) => ({
+          id: `F${"1".repeat(99)}`,
+          name: "n".repeat(255),
+          mimeType: "m".repeat(100),
+          size: index
+        })),
+        mention: false,
+        externalPossible: true,
+        gestures: ["event:Ev1", `client:C0CHANNEL1:U0ADA0001:${"c".repeat(100)}`]
+      }
+    })
+  })
+
+  it("knows a mention by the bot's id or the event's kind, an inside channel by Slack's word, gestures by what is there", () => {
+    const messageOf = (event: object, botUser: string | undefined = bot, envelope: object = {}) => {
+      const incoming = outside({ ...base, ...event }, botUser, envelope)
+      return incoming?._tag === "Message" ? incoming.message : undefined
+    }
+    assert.isTrue(messageOf({ type: "app_mention" })?.mention)
+    assert.isTrue(messageOf({ text: `a <@${bot}|km> b` })?.mention)
+    assert.isFalse(messageOf({ text: "<@U0ADA0001>" })?.mention)
+    assert.isFalse(messageOf({ text: "<@undefined>" }, undefined)?.mention)
+    assert.isTrue(messageOf({ type: "app_mention" }, undefined)?.mention)
+    assert.isFalse(messageOf({}, bot, { is_ext_shared_channel: false })?.externalPossible)
+    assert.isTrue(messageOf({}, bot, { is_ext_shared_channel: true })?.externalPossible)
+    assert.deepStrictEqual(messageOf({}, bot, { event_id: undefined })?.gestures, [])
+    assert.notProperty(messageOf({}), "userTeam")
+    assert.strictEqual(messageOf({ team: "T0OTHER001" })?.userTeam, "T0OTHER001")
+    assert.strictEqual(messageOf({ subtype: "file_share", text: " ", files: [{ id: "F1" }] })?.files.length, 1)
+    assert.strictEqual(messageOf({ bot_id: "" })?.text, "hello")
+  })
+
+  it("takes nothing for a message that no person said in a channel", () => {
+    for (
+      const event of [
+        { bot_id: "B1" },
+        { subtype: "channel_join" },
+        { user: null },
+        { user: bot },
+        { user: "USLACKBOT" },
+        { channel: "D0DIRECT01" },
+        { text: " " },
+        { text: "", files: [] },
+        { type: "reaction_removed" }
+      ]
+    ) isIgnored({ ...base, ...event })
+    assert.isUndefined(classify(undefined))
+    assert.isUndefined(classify({ type: 1 }))
+  })
+
+  const message = { ts: "1700000000.000100", user: "U0ADA0001", text: "new", thread_ts: "1700000000.000001" }
+  const edit = (changes: object = {}, previous: object = {}) => ({
+    ...base,
+    ts: "1700000009.000100",
+    subtype: "message_changed",
+    message: { ...message, ...changes },
+    previous_message: { ...message, text: "old", ...previous }
+  })
+  const where = { team, channel: "C0CHANNEL1", ts: "1700000000.000100", eventId: "Ev1" }
+
+  it("reads an edit's own message, thread and author, and leaves what changes no words", () => {
+    assert.deepStrictEqual(classify(edit()), {
+      _tag: "Edited",
+      ...where,
+      threadTs: "1700000000.000001",
+      user: "U0ADA0001",
+      text: "new"
+    })
+    const emptied = classify(edit({ text: null }))
+    assert.strictEqual(emptied?._tag === "Edited" ? emptied.text : undefined, "")
+    assert.deepStrictEqual(outside(edit(), bot, { event_id: undefined }), {
+      ...classify(edit()),
+      eventId: ""
+    })
+    for (const changes of [{ text: "old" }, { user: null }, { bot_id: "B1" }, { user: bot }]) isIgnored(edit(changes))
+    isIgnored({ ...edit(), message: null })
+    isIgnored({ ...base, subtype: "message_changed" })
+    assert.strictEqual(outside(edit({ bot_id: "" }))?._tag, "Edited")
+    assert.strictEqual(outside(edit(), undefined)?._tag, "Edited")
+    // Nothing is known of what it said before.
+    assert.strictEqual(classify({ ...edit(), previous_message: null })?._tag, "Edited")
+    isIgnored({ ...edit({ text: "" }), previous_message: null })
+  })
+
+  it("reads a tombstone and a deletion alike: place, thread and author of what was there", () => {
+    const gone = { ...where, _tag: "Deleted", threadTs: "1700000000.000001", user: "U0ADA0001" }
+    const tombstone = edit({ subtype: "tombstone", user: "USLACKBOT", thread_ts: null })
+    assert.deepStrictEqual(classify(tombstone), gone)
+    const { previous_message: _, ...unknown } = edit({ subtype: "tombstone" })
+    const { user: __, ...nameless } = gone
+    assert.deepStrictEqual(classify(unknown), nameless)
+    const deletion = {
+      ...base,
+      subtype: "message_deleted",
+      deleted_ts: "1700000000.000100",
+      previous_message: message
+    }
+    assert.deepStrictEqual(classify(deletion), gone)
+    const { deleted_ts: ___, ...implied } = deletion
+    assert.deepStrictEqual(classify(implied), gone)
+    assert.deepStrictEqual(classify({ ...deletion, previous_message: null }), { ...where, _tag: "Deleted" })
+    isIgnored({ ...base, subtype: "message_deleted" })
+    isIgnored({ ...deletion, previous_message: { ...message, bot_id: "B1" } })
+    isIgnored({ ...deletion, previous_message: { ...message, user: bot } })
+  })
+
+  it("reads each of Slack's names of the stop mark, on a message, from anybody but itself", () => {
+    const reaction = {
+      type: "reaction_added",
+      user: "U0ADA0001",
+      reaction: "octagonal_sign",
+      item_user: "U0GRACE01",
+      item: { type: "message", channel: "C0CHANNEL1", ts: "1700000000.000100" }
+    }
+    const stop = { ...where, _tag: "StopMark", by: "U0ADA0001", author: "U0GRACE01" }
+    for (const name of ["octagonal_sign", "stop_sign", "stop"]) {
+      assert.deepStrictEqual(classify({ ...reaction, reaction: name }), stop, name)
+    }
+    const { item_user: _, ...unowned } = reaction
+    const { author: __, ...authorless } = stop
+    assert.deepStrictEqual(classify(unowned), authorless)
+    for (
+      const changes of [
+        { reaction: "heart" },
+        { user: bot },
+        { item: { ...reaction.item, type: "file" } },
+        { item: { type: "message", ts: "1700000000.000100" } },
+        { item: { type: "message", channel: "C0CHANNEL1" } }
+      ]
+    ) isIgnored({ ...reaction, ...changes })
+    assert.isUndefined(classify({ ...reaction, user: 1 }))
+  })
+
+  it("reads an accepted invitation of our bot's, or of whom it cannot tell from it yet", () => {
+    const accepted = {
+      type: "shared_channel_invite_accepted",
+      invite: { inviting_user: { id: bot }, recipient_email: "eve@elsewhere.test" },
+      channel: { id: "C0CHANNEL1" },
+      accepting_user: { id: "U0EVE0001" }
+    }
+    const joined = { _tag: "Joined", channel: "C0CHANNEL1", user: "U0EVE0001", email: "eve@elsewhere.test" }
+    assert.deepStrictEqual(classify(accepted), joined)
+    const others = { ...accepted, invite: { ...accepted.invite, inviting_user: { id: "U0GRACE01" } } }
+    isIgnored(others)
+    assert.deepStrictEqual(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)
+    isIgnored({ ...accepted, invite: { inviting_user: { id: bot } } })
+    isIgnored({ ...accepted, invite: { inviting_user: { id: bot }, recipient_email: null } })
+    assert.isUndefined(classify({ ...accepted, invite: {} }))
+    assert.isUndefined(classify({ ...accepted, channel: {} }))
+    assert.isUndefined(classify({ ...accepted, accepting_user: {} }))
+    assert.isUndefined(classify({ ...accepted, invite: { inviting_user: {}, recipient_email: "a@b.test" } }))
+  })
 })
