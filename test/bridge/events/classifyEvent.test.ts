@@ -9,8 +9,33 @@ const team = TeamId.make("T0TEAM0001")
 const bot = "U0BOT0001"
 const classify = (event: unknown) => classifyEvent({ type: "event_callback", event_id: "Ev1", event }, team, bot)
 
+/** Ids in what is expected are plain strings. */
+const is = (actual: unknown, expected: unknown, message?: string) => assert.deepStrictEqual(actual, expected, message)
+
 const encodeMessage = Schema.encodeSync(SlackMessageEvent)
 const base = { type: "message", channel: "C0CHANNEL1", user: "U0ADA0001", text: "hello", ts: "1700000000.000100" }
+
+const outside = (event: unknown, botUser: string | undefined = bot, envelope: object = {}) =>
+  classifyEvent({ type: "event_callback", event_id: "Ev1", event, ...envelope }, team, botUser)
+const isIgnored = (event: unknown, botUser: string | undefined = bot) =>
+  assert.strictEqual(outside(event, botUser)?._tag, "Ignored", JSON.stringify(event))
+
+const original = { ts: "1700000000.000100", user: "U0ADA0001", text: "new", thread_ts: "1700000000.000001" }
+const editOf = (changes: object = {}, previous: object = {}) => ({
+  ...base,
+  ts: "1700000009.000100",
+  subtype: "message_changed",
+  message: { ...original, ...changes },
+  previous_message: { ...original, text: "old", ...previous }
+})
+const where = { team, channel: "C0CHANNEL1", ts: "1700000000.000100", eventId: "Ev1" }
+
+const oversized = (index: number) => ({
+  id: `F${"1".repeat(120)}`,
+  name: "n".repeat(300),
+  mimetype: "m".repeat(120),
+  size: index
+})
 
 describe("classifyEvent", () => {
   it.prop("makes a turn only of what a person said in a channel", [SlackMessageEvent], ([event]) => {
@@ -135,25 +160,14 @@ describe("classifyEvent", () => {
     assert.isFalse(isLater("1700000000.000001", "1700000000.000001"))
   })
 
-  const outside = (event: unknown, botUser: string | undefined = bot, envelope: object = {}) =>
-    classifyEvent({ type: "event_callback", event_id: "Ev1", event, ...envelope }, team, botUser)
-  const isIgnored = (event: unknown, botUser: string | undefined = bot) =>
-    assert.strictEqual(outside(event, botUser)?._tag, "Ignored", JSON.stringify(event))
-
   it("keeps all of a message, and no more of it than a turn holds", () => {
-    const file = (index: number) => ({
-      id: `F${"1".repeat(120)}`,
-      name: "n".repeat(300),
-      mimetype: "m".repeat(120),
-      size: index
-    })
     const incoming = classify({
       ...base,
       team: "T0TEAM0001",
       client_msg_id: "c".repeat(120),
-      files: Array.from({ length: 30 }, (_, index) => file(index))
+      files: Array.from({ length: 30 }, (_, index) => oversized(index))
     })
-    assert.deepStrictEqual(incoming, {
+    is(incoming, {
       _tag: "Message",
       message: {
         team,
@@ -187,7 +201,7 @@ describe("classifyEvent", () => {
     assert.isTrue(messageOf({ type: "app_mention" }, undefined)?.mention)
     assert.isFalse(messageOf({}, bot, { is_ext_shared_channel: false })?.externalPossible)
     assert.isTrue(messageOf({}, bot, { is_ext_shared_channel: true })?.externalPossible)
-    assert.deepStrictEqual(messageOf({}, bot, { event_id: undefined })?.gestures, [])
+    is(messageOf({}, bot, { event_id: undefined })?.gestures, [])
     assert.notProperty(messageOf({}), "userTeam")
     assert.strictEqual(messageOf({ team: "T0OTHER001" })?.userTeam, "T0OTHER001")
     assert.strictEqual(messageOf({ subtype: "file_share", text: " ", files: [{ id: "F1" }] })?.files.length, 1)
@@ -212,60 +226,50 @@ describe("classifyEvent", () => {
     assert.isUndefined(classify({ type: 1 }))
   })
 
-  const message = { ts: "1700000000.000100", user: "U0ADA0001", text: "new", thread_ts: "1700000000.000001" }
-  const edit = (changes: object = {}, previous: object = {}) => ({
-    ...base,
-    ts: "1700000009.000100",
-    subtype: "message_changed",
-    message: { ...message, ...changes },
-    previous_message: { ...message, text: "old", ...previous }
-  })
-  const where = { team, channel: "C0CHANNEL1", ts: "1700000000.000100", eventId: "Ev1" }
-
   it("reads an edit's own message, thread and author, and leaves what changes no words", () => {
-    assert.deepStrictEqual(classify(edit()), {
+    is(classify(editOf()), {
       _tag: "Edited",
       ...where,
       threadTs: "1700000000.000001",
       user: "U0ADA0001",
       text: "new"
     })
-    const emptied = classify(edit({ text: null }))
+    const emptied = classify(editOf({ text: null }))
     assert.strictEqual(emptied?._tag === "Edited" ? emptied.text : undefined, "")
-    assert.deepStrictEqual(outside(edit(), bot, { event_id: undefined }), {
-      ...classify(edit()),
+    is(outside(editOf(), bot, { event_id: undefined }), {
+      ...classify(editOf()),
       eventId: ""
     })
-    for (const changes of [{ text: "old" }, { user: null }, { bot_id: "B1" }, { user: bot }]) isIgnored(edit(changes))
-    isIgnored({ ...edit(), message: null })
+    for (const changes of [{ text: "old" }, { user: null }, { bot_id: "B1" }, { user: bot }]) isIgnored(editOf(changes))
+    isIgnored({ ...editOf(), message: null })
     isIgnored({ ...base, subtype: "message_changed" })
-    assert.strictEqual(outside(edit({ bot_id: "" }))?._tag, "Edited")
-    assert.strictEqual(outside(edit(), undefined)?._tag, "Edited")
+    assert.strictEqual(outside(editOf({ bot_id: "" }))?._tag, "Edited")
+    assert.strictEqual(outside(editOf(), undefined)?._tag, "Edited")
     // Nothing is known of what it said before.
-    assert.strictEqual(classify({ ...edit(), previous_message: null })?._tag, "Edited")
-    isIgnored({ ...edit({ text: "" }), previous_message: null })
+    assert.strictEqual(classify({ ...editOf(), previous_message: null })?._tag, "Edited")
+    isIgnored({ ...editOf({ text: "" }), previous_message: null })
   })
 
   it("reads a tombstone and a deletion alike: place, thread and author of what was there", () => {
     const gone = { ...where, _tag: "Deleted", threadTs: "1700000000.000001", user: "U0ADA0001" }
-    const tombstone = edit({ subtype: "tombstone", user: "USLACKBOT", thread_ts: null })
-    assert.deepStrictEqual(classify(tombstone), gone)
-    const { previous_message: _, ...unknown } = edit({ subtype: "tombstone" })
+    const tombstone = editOf({ subtype: "tombstone", user: "USLACKBOT", thread_ts: null })
+    is(classify(tombstone), gone)
+    const { previous_message: _, ...unknown } = editOf({ subtype: "tombstone" })
     const { user: __, ...nameless } = gone
-    assert.deepStrictEqual(classify(unknown), nameless)
+    is(classify(unknown), nameless)
     const deletion = {
       ...base,
       subtype: "message_deleted",
       deleted_ts: "1700000000.000100",
-      previous_message: message
+      previous_message: original
     }
-    assert.deepStrictEqual(classify(deletion), gone)
+    is(classify(deletion), gone)
     const { deleted_ts: ___, ...implied } = deletion
-    assert.deepStrictEqual(classify(implied), gone)
-    assert.deepStrictEqual(classify({ ...deletion, previous_message: null }), { ...where, _tag: "Deleted" })
+    is(classify(implied), gone)
+    is(classify({ ...deletion, previous_message: null }), { ...where, _tag: "Deleted" })
     isIgnored({ ...base, subtype: "message_deleted" })
-    isIgnored({ ...deletion, previous_message: { ...message, bot_id: "B1" } })
-    isIgnored({ ...deletion, previous_message: { ...message, user: bot } })
+    isIgnored({ ...deletion, previous_message: { ...original, bot_id: "B1" } })
+    isIgnored({ ...deletion, previous_message: { ...original, user: bot } })
   })
 
   it("reads each of Slack's names of the stop mark, on a message, from anybody but itself", () => {
@@ -278,11 +282,11 @@ describe("classifyEvent", () => {
     }
     const stop = { ...where, _tag: "StopMark", by: "U0ADA0001", author: "U0GRACE01" }
     for (const name of ["octagonal_sign", "stop_sign", "stop"]) {
-      assert.deepStrictEqual(classify({ ...reaction, reaction: name }), stop, name)
+      is(classify({ ...reaction, reaction: name }), stop, name)
     }
     const { item_user: _, ...unowned } = reaction
     const { author: __, ...authorless } = stop
-    assert.deepStrictEqual(classify(unowned), authorless)
+    is(classify(unowned), authorless)
     for (
       const changes of [
         { reaction: "heart" },
@@ -303,10 +307,10 @@ describe("classifyEvent", () => {
       accepting_user: { id: "U0EVE0001" }
     }
     const joined = { _tag: "Joined", channel: "C0CHANNEL1", user: "U0EVE0001", email: "eve@elsewhere.test" }
-    assert.deepStrictEqual(classify(accepted), joined)
+    is(classify(accepted), joined)
     const others = { ...accepted, invite: { ...accepted.invite, inviting_user: { id: "U0GRACE01" } } }
     isIgnored(others)
-    assert.deepStrictEqual(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)
+    is(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)
     isIgnored({ ...accepted, invite: { inviting_user: { id: bot } } })
     isIgnored({ ...accepted, invite: { inviting_user: { id: bot }, recipient_email: null } })
     assert.isUndefined(classify({ ...accepted, invite: {} }))

@@ -205,30 +205,32 @@ describe("progress", () => {
   })
 })
 
+const settled = (settings: object, state = makeMemoryIdempotencyState()) =>
+  Installation.layer.pipe(
+    Layer.provideMerge(Idempotency.memory(state)),
+    Layer.provide(BridgeSettings.layer({
+      install,
+      host,
+      publicUrl: "http://bridge.test",
+      certifierPublicKey: certifier.publicKey,
+      slackApiUrl: "http://slack.test/api/",
+      operators: new Set(),
+      rateScale: 1,
+      ...settings
+    })),
+    Layer.fresh
+  )
+
+const verdict = (of: TeamId, app: string | undefined) =>
+  Effect.flatMap(
+    Installation,
+    (installation) =>
+      installation.check(of, app).pipe(Effect.match({ onSuccess: () => "ours", onFailure: (error) => error.reason }))
+  )
+
 describe("the app and workspace of an install", () => {
   const team = TeamId.make("T0TEAM0001")
   const other = TeamId.make("T0OTHER001")
-  const settled = (settings: object, state = makeMemoryIdempotencyState()) =>
-    Installation.layer.pipe(
-      Layer.provideMerge(Idempotency.memory(state)),
-      Layer.provide(BridgeSettings.layer({
-        install,
-        host,
-        publicUrl: "http://bridge.test",
-        certifierPublicKey: certifier.publicKey,
-        slackApiUrl: "http://slack.test/api/",
-        operators: new Set(),
-        rateScale: 1,
-        ...settings
-      })),
-      Layer.fresh
-    )
-  const verdict = (of: TeamId, app: string | undefined) =>
-    Effect.flatMap(
-      Installation,
-      (installation) =>
-        installation.check(of, app).pipe(Effect.match({ onSuccess: () => "ours", onFailure: (error) => error.reason }))
-    )
 
   it.effect("are those of the configuration, each part of it that there is", () =>
     Effect.gen(function*() {
@@ -271,6 +273,9 @@ describe("the app and workspace of an install", () => {
     }).pipe(Effect.provide(settled({}))))
 })
 
+const joined = (email: string) =>
+  Effect.flatMap(Outsiders, (outsiders) => outsiders.joined({ _tag: "Joined", channel, user: ada, email }))
+
 describe("an outsider who joined", () => {
   const profile = profileWith({
     notifySlackEnabled: true,
@@ -279,8 +284,6 @@ describe("an outsider who joined", () => {
     notifySlackInviteEmails: ["Eve@elsewhere.test", "max@elsewhere.test"],
     notifySlackInboundAllow: ["U0MAX00001"]
   })
-  const joined = (email: string) =>
-    Effect.flatMap(Outsiders, (outsiders) => outsiders.joined({ _tag: "Joined", channel, user: ada, email }))
 
   it.effect("is added to those who may drive the agent, once, when the profile invited that address", () =>
     Effect.gen(function*() {

@@ -32,8 +32,22 @@ const ensured = (
     }
   }).pipe(Effect.provide(bridgeOverScript(slack)))
 }
-const warningsOf = (it: { readonly channel: { readonly warnings?: ReadonlyArray<string> } | undefined }) =>
-  it.channel?.warnings
+const warningsOf = (answer: { readonly channel: { readonly warnings?: ReadonlyArray<string> } | undefined }) =>
+  answer.channel?.warnings
+
+const listed = (changes: object = {}) => ({
+  ok: true,
+  channels: [
+    { id: "C0NINTH001", name: "other", creator: botUser, created: 1_000 },
+    { id: channel, name: "sb-demo", creator: botUser, created: 1_000, ...changes }
+  ]
+})
+
+const page = (cursor?: string) => ({
+  ok: true,
+  channels: [],
+  ...(cursor === undefined ? {} : { response_metadata: { next_cursor: cursor } })
+})
 
 describe("channel.ensure", () => {
   it.effect("creates, sets the topic as it can be shown, and invites each address", () =>
@@ -182,13 +196,6 @@ describe("channel.ensure", () => {
     }))
 
   const taken = [refused("name_taken"), made("C0SECOND01", "sb-demo-2")]
-  const listed = (changes: object = {}) => ({
-    ok: true,
-    channels: [
-      { id: "C0NINTH001", name: "other", creator: botUser, created: 1_000 },
-      { id: channel, name: "sb-demo", creator: botUser, created: 1_000, ...changes }
-    ]
-  })
 
   it.effect("takes a taken name for its own only when this very request can have made it", () =>
     Effect.gen(function*() {
@@ -220,11 +227,6 @@ describe("channel.ensure", () => {
 
   it.effect("reads twenty pages for a name", () =>
     Effect.gen(function*() {
-      const page = (cursor?: string) => ({
-        ok: true,
-        channels: [],
-        ...(cursor === undefined ? {} : { response_metadata: { next_cursor: cursor } })
-      })
       const options = { uncertainSince: 0 }
       const found = yield* ensured(
         { "conversations.create": taken, "conversations.list": [page("a"), page("b"), listed()] },
@@ -273,16 +275,16 @@ describe("channel.ensure", () => {
     }))
 })
 
-describe("archive and purge", () => {
-  const archived = (answer: object, ...rows: ReadonlyArray<Parameters<typeof rowOf>>) => {
-    const slack = scriptedSlack({ "conversations.archive": answer })
-    return Effect.gen(function*() {
-      for (const row of rows) yield* (yield* Sandboxes).insert(rowOf(...row))
-      const result = yield* Effect.result((yield* Channels).archive({ action: "archive", channel }))
-      return { calls: slack.calls, code: result._tag === "Failure" ? result.failure.code : "ok" }
-    }).pipe(Effect.provide(bridgeOverScript(slack)))
-  }
+const archived = (answer: object, ...rows: ReadonlyArray<Parameters<typeof rowOf>>) => {
+  const slack = scriptedSlack({ "conversations.archive": answer })
+  return Effect.gen(function*() {
+    for (const row of rows) yield* (yield* Sandboxes).insert(rowOf(...row))
+    const result = yield* Effect.result((yield* Channels).archive({ action: "archive", channel }))
+    return { calls: slack.calls, code: result._tag === "Failure" ? result.failure.code : "ok" }
+  }).pipe(Effect.provide(bridgeOverScript(slack)))
+}
 
+describe("archive and purge", () => {
   it.effect("archive a sandbox's own channel, once, and no channel that is shared or somebody else's", () =>
     Effect.gen(function*() {
       const { calls, code } = yield* archived({ ok: true }, [sandbox, channel])

@@ -50,6 +50,14 @@ const over = (slack: ScriptedSlack, options: Parameters<typeof bridgeOverScript>
   Effect.provide(bridgeOverScript(slack, options))
 const sent = (slack: ScriptedSlack) => slack.methods().filter((method) => method.startsWith("chat."))
 
+const shrink = (answer: object) => {
+  const slack = scriptedSlack({ "chat.delete": answer })
+  return Effect.gen(function*() {
+    yield* set({ seq: 1, markdown: long("One") })
+    return yield* set({ seq: 2, markdown: "short" })
+  }).pipe(over(slack))
+}
+
 describe("a live message", () => {
   it.effect("is posted once, then edited where its text has changed, part by part", () =>
     Effect.gen(function*() {
@@ -165,13 +173,6 @@ describe("a live message", () => {
 
   it.effect("takes surplus parts away; one that is gone already is no failure, another failure is told", () =>
     Effect.gen(function*() {
-      const shrink = (answer: object) => {
-        const slack = scriptedSlack({ "chat.delete": answer })
-        return Effect.gen(function*() {
-          yield* set({ seq: 1, markdown: long("One") })
-          return yield* set({ seq: 2, markdown: "short" })
-        }).pipe(over(slack))
-      }
       assert.lengthOf(yield* shrink(refused("message_not_found")), 1)
       assert.strictEqual(yield* shrink(unclear("x")), "unavailable")
       assert.strictEqual(yield* shrink(refused("is_archived")), "is_archived")

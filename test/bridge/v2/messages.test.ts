@@ -23,6 +23,28 @@ const broken = new StoreError({
   cause: undefined
 })
 
+const answered = (word: string) =>
+  Effect.flatMap(Messages, (messages) =>
+    messages.post(
+      caller,
+      { action: "post", channel, threadTs, markdown: `${word} of some length. `.repeat(1_000) },
+      undefined
+    ))
+
+const marked = (action: "react" | "unreact", answer: object) => {
+  const slack = scriptedSlack({ "reactions.add": answer, "reactions.remove": answer })
+  return Effect.flatMap(
+    Messages,
+    (messages) => Effect.result(messages.mark({ action, channel, ts: threadTs, emoji: "eyes" }))
+  ).pipe(
+    Effect.map((result) => [
+      result._tag === "Failure" ? result.failure.code : result.success,
+      slack.calls.map(({ args, method }) => [method, args])
+    ]),
+    Effect.provide(bridgeOverScript(slack))
+  )
+}
+
 describe("messages", () => {
   it.effect("show only their first part in the channel too, each under a key of its own", () =>
     Effect.gen(function*() {
@@ -70,15 +92,8 @@ describe("messages", () => {
     Effect.gen(function*() {
       const slack = scriptedSlack()
       yield* Effect.gen(function*() {
-        const post = (word: string) =>
-          Effect.flatMap(Messages, (messages) =>
-            messages.post(
-              caller,
-              { action: "post", channel, threadTs, markdown: `${word} of some length. `.repeat(1_000) },
-              undefined
-            ))
-        const first = yield* post("One word")
-        const second = yield* post("Two word")
+        const first = yield* answered("One word")
+        const second = yield* answered("Two word")
         assert.deepStrictEqual(second.parts, first.parts)
         assert.lengthOf(slack.argsOf("chat.postMessage"), first.parts?.length ?? 0)
       }).pipe(Effect.provide(bridgeOverScript(slack)))
@@ -109,19 +124,6 @@ describe("messages", () => {
 
   it.effect("are marked and unmarked; a mark that is pointless is no failure, one that failed is", () =>
     Effect.gen(function*() {
-      const marked = (action: "react" | "unreact", answer: object) => {
-        const slack = scriptedSlack({ "reactions.add": answer, "reactions.remove": answer })
-        return Effect.flatMap(
-          Messages,
-          (messages) => Effect.result(messages.mark({ action, channel, ts: threadTs, emoji: "eyes" }))
-        ).pipe(
-          Effect.map((result) => [
-            result._tag === "Failure" ? result.failure.code : result.success,
-            slack.calls.map(({ args, method }) => [method, args])
-          ]),
-          Effect.provide(bridgeOverScript(slack))
-        )
-      }
       const args = { channel, timestamp: threadTs, name: "eyes" }
       assert.deepStrictEqual(yield* marked("react", { ok: true }), [{ ok: true }, [["reactions.add", args]]])
       assert.deepStrictEqual(yield* marked("unreact", { ok: true }), [{ ok: true }, [["reactions.remove", args]]])
