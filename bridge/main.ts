@@ -22,6 +22,7 @@ import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import { bridgePinPath } from "../runtime/domain/Revocations.ts"
 import { fullVersion, version } from "../runtime/domain/Version.ts"
+import { Errands } from "../runtime/ports/Errands.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
@@ -61,6 +62,9 @@ const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).p
 const serve = Effect.fnUntraced(function*() {
   const { app } = yield* BridgeApp
   const catchUp = yield* CatchUp
+  const errands = yield* Errands
+  // Before the layers end that errands need.
+  yield* Effect.addFinalizer(() => errands.close)
   yield* HttpServer.serveEffect(app)
   const server = yield* HttpServer.HttpServer
   yield* Effect.forkScoped(catchUp.forever)
@@ -79,8 +83,9 @@ const program = Effect.fnUntraced(function*(flags: {
   const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
   const port = Option.getOrElse(flags.port, () => portOf(install))
-  const ports = Layer.merge(
+  const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
+    Errands.layerMemory,
     FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
   )
   const everything = bridgeLayer.pipe(

@@ -6,7 +6,6 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { SandboxId } from "../runtime/domain/Ids.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import type { Audit } from "../runtime/ports/Audit.ts"
 import type { Bridge } from "../runtime/ports/Bridge.ts"
@@ -15,7 +14,6 @@ import type { Idempotency } from "../runtime/ports/Idempotency.ts"
 import type { Identities } from "../runtime/ports/Identities.ts"
 import type { InstallStore } from "../runtime/ports/InstallStore.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
-import type { Ledger } from "../runtime/ports/Ledger.ts"
 import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
 import type { MailSpool } from "../runtime/ports/MailSpool.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
@@ -27,6 +25,7 @@ import type { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Seen } from "../runtime/ports/Seen.ts"
 import type { Threads } from "../runtime/ports/Threads.ts"
 import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
+import type { TurnRecords } from "../runtime/ports/TurnRecords.ts"
 import type { KmError } from "./KmError.ts"
 import type { ClaudeHere, JailHere } from "./Machine.ts"
 import type { MailDesk, MailOwner } from "./MailDesk.ts"
@@ -51,6 +50,7 @@ export type InstallPorts =
   | Seen
   | Threads
   | TurnQueue
+  | TurnRecords
 
 /** How to start a part of the stack: an executable with its arguments. */
 export interface ChildCommand {
@@ -82,8 +82,6 @@ export interface Backend {
   readonly ports: (life: "short" | "long" | "unattended") => Layer.Layer<InstallPorts, KmError>
   /** The operator's own requests to the bridge. */
   readonly bridge: (install: Install) => Layer.Layer<Bridge, KmError, Secrets>
-  /** The sandbox's own record of its turns, read beside a running runtime; only where the sandbox lives on this machine. */
-  readonly ledger: (id: SandboxId) => Layer.Layer<Ledger, KmError>
   /** Writes and reads mail with the keys of `owner`. */
   readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk, KmError, InstallPorts>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */

@@ -1,29 +1,15 @@
 /** The command tree of `km`: names, flags and help. What a command does is imported when it runs. */
-import * as Cause from "effect/Cause"
 import * as Argument from "effect/cli/Argument"
-import * as CliConfig from "effect/cli/CliConfig"
-import * as CliError from "effect/cli/CliError"
-import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
-import * as Config from "effect/Config"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
-import { visibleJson } from "../runtime/domain/ForeignText.ts"
-import { fullVersion as version } from "../runtime/domain/Version.ts"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
-import { childrenOf } from "./CommandTree.ts"
+import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
-import { type ExitCode, type KmError, kmError } from "./KmError.ts"
-import { data, errorJson, errorLines, JsonFlag, linesFlag, Printed } from "./Output.ts"
-import { isTrouble, troubleOf } from "./trouble.ts"
+import { JsonFlag, linesFlag } from "./Output.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
 const lazy = <Input, A, E, R>(load: () => Promise<(input: Input) => Effect.Effect<A, E, R>>) => (input: Input) =>
@@ -317,36 +303,7 @@ const model = Command.make("model", {}, lazy(() => import("./commands/Parts.ts")
   Command.unlisted
 )
 
-const versionCommand = Command.make("version", {}, () => data([version], { ok: true, version })).pipe(
-  Command.withShortDescription("Show the version"),
-  Command.withDescription("The same as `km --version`.")
-)
-
-const help = Command.make(
-  "help",
-  { words: Argument.String("command").pipe(Argument.variadic(), Argument.withDescription("Whose; all if left out")) },
-  // The tree that it is part of, asked as `km COMMAND --help` asks it.
-  ({ words }): Effect.Effect<void, CliError.CliError, never> => helpOf(words)
-).pipe(
-  Command.withShortDescription("Show the help of a command"),
-  Command.withDescription("The same as --help after the command.")
-)
-
-/** Fails with what the parser fails with, so that one place tells both. */
-const helpOf = (words: ReadonlyArray<string>): Effect.Effect<void, CliError.CliError> => {
-  let command: Command.Command.Any = km
-  const commandPath = ["km"]
-  for (const word of words) {
-    const next = childrenOf(command).find(({ alias, name }) => name === word || alias === word)
-    if (next === undefined) {
-      const unknown = new CliError.UnknownSubcommand({ subcommand: word, parent: commandPath, suggestions: [] })
-      return Effect.fail(new CliError.ShowHelp({ commandPath, errors: [unknown] }))
-    }
-    command = next
-    commandPath.push(next.name)
-  }
-  return Effect.fail(new CliError.ShowHelp({ commandPath, errors: [] }))
-}
+const help = helpCommand((): Command.Command.Any => km)
 
 /** Everything. Its handlers need `Backends`, which the composition root provides. */
 export const km = Command.make("km").pipe(
@@ -382,84 +339,4 @@ export const km = Command.make("km").pipe(
     model
   ]),
   Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag])
-)
-
-/** Help that was asked for is data; a wrong command line is talk, and says where its help is. */
-const presenter = CliOutput.layerPresenter({
-  present: (event) => {
-    switch (event._tag) {
-      case "InvalidInvocation":
-        return Effect.void
-      case "Version":
-        return Console.log(event.version)
-      case "Help":
-        return CliOutput.defaultPresenter.present(event)
-    }
-  }
-})
-
-const cliConfig = Layer.succeed(CliConfig.CliConfig, {
-  ...CliConfig.make({}),
-  builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.LogLevel]
-})
-
-/** `NO_COLOR` and `TERM=dumb` are Effect's to respect; under `CI` nobody can be asked and nothing moves. */
-const quietInCi = Layer.unwrap(
-  Config.String("CI").pipe(
-    Config.withDefault(""),
-    Effect.map((ci) =>
-      ci === "" || ci === "false"
-        ? Layer.empty
-        : Layer.succeed(TerminalCapabilities.TerminalCapabilities, {
-          canColor: false,
-          canAnimate: false,
-          canPrompt: false
-        })
-    )
-  )
-)
-
-const usage = Effect.fnUntraced(
-  function*(error: { readonly commandPath?: ReadonlyArray<string>; readonly errors?: ReadonlyArray<Error> }) {
-    const path = (error.commandPath ?? ["km"]).join(" ")
-    const [first] = error.errors ?? []
-    if (first === undefined) return undefined
-    const { meant } = yield* Effect.promise(() => import("./Suggestion.ts"))
-    return kmError("KM-CLI-001", `${path}: ${first.message.split("\n")[0]}`, meant(km, first), `${path} --help`)
-  }
-)
-
-const told = Effect.fnUntraced(function*(error: KmError, json: boolean) {
-  if (json && !(yield* Printed).json) yield* Console.log(visibleJson(errorJson(error), 2))
-  for (const line of errorLines(error)) yield* Console.error(line)
-  return error.exit
-})
-
-/** Runs one command line and says how the process should end; every failure has been told by then. */
-export const runKm = Effect.fn("km")(
-  function*(args: ReadonlyArray<string>) {
-    const json = args.includes("--json")
-    const exit = yield* Effect.exit(Command.runWith(km, { version, renderErrors: true })(args))
-    if (Exit.isSuccess(exit)) return 0 as ExitCode
-    if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
-    const failure = Cause.findErrorOption(exit.cause)
-    if (failure._tag === "None") {
-      const defect = Cause.squash(exit.cause)
-      yield* Effect.logDebug("defect", exit.cause)
-      return yield* told(
-        kmError("KM-CLI-099", "km has a defect", defect instanceof Error ? defect.message : String(defect)),
-        json
-      )
-    }
-    const error = failure.value
-    if (error._tag === "ShowHelp") {
-      const wrong = yield* usage(error)
-      // A group without a subcommand shows its help; that is an answer, not a mistake.
-      return wrong === undefined ? 0 as ExitCode : yield* told(wrong, json)
-    }
-    return yield* told(isTrouble(error) ? troubleOf(error) : kmError("KM-CLI-001", error.message, ""), json)
-  },
-  Effect.provide(
-    Layer.mergeAll(presenter, cliConfig, Layer.orDie(quietInCi), Layer.sync(Printed, () => ({ json: false })))
-  )
 )

@@ -55,12 +55,10 @@ const table = {
     "`km up` makes it where the certifier's key is; else restore the secrets from a backup."
   ],
   "KM-CLI-026": [1, "The bridge does not answer.", "`km status` shows what runs; `km up` starts it on this machine."],
-  "KM-CLI-027": [3, "The sandbox has no ledger on this machine.", "Run the command where its runtime runs."],
   "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack, and systemd, instead."],
   "KM-CLI-029": [1, "The bridge refused.", "Follow the reason; `km slack test` tries the connection to Slack."],
   "KM-CLI-030": [1, "The host of sandboxes failed.", "Follow the reason; `km doctor` checks this machine."],
   "KM-CLI-031": [5, "The sandbox takes no messages.", "`km list` shows those that do; `km create` makes one."],
-  "KM-CLI-032": [5, "The turn has changed meanwhile.", "Look at it with `km status`, and try again."],
   "KM-CLI-033": [7, "`km up` did not end in time.", "`km logs` shows what it waits for; run `km down` again."],
   "KM-CLI-034": [1, "A secret cannot be used.", "Restore the secrets from a backup."],
   "KM-CLI-040": [

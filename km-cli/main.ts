@@ -21,10 +21,10 @@ import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts
 import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
-import { runKm } from "./Km.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
 import type { MailDesk } from "./MailDesk.ts"
 import { errorLines, ReaderGone } from "./Output.ts"
+import { runKm } from "./RunKm.ts"
 import { troubleOf } from "./trouble.ts"
 
 const engineTrouble = (error: EngineRefused | StoreError): KmError =>
@@ -97,7 +97,6 @@ const open = async (root: string): Promise<Backend> => {
     FileInstallStore,
     FileSecrets,
     ProcessLock,
-    SandboxStore,
     State,
     Host,
     Outboxes
@@ -109,12 +108,10 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/adapters/embedded/FileInstallStore.ts"),
     import("../runtime/adapters/embedded/FileSecrets.ts"),
     import("../runtime/adapters/embedded/ProcessLock.ts"),
-    import("../runtime/adapters/embedded/SandboxStore.ts"),
     import("../runtime/adapters/embedded/StateDirectory.ts"),
     import("../runtime/adapters/host/EmbeddedHost.ts"),
     import("../runtime/ports/Outbox.ts")
   ])
-  const { existsSync } = await import("node:fs")
   const { besideClaude, children, profiles } = await import("./Programs.ts")
   const { versionOf } = await import("./Machine.ts")
   const { findClaude } = await import("../runtime/adapters/claude/findClaude.ts")
@@ -154,18 +151,6 @@ const open = async (root: string): Promise<Backend> => {
             ? kmError("KM-CLI-025", "the operator has no key", error.message)
             : troubleOf(error)
       ),
-    ledger: (id) => {
-      const { directory, ledger } = paths.sandbox(id)
-      // Opening makes what is missing; a reader must not.
-      const there = Effect.suspend(() =>
-        existsSync(ledger)
-          ? Effect.void
-          : Effect.fail(kmError("KM-CLI-027", `${id} has no ledger here`, "it has not run on this machine"))
-      )
-      return Layer.unwrap(
-        Effect.map(there, () => telling(SandboxStore.layer(directory, { check: false }), engineTrouble))
-      )
-    },
     mail,
     lock: Effect.mapError(
       ProcessLock.holdLock(`${run}/up.lock`, "runs this install"),

@@ -1,7 +1,6 @@
 /** Failures of ports, kernel and parts as a person sees them: code, what, why, next. */
 import type { SandboxRefused } from "../runtime/kernel/SandboxErrors.ts"
 import type { BridgeRefused } from "../runtime/ports/Bridge.ts"
-import type { LedgerConflict } from "../runtime/ports/Ledger.ts"
 import type { HostFailed } from "../runtime/ports/SandboxHost.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import type { QueueMissing } from "../runtime/ports/TurnQueue.ts"
@@ -17,7 +16,6 @@ export type Trouble =
   | BridgeRefused
   | HostFailed
   | QueueMissing
-  | LedgerConflict
   | WorkspaceError
   | SlackRefusal
 
@@ -40,7 +38,6 @@ const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { rea
       : kmError("KM-CLI-029", `the bridge refused ${error.action}`, `${error.detail} (${error.code})`),
   HostFailed: (error) => kmError("KM-CLI-030", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
   QueueMissing: (error) => kmError("KM-CLI-031", `${error.queue} takes no messages`, error.message),
-  LedgerConflict: (error) => kmError("KM-CLI-032", `turn ${error.key} has changed meanwhile`, error.message),
   WorkspaceError: (error) => kmError("KM-CLI-021", "the local workspace failed", error.detail, error.remedy),
   SlackRefusal: (error) => kmError("KM-CLI-021", "the local workspace refused", error.message)
 }

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { MessageTs, SandboxId } from "../../runtime/domain/Ids.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 
 /** Slack's `ts` in order of time. */
@@ -27,6 +28,9 @@ export class Progress extends Context.Service<Progress, {
       const newest = new Map<SandboxId, MessageTs>()
       const written = new Map<SandboxId, MessageTs>()
       let lost = false
+      const errands = yield* Errands
+      // In this process the catch-up's own loop looks for what is lost; where errands go to another, that one fetches it.
+      yield* errands.handle("CatchUp", { run: () => Effect.void, dropped: () => undefined })
       const flush = Effect.suspend(() =>
         Effect.forEach(
           [...newest].filter(([sandbox, ts]) => written.get(sandbox) !== ts),
@@ -58,6 +62,7 @@ export class Progress extends Context.Service<Progress, {
         },
         missed: () => {
           lost = true
+          errands.give({ _tag: "CatchUp" })
         },
         takeMissed: () => {
           const was = lost

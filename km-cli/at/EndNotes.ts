@@ -15,7 +15,7 @@ export const endLine = ({ before, endsAt, id, reference, why }: EarlyEnd, zone: 
   const days = Math.ceil((before - now) / day) + 1
   return why === "ttl"
     ? `${who} reaches the end of its time to live in ${span(endsAt - now)}, before ${instantText(before, zone)}; ` +
-      `km extend ${reference} --ttl ${days}d, or create it from a profile with lifecycle.ttl: 0`
+      `\`km extend ${reference} --ttl ${days}d\`, or create it from a profile with lifecycle.ttl: 0`
     : `${who} ends in ${span(endsAt - now)} if it has no turn until then, before ${instantText(before, zone)}; ` +
       "create it from a profile with lifecycle.idleTimeout: 0, or use it meanwhile"
 }

@@ -48,6 +48,7 @@ export const runView = (run: ScheduleRun) => ({
   ...(run.detail === undefined ? {} : { detail: run.detail }),
   ...(run.target === undefined ? {} : { target: run.target }),
   ...(run.turn === undefined ? {} : { turn: run.turn }),
+  ...(run.waitsUntil === undefined ? {} : { waitsUntil: iso(run.waitsUntil) }),
   ...(run.after === undefined ? {} : { after: run.after.id }),
   action: run.step.action,
   attempts: run.attempts,

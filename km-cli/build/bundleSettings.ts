@@ -31,13 +31,16 @@ export const agentProgramSettings = {
   logLevel: "warning"
 } as const satisfies BuildOptions
 
-/** Output name → source. `km` itself is the few lines of `kmEntry`. */
+/** Programs that open the database: each is the few lines of `entryOf`, which load `chunks/NAME-main.mjs`. */
+export const entries = ["km", "km-runtime", "km-smtp", "km-bridge"] as const
+
+/** Output name → source. */
 export const programs = {
   "chunks/km-main": "km-cli/main.ts",
-  "km-runtime": "runtime/main.ts",
-  "km-smtp": "runtime/adapters/smtp/main.ts",
+  "chunks/km-runtime-main": "runtime/main.ts",
+  "chunks/km-smtp-main": "runtime/adapters/smtp/main.ts",
   "km-hook": "hooks/main.ts",
-  "km-bridge": "bridge/main.ts"
+  "chunks/km-bridge-main": "bridge/main.ts"
 }
 
 export const agentPrograms = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
@@ -52,16 +55,21 @@ export const withRequire = (text: string): string =>
     : text
 
 /**
+ * A program may be started with the wrong Node, so the check comes before anything that an old one cannot load. Before 24,
+ * Node calls its SQLite experimental on standard error, which is no line of JSON. `needed` is `major.minor`.
+ *
  * `km` is started by hand and by shells that complete, so its start counts: V8's compiled code is kept beside the bundle
- * (and silently not, where that directory may not be written). It is also what a person starts with the wrong Node: the
- * check comes before anything that an old one cannot load. Before 24, Node calls its SQLite experimental on standard
- * error. `needed` is `major.minor`.
+ * (and silently not, where that directory may not be written). The others start once, perhaps as another user.
  */
-export const kmEntry = (needed: string): string =>
+export const entryOf = (name: typeof entries[number], needed: string): string =>
   `#!/usr/bin/env node
 const[a,b]=process.versions.node.split(".").map(Number),[c,d]="${needed}".split(".").map(Number);
-if(a<c||a===c&&b<d){process.stderr.write("km needs Node ${needed} or newer, this is "+process.version+".\\n  next: install a newer Node, or run make install, which brings its own\\n");process.exit(1)}
+if(a<c||a===c&&b<d){process.stderr.write("${name} needs Node ${needed} or newer, this is "+process.version+".\\n  next: install a newer Node, or run make install, which brings its own\\n");process.exit(1)}
 if(a<24){const w=process.listeners("warning");process.removeAllListeners("warning").on("warning",e=>{if(e.name!=="ExperimentalWarning")for(const l of w)l(e)})}
-const{enableCompileCache}=await import("node:module"),{fileURLToPath}=await import("node:url");
-enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));await import("./chunks/km-main.mjs");
+${
+    name === "km"
+      ? `const{enableCompileCache}=await import("node:module"),{fileURLToPath}=await import("node:url");
+enableCompileCache(fileURLToPath(new URL("./cache",import.meta.url)));`
+      : ""
+  }await import("./chunks/${name}-main.mjs");
 `

@@ -6,7 +6,8 @@ import * as path from "node:path"
 import {
   agentPrograms,
   agentProgramSettings,
-  kmEntry,
+  entries,
+  entryOf,
   programs,
   programSettings,
   withRequire
@@ -61,8 +62,8 @@ const fontsOf = (root: string): ReadonlyArray<readonly [string, Uint8Array]> => 
 
 /** Fails with a sentence where the outcome may not be run by people. */
 export const makeBundles = async (root: string): Promise<Bundles> => {
-  const from = (entries: Readonly<Record<string, string>>) =>
-    Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, path.join(root, file)]))
+  const from = (sources: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(sources).map(([name, file]) => [name, path.join(root, file)]))
   const outdir = path.join(root, "dist")
   const common = {
     absWorkingDir: root,
@@ -85,7 +86,7 @@ export const makeBundles = async (root: string): Promise<Bundles> => {
   const { engines }: { engines: { node: string } } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
   const inputs = [...Object.keys(split.metafile.inputs), ...Object.keys(alone.metafile.inputs)]
   const files = new Map<string, Uint8Array>([
-    ["km.mjs", Buffer.from(kmEntry(engines.node.replace(/^>=/, "")))],
+    ...entries.map((name) => [`${name}.mjs`, Buffer.from(entryOf(name, engines.node.replace(/^>=/, "")))] as const),
     ...split.outputFiles.map(text),
     ...alone.outputFiles.map(text),
     ...fontsOf(root),

@@ -7,8 +7,6 @@ import { MessageTs, slackTurnKey } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { durationMillis } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import type { TurnRow } from "../../runtime/domain/Turn.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Backend } from "../Backend.ts"
 import { say } from "../demo/Conversation.ts"
 import { unescaped } from "../demo/Timeline.ts"
@@ -17,6 +15,7 @@ import { readCredentials } from "../local/workspace/Credentials.ts"
 import { opened } from "../Opened.ts"
 import { data, OneTerminal, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
+import { recordSoon } from "../TurnOutcome.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 export interface ChatInput {
@@ -90,7 +89,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   }
 })
 
-/** What the thread shows by its mark alone, the ledger says in full: ❌ is a failure, a time-out or a parked turn. */
+/** What the thread shows by its mark alone, the record says in full: ❌ is a failure, a time-out or a parked turn. */
 const outcomeOf = Effect.fnUntraced(function*(
   backend: Backend,
   { teamId }: Install,
@@ -101,10 +100,7 @@ const outcomeOf = Effect.fnUntraced(function*(
   const started = decodeTs(ts)
   if (teamId === undefined || channel === undefined || Option.isNone(started)) return outcomes[mark]
   const key = slackTurnKey(teamId, channel, started.value)
-  const turn = yield* Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
-    Effect.provide(backend.ledger(id)),
-    Effect.orElseSucceed(() => Option.none<TurnRow>())
-  )
+  const turn = yield* recordSoon(backend, { sandbox: id, key })
   return Option.getOrUndefined(turn)?.result ?? outcomes[mark]
 })
 

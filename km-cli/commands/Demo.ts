@@ -17,18 +17,18 @@ import { ChannelId, MessageTs, TeamId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { withReport } from "../../runtime/ports/Reports.ts"
 import { type Backend, Backends } from "../Backend.ts"
 import { settings } from "../Configuration.ts"
 import { say } from "../demo/Conversation.ts"
 import { claim, demoPrefix, sweepStale } from "../demo/DemoDirectory.ts"
-import { agentStartedAt, storedAt } from "../demo/Evidence.ts"
+import { storedAt } from "../demo/Evidence.ts"
 import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
 import { findingLine, readProfile } from "../profile/ProfileFile.ts"
 import { channelText, isConfined } from "../SandboxView.ts"
+import { recordSoon } from "../TurnOutcome.ts"
 import { logFile } from "../up/Child.ts"
 import { type Running, up } from "../up/Up.ts"
 
@@ -60,7 +60,7 @@ const createDemo = Effect.fnUntraced(function*(backend: Backend, running: Runnin
     }, (step, detail) => talk(`  ${step}${detail === "" ? "" : ` ${detail}`}`))))
 })
 
-/** What the workspace cannot see: when the bridge had stored the message, and when the agent's process began. */
+/** What the workspace cannot see: when the bridge had stored the message, and when the runtime started the agent. */
 const withEvidence = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, team: string, said: {
   readonly ts: string
   readonly observed: Observed
@@ -69,12 +69,9 @@ const withEvidence = Effect.fnUntraced(function*(backend: Backend, row: SandboxR
   const channel = row.channel ?? ChannelId.make("C000")
   const key = slackTurnKey(TeamId.make(team), channel, MessageTs.make(said.ts))
   const log = logFile(path.join(backend.paths.run, "logs"), "bridge")
-  const turn = yield* Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
-    Effect.provide(backend.ledger(row.id)),
-    Effect.orElseSucceed(() => Option.none())
-  )
+  const turn = yield* recordSoon(backend, { sandbox: row.id, key })
   const stored = yield* storedAt(log, key)
-  const started = Option.flatMap(turn, agentStartedAt)
+  const started = Option.flatMap(turn, ({ startedAt }) => Option.fromNullishOr(startedAt))
   return {
     ...said.observed,
     at: {

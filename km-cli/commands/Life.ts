@@ -72,7 +72,7 @@ export const resume = Effect.fn("km.resume")(function*({ dryRun, reference }: Li
     if (!ready) {
       return yield* kmError(
         "KM-CLI-009",
-        `${labelOf(row)} is resumed and not ready yet`,
+        `${labelOf(row)} is resumed and did not start in time`,
         "",
         `km status ${nameOf(row)}`
       )

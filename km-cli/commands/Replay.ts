@@ -7,14 +7,14 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isBlank } from "../../runtime/domain/Blank.ts"
 import { TurnKey } from "../../runtime/domain/Ids.ts"
-import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import { TurnRequest, type TurnRow } from "../../runtime/domain/Turn.ts"
+import { TurnRequest } from "../../runtime/domain/Turn.ts"
+import type { TurnRecord } from "../../runtime/domain/TurnRecord.ts"
 import { replayRequest } from "../../runtime/kernel/TurnMachine.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import type { Backend } from "../Backend.ts"
+import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data } from "../Output.ts"
@@ -23,21 +23,21 @@ import { labelOf } from "../Reference.ts"
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 const rootOf = (key: string): string => key.replace(/~\d+$/, "")
 
-/** Every run of the message in one sandbox's ledger: `k`, `k~2`, …, oldest first. */
-const runsIn = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, root: string) {
-  return yield* Effect.gen(function*() {
-    const ledger = yield* Ledger
-    const runs: Array<TurnRow> = []
-    for (let n = 1;; n++) {
-      const found = yield* ledger.get(TurnKey.make(n === 1 ? root : `${root}~${n}`))
-      if (Option.isNone(found)) return runs
-      runs.push(found.value)
-    }
-  }).pipe(
-    Effect.provide(backend.ledger(row.id)),
-    // A sandbox that has not run here has no turns here.
-    Effect.catchTag("KmError", (error) => error.code === "KM-CLI-027" ? Effect.succeed([]) : Effect.fail(error))
-  )
+/** Every run of the message in one sandbox that is over: `k`, `k~2`, …, oldest first. */
+const runsIn = Effect.fnUntraced(function*({ id }: SandboxRow, root: string) {
+  const records = yield* TurnRecords
+  const runs: Array<TurnRecord> = []
+  for (let n = 1;; n++) {
+    const found = yield* records.get(id, TurnKey.make(n === 1 ? root : `${root}~${n}`))
+    if (Option.isNone(found)) return runs
+    runs.push(found.value)
+  }
+})
+
+/** A run of the message that is not over. */
+const openIn = Effect.fnUntraced(function*({ id }: SandboxRow, root: string, over: ReadonlyArray<TurnRecord>) {
+  const { open = [] } = yield* (yield* Reports).get(id)
+  return open.find(({ key }) => rootOf(key) === root && !over.some((record) => record.key === key))
 })
 
 export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: string; readonly dryRun: boolean }) {
@@ -59,21 +59,25 @@ export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: s
           { ok: true, dryRun: input.dryRun, sandbox: row.id, turn: dead.key, how: "redriven" }
         )
       }
-      const runs = yield* runsIn(backend, row, root)
+      const runs = yield* runsIn(row, root)
+      const open = yield* openIn(row, root, runs)
+      if (open !== undefined) return yield* kmError("KM-CLI-019", `${open.key} is ${open.state}`, "")
       const last = runs.at(-1)
       if (last === undefined) continue
-      if (last.result === "undeliverable") {
+      const { replay: kept } = last
+      if (kept?._tag === "Show") {
         // The agent has done its work: what could not be shown is shown, and nothing is done twice.
-        const text = outcomeText(last)
+        const { text } = kept
         return yield* data(
           [isBlank(text) ? "The agent finished without a written answer." : text],
           { ok: true, dryRun: input.dryRun, sandbox: row.id, turn: last.key, how: "shown", text }
         )
       }
-      if (last.result !== "parked") {
-        return yield* kmError("KM-CLI-019", `${last.key} is ${last.result ?? last.state}`, "")
+      if (kept === undefined) {
+        const why = last.result === "parked" ? "its message is too long to be kept; send it again" : ""
+        return yield* kmError("KM-CLI-019", `${last.key} is ${last.result}`, why)
       }
-      const request = replayRequest(last, runs.length + 1)
+      const request = replayRequest({ key: last.key, request: kept.request }, runs.length + 1)
       if (!input.dryRun) {
         yield* queue.send(row.id, { key: request.key, group: request.group, body: encodeRequest(request) })
       }

@@ -4,13 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Install } from "../../runtime/domain/Install.ts"
-import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import type { TurnRow } from "../../runtime/domain/Turn.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { ReportedSandbox, SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import type { OpenTurn, TurnRecord } from "../../runtime/domain/TurnRecord.ts"
 import { reported, withReport } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import type { Backend } from "../Backend.ts"
 import { dueKeys, keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
@@ -22,15 +22,31 @@ import * as UpFile from "../up/UpFile.ts"
 /** Turns shown. */
 const recentTurns = 10
 
-const turnView = (row: TurnRow) => ({
-  key: row.key,
-  state: row.state,
-  result: row.result ?? null,
-  attempt: row.attempt,
-  session: row.session ?? null,
-  receivedAt: new Date(row.receivedAt).toISOString(),
-  finishedAt: row.finishedAt === undefined ? null : new Date(row.finishedAt).toISOString()
-})
+/** `--json` of a turn that is over, or of one that its runtime says is open. */
+const turnView = (turn: TurnRecord | OpenTurn) =>
+  "result" in turn
+    ? {
+      key: turn.key,
+      state: "settled",
+      result: turn.result,
+      attempt: turn.attempts,
+      session: turn.session ?? null,
+      costUsd: turn.costUsd ?? null,
+      since: null,
+      receivedAt: new Date(turn.receivedAt).toISOString(),
+      finishedAt: new Date(turn.finishedAt).toISOString()
+    }
+    : {
+      key: turn.key,
+      state: turn.state,
+      result: null,
+      attempt: null,
+      session: null,
+      costUsd: null,
+      since: new Date(turn.since).toISOString(),
+      receivedAt: null,
+      finishedAt: null
+    }
 
 const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* backend.install
@@ -97,24 +113,30 @@ const keyTrouble = Effect.fnUntraced(function*(install: Install, row: SandboxRow
   return dueKeys(found.success, yield* Clock.currentTimeMillis).map(({ command, detail }) => ({ detail, command }))
 })
 
-const turnLine = (row: TurnRow, now: number): ReadonlyArray<string> => [
-  `  ${row.key}`,
-  row.result ?? row.state,
-  row.attempt > 1 ? `attempt ${row.attempt}` : "",
-  `${span(now - row.receivedAt)} ago`
-]
+const turnLine = (turn: TurnRecord | OpenTurn, now: number): ReadonlyArray<string> =>
+  "result" in turn
+    ? [
+      `  ${turn.key}`,
+      turn.result,
+      turn.attempts > 1 ? `attempt ${turn.attempts}` : "",
+      `${span(now - turn.receivedAt)} ago`
+    ]
+    : [`  ${turn.key}`, turn.state, "", `${span(now - turn.since)} ago`]
+
+/** What runs or waits now, the youngest first, then what is over; what is both was just settled. */
+const turnsOf = Effect.fnUntraced(function*({ id, open = [] }: ReportedSandbox) {
+  const over = yield* (yield* TurnRecords).recent(id, recentTurns)
+  const keys = new Set(over.map(({ key }) => key))
+  return [...open.filter(({ key }) => !keys.has(key)).toReversed(), ...over].slice(0, recentTurns)
+})
 
 const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: string) {
   const install = yield* backend.install
   const found = yield* Effect.gen(function*() {
     const row = yield* withReport(yield* resolve(reference))
-    return { row, ...(yield* numbersOf(row)), keys: yield* keyTrouble(install, row) }
+    return { row, turns: yield* turnsOf(row), ...(yield* numbersOf(row)), keys: yield* keyTrouble(install, row) }
   }).pipe(Effect.provide(backend.ports("short")))
-  const { dead, depth, keys, row, threads } = found
-  const turns = yield* Effect.flatMap(Ledger, (ledger) => ledger.recent(recentTurns)).pipe(
-    Effect.provide(backend.ledger(row.id)),
-    Effect.orElseSucceed((): ReadonlyArray<TurnRow> => [])
-  )
+  const { dead, depth, keys, row, threads, turns } = found
   const now = yield* Clock.currentTimeMillis
   const cli = row.profile.spec.cli
   yield* data(

@@ -6,12 +6,12 @@ import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { TurnKey } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import type { OpenTurn } from "../../runtime/domain/TurnRecord.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import type { Backend } from "../Backend.ts"
-import { KmError, kmError } from "../KmError.ts"
+import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
+import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
@@ -37,10 +37,10 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
   return yield* Effect.gen(function*() {
     const row = yield* resolve(input.reference)
     const name = row.alias ?? row.id
-    const turns = yield* stoppable(backend, row, key)
+    const turns = yield* stoppable(row, key)
     const json = { ok: true, dryRun: input.dryRun, id: row.id, ...(key === undefined ? {} : { turn: key }), turns }
     if (turns.length === 0) {
-      const what = key === undefined ? `nothing runs or waits in ${name}` : yield* overText(backend, row, key)
+      const what = key === undefined ? `nothing runs or waits in ${name}` : yield* overText(row, key)
       return yield* data([`${what}; there is nothing to stop`], { ...json, asked: false })
     }
     const what = key === undefined ? `${turns.length} ${turns.length === 1 ? "turn" : "turns"}` : `turn ${key}`
@@ -56,32 +56,31 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
   }).pipe(Effect.provide(backend.ports("short")))
 })
 
-const beforeItsEnd: ReadonlyArray<TurnRow["state"]> = ["received", "starting", "running"]
-
-/** A sandbox that has never run has no ledger, and no turn. */
-const inLedger = <A, E>(backend: Backend, { id }: SandboxRow, look: Effect.Effect<A, E, Ledger>, without: A) =>
-  look.pipe(
-    Effect.provide(backend.ledger(id)),
-    Effect.catchIf(
-      (error) => error instanceof KmError && error.code === "KM-CLI-011",
-      () => Effect.succeed(without)
-    )
-  )
+const beforeItsEnd: ReadonlyArray<OpenTurn["state"]> = ["received", "starting", "running"]
 
 /** Keys of the turns that a stop would end: those whose agent has not answered, and messages that wait in the queue. */
-const stoppable = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, turn: TurnKey | undefined) {
-  const open = yield* inLedger(backend, row, Effect.flatMap(Ledger, (ledger) => ledger.open), [])
+const stoppable = Effect.fnUntraced(function*(row: SandboxRow, turn: TurnKey | undefined) {
+  const { open = [] } = yield* (yield* Reports).get(row.id)
   const hasQueue = row.inventory.some(({ kind }) => kind === "queue")
   const queued = hasQueue ? yield* (yield* TurnQueue).peek(row.id, mostQueued) : []
-  const over = new Set(open.filter(({ state }) => !beforeItsEnd.includes(state)).map(({ key }) => key))
-  const keys = [...open, ...queued].map(({ key }) => key).filter((key) => !over.has(key))
-  return [...new Set(keys)].filter((key) => turn === undefined || key === turn)
+  const keys = [...new Set([...open, ...queued].map(({ key }) => key))].filter((key) =>
+    turn === undefined || key === turn
+  )
+  const recorded = yield* (yield* TurnRecords).among(keys.map((key) => ({ sandbox: row.id, key })))
+  const over = new Set([
+    ...open.filter(({ state }) => !beforeItsEnd.includes(state)).map(({ key }) => key),
+    // What the runtime has still to take from its queue.
+    ...[...recorded.values()].map(({ key }) => key)
+  ])
+  return keys.filter((key) => !over.has(key))
 })
 
 /** Why one turn cannot be stopped: it is over. KM-CLI-011 when nobody has heard of it. */
-const overText = Effect.fnUntraced(function*(backend: Backend, row: SandboxRow, turn: TurnKey) {
-  const none = Option.none<TurnRow>()
-  const found = yield* inLedger(backend, row, Effect.flatMap(Ledger, (ledger) => ledger.get(turn)), none)
-  if (Option.isSome(found)) return `turn ${turn} is over (${found.value.result ?? found.value.state})`
+const overText = Effect.fnUntraced(function*(row: SandboxRow, turn: TurnKey) {
+  const found = yield* (yield* TurnRecords).get(row.id, turn)
+  if (Option.isSome(found)) return `turn ${turn} is over (${found.value.result})`
+  const { open = [] } = yield* (yield* Reports).get(row.id)
+  const answered = open.find(({ key }) => key === turn)
+  if (answered !== undefined) return `turn ${turn} is over (${answered.state})`
   return yield* kmError("KM-CLI-011", `${labelOf(row)} has no turn ${turn}`, "", `km status ${row.alias ?? row.id}`)
 })

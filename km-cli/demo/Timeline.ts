@@ -1,5 +1,5 @@
 /**
- * What happened to one message, seen from the workspace, the bridge's log and the ledger: pure, so that it can be
+ * What happened to one message, seen from the workspace, the bridge's log and the turn's record: pure, so that it can be
  * trusted. A stage that was not observed has no time.
  */
 import type { RemoteChange } from "../local/workspace/WorkspaceClient.ts"

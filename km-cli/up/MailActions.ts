@@ -35,6 +35,9 @@ export const mailBody = (body: string, after: RunBefore | undefined): string => 
 /** Trouble of the store passes; so does a recipient that was written to too often. */
 const passing = new Set(["KM-EML-103", "KM-EML-104", "KM-CLI-015"])
 
+const resume = () =>
+  Effect.fail(new ActionFailed({ code: "KM-SCH-020", reason: "mail waits for no turn", passing: false }))
+
 export const makeMailActions = Effect.fnUntraced(
   function*(
     backend: Pick<Backend, "mail" | "makingKeys">,
@@ -54,6 +57,7 @@ export const makeMailActions = Effect.fnUntraced(
         const body = mailBody(action.body, after)
         const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})
         return {
+          _tag: "Done" as const,
           detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`
         }
       },
@@ -67,6 +71,6 @@ export const makeMailActions = Effect.fnUntraced(
           Effect.provideContext(ports)
         )
     )
-    return { kinds: ["EmailSend"], run: send } satisfies ActionRunner
+    return { kinds: ["EmailSend"], start: send, resume } satisfies ActionRunner
   }
 )

@@ -8,7 +8,6 @@ import type { Install } from "../../runtime/domain/Install.ts"
 import { makeSandboxActions } from "../../runtime/kernel/SandboxActions.ts"
 import { ScheduleRunner } from "../../runtime/kernel/ScheduleRunner.ts"
 import { ActionRunners } from "../../runtime/ports/ActionRunner.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Backend } from "../Backend.ts"
 import { channelOwners, verdict } from "../commands/Validate.ts"
 import { kmError } from "../KmError.ts"
@@ -32,16 +31,7 @@ const runners = (backend: Backend, install: Install, certifies: boolean) =>
       const sandboxes = yield* makeSandboxActions({
         install,
         creates: certifies,
-        readProfile: profileReader(backend, files),
-        turn: (sandbox, key) =>
-          Effect.flatMap(Ledger, (ledger) => ledger.get(key)).pipe(
-            Effect.provide(backend.ledger(sandbox)),
-            // A runtime that has not started yet has no ledger, and no turn.
-            Effect.catchIf(
-              (error) => error._tag === "KmError" && error.code === "KM-CLI-027",
-              () => Effect.succeedNone
-            )
-          )
+        readProfile: profileReader(backend, files)
       })
       return [sandboxes, yield* makeMailActions(backend, install, certifies)]
     })

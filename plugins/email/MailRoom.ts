@@ -22,6 +22,7 @@ import {
   mailSigningKeyPath
 } from "../../runtime/domain/MailIdentity.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
+import { directoryHolding } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 import {
@@ -151,20 +152,24 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   })
 
   /** What this reader has seen before, and what it was told when it was made: it never accepts fewer. */
-  const revocations = Effect.gen(function*() {
+  const highest = Effect.gen(function*() {
     const seen = Number(Option.getOrElse(yield* ledger.recall(lastRevocation), () => "0"))
     const pinned = Number((yield* secret(directoryPinPath(owner))) ?? "0")
-    const highest = Math.max(seen, pinned)
-    const read = yield* memory.revocations(yield* identities.revocations, highest)
-    const last = read.revocations.highest
-    if (last > highest) yield* ledger.remember(lastRevocation, String(last))
-    return read
+    return Math.max(seen, pinned)
   })
 
-  const bySender = Effect.fnUntraced(function*(sender: SenderId) {
-    const mail = yield* identities.keys(sender, "mail")
-    const boxes = yield* identities.keys(sender, "mail-box")
-    return memory.sender({ sender, mail, boxes }, yield* revocations)
+  /** `key`: what a message names; a sender and a key that were made a moment ago are looked for anew. */
+  const bySender = Effect.fnUntraced(function*(sender: SenderId, key?: KeyId) {
+    const atLeast = yield* highest
+    const { keysOf, revocations } = yield* directoryHolding(
+      identities,
+      ({ holds, keysOf: keysIn }) => key === undefined ? keysIn(sender, "mail").length > 0 : holds(sender, key),
+      { atLeast }
+    )
+    const read = yield* memory.revocations(revocations, atLeast)
+    const last = read.revocations.highest
+    if (last > atLeast) yield* ledger.remember(lastRevocation, String(last))
+    return memory.sender({ sender, mail: keysOf(sender, "mail"), boxes: keysOf(sender, "mail-box") }, read)
   })
 
   /** Who is meant, and by which address: an id before an alias, and no address but the install's own. */
@@ -198,8 +203,8 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   })
   const directory: MailDirectory<Effect.Error<ReturnType<typeof bySender>>> = {
     // Who is certified here has promised more than the older form, and is never read as one of its writers.
-    bySender: (sender) =>
-      Effect.map(bySender(sender), (known) => known ?? older.find((other) => other.sender === sender)),
+    bySender: (sender, key) =>
+      Effect.map(bySender(sender, key), (known) => known ?? older.find((other) => other.sender === sender)),
     byAddress: (address) =>
       Effect.flatMap(
         resolve(address),
@@ -341,7 +346,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
       if (hop > maxHops) return yield* postRefused("KM-EML-102", `this would be answer ${hop} of at most ${maxHops}`)
       const own = yield* resolve(owner)
       if (own === undefined) return yield* postRefused("KM-EML-107", owner)
-      const certified = yield* bySender(owner)
+      const certified = yield* bySender(owner, key.keyId)
       const at = Math.floor(now / 1_000)
       if (!believed(key, certified?.keys, at)) return yield* postRefused("KM-EML-121", `${owner}, key ${key.keyId}`)
       const answered = letter.replyTo === undefined ? undefined : yield* resolve(letter.replyTo)

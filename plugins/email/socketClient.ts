@@ -129,11 +129,13 @@ export const callThroughRestarts = async (
 /** As shells have it for a program whose reader has gone. */
 const readerGone = 141
 
-/** Ends without a word when nobody reads any more, as in `km-recv | head -1`. */
+/**
+ * Ends without a word when nobody reads the output any more, as in `km-recv | head -1`. Progress that nobody reads ends
+ * nothing: a letter on its way is sent.
+ */
 export const endWithReader = (): void => {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? readerGone : 1))
-  }
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? readerGone : 1))
+  process.stderr.on("error", () => undefined)
 }
 
 /** What is wrong may be said in words of others: an id, a name, a path. */

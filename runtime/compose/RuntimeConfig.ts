@@ -43,7 +43,7 @@ const defaultHook = (): string =>
 
 /** Bundled they are a file each; in the source tree they share code with the plugin. */
 const mailProgram = (name: "send" | "recv"): string =>
-  firstExisting([below(`./km-${name}.cjs`), below(`../../plugins/email/${name}/main.ts`)])
+  firstExisting([below(`./km-${name}.cjs`), below(`../km-${name}.cjs`), below(`../../plugins/email/${name}/main.ts`)])
 const mailPrograms = { "km-send": mailProgram("send"), "km-recv": mailProgram("recv") }
 const mailFiles = Object.values(mailPrograms).map((file) =>
   file.endsWith(".ts") ? path.dirname(path.dirname(file)) : file

@@ -31,6 +31,7 @@ import { Reports } from "../ports/Reports.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import { reportOpenTurns } from "./OpenTurns.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import * as StatusBoard from "./StatusBoard.ts"
 
@@ -280,6 +281,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   const context = yield* Layer.buildWithMemoMap(all, yield* Layer.makeMemoMap, yield* Effect.scope)
   return yield* Effect.gen(function*() {
     yield* writeDown(row, options.onReady)
+    yield* Effect.forkScoped(reportOpenTurns(row.id))
     const board = yield* StatusBoard.StatusBoard
     return yield* board.follow(yield* PluginHost)
   }).pipe(Effect.provide(context))

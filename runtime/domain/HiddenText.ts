@@ -111,6 +111,9 @@ export const escapeReadings: ReadonlyArray<RegExp> = [
   new RegExp(strings, "g")
 ]
 
+/** One escape, with or without its last byte: where it ends is decided by what has to follow. */
+export const anyEscape = `(?:${strings}|${control}${finalByte}|${intermediates}${singleFinal})`
+
 /** Whether the text holds what could be the beginning of an escape. */
 // oxlint-disable-next-line no-control-regex
 export const hasEscape = (text: string): boolean => /[\u001b\u0080-\u009f]/.test(text)

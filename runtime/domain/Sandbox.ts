@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Alias, ChannelId, InstallName, MessageTs, SandboxId } from "./Ids.ts"
 import { Profile } from "./Profile.ts"
+import { maxOpenTurns, OpenTurn } from "./TurnRecord.ts"
 
 /** What the operator wants; the host brings it about. */
 export const DesiredState = Schema.Literals(["running", "stopped", "destroyed"])
@@ -83,7 +84,9 @@ export const SandboxReport = Schema.Struct({
   failureReason: Schema.optionalKey(Schema.String),
   /** Unix milliseconds: when an agent last worked or a person wrote, and when the runtime last reported. */
   lastActiveAt: Schema.optionalKey(Schema.Int),
-  lastSeenAt: Schema.optionalKey(Schema.Int)
+  lastSeenAt: Schema.optionalKey(Schema.Int),
+  /** Turns that are not over, the oldest first and at most 50 of them; absent before the first report. */
+  open: Schema.optionalKey(Schema.Array(OpenTurn).check(Schema.isMaxLength(maxOpenTurns)))
 })
 export type SandboxReport = typeof SandboxReport.Type
 

@@ -63,8 +63,11 @@ export const Schedule = Schema.Struct({
 })
 export type Schedule = typeof Schedule.Type
 
-/** `claimed`: nothing was done yet. `acting`: the action may have begun. */
-export const RunState = Schema.Literals(["claimed", "acting", "ended"])
+/**
+ * `claimed`: nothing was done yet. `acting`: the action may have begun. `waiting`: it goes on when the record of `turn` in
+ * `target` is there.
+ */
+export const RunState = Schema.Literals(["claimed", "acting", "waiting", "ended"])
 
 /**
  * `skipped`: an earlier run was not over. `unknown`: a crash in the middle of an action that is not repeated.
@@ -109,6 +112,8 @@ export const ScheduleRun = Schema.Struct({
   target: Schema.optionalKey(SandboxId),
   /** The turn of an agent run. */
   turn: Schema.optionalKey(TurnKey),
+  /** When a run that still waits for its turn has failed. */
+  waitsUntil: Schema.optionalKey(Instant),
   /** Times the action was begun. */
   attempts: Schema.Int,
   claimedAt: Instant,

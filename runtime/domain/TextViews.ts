@@ -2,7 +2,8 @@
  * How one text can be read once it is shown: without escapes, with its encoded characters decoded, without the marks
  * that Markdown takes away. Each reading knows where in the original its characters stand. Pure, linear.
  */
-import { controlCharacters, escapeReadings, hasEscape, unseenCharacters } from "./HiddenText.ts"
+import { anyEscape, controlCharacters, escapeReadings, hasEscape, unseenCharacters } from "./HiddenText.ts"
+import { prefixes } from "./TokenShapes.ts"
 
 /** A stretch of the original text: from, to (exclusive). */
 export type Range = readonly [from: number, to: number]
@@ -32,7 +33,7 @@ const edited = (parent: TextView, pattern: RegExp, replacement: (match: RegExpEx
   let from = 0
   let length = 0
   for (const match of parent.text.matchAll(pattern)) {
-    const put = replacement(match)
+    const put = match[0] === "" ? "" : replacement(match)
     if (put === match[0]) continue
     pieces.push(parent.text.slice(from, match.index), put)
     length += match.index - from
@@ -86,7 +87,7 @@ const runBegin = String.raw`(?:(?<!\\)|(?<=u001[bB]\\{2,16}))`
  */
 const encoded = new RegExp(
   [
-    // ST: its backslash is doubled, and would else be taken for that of a \b behind it.
+    // ST: its backslash is doubled, and would else be taken for that of an escape behind it.
     String.raw`${runBegin}(?<end>\\+)u001[bB]\k<end>\k<end>`,
     String.raw`${runBegin}\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
     String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
@@ -123,10 +124,12 @@ const decodePercent = (text: string): string => {
   }
 }
 
-const decoded = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
-  const { byte, code, decimal, end, escape, hex, json, name, percent, unseen } = groups
+const decoded = (match: RegExpExecArray): string => match.groups?.["unseen"] === undefined ? decodedSeen(match) : ""
+
+/** A backslash before b or f may be one that stands for itself, with a letter of the text behind it. */
+const decodedSeen = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
+  const { byte, code, decimal, end, escape, hex, json, name, percent } = groups
   if (end !== undefined) return "\u001b\\"
-  if (unseen !== undefined) return ""
   if (percent !== undefined) return decodePercent(percent)
   if (name !== undefined) return entities[name] ?? ""
   if (escape !== undefined) return "\u001b"
@@ -144,13 +147,40 @@ const wrappings = /\[redacted\]|<[^<>\n]{0,300}>|\]\([^()\s]{0,2000}\)|!?\[|\]|_
 /** Underscores that can be emphasis: with a letter or digit on one side only. */
 const emphasis = /(?<![A-Za-z0-9_])_+(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])_+(?![A-Za-z0-9_])/g
 
+/** What may stand between two letters of a token's beginning and is not seen: a few escapes, controls and marks. */
+const unseenBetween = String.raw`(?:${anyEscape}|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f*\x60~\\]` +
+  String.raw`|<[^<>\n]{0,60}>){0,4}`
+
+/** A token's beginning, whatever stands in it. Of escapes each may be whole or cut: each letter is there to be found. */
+const brokenPrefix = new RegExp(
+  prefixes.map((prefix) => `(${prefix.split("").map((letter) => letter.replace(/[.]/, "\\$&")).join(unseenBetween)})`)
+    .join("|"),
+  "g"
+)
+
+/** The same text with such beginnings put together, apart from what stands before: that may be a cut escape too. */
+const mended = (view: TextView): TextView =>
+  edited(view, brokenPrefix, (match) => `\n${prefixes[match.slice(1).findIndex((group) => group !== undefined)] ?? ""}`)
+
+const writtenUnseen = /\\[bf]/
+
 const viewsBy = (source: TextView, escapes: RegExp): ReadonlyArray<TextView> => {
   const plain = readable(source, escapes)
-  const parsed = edited(plain, encoded, decoded)
-  const shown = parsed === plain ? plain : readable(edited(parsed, escapedEnd, () => "\u001b\\"), escapes)
-  const unmarked = edited(shown, marks, nothing)
-  const unwrapped = edited(unmarked, wrappings, ([match]) => match === "[redacted]" ? "\n" : "")
-  return [plain, unmarked, edited(unwrapped, emphasis, nothing)]
+  const decoders = writtenUnseen.test(plain.text) ? [decoded, decodedSeen] : [decoded]
+  return [
+    plain,
+    ...decoders.flatMap((decode) => {
+      const parsed = edited(plain, encoded, decode)
+      const ended = parsed === plain ? plain : edited(parsed, escapedEnd, () => "\u001b\\")
+      const whole = parsed !== plain && hasEscape(ended.text) ? [ended, mended(ended)] : [ended]
+      return [...new Set(whole)].flatMap((one) => {
+        const shown = parsed === plain ? plain : readable(one, escapes)
+        const unmarked = edited(shown, marks, nothing)
+        const unwrapped = edited(unmarked, wrappings, ([match]) => match === "[redacted]" ? "\n" : "")
+        return [unmarked, edited(unwrapped, emphasis, nothing)]
+      })
+    })
+  ]
 }
 
 /** An escape as text writes it, such as \u001b, \x1b, \033, \e, %1B or &#27; */
@@ -160,5 +190,7 @@ const writtenEscape = /u\{?0*1b|x0*1b|\\0?33|\\e|\^\[|%1b|%c2%[89]|&#|u00[89]/i
 export const viewsOf = (text: string): ReadonlyArray<TextView> => {
   const source = original(text)
   const readings = hasEscape(text) || writtenEscape.test(text) ? escapeReadings : escapeReadings.slice(0, 1)
-  return [...new Set(readings.flatMap((escapes) => viewsBy(source, escapes)))]
+  const bare = hasEscape(text) ? edited(source, unseenCharacters, nothing) : source
+  const sources = bare === source && !hasEscape(text) ? [source] : [source, mended(bare)]
+  return [...new Set([...new Set(sources)].flatMap((one) => readings.flatMap((escapes) => viewsBy(one, escapes))))]
 }

@@ -47,6 +47,40 @@ const distinctive: ReadonlyArray<string> = [
   String.raw`kmh_[A-Za-z0-9_-]{43,}`
 ]
 
+/** How the distinctive shapes begin, letter by letter: where escapes stand between these, each may be a cut one. */
+export const prefixes: ReadonlyArray<string> = [
+  ..."abcdefghijklmnopqrstuvwxyz".split("").map((letter) => `xox${letter}`),
+  "xwfp-",
+  "xapp-",
+  ..."pousr".split("").map((letter) => `gh${letter}_`),
+  "github_pat_",
+  "sk-",
+  "AIza",
+  "ya29.",
+  "hf_",
+  "AKIA",
+  "ASIA",
+  "ABIA",
+  "ACCA",
+  "glpat-",
+  "glptt-",
+  "gldt-",
+  "glrt-",
+  "glcbt-",
+  "glsoat-",
+  "npm_",
+  "pypi-",
+  "sk_",
+  "rk_",
+  "whsec_",
+  "SG.",
+  "dop_",
+  "doo_",
+  "dor_",
+  "eyJ",
+  "kmh_"
+]
+
 /** Shapes that the end of an ordinary word can begin (`task-…`, `MSG.…`): only where no letter or digit stands before. */
 const bounded: ReadonlyArray<string> = [
   String.raw`sk-(?:proj-|svcacct-|admin-)?(?=[A-Za-z_-]{0,64}[0-9])[A-Za-z0-9_-]{32,}`,

@@ -78,7 +78,8 @@ export class LedgerHealth extends Context.Service<LedgerHealth, {
       const probe = Effect.sleep(probeEvery).pipe(
         Effect.andThen(Clock.currentTimeMillis),
         Effect.flatMap((now) => ledger.remember("km/health", String(now))),
-        Effect.matchEffect({ onFailure: failed, onSuccess: () => worked })
+        Effect.matchEffect({ onFailure: failed, onSuccess: () => worked }),
+        Effect.catchDefect((defect) => Effect.logError("probing the ledger ended in a defect; it goes on", defect))
       )
       yield* Effect.forkScoped(Effect.forever(Effect.andThen(bad.await, probe)))
 

@@ -6,32 +6,37 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { sha256Hex } from "../domain/Digest.ts"
 import { GroupId, SandboxId, slackTurnKey, TurnKey, UserId } from "../domain/Ids.ts"
 import type { Install } from "../domain/Install.ts"
-import { outcomeText } from "../domain/OutcomeText.ts"
 import { durationMillis, type Profile } from "../domain/Profile.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { type ActionKind, sandboxActionKinds, type ScheduledAction } from "../domain/ScheduleAction.ts"
-import { TurnRequest, type TurnRow } from "../domain/Turn.ts"
-import { type ActionDone, ActionFailed, type ActionRequest, type ActionRunner } from "../ports/ActionRunner.ts"
+import { TurnRequest } from "../domain/Turn.ts"
+import {
+  type ActionDone,
+  ActionFailed,
+  type ActionRequest,
+  type ActionRunner,
+  type ActionStarted
+} from "../ports/ActionRunner.ts"
 import { Bridge } from "../ports/Bridge.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type HostFailed, SandboxHost } from "../ports/SandboxHost.ts"
 import { Seen } from "../ports/Seen.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
+import { TurnRecords } from "../ports/TurnRecords.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
 import { extend, type LifeRefused, pause, resume } from "./SandboxLife.ts"
 import { creationRemedy, type ScheduleErrorCode } from "./ScheduleErrors.ts"
 import { Teardown } from "./Teardown.ts"
+import { turnEnd } from "./WaitingRuns.ts"
 
-/** How often a scheduled turn is looked at, and for how long at most: a queue may be long, a turn takes 11 h at most. */
-const lookEvery = Duration.seconds(2)
-const longestTurnMillis = 24 * 3_600_000
+/** Messages of a queue that are looked at, as by the runtime. */
+const mostQueued = 1_000
 
 /** A created sandbox is given this long to become ready. */
 const readyWithin = Duration.minutes(3)
@@ -39,20 +44,12 @@ const readyWithin = Duration.minutes(3)
 /** Characters of a prompt that are shown above its thread. */
 const shownCharacters = 2_000
 
-/** Characters of an answer in the history and for the step that follows: of a longer one the end, where results stand. */
-const answerCharacters = 8_000
-
 export interface SandboxActionsOptions {
   readonly install: Install
   /** False where the certifier's key is out of reach: a sandbox needs a certificate. */
   readonly creates: boolean
   /** Reads and checks a profile by its absolute path. */
   readonly readProfile: (path: string) => Effect.Effect<Profile, { readonly message: string }>
-  /** A turn as its sandbox's ledger has it; none before the runtime has received it. */
-  readonly turn: (
-    sandbox: SandboxId,
-    key: TurnKey
-  ) => Effect.Effect<Option.Option<TurnRow>, { readonly message: string }>
 }
 
 type Of<Kind extends ActionKind> = ActionRequest<Extract<ScheduledAction, { readonly _tag: Kind }>>
@@ -67,13 +64,6 @@ const isUser = Schema.is(UserId)
 
 const short = (text: string, characters: number): string =>
   text.length <= characters ? text : `${text.slice(0, characters - 1).toWellFormed()}…`
-
-const tail = (text: string, characters: number): string =>
-  text.length <= characters ? text : `…${text.slice(1 - characters).toWellFormed()}`
-
-/** Whether the last line is the expected text, but for the marks by which agents stress a word. */
-export const endsWith = (answer: string, expect: string): boolean =>
-  (answer.trimEnd().split(/\r?\n/).at(-1) ?? "").trim().replaceAll(/^[*_`]+|[*_`]+$/g, "") === expect
 
 /** What the agent is asked; with `expect`, also how to say that it succeeded. */
 const promptOf = ({ expect, prompt }: { readonly prompt: string; readonly expect?: string }): string =>
@@ -93,6 +83,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
   const seen = yield* Seen
+  const records = yield* TurnRecords
   const teardown = yield* Teardown
 
   const rowOf = Effect.fnUntraced(function*({ target }: ActionRequest) {
@@ -177,49 +168,12 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     // Made from the run and not from the message, so that a run that is taken up again is the same turn everywhere.
     const key = TurnKey.make(`at:${request.id.replaceAll("+", ".")}`)
     const row = yield* rowOf(request)
-    const known = Effect.mapError(options.turn(row.id, key), notNow)
-    // The queue forgets a key after 5 minutes; the ledger keeps it. What it knows is not sent again.
-    if (Option.isNone(yield* known)) yield* send(row, request, key)
-    const { expect } = request.action
-    return yield* ending(row.id, key, yield* Clock.currentTimeMillis, known, expect)
-  })
-
-  /** Waits for the turn's end, by its ledger, by the dead letters, or with its sandbox. */
-  const ending = Effect.fnUntraced(function*(
-    sandbox: SandboxId,
-    key: TurnKey,
-    since: number,
-    known: Effect.Effect<Option.Option<TurnRow>, ActionFailed>,
-    expect: string | undefined
-  ) {
-    // One look that fails says nothing about the turn: it is not given up for that.
-    const patient = Effect.retry(known, { schedule: Schedule.spaced(lookEvery), times: 30 })
-    while (true) {
-      const turn = yield* patient
-      if (Option.isSome(turn) && turn.value.state === "settled") {
-        const whole = outcomeText(turn.value).trim()
-        const text = tail(whole, answerCharacters)
-        const delivered = turn.value.result === "answered"
-        if (delivered || turn.value.outcome?._tag === "Answered") {
-          if (expect !== undefined && !endsWith(whole, expect)) {
-            return yield* no(`the answer does not end in ${JSON.stringify(expect)}: ${text}`, "KM-SCH-026")
-          }
-          // The work is done; that Slack would not take the answer is the thread's trouble, not the pipeline's.
-          return { detail: delivered ? text : `(not delivered) ${text}`, turn: key }
-        }
-        return yield* no(`turn ${key} ended ${turn.value.result ?? "without a result"}: ${text}`, "KM-SCH-025")
-      }
-      if (Option.isNone(turn)) {
-        const dead = yield* Effect.mapError(queue.deadLetters(sandbox), notNow)
-        if (dead.some((entry) => entry.key === key)) return yield* no(`turn ${key} never started`, "KM-SCH-025")
-      }
-      const there = yield* Effect.mapError(sandboxes.get(sandbox), notNow)
-      if (Option.isNone(there)) return yield* no(`${sandbox} was destroyed before turn ${key} ended`, "KM-SCH-025")
-      if ((yield* Clock.currentTimeMillis) - since > longestTurnMillis) {
-        return yield* no(`turn ${key} has not ended after 24 hours`, "KM-SCH-025")
-      }
-      yield* Effect.sleep(lookEvery)
-    }
+    // The queue forgets a key after 5 minutes. What waits or runs is still in it, what is over has its record.
+    const over = yield* Effect.mapError(records.get(row.id, key), notNow)
+    const sent = Option.isSome(over) ||
+      (yield* Effect.mapError(queue.peek(row.id, mostQueued), notNow)).some((entry) => entry.key === key)
+    if (!sent) yield* send(row, request, key)
+    return { _tag: "Waiting", turn: key } as const
   })
 
   /** What a row's state does not allow will not pass; trouble of the store or the host may. */
@@ -240,19 +194,21 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     return { detail: (yield* life(resume(row))) ? `${row.id} is resumed` : `${row.id} was running already` }
   })
 
-  const run = (request: ActionRequest): Effect.Effect<ActionDone, ActionFailed> => {
+  const done = Effect.map((what: ActionDone): ActionStarted => ({ _tag: "Done", ...what }))
+
+  const start = (request: ActionRequest): Effect.Effect<ActionStarted, ActionFailed> => {
     const { action } = request
     switch (action._tag) {
       case "Create":
-        return create({ ...request, action })
+        return done(create({ ...request, action }))
       case "Destroy":
-        return destroy(request)
+        return done(destroy(request))
       case "Stop":
-        return paused(request)
+        return done(paused(request))
       case "Resume":
-        return resumed(request)
+        return done(resumed(request))
       case "Extend":
-        return extendLife({ ...request, action })
+        return done(extendLife({ ...request, action }))
       case "AgentRun":
         return agentRun({ ...request, action })
       case "EmailSend":
@@ -260,5 +216,9 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     }
   }
 
-  return { kinds: sandboxActionKinds, run } satisfies ActionRunner
+  return {
+    kinds: sandboxActionKinds,
+    start,
+    resume: ({ action }, record) => turnEnd(action, record)
+  } satisfies ActionRunner
 })

@@ -46,6 +46,10 @@ const table = {
   "KM-SCH-025": [
     "The scheduled agent turn did not end in an answer.",
     "Its thread says why; `km status` with the sandbox lists its turns."
+  ],
+  "KM-SCH-028": [
+    "The sandbox was destroyed before the scheduled agent turn ended.",
+    "Run the schedule later than such an end, or `km at run-now` it on a sandbox that lives."
   ]
 } as const satisfies Record<string, readonly [string, string]>
 

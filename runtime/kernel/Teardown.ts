@@ -25,11 +25,13 @@ import { Secrets } from "../ports/Secrets.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { Threads } from "../ports/Threads.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
+import { TurnRecords } from "../ports/TurnRecords.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 import { endSchedulesOf } from "./ScheduleTargets.ts"
 import { waitingNotices } from "./WaitingNotices.ts"
+import { endWaitingRunsOf } from "./WaitingRuns.ts"
 
 /** Why it ends, as the last message in its channel says it. */
 export type EndReason = NonNullable<SandboxRow["endReason"]>
@@ -107,6 +109,7 @@ const make = Effect.gen(function*() {
   const mailbox = yield* Mailbox
   const objects = yield* Objects
   const queue = yield* TurnQueue
+  const records = yield* TurnRecords
   const sandboxes = yield* Sandboxes
   const reports = yield* Reports
   const scheduler = yield* Scheduler
@@ -222,6 +225,9 @@ const make = Effect.gen(function*() {
       yield* reports.remove(id)
       yield* leases.remove(id)
       for (const { path } of yield* secrets.under(`sandbox/${id}`)) yield* secrets.delete(path)
+      // Its turns are settled, or never will be: who waits for one goes on before the records are gone.
+      yield* endWaitingRunsOf(scheduler, records, id)
+      yield* records.removeAll(id)
       yield* endSchedulesOf(scheduler, id, found.value.alias, why)
       yield* sandboxes.remove(id)
       yield* progress("row")

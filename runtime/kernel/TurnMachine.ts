@@ -89,7 +89,7 @@ export const receivedRow = (request: TurnRequest, receipt: string | undefined, a
 })
 
 /** The message of a turn again, under the key of its `n`-th run (n ≥ 2): never deduplicated with the first. */
-export const replayRequest = (row: TurnRow, n: number): TurnRequest => ({
+export const replayRequest = (row: Pick<TurnRow, "key" | "request">, n: number): TurnRequest => ({
   ...row.request,
   key: replayTurnKey(row.key, n)
 })

@@ -17,6 +17,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { GroupId, TurnKey } from "../domain/Ids.ts"
 import { durationMillis } from "../domain/Profile.ts"
 import type { TurnRequest, TurnRow } from "../domain/Turn.ts"
+import { maxOpenTurns, type OpenTurn, openTurnOf } from "../domain/TurnRecord.ts"
 import { Ledger } from "../ports/Ledger.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { StoreError } from "../ports/StoreError.ts"
@@ -69,6 +70,8 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
   readonly drain: (limit: Duration.Duration) => Effect.Effect<void>
   /** Groups with a turn in hand. 0 at rest: a group that has nothing to do takes no memory. */
   readonly groups: Effect.Effect<number>
+  /** Turns that are not over, the oldest first and at most 50 of them. */
+  readonly open: Effect.Effect<ReadonlyArray<OpenTurn>>
 }>()("km/runtime/kernel/TurnPipeline") {
   /** Provides `Turns` too. Needs the sandbox's ports; `TurnParties` and `LedgerHealth` are its own. */
   static readonly layerNoDeps = Layer.effectContext(Effect.gen(function*() {
@@ -96,6 +99,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
     }, changes)
 
     const work = yield* makeWorker({
+      sandbox: info.id,
       turnTimeoutMillis: durationMillis(info.profile.spec.agent.turnTimeout),
       advance,
       mayStart: (job) =>
@@ -254,9 +258,14 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
       if (left > 0) yield* Effect.logWarning("turns are left for the next start").pipe(Effect.annotateLogs({ left }))
     })
 
+    const open = Effect.sync(() =>
+      [...jobs.values()].filter(({ row }) => row.state !== "settled").slice(0, maxOpenTurns)
+        .map(({ row }) => openTurnOf(row))
+    )
+
     return Context.make(
       TurnPipeline,
-      TurnPipeline.of({ begin, drain, groups: Effect.sync(() => tails.size) })
+      TurnPipeline.of({ begin, drain, groups: Effect.sync(() => tails.size), open })
     ).pipe(Context.add(
       Turns,
       Turns.of({

@@ -9,11 +9,13 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { SessionId } from "../domain/Ids.ts"
+import { type SandboxId, SessionId } from "../domain/Ids.ts"
 import { AgentOutcome, type ShownPart } from "../domain/Turn.ts"
+import { recordOf } from "../domain/TurnRecord.ts"
 import { Agent } from "../ports/Agent.ts"
 import { Ledger } from "../ports/Ledger.ts"
 import { Redaction } from "../ports/Redaction.ts"
+import { TurnRecords } from "../ports/TurnRecords.ts"
 import { messageUuid } from "./Prompt.ts"
 import { type AttemptOptions, makeAttempt, stopWatching, tellSessionLost } from "./TurnAttempt.ts"
 import type { Job, TurnAbandoned } from "./TurnJob.ts"
@@ -40,6 +42,7 @@ const redacted = (outcome: AgentOutcome, redact: (text: string) => string): Agen
 }
 
 export interface WorkerOptions extends AttemptOptions {
+  readonly sandbox: SandboxId
   /** Held while the turn has, or may have, an agent: the profile's limit. Also returns when the turn is stopped. */
   readonly agentPermit: (job: Job) => Effect.Effect<void, never, Scope.Scope>
   /** Never completes once the runtime stops, so that no new agent is started and the row stays as it is. */
@@ -61,8 +64,9 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   const parties = yield* TurnParties
   const ledger = yield* Ledger
   const { redact } = yield* Redaction
+  const records = yield* TurnRecords
   const attempt = yield* makeAttempt(options)
-  const { advance } = options
+  const { advance, sandbox } = options
 
   const trace = Effect.fnUntraced(function*(job: Job): Effect.fn.Return<RunTrace> {
     const { attempt: number, key, runDir, session } = job.row
@@ -181,6 +185,12 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
     if (ran && (row.result !== "undeliverable" || row.shown.length > 0)) {
       yield* parties.tell("posted", (observer) => observer.posted(row))
     }
+    // Durable before the row is settled: what is neither open nor recorded, nobody has heard of.
+    yield* records.put(sandbox, recordOf(row, job.costUsd, redact)).pipe(
+      Effect.tapError((error) => Effect.logWarning("a turn waits for the store of records", error.message)),
+      Effect.retry(insistently),
+      Effect.orDie
+    )
     // A delivery in between renews the receipt, and both must go, or the thread waits until the new one expires. Once
     // the row is settled no other receipt is written into it.
     for (let given: string | undefined | null = null, step: Step = "Close"; given !== job.row.receipt;) {

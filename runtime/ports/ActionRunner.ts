@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type { SandboxId, TurnKey } from "../domain/Ids.ts"
 import type { RunBefore, ScheduleName } from "../domain/Schedule.ts"
 import type { ActionKind, ScheduledAction } from "../domain/ScheduleAction.ts"
+import type { TurnRecord } from "../domain/TurnRecord.ts"
 
 /** The action did not happen, or not as asked. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
@@ -41,11 +42,21 @@ export interface ActionDone {
   readonly turn?: TurnKey
 }
 
+/** Over already, or waiting for the end of a turn of the request's target. */
+export type ActionStarted =
+  | ({ readonly _tag: "Done" } & ActionDone)
+  | { readonly _tag: "Waiting"; readonly turn: TurnKey }
+
 /** One room's runner; a plain value, because several are in use at once. */
 export interface ActionRunner {
   readonly kinds: ReadonlyArray<ActionKind>
-  /** Returns when the action is over, however long that takes; interrupted only when the process ends. */
-  readonly run: (request: ActionRequest) => Effect.Effect<ActionDone, ActionFailed>
+  /**
+   * Begins the action; what takes longer than minutes is a turn of the request's target, and is waited for as data.
+   * Interrupted only when the process ends.
+   */
+  readonly start: (request: ActionRequest) => Effect.Effect<ActionStarted, ActionFailed>
+  /** Goes on by the record of the turn that `start` named, perhaps in another process; quick, and asked again after a crash. */
+  readonly resume: (request: ActionRequest, record: TurnRecord) => Effect.Effect<ActionDone, ActionFailed>
 }
 
 /** Every runner of this process. A kind that none of them has fails as `KM-SCH-020`. */

@@ -1,6 +1,10 @@
 /** A wake-up inside one process, for ports that wait: counted, so that a ring between a look and a wait is not lost. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+/** A waiting reader looks anyway after this long (docs/architecture.md). */
+const lookAgain = Duration.seconds(5)
 
 export interface Bell {
   /** How often it has rung. Read it before looking at what the bell announces. */
@@ -35,3 +39,14 @@ export const makeBell = (): Bell => {
     }
   }
 }
+
+/** At once, then at every ring, and every 5 s without one. */
+export const ringsOf = (bell: Bell): Stream.Stream<void> =>
+  Stream.suspend(() => {
+    let seen: number | undefined
+    return Stream.fromEffectRepeat(Effect.suspend(() => {
+      const before = seen
+      const wait = before === undefined ? Effect.void : bell.wait(before, lookAgain)
+      return Effect.andThen(wait, Effect.sync(() => void (seen = bell.count())))
+    }))
+  })

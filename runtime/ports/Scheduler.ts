@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Schedule, ScheduleName, ScheduleRun } from "../domain/Schedule.ts"
-import { type Bell, makeBell } from "./Bell.ts"
+import { type Bell, makeBell, ringsOf } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Another schedule has the name and may still fire. */
@@ -102,6 +102,8 @@ export class Scheduler extends Context.Service<Scheduler, {
   readonly save: (run: ScheduleRun) => Effect.Effect<void, StoreError>
   /** Writes a run's end together with the claim of the step that follows it, if any. False when it had ended. */
   readonly finish: (run: ScheduleRun, next: ScheduleRun | undefined) => Effect.Effect<boolean, StoreError>
+  /** An element at once, then whenever a schedule or run may have changed, in any process, and every 5 s. */
+  readonly changes: Stream.Stream<void>
   /** Runs that have not ended, in order of their claims. */
   readonly open: Effect.Effect<ReadonlyArray<ScheduleRun>, StoreError>
   /** Newest first. */
@@ -220,6 +222,7 @@ const memoryScheduler = (tables: MemorySchedulerState): Scheduler["Service"] => 
         forget(run.schedule)
         return true
       }),
+    changes: ringsOf(bell),
     open: Effect.sync(() => [...runs.values()].filter(({ state }) => state !== "ended")),
     history: (name, limit) =>
       Effect.sync(() => [...runs.values()].filter(({ schedule }) => schedule === name).toReversed().slice(0, limit))

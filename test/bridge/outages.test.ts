@@ -5,6 +5,7 @@ import { Marks } from "../../bridge/events/Marks.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { SlackApi } from "../../bridge/slack/SlackApi.ts"
 import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -193,7 +194,7 @@ describe("while things are broken", () => {
         assert.deepStrictEqual(done, ["1700000000.000002"])
       }).pipe(Effect.provide(Marks.layer.pipe(
         Layer.provide(Progress.layer),
-        Layer.provide(Sandboxes.layerMemory),
+        Layer.provide(Layer.merge(Sandboxes.layerMemory, Errands.layerMemory)),
         Layer.provide(slack)
       )))
     }))

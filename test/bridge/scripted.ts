@@ -9,6 +9,7 @@ import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../bridge/slack/SlackSecrets.ts"
 import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/Ids.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -115,6 +116,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
     )),
     Layer.provideMerge(Layer.mergeAll(
       Controls.layerMemory,
+      Errands.layerMemory,
       options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency),
       Identities.layerMemory,
       Leases.layerMemory,

@@ -25,6 +25,7 @@ import {
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -49,6 +50,7 @@ export const otherSandbox = SandboxId.make("sb-00000002")
 
 const portsMemory = Layer.mergeAll(
   Controls.layerMemory,
+  Errands.layerMemory,
   Identities.layerMemory,
   Leases.layerMemory,
   Objects.layerMemory,

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { programs } from "../../km-cli/build/bundleSettings.ts"
+import { entries, programs } from "../../km-cli/build/bundleSettings.ts"
 import { type Bundles, makeBundles } from "../../km-cli/build/makeBundles.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -59,6 +59,24 @@ describe("the bundles", () => {
         encoding: "utf8"
       })
       assert.deepStrictEqual(JSON.parse(ran.stdout), [], ran.stderr)
+    })
+  }
+
+  for (const name of entries) {
+    it(`${name} refuses a Node that is too old, and keeps a younger one's word on SQLite off its log`, () => {
+      /** Runs it on what calls itself that Node and warns at its end. */
+      const on = (version: string, warning: string) => {
+        const preload = `Object.defineProperty(process.versions, "node", { value: "${version}" });
+          process.on("exit", () => process.emit("warning", Object.assign(new Error("said"), { name: "${warning}" })))`
+        const program = path.join(root, "dist", `${name}.mjs`)
+        const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, program, "--version"]
+        return spawnSync(process.execPath, args, { encoding: "utf8" })
+      }
+      const old = on("22.18.0", "ExperimentalWarning")
+      assert.deepInclude(old, { status: 1, stdout: "" })
+      assert.include(old.stderr, `${name} needs Node 22.19 or newer`)
+      assert.deepInclude(on("22.19.0", "ExperimentalWarning"), { status: 0, stderr: "" })
+      assert.include(on("22.19.0", "Warning").stderr, "said")
     })
   }
 

@@ -77,7 +77,7 @@ const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
             files: [],
             acceptedAt: 0
           } as const
-          km.ledger.rows.set(key, {
+          km.knows(id, {
             key,
             request,
             state: "posted",
@@ -85,7 +85,7 @@ const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
             attempt: 1,
             resumed: false,
             shown: [],
-            receivedAt: 0
+            receivedAt: Math.floor(Number(ts) * 1_000)
           })
           await bot.chat.postMessage({ channel, thread_ts: ts, text: "done" })
           await bot.reactions.add({ channel, timestamp: ts, name: mark })

@@ -71,7 +71,7 @@ describe("km stop", () => {
       const running = turn(1, {})
       const shown = turn(2, { state: "answered", result: "answered" })
       const over = turn(3, { state: "settled", result: "failed" })
-      for (const row of [running, shown, over]) km.ledger.rows.set(row.key, row)
+      for (const row of [running, shown, over]) km.knows(demo.id, row)
       assert.deepStrictEqual((yield* km.run("stop", "demo", "--turn", over.key)).out, [
         `turn ${over.key} is over (failed); there is nothing to stop`
       ])

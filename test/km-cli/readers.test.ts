@@ -5,7 +5,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { km as runKm } from "../support/KmProcess.ts"
+import { km as runKm, kmProgram, kmUp } from "../support/KmProcess.ts"
 import { mailState } from "../support/MailState.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
@@ -27,6 +27,18 @@ const unread = (
       if (streams.includes(name)) child[name].destroy()
       else child[name].resume()
     }
+    child.once("close", (exit) => resume(Effect.succeed(exit)))
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })
+
+/** The shell's own way to lose a reader: `head` takes some lines and goes. The exit code. */
+const underBash = (state: string, args: ReadonlyArray<string>, redirects: string) =>
+  Effect.callback<number | null>((resume) => {
+    const child = spawn("bash", ["-c", `"$0" "$@" ${redirects}`, process.execPath, kmProgram, ...args], {
+      cwd: path.dirname(path.dirname(kmProgram)),
+      env: { PATH: process.env["PATH"] ?? "", HOME: state, KM_STATE: state, KM_READY_WITHIN: "5m" },
+      stdio: "ignore"
+    })
     child.once("close", (exit) => resume(Effect.succeed(exit)))
     return Effect.sync(() => void child.kill("SIGKILL"))
   })
@@ -60,6 +72,48 @@ describe("a reader that goes", () => {
         (JSON.parse(out) as { schedules: ReadonlyArray<{ state: string }> }).schedules[0]?.state,
         "cancelled"
       )
+    }).pipe(Effect.scoped))
+
+  it.live("of a running install: sandboxes are created and destroyed, and km up goes on without its readers", () =>
+    Effect.gen(function*() {
+      const state = path.join(yield* temporaryDirectory, "state")
+      const { child, ended } = yield* kmUp(state)
+      // Nobody reads its log or what it prints from here on.
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+      const demo = path.join("profiles", "demo.yaml")
+      const gone = [["one", "2> >(head -n 1)", 0], ["two", "> >(head -n 0)", 141], [
+        "all",
+        "> >(:) 2> >(:)",
+        141
+      ]] as const
+      for (const [alias, redirects, exit] of gone) {
+        assert.strictEqual(yield* underBash(state, ["create", demo, "--alias", alias], redirects), exit, redirects)
+      }
+      const aliases = Effect.map(
+        runKm(state, ["list", "--json"]),
+        ({ out }) =>
+          (JSON.parse(out) as { sandboxes: ReadonlyArray<{ alias: string; status: string }> }).sandboxes
+            .map((row) => `${row.alias} ${row.status}`)
+      )
+      assert.deepStrictEqual(yield* aliases, ["one running", "two running", "all running"])
+      assert.strictEqual(yield* underBash(state, ["chat", "one", "script:text hello"], "2> >(head -n 1)"), 0)
+      assert.strictEqual(yield* underBash(state, ["destroy", "two", "--yes"], "> >(:) 2> >(:)"), 141)
+      assert.deepStrictEqual(yield* aliases, ["one running", "all running"])
+      assert.strictEqual(yield* underBash(state, ["down"], "2> >(:)"), 0)
+      yield* Effect.promise(() => ended)
+    }).pipe(Effect.scoped))
+
+  it.live("of a demo: it observes every stage and leaves nothing", () =>
+    Effect.gen(function*() {
+      const state = yield* temporaryDirectory
+      const told = path.join(state, "told")
+      assert.strictEqual(
+        yield* underBash(state, ["demo", "--once", "--json"], `> ${told} 2> >(head -n 1 >/dev/null)`),
+        0
+      )
+      assert.deepInclude(JSON.parse(fs.readFileSync(told, "utf8")), { ok: true })
+      assert.strictEqual(yield* underBash(state, ["demo", "--once"], "> >(:) 2> >(:)"), 141)
     }).pipe(Effect.scoped))
 
   it.live("of the output: 141 and not a word", () =>

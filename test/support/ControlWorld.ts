@@ -4,16 +4,17 @@
  */
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certificate.ts"
+import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/domain/Certificate.ts"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
-import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
+import { makeDirectory } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
@@ -34,11 +35,14 @@ import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Schedul
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
 import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
 
-const decodeSubject = Schema.decodeUnknownOption(SenderId)
+const decodeDirectoryKey = Schema.decodeUnknownSync(
+  Schema.Struct({ subject: SenderId, purpose: KeyPurpose, keyId: KeyId, key: CertifiedKey })
+)
 
 export interface Post {
   readonly key: string
@@ -93,6 +97,7 @@ export class World {
   readonly controls = makeMemoryControlsState()
   readonly schedules = makeMemorySchedulerState()
   readonly reports = makeMemoryReportsState()
+  readonly records = makeMemoryTurnRecordsState()
   readonly audit = makeMemoryAuditState()
   readonly installStore = makeMemoryInstallState()
   readonly channels = new Map<string, string>()
@@ -125,6 +130,7 @@ export class World {
       threads: [...this.threads.rows.keys()],
       leases: [...this.leases.leases.keys()],
       controls: [...this.controls.requests.keys()],
+      records: [...this.records.records.keys()],
       openChannels: [...this.channels.keys()].filter((id) => !this.archived.has(id))
     }
   }
@@ -278,21 +284,27 @@ export class World {
       )
   })
 
+  private directory() {
+    return makeDirectory(0, {
+      keys: [...this.identities].flatMap(([subject, keys]) =>
+        [...keys].map(([name, key]) => {
+          const [purpose, keyId] = name.split(" ")
+          return decodeDirectoryKey({ subject, purpose, keyId, key })
+        })
+      ),
+      revocations: [...this.revocations]
+    })
+  }
+
   private readonly identityStore = Identities.of({
     put: (subject, purpose, keyId, key) =>
       Effect.sync(() => {
         const keys = this.identities.get(subject) ?? new Map<string, CertifiedKey>()
         this.identities.set(subject, keys.set(`${purpose} ${keyId}`, key))
       }),
-    keys: (subject, purpose) =>
-      Effect.sync(() =>
-        [...this.identities.get(subject) ?? []].flatMap(([name, key]) => name.startsWith(`${purpose} `) ? [key] : [])
-      ),
-    subjects: Effect.sync(() =>
-      [...this.identities.keys()].flatMap((subject) => Option.toArray(decodeSubject(subject)))
-    ),
+    directory: Effect.sync(() => this.directory()),
+    directoryNow: Effect.sync(() => this.directory()),
     revoke: (_number, revocation) => Effect.sync(() => void this.revocations.push(revocation)),
-    revocations: Effect.sync((): ReadonlyArray<SignedRevocation> => [...this.revocations]),
     retire: (subject) => Effect.sync(() => void this.retired.add(subject))
   })
 
@@ -330,14 +342,16 @@ export class World {
       Threads.memory(this.threads),
       Leases.memory(this.leases),
       Controls.memory(this.controls),
-      Scheduler.memory(this.schedules)
+      Scheduler.memory(this.schedules),
+      TurnRecords.memory(this.records)
     )
     const wrapped = Layer.mergeAll(
       Layer.effect(TurnQueue, Effect.map(TurnQueue, (service) => this.guard(service))),
       Layer.effect(Threads, Effect.map(Threads, (service) => this.guard(service))),
       Layer.effect(Leases, Effect.map(Leases, (service) => this.guard(service))),
       Layer.effect(Controls, Effect.map(Controls, (service) => this.guard(service))),
-      Layer.effect(Scheduler, Effect.map(Scheduler, (service) => this.guard(service)))
+      Layer.effect(Scheduler, Effect.map(Scheduler, (service) => this.guard(service))),
+      Layer.effect(TurnRecords, Effect.map(TurnRecords, (service) => this.guard(service)))
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,

@@ -3,16 +3,19 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ConfigProvider, Effect, Layer, Logger } from "effect"
 import { TestConsole } from "effect/testing"
 import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
-import { runKm } from "../../km-cli/Km.ts"
 import { KmError, kmError } from "../../km-cli/KmError.ts"
 import type { MailDesk } from "../../km-cli/MailDesk.ts"
 import { profiles } from "../../km-cli/Programs.ts"
+import { runKm } from "../../km-cli/RunKm.ts"
 import { InstallName } from "../../runtime/domain/Ids.ts"
+import type { SandboxId, TurnKey } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { noReport } from "../../runtime/domain/Sandbox.ts"
+import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import { openTurnOf, recordOf, type TurnRecord } from "../../runtime/domain/TurnRecord.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Certifier.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
-import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import type { World } from "./ControlWorld.ts"
 
@@ -45,7 +48,6 @@ export interface Ran {
 
 /** An install over a world, or a place where there is none. Each command opens it anew, as a process would. */
 export class TestKm {
-  readonly ledger = makeMemoryLedgerState()
   readonly world: World | undefined
   /** What the process would see as its environment. */
   env: Record<string, string> = { HOME: "/nowhere" }
@@ -74,7 +76,7 @@ export class TestKm {
   }
 
   private backend(root: string): Backend {
-    const { ledger, world } = this
+    const { world } = this
     const none = Effect.fail(
       new KmError({
         code: "KM-ENG-006",
@@ -99,7 +101,6 @@ export class TestKm {
       writeInstall: () => Effect.fail(kmError("KM-CLI-099", "unused", "")),
       ports: () => shared,
       bridge: () => shared,
-      ledger: () => Ledger.memory(ledger),
       mail: () => Effect.succeed(this.mail),
       lock: Effect.void,
       makingKeys: Effect.void,
@@ -114,6 +115,19 @@ export class TestKm {
         mailOut: { command: "false", args: [] }
       }
     }
+  }
+
+  /** What a runtime says of its turns: a row that is over is recorded, another one is open. */
+  readonly knows = (sandbox: SandboxId, row: TurnRow): void => {
+    if (this.world === undefined) return
+    const { records, reports } = this.world
+    if (row.state === "settled" || row.state === "posted") {
+      const own = records.records.get(sandbox) ?? new Map<TurnKey, TurnRecord>()
+      records.records.set(sandbox, own.set(row.key, recordOf(row, undefined, (text) => text)))
+      return
+    }
+    const report = reports.reports.get(sandbox) ?? noReport
+    reports.reports.set(sandbox, { ...report, open: [...report.open ?? [], openTurnOf(row)] })
   }
 
   /** Runs one command line, with a console of its own. */

@@ -34,11 +34,17 @@ export const mailProgram = (
     return Effect.sync(() => void child.kill("SIGKILL"))
   })
 
-/** The same with a reader that has gone before anything is printed. */
-export const unread = (directory: string, name: "km-send" | "km-recv", args: ReadonlyArray<string>) =>
+/** The same with a reader of one stream that has gone before anything is printed. */
+export const unread = (
+  directory: string,
+  name: "km-send" | "km-recv",
+  args: ReadonlyArray<string>,
+  stream: "stdout" | "stderr" = "stdout"
+) =>
   Effect.callback<Pick<ProgramRun, "exit" | "err">>((resume) => {
     const { mail, workspace } = sandboxPaths(directory)
-    const line = "\"$0\" \"$@\" | :; exit ${PIPESTATUS[0]}"
+    const gone = stream === "stdout" ? "" : "2>&1 >/dev/null"
+    const line = `"$0" "$@" ${gone} | :; exit \${PIPESTATUS[0]}`
     const child = spawn("bash", ["-c", line, path.join(mail, name), ...args], {
       cwd: workspace,
       env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: path.join(mail, "mail.sock") },

@@ -65,7 +65,8 @@ export class Doorbell extends Context.Service<Doorbell, {
           untouched.clear()
           for (const name of names) touch(path.join(directory, name))
         }).pipe(
-          Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error))
+          Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error)),
+          Effect.catchDefect((defect) => Effect.logError("ringing ended in a defect; it goes on", defect))
         )
         // A command that ends at once has rung nevertheless.
         yield* Effect.addFinalizer(() => touchPending)

@@ -18,6 +18,7 @@ import type { Seen } from "../../ports/Seen.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { threadRetentionMillis, type Threads } from "../../ports/Threads.ts"
 import type { TurnQueue } from "../../ports/TurnQueue.ts"
+import type { TurnRecords } from "../../ports/TurnRecords.ts"
 import { Doorbell } from "./Doorbell.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { engineMigrations } from "./EngineSchema.ts"
@@ -37,6 +38,7 @@ import * as SqliteScheduler from "./SqliteScheduler.ts"
 import * as SqliteSeen from "./SqliteSeen.ts"
 import * as SqliteThreads from "./SqliteThreads.ts"
 import * as SqliteTurnQueue from "./SqliteTurnQueue.ts"
+import * as SqliteTurnRecords from "./SqliteTurnRecords.ts"
 import { openStateDirectory } from "./StateDirectory.ts"
 
 /** Everything but the secrets, which are given out by prefix (`FileSecrets`). */
@@ -56,6 +58,7 @@ export type EnginePorts =
   | Seen
   | Threads
   | TurnQueue
+  | TurnRecords
 
 export interface EngineOptions {
   /** See `SqliteOptions.check`; commands that run for a moment set it to false. */
@@ -80,6 +83,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
       SqliteScheduler.sweepSchedules(tables, now)
       SqliteMailSpool.sweepSpool(tables, now)
+      SqliteTurnRecords.sweepRecords(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
       Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error)),
@@ -115,6 +119,7 @@ export const layer = (
       SqliteSeen.layer,
       SqliteThreads.layer,
       SqliteTurnQueue.layer,
+      SqliteTurnRecords.layer,
       FileObjects.layer(paths.objects),
       sweeper
     ).pipe(Layer.provide(shared))

@@ -231,7 +231,22 @@ UPDATE sandboxes SET created_at = coalesce(json_extract(attributes, '$.createdAt
 CREATE INDEX sandboxes_created ON sandboxes (created_at);
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5, engine6]
+const engine7 = `
+-- Turns that are over. record is the whole of it as JSON; the other columns repeat it for look-ups.
+CREATE TABLE turn_records (
+  seq INTEGER PRIMARY KEY,
+  sandbox TEXT NOT NULL,
+  key TEXT NOT NULL,
+  received_at INTEGER NOT NULL,
+  finished_at INTEGER NOT NULL,
+  record TEXT NOT NULL,
+  UNIQUE (sandbox, key)
+) STRICT;
+CREATE INDEX turn_records_received ON turn_records (sandbox, received_at, seq);
+CREATE INDEX turn_records_finished ON turn_records (finished_at);
+`
+
+export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5, engine6, engine7]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

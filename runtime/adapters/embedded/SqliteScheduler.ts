@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Schedule, ScheduleName, ScheduleRun } from "../../domain/Schedule.ts"
+import { ringsOf } from "../../ports/Bell.ts"
 import {
   advancedSchedule,
   changedSchedule,
@@ -190,6 +191,7 @@ const make = Effect.gen(function*() {
         forget(tables, run.schedule)
         return true
       }),
+    changes: ringsOf(doorbell.topic(topic)),
     open: read(
       "open",
       (tables) =>

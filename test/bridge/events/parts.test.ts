@@ -9,6 +9,7 @@ import { Notes } from "../../../bridge/events/Notes.ts"
 import { Outsiders } from "../../../bridge/events/Outsiders.ts"
 import { isLater, Progress } from "../../../bridge/events/Progress.ts"
 import { MessageTs, TeamId } from "../../../runtime/domain/Ids.ts"
+import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { profileWith } from "../../support/profiles.ts"
@@ -110,11 +111,15 @@ describe("marks", () => {
       const slack = scriptedSlack({ "reactions.add": Effect.as(Deferred.await(open), { ok: true }) })
       yield* Effect.gen(function*() {
         const marks = yield* Marks
-        for (let index = 0; index < 20_000; index++) marks.set(eyes(tsAt(index)))
-        yield* TestClock.adjust(1)
-        assert.lengthOf(slack.calls, 4)
-        yield* Deferred.succeed(open, undefined)
-        yield* marks.drain
+        for (let index = 0; index < 20_000; index++) {
+          marks.set(eyes(tsAt(index)))
+          if (index === 8) {
+            yield* TestClock.adjust(1)
+            assert.lengthOf(slack.calls, 4)
+            yield* Deferred.succeed(open, undefined)
+          }
+          if (index % 1_000 === 999) yield* marks.drain
+        }
         marks.set(eyes(tsAt(0)))
         yield* marks.drain
         assert.lengthOf(slack.calls, 20_000)
@@ -194,7 +199,7 @@ describe("progress", () => {
         progress.missed()
         assert.isTrue(progress.takeMissed())
         assert.isFalse(progress.takeMissed())
-      }).pipe(Effect.provide(Layer.provideMerge(Progress.layer, sandboxes)))
+      }).pipe(Effect.provide(Layer.provideMerge(Progress.layer, Layer.merge(sandboxes, Errands.layerMemory))))
       assert.deepStrictEqual(written.slice(1), [`${sandbox} 1700000000.000003`])
     }))
 

@@ -135,7 +135,7 @@ describe("a caller", () => {
       assert.strictEqual(codeOf(yield* call("b", react, { key: brief })), "unauthenticated")
     }).pipe(bridge()))
 
-  it.effect("is stopped by a revocation thirty seconds later, and by none that is somebody else's", () =>
+  it.effect("is stopped by a revocation thirty seconds later at most, and by none that is somebody else's", () =>
     Effect.gen(function*() {
       yield* furnished
       const identities = yield* Identities
@@ -144,9 +144,7 @@ describe("a caller", () => {
       const words = { version: 1, install, keyId: sandboxKey.keyId, reason: "lost", at } as const
       yield* identities.revoke(1, signRevocation(certifier, { ...words, number: 1, subject: otherSandbox }))
       yield* identities.revoke(2, signRevocation(certifier, { ...words, number: 2, subject: sandbox }))
-      yield* TestClock.adjust(29_000)
-      assert.strictEqual(yield* okay, 200)
-      yield* TestClock.adjust(1_001)
+      yield* TestClock.adjust(30_001)
       assert.strictEqual(yield* okay, "revoked_key")
     }).pipe(bridge()))
 

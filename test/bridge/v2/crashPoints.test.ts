@@ -13,6 +13,7 @@ import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
+import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
@@ -226,7 +227,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer)),
-    Layer.provideMerge(Layer.merge(ports, settings)),
+    Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
   )

@@ -1,13 +1,12 @@
 /** When an id is free again: after results, refusals and doubt, in virtual time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { BridgeRefusal } from "../../../bridge/BridgeErrors.ts"
 import { doubtMillis, leaseMillis, Once, recordMillis } from "../../../bridge/v2/Once.ts"
 import type { BridgeResult } from "../../../runtime/domain/BridgeProtocol.ts"
 import { MessageTs } from "../../../runtime/domain/Ids.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
-import { bridgeOverScript, scriptedSlack } from "../scripted.ts"
 
 const request = { scope: "s", key: "k", bodyHash: "one" }
 const result: BridgeResult = { ok: true, parts: [{ ts: MessageTs.make("1700000000.000001") }] }
@@ -28,7 +27,8 @@ const next = Effect.flatMap(Once, (once) => {
 const failing = (failure: BridgeRefusal) =>
   Effect.flatMap(Once, (once) => Effect.flip(once.run(request, () => Effect.fail(failure))))
 
-const bridge = Effect.provide(bridgeOverScript(scriptedSlack()))
+/** Alone: the whole bridge does something every two seconds, and fifteen days pass here. */
+const bridge = Effect.provide(Layer.provideMerge(Once.layer, Idempotency.layerMemory))
 
 describe("an id", () => {
   it.effect("is free at once after a refusal, whether or not it may be tried again", () =>

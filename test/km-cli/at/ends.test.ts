@@ -49,7 +49,7 @@ describe("a sandbox that ends before its schedule fires", () => {
         assert.strictEqual(planned.exit, 0)
         assert.deepStrictEqual(warnings(planned.err), [
           "warning: smoke (sb-1a2b3c4d) reaches the end of its time to live in 8h, before Mon 2026-12-07 09:00 UTC; " +
-          "km extend smoke --ttl 8d, or create it from a profile with lifecycle.ttl: 0"
+          "`km extend smoke --ttl 8d`, or create it from a profile with lifecycle.ttl: 0"
         ])
         for (const command of [["list"], ["at", "list"], ["at", "show", "weekly"]]) {
           const { err, exit } = yield* km.run(...command)

@@ -95,15 +95,15 @@ describe("mail in schedules", () => {
   it.live("a run that is taken up again in another process has sent its mail once", () =>
     Effect.gen(function*() {
       const place = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-      const first = yield* (yield* runnerOf(place)).run(request("nightly:1+s", mailTo("ada", bob)))
+      const first = yield* (yield* runnerOf(place)).start(request("nightly:1+s", mailTo("ada", bob)))
       const [, id = ""] = /^sent to (?:\S+, )\S+ as (<\S+>), encrypted$/.exec(first.detail) ?? []
       // Killed before the end was written down; and, by then, the text says something else.
       const again = {
         ...request("nightly:1+s", mailTo("ada", bob)),
         after: { id: "x", action: "", outcome: "failed" as const }
       }
-      yield* (yield* runnerOf(place)).run(again)
-      yield* (yield* runnerOf(place)).run(request("nightly:2+s", mailTo("ada")))
+      yield* (yield* runnerOf(place)).start(again)
+      yield* (yield* runnerOf(place)).start(request("nightly:2+s", mailTo("ada")))
       const room = yield* place.roomOf(ada)
       const judged = [yield* room.judge, yield* room.judge, yield* room.judge]
       assert.deepStrictEqual(
@@ -115,7 +115,7 @@ describe("mail in schedules", () => {
           undefined
         ]
       )
-      const gone = yield* Effect.flip((yield* runnerOf(place)).run(request("nightly:3", mailTo("ada", "nobody"))))
+      const gone = yield* Effect.flip((yield* runnerOf(place)).start(request("nightly:3", mailTo("ada", "nobody"))))
       assert.deepStrictEqual([gone.code, gone.passing], ["KM-EML-101", false])
       assert.isUndefined(yield* room.judge, "to all or to none")
     }).pipe(Effect.scoped))

@@ -95,7 +95,7 @@ describe("km at in real processes", () => {
           Effect.sync(() => turnsOf(state, id).some(({ attempt, key }) => key.startsWith("at:slow:") && attempt > 0))
         )
         yield* killed(first)
-        assert.strictEqual(runsOf(state, "slow")[0]?.state, "acting")
+        assert.strictEqual(runsOf(state, "slow")[0]?.state, "waiting")
 
         // Planned while nobody is there to run them, and due before anybody is.
         yield* at(state, "in 1 second", "agent", "run", "demo", "--prompt", "script:text late", "--name", "late")

@@ -106,6 +106,11 @@ describe("mail between sandboxes", () => {
       assert.deepStrictEqual([unheard.exit, unheard.err], [141, ""])
       assert.strictEqual(messages((yield* recv(bob, "--json", "--subject", "big")).out.toString()).length, 1)
 
+      // Progress that nobody reads ends nothing: it goes on to wait for its reply.
+      const progress = ["--to", bob, "--subject", "unheard", "--wait-reply", "1"]
+      assert.strictEqual((yield* unread(paths.sandbox(ada).directory, "km-send", progress, "stderr")).exit, 7)
+      assert.lengthOf(messages((yield* recv(bob, "--json", "--subject", "unheard", "--mark-read")).out.toString()), 1)
+
       // What was delivered while nobody runs is judged later; what was changed meanwhile is found.
       yield* stack.runtime.kill9
       const database = new DatabaseSync(paths.database)

@@ -31,6 +31,28 @@ describe("a token in disguise", () => {
     assert.strictEqual(withoutHidden(text), text, "nothing is left to be taken out later")
   }, { arbitrary: { runs: 1_000 } })
 
+  it("is found where a cut escape before it took its first letter, beside whole ones within it", () => {
+    const token = "hf_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7"
+    for (const cutOff of [`${esc}__`, `${esc}[32`, `${esc} `, `${esc}**`, esc, `${esc}P`, "\u009b1"]) {
+      for (const within of [`${esc}[2 q`, `${esc}[0m`, "\b", `${esc}Pq${esc}\\`, "**", `${esc}(B`]) {
+        for (const at of [1, 2, 3]) {
+          const text = plain.text(`${cutOff}${token.slice(0, at)}${within}${token.slice(at)}`)
+          assert.isFalse(shows(text, token.slice(at)), JSON.stringify([cutOff, within, at, text]))
+        }
+      }
+    }
+  })
+
+  it("is found behind a cut escape that would begin a string, and behind a backslash that is one before an f", () => {
+    const hugging = "hf_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7"
+    const cut = plain.text(`${esc}__h${esc}[2 q${hugging.slice(1)}`)
+    assert.isFalse(shows(cut, hugging.slice(1)), cut)
+    const flow = "xwfp-1234567890-a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"
+    const inner = JSON.stringify({ output: `xw${esc}Pq${esc}\\${flow.slice(2)}` })
+    const line = plain.jsonLine(JSON.stringify({ type: "user", message: { content: [{ content: inner }] } }))
+    assert.isFalse(shows(line, flow.slice(2)), line)
+  })
+
   it.prop("never leaves in a line of JSON, nor in JSON within JSON", [Disguised], ([given]) => {
     const inner = JSON.stringify({ output: disguise(given) })
     for (const content of [disguise(given), inner, JSON.stringify({ inner }), inner.replaceAll("/", "\\/")]) {

@@ -13,16 +13,20 @@ const error = (reason: StoreError["reason"]) =>
 const withHealth = <A>(
   body: (
     health: LedgerHealth["Service"],
-    broken: { reason: StoreError["reason"] | undefined; probes: number }
+    broken: { reason: StoreError["reason"] | "defect" | undefined; probes: number }
   ) => Effect.Effect<A>
 ) => {
-  const broken: { reason: StoreError["reason"] | undefined; probes: number } = { reason: undefined, probes: 0 }
+  const broken: { reason: StoreError["reason"] | "defect" | undefined; probes: number } = {
+    reason: undefined,
+    probes: 0
+  }
   const unused = Effect.die("only the probe writes")
   const ledger = Layer.succeed(Ledger, {
     ...new Proxy({} as Ledger["Service"], { get: () => () => unused }),
     remember: () =>
       Effect.suspend(() => {
         broken.probes++
+        if (broken.reason === "defect") throw new Error("a defect")
         return broken.reason === undefined ? Effect.void : Effect.fail(error(broken.reason))
       })
   })
@@ -79,6 +83,19 @@ describe("LedgerHealth", () => {
         })
       ))
   }
+
+  it.effect("a probe that ends in a defect is followed by the next", () =>
+    withHealth((health, broken) =>
+      Effect.gen(function*() {
+        broken.reason = "defect"
+        yield* health.failed(error("Unavailable"))
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual((yield* health.current).state, "unavailable")
+        broken.reason = undefined
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual([broken.probes, (yield* health.current).state], [2, "ok"])
+      })
+    ))
 
   it.effect("a row that is too large is the row's fault", () =>
     withHealth((health) =>

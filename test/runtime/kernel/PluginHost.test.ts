@@ -14,6 +14,7 @@ import { PluginHost } from "../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../runtime/kernel/TurnPipeline.ts"
 import { type AnyPlugin, type Plugin, PluginError, PluginId } from "../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "./simulation/SimulatedAgent.ts"
 import { origin } from "./simulation/SimulatedSlack.ts"
@@ -29,6 +30,7 @@ const host = Effect.fnUntraced(function*(plugins: ReadonlyArray<AnyPlugin>, worl
     ledger(world, incarnation),
     SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
     Redaction.layer,
+    TurnRecords.layerMemory,
     info,
     FileSystem.layerNoop({ makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)) })
   )

@@ -144,7 +144,7 @@ describe("parseRepeated", () => {
         "monthly on the 15th"
       ]
     ) {
-      assert.strictEqual(repeated(text), `KM-SCH-003 ${JSON.stringify(text)} says no time of day: add "at 9am"`)
+      assert.strictEqual(repeated(text), `KM-SCH-003 ${JSON.stringify(text)} says no time of day`)
     }
     each({
       "daily at 9": "KM-SCH-003",
@@ -210,8 +210,8 @@ describe("parseClock", () => {
       "0:00": "0:0",
       "23:59": "23:59",
       "9:05": "9:5",
-      "9": "KM-SCH-003 \"9\" is no clear time: say 9:00 or 9am",
-      "23": "KM-SCH-003 \"23\" is no clear time: say 23:00 or 23am",
+      "9": "KM-SCH-003 \"9\" is no clear time of day",
+      "23": "KM-SCH-003 \"23\" is no clear time of day",
       "24:00": "KM-SCH-001 \"24:00\" is no time of day",
       "9:60": "KM-SCH-001 \"9:60\" is no time of day",
       "0am": "KM-SCH-001 \"0am\" is no time of day",

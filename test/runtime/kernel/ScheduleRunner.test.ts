@@ -2,23 +2,28 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { Alias, InstallName, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { Alias, GroupId, InstallName, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
 import { type ActionKind, ScheduledAction, type ScheduleStep } from "../../../runtime/domain/ScheduleAction.ts"
+import type { TurnRecord } from "../../../runtime/domain/TurnRecord.ts"
 import { ScheduleRunner } from "../../../runtime/kernel/ScheduleRunner.ts"
 import { afterEndOf, endSchedulesOf, meaningOf, wholeNames } from "../../../runtime/kernel/ScheduleTargets.ts"
+import { actionable, endWaitingRunsOf } from "../../../runtime/kernel/WaitingRuns.ts"
 import {
-  type ActionDone,
   ActionFailed,
   type ActionRequest,
-  ActionRunners
+  ActionRunners,
+  type ActionStarted
 } from "../../../runtime/ports/ActionRunner.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
+import { makeMemoryTurnQueueState, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { makeMemoryTurnRecordsState, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { slackProfile } from "../../support/profiles.ts"
-import { scheduleOf } from "../ports/schedulerContract.ts"
+import { claimOf, scheduleOf } from "../ports/schedulerContract.ts"
+import { turnRecordOf } from "../ports/turnRecordsContract.ts"
 
 const minute = 60_000
 const name = ScheduleName.make("nightly")
@@ -38,6 +43,10 @@ const rowOf = (id: string, alias?: string): SandboxRow => ({
   inventory: []
 })
 
+const turnOfRun = (run: string) => TurnKey.make(`at:${run.replaceAll("+", ".")}`)
+
+const ids = (runs: ReadonlyArray<ScheduleRun>, queued: boolean) => actionable(runs, () => queued).map(({ id }) => id)
+
 /** Everything that outlives a process, and switches for what goes wrong in it. */
 class Stage {
   readonly schedules = makeMemorySchedulerState()
@@ -50,6 +59,12 @@ class Stage {
   readonly happened: Array<string> = []
   /** Failures that the next beginnings meet, in order. */
   readonly failures: Array<ActionFailed> = []
+  /** Actions that wait for a turn. */
+  readonly waits = new Set<ActionKind>()
+  readonly records = makeMemoryTurnRecordsState()
+  readonly queue = makeMemoryTurnQueueState()
+  readonly resumeFailures: Array<ActionFailed> = []
+  resumed = 0
   takesMillis = 0
   calls = 0
   crashAt = 0
@@ -75,7 +90,7 @@ class Stage {
   layer() {
     const runner = {
       kinds: this.kinds,
-      run: (request: ActionRequest) =>
+      start: (request: ActionRequest) =>
         Effect.gen({ self: this }, function*() {
           yield* this.place
           this.begun.push(request)
@@ -86,8 +101,21 @@ class Stage {
           if (!this.effects.has(request.id) || request.action._tag === "Extend") this.happened.push(request.id)
           this.effects.set(request.id, request)
           yield* this.place
-          return { detail: "done" }
-        })
+          return this.waits.has(request.action._tag)
+            ? { _tag: "Waiting", turn: turnOfRun(request.id) } as const
+            : { _tag: "Done", detail: "done" } as const
+        }),
+      resume: (_request: ActionRequest, record: TurnRecord) =>
+        this.place.pipe(
+          Effect.andThen(Effect.suspend(() => {
+            this.resumed += 1
+            const failure = this.resumeFailures.shift()
+            return failure === undefined
+              ? Effect.succeed({ detail: record.text, turn: record.key })
+              : Effect.fail(failure)
+          })),
+          Effect.tap(() => this.place)
+        )
     }
     const guarded = Layer.effect(
       Scheduler,
@@ -100,9 +128,18 @@ class Stage {
           open: this.around(scheduler.open)
         }))
     ).pipe(Layer.provide(Scheduler.memory(this.schedules)))
+    const recorded = Layer.effect(
+      TurnRecords,
+      Effect.map(
+        TurnRecords,
+        (records) => TurnRecords.of({ ...records, among: (turns) => this.around(records.among(turns)) })
+      )
+    ).pipe(Layer.provide(TurnRecords.memory(this.records)))
     return ScheduleRunner.layer.pipe(
       Layer.provideMerge(Layer.mergeAll(
         guarded,
+        recorded,
+        TurnQueue.memory(this.queue),
         Sandboxes.memory(this.sandboxes),
         Reports.layerMemory,
         Layer.succeed(ActionRunners, [runner])
@@ -114,6 +151,14 @@ class Stage {
     const schedule = scheduleOf({ name, overlap: "skip", step: { action: agentRun("demo", "go") }, ...changes })
     this.schedules.schedules.set(schedule.name, schedule)
     this.schedules.bell.ring()
+  }
+
+  /** The turn that a run waits for is over, or was so already. */
+  record(run: string, changes: Partial<TurnRecord> = {}, sandbox: SandboxId = demo.id) {
+    const own = this.records.records.get(sandbox) ?? new Map<TurnKey, TurnRecord>()
+    const key = turnOfRun(run)
+    this.records.records.set(sandbox, own.set(key, turnRecordOf(1, { key, text: "done", ...changes })))
+    this.records.bell.ring()
   }
 
   /** Newest first. */
@@ -150,6 +195,22 @@ const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
     subject: "s",
     body: "b",
     encrypt: false
+  })
+
+/** How the first run ended; what follows a failure has run after it. */
+const endOf = (stage: Stage, millis: number) =>
+  Effect.map(during(stage, TestClock.adjust(millis)), () => {
+    const [after, first] = stage.runs()
+    assert.deepStrictEqual([after?.id, after?.state], ["nightly:60000+f", "ended"])
+    return `${first?.code} ${first?.detail}`
+  })
+
+const waitingFor = (instant: number, target: SandboxId) =>
+  claimOf(instant, {
+    state: "waiting",
+    target,
+    turn: turnOfRun(`nightly:${instant}`),
+    step: { action: agentRun("demo", "go"), onFailure: { action: mailTo("ada") } }
   })
 
 describe("ScheduleRunner", () => {
@@ -262,6 +323,197 @@ describe("ScheduleRunner", () => {
       assert.deepStrictEqual([...outcomes].toSorted(), ["succeeded/1", "unknown/0", "unknown/1"])
     }))
 
+  it.effect("killed between any two steps of a wait, each turn is asked for once and its record resumes the run", () =>
+    Effect.gen(function*() {
+      let points = 0
+      for (let at = 1;; at++) {
+        const stage = new Stage(demo)
+        stage.waits.add("AgentRun")
+        stage.add({ step: pipeline, createdAt: 0, nextAt: minute })
+        stage.crashAt = at
+        // Both turns end while nobody, or somebody, looks.
+        const turns = Effect.gen(function*() {
+          stage.record("nightly:60000")
+          yield* TestClock.adjust(1_000)
+          stage.record("nightly:60000+s")
+          yield* TestClock.adjust(1_000)
+        })
+        const fiber = yield* start(stage)
+        yield* TestClock.setTime(minute)
+        yield* turns
+        const reached = yield* Deferred.isDone(stage.crashed)
+        yield* Fiber.interrupt(fiber)
+        if (!reached) break
+        points += 1
+        stage.crashAt = 0
+        yield* during(stage, TestClock.adjust(20_000))
+        assert.deepStrictEqual(stage.happened, ["nightly:60000", "nightly:60000+s"], `killed at ${at}`)
+        assert.deepStrictEqual(
+          stage.runs().map(({ detail, outcome, turn }) => [outcome, detail, turn]),
+          [
+            ["succeeded", "done", "at:nightly:60000.s"],
+            ["succeeded", "done", "at:nightly:60000"]
+          ],
+          `killed at ${at}`
+        )
+        yield* TestClock.setTime(0)
+      }
+      assert.isAbove(points, 20)
+    }))
+
+  it.effect("waits as data: a restart hours later goes on, and nothing is begun again", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.waits.add("AgentRun")
+      stage.add({ step: pipeline, ...once(minute) })
+      yield* during(stage, TestClock.adjust(minute))
+      const waiting = stage.runs()[0]
+      assert.deepStrictEqual([waiting?.state, waiting?.turn, waiting?.waitsUntil], [
+        "waiting",
+        "at:nightly:60000",
+        minute + 24 * 60 * minute
+      ])
+      yield* TestClock.adjust("11 hours")
+      // Over while no process ran.
+      stage.record("nightly:60000")
+      stage.waits.clear()
+      yield* during(stage, TestClock.adjust(1))
+      assert.deepStrictEqual(stage.begun.map(({ id }) => id), ["nightly:60000", "nightly:60000+s"])
+      assert.deepStrictEqual(stage.runs().map(({ outcome }) => outcome), ["succeeded", "succeeded"])
+    }))
+
+  it.effect("a run that waits is in the way of the next firing, before and after a restart", () =>
+    Effect.gen(function*() {
+      const skipping = new Stage(demo)
+      skipping.waits.add("AgentRun")
+      skipping.add({})
+      yield* during(skipping, TestClock.adjust(1.5 * minute))
+      yield* during(skipping, TestClock.adjust(minute))
+      assert.deepStrictEqual(skipping.runs().map(({ outcome, state }) => outcome ?? state), ["skipped", "waiting"])
+      skipping.record("nightly:60000")
+      yield* during(skipping, TestClock.adjust(minute))
+      assert.deepStrictEqual(skipping.runs().map(({ outcome, state }) => outcome ?? state), [
+        "waiting",
+        "skipped",
+        "succeeded"
+      ])
+
+      yield* TestClock.setTime(0)
+      const queueing = new Stage(demo)
+      queueing.waits.add("AgentRun")
+      queueing.add({ overlap: "queue", step: pipeline })
+      yield* during(queueing, TestClock.adjust(2.5 * minute))
+      // Its next step is claimed after the firing that waits, and goes before it.
+      queueing.record("nightly:60000")
+      yield* during(queueing, TestClock.adjust(1))
+      assert.deepStrictEqual(queueing.begun.map(({ id }) => id), ["nightly:60000", "nightly:60000+s"])
+      queueing.record("nightly:60000+s")
+      yield* during(queueing, TestClock.adjust(1))
+      assert.deepStrictEqual(queueing.begun.map(({ id }) => id), ["nightly:60000", "nightly:60000+s", "nightly:120000"])
+
+      yield* TestClock.setTime(0)
+      const beside = new Stage(demo)
+      beside.waits.add("AgentRun")
+      beside.add({ overlap: "allow" })
+      yield* during(beside, TestClock.adjust(3 * minute))
+      assert.strictEqual(beside.begun.length, 3)
+    }))
+
+  it.effect("trouble that passes leaves a run waiting; a turn that ended badly fails it", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.waits.add("AgentRun")
+      stage.add(once(minute))
+      stage.resumeFailures.push(passing(), new ActionFailed({ code: "KM-SCH-025", reason: "red", passing: false }))
+      yield* during(
+        stage,
+        Effect.gen(function*() {
+          yield* TestClock.adjust(minute)
+          stage.record("nightly:60000")
+          yield* TestClock.adjust(10_000)
+        })
+      )
+      assert.deepInclude(stage.runs()[0], { outcome: "failed", code: "KM-SCH-025", detail: "red", attempts: 1 })
+      assert.strictEqual(stage.resumed, 2)
+    }))
+
+  it.effect("a turn that never starts, a sandbox that goes, and a day without an end are ends too", () =>
+    Effect.gen(function*() {
+      const waiting = Effect.gen(function*() {
+        yield* TestClock.setTime(0)
+        const stage = new Stage(demo)
+        stage.queue.queues.set(demo.id, { messages: [], dedupe: new Map(), dead: new Map() })
+        stage.waits.add("AgentRun")
+        stage.add({ ...once(minute), step: { action: agentRun("demo", "go"), onFailure: { action: mailTo("ada") } } })
+        yield* during(stage, TestClock.setTime(minute))
+        return stage
+      })
+      const turn = "at:nightly:60000"
+      assert.strictEqual(
+        yield* endOf(yield* waiting, 25 * 60 * minute),
+        `KM-SCH-025 turn ${turn} has not ended after 24 hours`
+      )
+      const gone = yield* waiting
+      gone.sandboxes.rows.clear()
+      assert.match(yield* endOf(gone, minute), /^KM-SCH-028 sandbox destroyed: /)
+      const dead = yield* waiting
+      dead.queue.queues.get(demo.id)?.dead.set(TurnKey.make(turn), {
+        key: TurnKey.make(turn),
+        group: GroupId.make("g"),
+        body: "",
+        receiveCount: 5,
+        deadAt: 0,
+        noticed: false
+      })
+      assert.strictEqual(yield* endOf(dead, minute), `KM-SCH-025 turn ${turn} never started`)
+    }))
+
+  it.effect("the end of a sandbox resumes what waits for it, by its record where there is one", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      const other = SandboxId.make("sb-00000002")
+      for (
+        const run of [waitingFor(1, demo.id), waitingFor(2, demo.id), waitingFor(3, other), waitingFor(4, demo.id)]
+      ) {
+        stage.schedules.runs.set(run.id, run)
+      }
+      stage.record("nightly:2")
+      stage.record("nightly:4", { result: "cancelled", answered: false, endedWithSandbox: true, text: "Stopped" })
+      yield* Effect.gen(function*() {
+        const end = endWaitingRunsOf(yield* Scheduler, yield* TurnRecords, demo.id)
+        yield* end
+        yield* end
+      }).pipe(Effect.provide(Layer.merge(Scheduler.memory(stage.schedules), TurnRecords.memory(stage.records))))
+      const found = [...stage.schedules.runs.values()].map((
+        { code, id, outcome, state }
+      ) => [id, outcome ?? state, code])
+      assert.deepStrictEqual(found, [
+        ["nightly:1", "failed", "KM-SCH-028"],
+        ["nightly:2", "succeeded", undefined],
+        ["nightly:3", "waiting", undefined],
+        ["nightly:4", "failed", "KM-SCH-028"],
+        ["nightly:1+f", "claimed", undefined],
+        ["nightly:4+f", "claimed", undefined]
+      ])
+      // What another process left is taken up by the one that runs schedules.
+      yield* during(stage, TestClock.adjust(1))
+      assert.strictEqual(stage.schedules.runs.get("nightly:1+f")?.state, "ended")
+    }))
+
+  it("of queued firings one goes to its last step before the next begins; others are in nobody's way", () => {
+    const open = [
+      claimOf(1, { state: "waiting" }),
+      claimOf(2),
+      { ...claimOf(1), id: "nightly:1+s", after: { id: "nightly:1", action: "x", outcome: "succeeded" as const } }
+    ]
+    assert.deepStrictEqual(ids(open, true), ["nightly:1+s"])
+    assert.deepStrictEqual(ids(open, false), ["nightly:2", "nightly:1+s"])
+    assert.deepStrictEqual(ids(open.slice(0, 2), true), [])
+    assert.deepStrictEqual(ids(open.slice(1, 2), true), ["nightly:2"])
+    assert.deepStrictEqual(ids([claimOf(2), claimOf(3)], true), ["nightly:2"])
+    assert.deepStrictEqual(ids([claimOf(2), claimOf(3, { state: "acting" })], true), ["nightly:3"])
+  })
+
   it.effect("makes up once for what it missed", () =>
     Effect.gen(function*() {
       const stage = new Stage(demo)
@@ -354,15 +606,17 @@ describe("ScheduleRunner", () => {
       unable.add(once(minute))
       yield* during(unable, TestClock.adjust(2 * minute))
       assert.strictEqual(unable.runs()[0]?.detail, "nothing here can do agent run")
-      const answering = (run: Effect.Effect<ActionDone, ActionFailed>) =>
+      const answering = (said: Effect.Effect<ActionStarted, ActionFailed>) =>
         Effect.gen(function*() {
           const stage = new Stage(demo)
           stage.add(once(minute))
-          const runner = { kinds: stage.kinds, run: () => run }
+          const runner = { kinds: stage.kinds, start: () => said, resume: () => Effect.die("unused") }
           const layer = ScheduleRunner.layer.pipe(
             Layer.provide(Layer.mergeAll(
               Scheduler.memory(stage.schedules),
               Sandboxes.memory(stage.sandboxes),
+              TurnQueue.memory(stage.queue),
+              TurnRecords.memory(stage.records),
               Layer.succeed(ActionRunners, [runner])
             ))
           )
@@ -375,13 +629,13 @@ describe("ScheduleRunner", () => {
           return stage.runs()[0]
         })
       const turn = TurnKey.make("at:nightly:60000")
-      assert.deepInclude(yield* answering(Effect.succeed({ detail: "green", turn })), {
+      assert.deepInclude(yield* answering(Effect.succeed({ _tag: "Done", detail: "green", turn })), {
         outcome: "succeeded",
         detail: "green",
         turn,
         target: demo.id
       })
-      assert.notProperty(yield* answering(Effect.succeed({ detail: "green" })), "turn")
+      assert.notProperty(yield* answering(Effect.succeed({ _tag: "Done", detail: "green" })), "turn")
       assert.deepInclude(yield* answering(Effect.die("bug")), {
         outcome: "failed",
         code: "KM-SCH-022",

@@ -10,7 +10,7 @@ import {
   TeamId,
   UserId
 } from "../../../runtime/domain/Ids.ts"
-import { slackTurnKey } from "../../../runtime/domain/Ids.ts"
+import { slackTurnKey, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { TurnRequest } from "../../../runtime/domain/Turn.ts"
 import { Provisioning } from "../../../runtime/kernel/Provisioning.ts"
 import { type EndReason, Teardown } from "../../../runtime/kernel/Teardown.ts"
@@ -20,6 +20,8 @@ import { Threads } from "../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { profileWith, slackProfile } from "../../support/profiles.ts"
+import { claimOf } from "../ports/schedulerContract.ts"
+import { turnRecordOf } from "../ports/turnRecordsContract.ts"
 
 const id = SandboxId.make("sb-1a2b3c4d")
 const channel = ChannelId.make("C1000")
@@ -80,6 +82,12 @@ const lived = Effect.fn(function*(profile = slackProfile) {
     })
   )
   world.objects.set(id, new Set(["session.jsonl.gz"]))
+  const over = turnRecordOf(1)
+  world.records.records.set(id, new Map([[over.key, over]]))
+  for (const [n, turn] of [[1, over.key], [2, TurnKey.make("at:nightly:2")]] as const) {
+    const run = claimOf(n, { state: "waiting", target: id, turn })
+    world.schedules.runs.set(run.id, run)
+  }
   return world
 })
 
@@ -90,6 +98,11 @@ const said = (world: World) =>
       ? `post ${action.threadTs ?? "channel"} ${action.markdown.slice(0, 24)}`
       : `${action.action} ${key}`
   )
+
+/** How the runs ended that waited for its turns: one was over, one never will be. */
+const waits = (world: World) =>
+  [...world.schedules.runs.values()].map((run) => `${run.id} ${run.outcome ?? run.state} ${run.code ?? run.detail}`)
+const resumedByEnd = "nightly:2 failed KM-SCH-028"
 
 const farewell = [
   "post 1700000002.000001 **Not run.** The sandbox",
@@ -111,6 +124,7 @@ describe("Teardown", () => {
       assert.deepStrictEqual(said(world).slice(7).map((line) => line.split(" ")[0]), ["archive", "purge"])
       assert.strictEqual(world.aliasChannels.get(Alias.make("demo")), channel)
       assert.isTrue(world.retired.has(id))
+      assert.deepStrictEqual(waits(world), ["nightly:1 succeeded all green", resumedByEnd])
     }))
 
   it.effect("a dead message that was told of before is not told of again", () =>
@@ -139,6 +153,7 @@ describe("Teardown", () => {
           yield* teardown(world)
           assert.deepStrictEqual(world.snapshot(), gone, `call ${at} ${phase}`)
           assert.deepStrictEqual(said(world).toSorted(), said(counted).toSorted(), `call ${at} ${phase}`)
+          assert.deepStrictEqual(waits(world), ["nightly:1 succeeded all green", resumedByEnd], `call ${at} ${phase}`)
         }
       }
     }))

@@ -26,11 +26,12 @@ import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
+import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "./simulation/SimulatedAgent.ts"
 import { origin } from "./simulation/SimulatedSlack.ts"
 import { elapse, info, ledger, message } from "./simulation/Simulation.ts"
-import { type Incarnation, makeWorld, type Message, type World } from "./simulation/World.ts"
+import { type Incarnation, makeWorld, type Message, sandbox, type World } from "./simulation/World.ts"
 
 const plugin = PluginId.make("slack-inbound")
 const observing = PluginId.make("transcript")
@@ -70,6 +71,7 @@ const pipeline = Effect.fnUntraced(function*(world: World, options: Options = {}
     disk,
     SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
     Redaction.layer,
+    TurnRecords.memory(world.records),
     info,
     options.files ??
       FileSystem.layerNoop({
@@ -129,10 +131,14 @@ describe("TurnPipeline", () => {
       const [a, b, c, d] = messages
       if (a === undefined || b === undefined || c === undefined || d === undefined) return
       const world = makeWorld(messages)
-      const { turns } = yield* pipeline(world)
+      const { pipeline: kernel, turns } = yield* pipeline(world)
       for (const { request } of messages) yield* turns.submit(request, undefined)
       yield* elapse("1 minute")
       assert.deepStrictEqual(messages.map((one) => state(world, one)), ["running", "received", "running", "received"])
+      assert.deepStrictEqual(
+        (yield* kernel.open).map(({ key, state: at }) => [key, at]),
+        messages.map((one) => [one.request.key, state(world, one)])
+      )
       assert.deepInclude(yield* turns.health, { state: "ok", open: 4, running: 2 })
       yield* elapse("30 minutes")
       assert.deepStrictEqual(
@@ -141,6 +147,12 @@ describe("TurnPipeline", () => {
       )
       assert.isTrue(messages.every((one) => state(world, one) === "settled"))
       assert.deepInclude(yield* turns.health, { open: 0, running: 0 })
+      assert.deepStrictEqual(yield* kernel.open, [])
+      const recorded = [...world.records.records.get(sandbox)?.values() ?? []]
+      assert.deepStrictEqual(
+        recorded.map(({ key, result }) => `${key} ${result}`).toSorted(),
+        messages.map((one) => `${one.request.key} answered`).toSorted()
+      )
     }).pipe(quietly))
 
   it.effect("stops a waiting turn at once, and never lets the next one overtake the first", () =>

@@ -13,6 +13,7 @@ import { Agent, AgentEvent, AgentNotStarted, type AgentProcess, type AgentRun } 
 import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
+import { makeMemoryTurnRecordsState, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { elapse, message } from "./simulation/Simulation.ts"
 import { sandbox } from "./simulation/World.ts"
 
@@ -41,6 +42,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
   const say = (text: string) => Effect.sync(() => void said.push(text))
   const row = parts.row ?? received
   const state = makeMemoryLedgerState()
+  const records = makeMemoryTurnRecordsState()
   for (const each of [row, ...parts.ledgerRows ?? []]) state.rows.set(each.key, each)
   const process: AgentProcess = {
     mark,
@@ -87,6 +89,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     LedgerHealth.layer.pipe(Layer.provideMerge(Ledger.memory(state))),
     TurnParties.layer,
     Redaction.layer,
+    TurnRecords.memory(records),
     Layer.succeed(Agent, agent),
     FileSystem.layerNoop({
       makeDirectory: parts.makeDirectory ?? ((path, options) => say(`mkdir ${path} ${options?.mode?.toString(8)}`))
@@ -105,6 +108,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     }, changes)
     const running: Array<number> = []
     const work = yield* makeWorker({
+      sandbox,
       turnTimeoutMillis: 60_000,
       advance,
       agentRunning: (delta) => void running.push(delta),
@@ -114,7 +118,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     })
     const job = makeJob(row)
     const fiber = yield* Effect.forkChild(work(job), { startImmediately: true })
-    return { job, fiber, said, starts, running, ledger: state.rows }
+    return { job, fiber, said, starts, running, ledger: state.rows, records }
   }).pipe(Effect.provideContext(services))
 })
 
@@ -141,8 +145,8 @@ describe("TurnWorker", () => {
         "unwatch",
         "settle 0",
         "remember",
-        "posted",
         "mark",
+        "posted",
         "finish r1"
       ])
       assert.deepStrictEqual(running, [1, -1])
@@ -350,13 +354,13 @@ describe("TurnWorker", () => {
       assert.strictEqual(broken.job.row.result, "answered")
     }).pipe(Effect.scoped))
 
-  it.effect("what can never be shown is undeliverable: no mark, no session kept, and the message is given back", () =>
+  it.effect("what can never be shown is undeliverable: marked, its session kept, nothing told as posted, and the message given back", () =>
     Effect.gen(function*() {
       const gone = yield* whole({
         origin: { settle: () => Effect.fail(new Undeliverable({ code: "is_archived", detail: "archived" })) }
       })
       assert.deepInclude(gone.job.row, { state: "settled", result: "undeliverable" })
-      assert.deepStrictEqual(gone.said.slice(-3), ["exited", "unwatch", "finish r1"])
+      assert.deepStrictEqual(gone.said.slice(-5), ["exited", "unwatch", "remember", "mark", "finish r1"])
       const dying = yield* worker({ origin: { settle: () => Effect.die("bug") } })
       yield* elapse("10 minutes")
       yield* Fiber.join(dying.fiber)
@@ -374,15 +378,15 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       const ran = { ...received, attempt: 1, session: thread, runDir: "/run/1", result: "answered" as const }
       const posted = yield* whole({ row: { ...ran, state: "posted" } })
-      assert.deepStrictEqual(posted.said, ["remember", "posted", "mark", "finish r1"])
+      assert.deepStrictEqual(posted.said, ["remember", "mark", "posted", "finish r1"])
       const answeredRow = yield* whole({ row: { ...ran, state: "answered", outcome: answered, sessionLost: true } })
       assert.deepStrictEqual(answeredRow.said, [
         "notice session-lost true",
         "exited",
         "settle 0",
         "remember",
-        "posted",
         "mark",
+        "posted",
         "finish r1"
       ])
       const settled = yield* whole({ row: { ...ran, state: "settled" } })
@@ -405,8 +409,9 @@ describe("TurnWorker", () => {
       const late = yield* Deferred.make<void>()
       const made = yield* worker({ origin: { starting: () => Deferred.await(late) } })
       yield* elapse("1 minute")
-      assert.include(made.said, "posted")
+      assert.include(made.said, "remember")
       assert.notInclude(made.said, "mark")
+      assert.notInclude(made.said, "posted")
       yield* Deferred.succeed(late, undefined)
       yield* Fiber.join(made.fiber)
       assert.include(made.said, "mark")

@@ -16,6 +16,7 @@ import * as EmbeddedEngine from "../../../runtime/adapters/embedded/EmbeddedEngi
 import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRoot } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import { bridgePinPath } from "../../../runtime/domain/Revocations.ts"
+import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
@@ -72,8 +73,9 @@ const program = Effect.gen(function*() {
   const root = yield* stateRoot
   const install = yield* readInstall(root)
   const ports = Layer.mergeAll(dyingQueue, dyingSeen, dyingIdempotency).pipe(
-    Layer.provideMerge(Layer.merge(
+    Layer.provideMerge(Layer.mergeAll(
       EmbeddedEngine.layer(root),
+      Errands.layerMemory,
       FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
     ))
   )

@@ -28,6 +28,7 @@ import { Redaction } from "../../../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
+import { TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "./SimulatedAgent.ts"
 import { inboundPlugin, transcriptPlugin } from "./SimulatedSlack.ts"
@@ -123,6 +124,17 @@ export const ledger = (world: World, incarnation: Incarnation) =>
     })
   )
 
+/** The install's records of turns, each write through the gate. */
+export const records = (world: World, incarnation: Incarnation) =>
+  Layer.effect(
+    TurnRecords,
+    Effect.map(TurnRecords, (store) =>
+      TurnRecords.of({
+        ...store,
+        put: (id, record) => gate(world, incarnation)(`records.put ${record.key}`, store.put(id, record))
+      }))
+  ).pipe(Layer.provide(TurnRecords.memory(world.records)))
+
 export const info = Layer.succeed(
   SandboxInfo,
   SandboxInfo.of({
@@ -165,6 +177,7 @@ export const startRuntime = Effect.fnUntraced(function*(world: World, number: nu
     )
     const ports = Layer.mergeAll(
       ledger(world, incarnation),
+      records(world, incarnation),
       SimulatedAgent.layer(world, incarnation, { tellsReceived: options.tellsReceived ?? true }),
       TurnQueue.memory(world.queue),
       Redaction.layer,
@@ -204,6 +217,10 @@ export const check = (world: World): ReadonlyArray<string> => {
       continue
     }
     if (row.state !== "settled") problems.push(`${request.key} is left ${row.state}`)
+    const record = world.records.records.get(sandbox)?.get(request.key)
+    if (record?.result !== row.result) {
+      problems.push(`${request.key} is ${row.result} and recorded as ${record?.result}`)
+    }
     const visible = [...world.posts.values()].filter((post) => post.key.startsWith(`${request.key}/answer/`))
     if (visible.length !== 1) problems.push(`${request.key} has ${visible.length} outcomes`)
     if (visible[0] !== undefined && visible[0].text !== outcomeText(row)) {

@@ -40,6 +40,7 @@ import { outcomeText } from "../../../../runtime/domain/OutcomeText.ts"
 import { PluginHost } from "../../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/TurnPipeline.ts"
 import { Controls, makeMemoryControlsState } from "../../../../runtime/ports/Controls.ts"
+import { Errands } from "../../../../runtime/ports/Errands.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../../runtime/ports/Identities.ts"
@@ -59,7 +60,7 @@ import { makeMemoryThreadsState, Threads } from "../../../../runtime/ports/Threa
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../../../support/profiles.ts"
 import * as SimulatedAgent from "./SimulatedAgent.ts"
-import { ledger } from "./Simulation.ts"
+import { ledger, records } from "./Simulation.ts"
 import {
   crash,
   type CrashPoint,
@@ -282,7 +283,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer)),
-    Layer.provideMerge(Layer.merge(ports, settings)),
+    Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
   )
@@ -338,6 +339,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
   world.leases.leases.set(sandbox, { sandbox, holder: `r${number}`, epoch: number, expiresAt: Number.MAX_SAFE_INTEGER })
   const ports = Layer.mergeAll(
     ledger(world, incarnation),
+    records(world, incarnation),
     SimulatedAgent.layer(world, incarnation, { tellsReceived: number % 2 === 1 }),
     gatedLayer(Outbox, Outbox.memory(system.outbox), through, "outbox", ["put", "remove"]),
     Layer.effect(

@@ -9,6 +9,7 @@ import type { AgentOutcome, TurnRequest } from "../../../../runtime/domain/Turn.
 import { makeMemoryLeasesState, type MemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
 import { makeMemoryLedgerState, type MemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
 import { makeMemoryTurnQueueState, type MemoryTurnQueueState } from "../../../../runtime/ports/TurnQueue.ts"
+import { makeMemoryTurnRecordsState, type MemoryTurnRecordsState } from "../../../../runtime/ports/TurnRecords.ts"
 
 export const sandbox = SandboxId.make("sb-0000aaaa")
 
@@ -65,6 +66,7 @@ export interface Post {
 export interface World {
   readonly messages: ReadonlyArray<Message>
   readonly ledger: MemoryLedgerState
+  readonly records: MemoryTurnRecordsState
   readonly queue: MemoryTurnQueueState
   readonly leases: MemoryLeasesState
   /** The agent's home: each session's user messages, by uuid, with the turn that they belong to. */
@@ -103,6 +105,7 @@ export const makeWorld = (messages: ReadonlyArray<Message>, crashes: ReadonlyArr
   return {
     messages,
     ledger: makeMemoryLedgerState(),
+    records: makeMemoryTurnRecordsState(),
     queue,
     leases: makeMemoryLeasesState(),
     sessions: new Map(),
