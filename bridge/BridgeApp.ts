@@ -6,6 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { Errands } from "../runtime/ports/Errands.ts"
 import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
 import { Corrections } from "./events/Corrections.ts"
@@ -15,6 +16,7 @@ import { Marks } from "./events/Marks.ts"
 import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
+import { Refusals } from "./events/Refusals.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
@@ -43,6 +45,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
       const events = yield* EventIntake
       const v2 = yield* V2Handler
       const links = yield* ExpiringLinks
+      const errands = yield* Errands
 
       const routed = (
         request: HttpServerRequest.HttpServerRequest
@@ -61,7 +64,8 @@ export class BridgeApp extends Context.Service<BridgeApp, {
         const current = yield* Effect.option(Effect.currentSpan)
         const parent = Option.isSome(current) ? Option.none() : HttpTraceContext.fromHeaders(request.headers)
         const answered = routed(request).pipe(
-          Effect.catchDefect((defect) => Effect.as(Effect.logError("a request ended in a defect", defect), broken))
+          Effect.catchDefect((defect) => Effect.as(Effect.logError("a request ended in a defect", defect), broken)),
+          Effect.tap(() => errands.handedOver)
         )
         return yield* (Option.isSome(parent) ? Effect.withParentSpan(answered, parent.value) : answered)
       })
@@ -86,7 +90,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
   Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
-  Layer.provideMerge(Notes.layer),
+  Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(
       Once.layer,

@@ -15,6 +15,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as http from "node:http"
 import * as EmbeddedEngine from "../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileAudit from "../runtime/adapters/embedded/FileAudit.ts"
+import * as FileInstallStore from "../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/embedded/StateDirectory.ts"
 import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
@@ -22,6 +24,7 @@ import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import { bridgePinPath } from "../runtime/domain/Revocations.ts"
 import { fullVersion, version } from "../runtime/domain/Version.ts"
+import { Errands } from "../runtime/ports/Errands.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
@@ -61,6 +64,9 @@ const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).p
 const serve = Effect.fnUntraced(function*() {
   const { app } = yield* BridgeApp
   const catchUp = yield* CatchUp
+  const errands = yield* Errands
+  // Before the layers end that errands need.
+  yield* Effect.addFinalizer(() => errands.close)
   yield* HttpServer.serveEffect(app)
   const server = yield* HttpServer.HttpServer
   yield* Effect.forkScoped(catchUp.forever)
@@ -79,9 +85,11 @@ const program = Effect.fnUntraced(function*(flags: {
   const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
   const port = Option.getOrElse(flags.port, () => portOf(install))
-  const ports = Layer.merge(
+  const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
-    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
+    Errands.layerMemory,
+    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath]),
+    Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
   )
   const everything = bridgeLayer.pipe(
     Layer.provideMerge(ports),

@@ -69,12 +69,12 @@ export const keysOf = Effect.fnUntraced(function*(
   { endOf, isRevoked }: Revocations,
   gone = false
 ) {
-  const identities = yield* Identities
+  const { keysOf: keysIn } = yield* (yield* Identities).directory
   const certifier = Buffer.from(install.certifierPublicKey, "base64")
   const now = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
   const views: Array<KeyView> = []
   for (const purpose of purposes) {
-    for (const key of yield* identities.keys(owner, purpose)) {
+    for (const key of keysIn(owner, purpose)) {
       const claimed = Option.getOrUndefined(decodeCertificate(key.certificate))
       const certificate = claimed === undefined ? undefined : verifyCertificate(certifier, key, claimed.notBefore)
       const own = certificate !== undefined && certificate.subject === owner && certificate.purpose === purpose

@@ -1,9 +1,9 @@
 /** Failures of ports, kernel and parts as a person sees them: code, what, why, next. */
 import type { SandboxRefused } from "../runtime/kernel/SandboxErrors.ts"
 import type { BridgeRefused } from "../runtime/ports/Bridge.ts"
+import type { QueueMissing, SandboxEnding } from "../runtime/ports/QueueRules.ts"
 import type { HostFailed } from "../runtime/ports/SandboxHost.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
-import type { QueueMissing } from "../runtime/ports/TurnQueue.ts"
 import { exitOf, KmError, kmError } from "./KmError.ts"
 import type { WorkspaceError } from "./local/workspace/WorkspaceError.ts"
 import type { SlackRefusal } from "./local/workspace/WorkspaceError.ts"
@@ -16,6 +16,7 @@ export type Trouble =
   | BridgeRefused
   | HostFailed
   | QueueMissing
+  | SandboxEnding
   | WorkspaceError
   | SlackRefusal
 
@@ -38,6 +39,7 @@ const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { rea
       : kmError("KM-CLI-029", `the bridge refused ${error.action}`, `${error.detail} (${error.code})`),
   HostFailed: (error) => kmError("KM-CLI-030", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
   QueueMissing: (error) => kmError("KM-CLI-031", `${error.queue} takes no messages`, error.message),
+  SandboxEnding: (error) => kmError("KM-CLI-031", `${error.sandbox} takes no messages`, error.message),
   WorkspaceError: (error) => kmError("KM-CLI-021", "the local workspace failed", error.detail, error.remedy),
   SlackRefusal: (error) => kmError("KM-CLI-021", "the local workspace refused", error.message)
 }

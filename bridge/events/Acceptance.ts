@@ -1,6 +1,6 @@
 /**
  * Takes a person's message into a sandbox's queue: which sandbox, may this person, must the bot be mentioned, then
- * stored durably, marked as seen, 👀. Used alike for events and for what the catch-up finds.
+ * stored durably and known as seen in one step, 👀. Used alike for events and for what the catch-up finds.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { type ChannelId, GroupId, type MessageTs, slackTurnKey, TurnKey } from "../../runtime/domain/Ids.ts"
-import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { isEnding, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { TurnRequest } from "../../runtime/domain/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -26,6 +26,7 @@ import type { IncomingMessage } from "./classifyEvent.ts"
 import { Marks } from "./Marks.ts"
 import { Notes } from "./Notes.ts"
 import { Progress } from "./Progress.ts"
+import { Refusals } from "./Refusals.ts"
 
 /** A new row may be invisible in an index this long (docs/architecture.md). */
 const invisibleMillis = 60_000
@@ -64,11 +65,17 @@ export class Acceptance extends Context.Service<Acceptance, {
       const identity = yield* BotIdentity
       const marks = yield* Marks
       const notes = yield* Notes
+      const refusals = yield* Refusals
       const progress = yield* Progress
 
       const notStored = (error: StoreError) => {
         progress.missed()
         return new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
+      }
+
+      const retried = (error: { readonly message: string }) => {
+        progress.missed()
+        return Effect.fail(new EventRefused({ reason: "not_stored", detail: error.message }))
       }
 
       let young: { readonly rows: ReadonlyArray<SandboxRow>; readonly at: number } | undefined
@@ -128,10 +135,18 @@ export class Acceptance extends Context.Service<Acceptance, {
       }
 
       /** 🚫 on each message, and the reason once per person and thread: a sentence under each would be noise. */
-      const refuse = Effect.fnUntraced(function*(message: IncomingMessage, reason: Refusal) {
-        mark(message, "no_entry_sign")
+      const refuse = Effect.fnUntraced(function*(message: IncomingMessage, reason: Refusal, row?: SandboxRow) {
         const { code, remedy, what } = eventErrors[reason]
         const threadTs = message.threadTs ?? message.ts
+        yield* refusals.record({
+          person: message.user,
+          reason,
+          channel: message.channel,
+          threadTs,
+          turn: slackTurnKey(message.team, message.channel, message.ts),
+          ...(row === undefined ? {} : { sandbox: row.id })
+        })
+        mark(message, "no_entry_sign")
         yield* notes.put(
           `refused/${message.channel}/${threadTs}/${message.user}/${reason}`,
           { channel: message.channel, threadTs },
@@ -139,6 +154,13 @@ export class Acceptance extends Context.Service<Acceptance, {
         )
         return "refused" as const
       })
+
+      /** The mark once more: the delivery before may have died before it set it. */
+      const repeated = (message: IncomingMessage, turn: TurnKey, emoji: "eyes" | "octagonal_sign") => {
+        const ts = tsOf(turn)
+        if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji })
+        return "repeated" as const
+      }
 
       const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
@@ -156,19 +178,16 @@ export class Acceptance extends Context.Service<Acceptance, {
         const stop = isStop(decoded(message))
         const stopKeys = stop ? [`stop:${key}`] : keys
         const earlier = yield* Effect.mapError(seen.find(stopKeys), notStored)
-        if (Option.isSome(earlier)) {
-          const ts = tsOf(earlier.value)
-          if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji: stop ? "octagonal_sign" : "eyes" })
-          return "repeated"
-        }
-        if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed")
-        if (row.desired === "destroyed" || row.status === "destroying") return yield* refuse(message, "ending")
-        if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text")
+        if (Option.isSome(earlier)) return repeated(message, earlier.value, stop ? "octagonal_sign" : "eyes")
+        if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
+        if (isEnding(row)) return yield* refuse(message, "ending", row)
+        if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text", row)
         const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
           yield* Effect.mapError(
             controls.send(row.id, {
+              kind: "stop",
               id: `stop-${key}`,
               // At top level there is no thread to mean: everything of the sandbox stops.
               ...(message.threadTs === undefined ? {} : { group }),
@@ -202,27 +221,22 @@ export class Acceptance extends Context.Service<Acceptance, {
           ...(traceparent === undefined ? {} : { traceparent })
         }
         const body = encodeRequest(request)
-        if (Buffer.byteLength(body) > maxEntryBytes) return yield* refuse(message, "too_long")
-        yield* queue.send(row.id, { key, group, body }).pipe(
+        if (Buffer.byteLength(body) > maxEntryBytes) return yield* refuse(message, "too_long", row)
+        const terms = { generation: row.generation, seen: keys, ts: message.ts }
+        const answer = yield* queue.accept(row.id, { key, group, body }, terms).pipe(
           Effect.catchTags({
             StoreError: (error) => Effect.fail(notStored(error)),
-            QueueMissing: (error) => {
-              progress.missed()
-              return Effect.fail(new EventRefused({ reason: "not_stored", detail: error.message }))
-            }
+            QueueMissing: retried,
+            // Its end began after the row was read. Another life of the same id is read when the event comes again.
+            SandboxEnding: (error) => error.why === "replaced" ? retried(error) : Effect.succeed(error)
           })
         )
+        if (answer._tag === "SandboxEnding") return yield* refuse(message, "ending", row)
+        // The other delivery of the same gesture was quicker.
+        if (answer._tag === "Repeated") return repeated(message, answer.turn, "eyes")
         // The message is stored: from here on nothing may turn the answer into an error.
         yield* Effect.logInfo("message stored").pipe(Effect.annotateLogs({ turn: key, sandbox: row.id }))
-        yield* seen.mark(keys, key).pipe(
-          Effect.catch((error) =>
-            Effect.logWarning("a stored message could not be marked as seen").pipe(
-              Effect.annotateLogs({ turn: key, error: error.message })
-            )
-          )
-        )
         mark(message, "eyes")
-        progress.accepted(row.id, message.ts)
         return "queued"
       })
 

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { TeamId } from "../../runtime/domain/Ids.ts"
-import { MessageTs, TeamId as TeamIdSchema } from "../../runtime/domain/Ids.ts"
+import { isLater, MessageTs, TeamId as TeamIdSchema } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { SlackMessageEvent } from "../../runtime/domain/Slack.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -17,7 +17,7 @@ import { BotIdentity } from "../slack/BotIdentity.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
 import { classifyMessage, type IncomingMessage } from "./classifyEvent.ts"
-import { isLater, Progress } from "./Progress.ts"
+import { Progress } from "./Progress.ts"
 
 /** Read again before the newest accepted message: an older one may have failed while a newer one was taken. */
 const overlapSeconds = 600

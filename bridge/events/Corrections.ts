@@ -23,15 +23,13 @@ import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Acceptance, faultOf, isStop, maxEntryBytes } from "./Acceptance.ts"
 import type { Incoming } from "./classifyEvent.ts"
 import { Notes } from "./Notes.ts"
+import { Refusals } from "./Refusals.ts"
 
 type Of<Tag extends Incoming["_tag"]> = Extract<Incoming, { readonly _tag: Tag }>
 
 const RequestJson = Schema.fromJsonString(TurnRequest)
 const decodeRequest = Schema.decodeUnknownOption(RequestJson)
 const encodeRequest = Schema.encodeSync(RequestJson)
-
-/** More messages than this never wait in one sandbox's queue in practice; beyond it an edit loses the files. */
-const peekLimit = 10_000
 
 const notStored = (error: StoreError) =>
   new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
@@ -50,12 +48,13 @@ export class Corrections extends Context.Service<Corrections, {
       const identity = yield* BotIdentity
       const acceptance = yield* Acceptance
       const notes = yield* Notes
+      const refusals = yield* Refusals
       const settings = yield* BridgeSettings
 
       const known = (key: TurnKey) => Effect.mapError(seen.find([`turn:${key}`]), notStored)
 
-      const waitingBody = (sandbox: SandboxId, key: TurnKey) =>
-        Effect.map(queue.peek(sandbox, peekLimit), (entries) => entries.find((entry) => entry.key === key)?.body)
+      const queuedBody = (sandbox: SandboxId, key: TurnKey) =>
+        Effect.map(queue.get(sandbox, key), (entry) => Option.getOrUndefined(entry)?.body)
 
       const edited = Effect.fn("Corrections.edited")(function*(event: Of<"Edited">) {
         const key = slackTurnKey(event.team, event.channel, event.ts)
@@ -63,15 +62,22 @@ export class Corrections extends Context.Service<Corrections, {
         if (Option.isNone(row) || Option.isNone(yield* known(key))) return "not a turn"
         const place = { channel: event.channel, threadTs: event.threadTs ?? event.ts }
         const keeps = (why: "bad_text" | "too_long") =>
-          Effect.as(
-            notes.put(
+          refusals.record({
+            person: event.user,
+            reason: why,
+            channel: event.channel,
+            threadTs: place.threadTs,
+            turn: key,
+            sandbox: row.value.id
+          }).pipe(
+            Effect.andThen(notes.put(
               `edit-refused/${key}/${sha256Hex(event.text)}`,
               place,
               `🚫 **The edit was not taken:** ${eventErrors[why].what}; the message stays as it was. (${
                 eventErrors[why].code
               })`
-            ),
-            "refused"
+            )),
+            Effect.as("refused")
           )
         if (faultOf({ text: event.text, files: [] }) !== undefined) return yield* keeps("bad_text")
         yield* identity.learn(mentionedUsers(event.text), 250)
@@ -81,9 +87,9 @@ export class Corrections extends Context.Service<Corrections, {
           nameOf: identity.knownName
         }))
         if (text.trim() === "" || isStop(text)) return yield* withdraw(row.value.id, key, event)
-        const body = yield* Effect.mapError(waitingBody(row.value.id, key), notStored)
+        const body = yield* Effect.mapError(queuedBody(row.value.id, key), notStored)
         const request = body === undefined ? undefined : Option.getOrUndefined(decodeRequest(body))
-        // One that does not wait is only asked about; the body counts if it has just become visible again.
+        // One that is gone is only asked about.
         const replacement = request === undefined ? yield* rebuilt(event, key, text) : { ...request, text }
         const entry = encodeRequest(replacement)
         if (Buffer.byteLength(entry) > maxEntryBytes) return yield* keeps("too_long")
@@ -164,6 +170,7 @@ export class Corrections extends Context.Service<Corrections, {
         yield* identity.learn([event.by], 250)
         yield* Effect.mapError(
           controls.send(row.value.id, {
+            kind: "stop",
             id: `mark-${key}-${event.by}`,
             turn: turn.value,
             by: identity.knownName(event.by) ?? event.by

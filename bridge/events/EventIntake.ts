@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { TeamId } from "../../runtime/domain/Ids.ts"
 import { SlackEnvelope } from "../../runtime/domain/Slack.ts"
+import { traceparentOf } from "../../runtime/ports/TraceParent.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
 import { jsonOf, readBody, textFault, textOf } from "../RawBody.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
@@ -175,6 +176,6 @@ const currentTraceparent = Effect.map(
   Effect.option(Effect.currentSpan),
   Option.match({
     onNone: () => undefined,
-    onSome: (span) => `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
+    onSome: traceparentOf
   })
 )

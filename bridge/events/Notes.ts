@@ -1,13 +1,15 @@
-/** Sentences of the bridge's own in a thread: each posted once by a fiber of its own, so that no event waits for Slack. */
+/** Sentences of the bridge's own in a thread: each posted once, as an errand, so that no event waits for Slack. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { sha256Base64Url, sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { type ErrandOf, Errands } from "../../runtime/ports/Errands.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { Poster } from "../slack/Poster.ts"
 import { refusalOfSlack } from "../slack/SlackErrors.ts"
 import { Once } from "../v2/Once.ts"
+import { Progress } from "./Progress.ts"
 
 export interface NotePlace {
   readonly channel: ChannelId
@@ -24,8 +26,9 @@ export class Notes extends Context.Service<Notes, {
       const once = yield* Once
       const poster = yield* Poster
       const settings = yield* BridgeSettings
-      const scope = yield* Effect.scope
-      const put = (noteKey: string, place: NotePlace, markdown: string): Effect.Effect<void> => {
+      const progress = yield* Progress
+      const errands = yield* Errands
+      const post = ({ key: noteKey, markdown, ...place }: Omit<ErrandOf<"Note">, "_tag">): Effect.Effect<void> => {
         const key = sha256Base64Url(`note/${noteKey}`)
         return once.run(
           { scope: `${settings.install}/bridge`, key, bodyHash: sha256Hex(markdown) },
@@ -35,16 +38,22 @@ export class Notes extends Context.Service<Notes, {
               Effect.mapError(refusalOfSlack)
             )
         ).pipe(
+          Effect.asVoid,
           Effect.catch((refusal) =>
             Effect.logWarning("a note could not be posted").pipe(
               Effect.annotateLogs({ channel: place.channel, code: refusal.code, detail: refusal.detail })
             )
-          ),
-          Effect.forkIn(scope),
-          Effect.asVoid
+          )
         )
       }
-      return Notes.of({ put })
+      yield* errands.handle("Note", {
+        run: ({ _tag, ...note }) => post(note),
+        // Whoever was to be told wrote a message: the catch-up gives it the same verdict, and the same note.
+        dropped: progress.missed
+      })
+      return Notes.of({
+        put: (key, place, markdown) => Effect.sync(() => errands.give({ _tag: "Note", key, ...place, markdown }))
+      })
     })
   )
 }

@@ -1,17 +1,18 @@
 /**
- * How far each channel has been read: the newest accepted `ts`, written down every 2 s (an older value only makes the
- * catch-up read more), and whether something was missed that the catch-up must fetch.
+ * How far each channel has been read: a message that is queued brings its `ts` along, the newest of those that are only
+ * served (stops) is written down every 2 s (an older value only makes the catch-up read more). And whether something was
+ * missed that the catch-up must fetch.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { MessageTs, SandboxId } from "../../runtime/domain/Ids.ts"
+import * as Option from "effect/Option"
+import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 
-/** Slack's `ts` in order of time. */
-export const isLater = (a: string, b: string): boolean => a.length === b.length ? a > b : Number(a) > Number(b)
-
 export class Progress extends Context.Service<Progress, {
+  /** Served without having been queued. */
   readonly accepted: (sandbox: SandboxId, ts: MessageTs) => void
   /** A message could not be stored: Slack's repetitions may run out before it can. */
   readonly missed: () => void
@@ -27,11 +28,20 @@ export class Progress extends Context.Service<Progress, {
       const newest = new Map<SandboxId, MessageTs>()
       const written = new Map<SandboxId, MessageTs>()
       let lost = false
+      const errands = yield* Errands
+      // In this process the catch-up's own loop looks for what is lost; where errands go to another, that one fetches it.
+      yield* errands.handle("CatchUp", { run: () => Effect.void, dropped: () => undefined })
+      /** Never back behind what was queued meanwhile. */
+      const moveTo = Effect.fnUntraced(function*(sandbox: SandboxId, ts: MessageTs) {
+        const row = yield* sandboxes.get(sandbox)
+        if (Option.isNone(row) || !isLater(ts, row.value.lastAcceptedTs ?? "")) return
+        yield* sandboxes.update(sandbox, { lastAcceptedTs: ts }, { generation: row.value.generation })
+      })
       const flush = Effect.suspend(() =>
         Effect.forEach(
           [...newest].filter(([sandbox, ts]) => written.get(sandbox) !== ts),
           ([sandbox, ts]) =>
-            Effect.matchEffect(sandboxes.update(sandbox, { lastAcceptedTs: ts }), {
+            Effect.matchEffect(moveTo(sandbox, ts), {
               onSuccess: () => Effect.sync(() => void written.set(sandbox, ts)),
               onFailure: (error) =>
                 Effect.logWarning("progress could not be written").pipe(
@@ -58,6 +68,7 @@ export class Progress extends Context.Service<Progress, {
         },
         missed: () => {
           lost = true
+          errands.give({ _tag: "CatchUp" })
         },
         takeMissed: () => {
           const was = lost

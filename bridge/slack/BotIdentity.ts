@@ -1,13 +1,14 @@
 /** Who our bot is and who the people are: ids and names from Slack, cached for an hour, never blocking an event long. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
 import { UserId } from "../../runtime/domain/Ids.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { callAs, SlackApi } from "./SlackApi.ts"
 import type { SlackFailure } from "./SlackErrors.ts"
 
@@ -46,9 +47,9 @@ const UserInfo = Schema.Struct({
 
 const decodeUser = Schema.decodeUnknownOption(UserId)
 
-const awaited = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>, withinMillis: number) =>
+const awaited = (asked: ReadonlyArray<Deferred.Deferred<void>>, withinMillis: number) =>
   Effect.asVoid(
-    Effect.forEach(fibers, Fiber.await, { discard: true }).pipe(Effect.timeoutOption(withinMillis))
+    Effect.forEach(asked, Deferred.await, { discard: true }).pipe(Effect.timeoutOption(withinMillis))
   )
 
 export class BotIdentity extends Context.Service<BotIdentity, {
@@ -112,35 +113,46 @@ export class BotIdentity extends Context.Service<BotIdentity, {
         return value
       })
 
-      const scope = yield* Effect.scope
-      const asking = new Map<string, Fiber.Fiber<unknown, unknown>>()
-      /** The question of this name, asked once at a time; it goes on when nobody waits for it any more. */
-      const ask = Effect.fnUntraced(function*(name: string, question: Effect.Effect<unknown, SlackFailure>) {
-        const running = asking.get(name)
-        if (running !== undefined) return running
-        const fiber = yield* question.pipe(
-          Effect.ignore,
-          Effect.ensuring(Effect.sync(() => asking.delete(name))),
-          Effect.forkIn(scope)
-        )
-        asking.set(name, fiber)
-        return fiber
+      const errands = yield* Errands
+      const asking = new Map<string, Deferred.Deferred<void>>()
+      const answered = (who: UserId | "bot"): void => {
+        const asked = asking.get(who)
+        asking.delete(who)
+        if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
+      }
+      yield* errands.handle("LookUp", {
+        run: ({ who }) =>
+          Effect.ensuring(
+            Effect.ignore(who === "bot" ? askBot() : askPerson(who)),
+            Effect.sync(() => answered(who))
+          ),
+        dropped: ({ who }) => answered(who)
       })
+      /** Asked once at a time; the errand goes on when nobody waits for it any more. */
+      const ask = (who: UserId | "bot") =>
+        Effect.sync(() => {
+          const running = asking.get(who)
+          if (running !== undefined) return running
+          const asked = Deferred.makeUnsafe<void>()
+          asking.set(who, asked)
+          errands.give({ _tag: "LookUp", who })
+          return asked
+        })
       const learn = Effect.fnUntraced(function*(users: ReadonlyArray<string>, withinMillis: number) {
         const now = yield* Clock.currentTimeMillis
-        const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+        const asked: Array<Deferred.Deferred<void>> = []
         for (const user of users) {
           const found = people.get(user)
           const id = Option.getOrUndefined(decodeUser(user))
           if (id === undefined || (found !== undefined && now - found.at < maxAgeMillis)) continue
-          const fiber = yield* ask(user, askPerson(id))
+          const question = yield* ask(id)
           // An old name is good enough to go on with.
-          if (found === undefined) fibers.push(fiber)
+          if (found === undefined) asked.push(question)
         }
-        if (fibers.length > 0) yield* awaited(fibers, withinMillis)
+        if (asked.length > 0) yield* awaited(asked, withinMillis)
       })
       const learnBot = Effect.fnUntraced(function*(withinMillis: number) {
-        yield* awaited([yield* ask("bot", Effect.suspend(askBot))], withinMillis)
+        yield* awaited([yield* ask("bot")], withinMillis)
       })
 
       return BotIdentity.of({

@@ -13,15 +13,13 @@ import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { verifierOf } from "../../runtime/domain/Ed25519.ts"
 import { InstallName, KeyId, RequestId, SenderId } from "../../runtime/domain/Ids.ts"
 import { bridgePinPath, checkRevocations, type Revocations } from "../../runtime/domain/Revocations.ts"
+import { type Directory, directoryHolding, directoryMissRestMillis } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 
-/** Keys and revocations are read at most this stale, so that a revoked key stops within 60 s. */
-const directoryMaxAgeMillis = 30_000
-const maxCachedSenders = 2_000
 /** Signatures that one request may carry while a key is rotated. */
 const maxSignatures = 4
 
@@ -62,43 +60,47 @@ export class Authenticator extends Context.Service<Authenticator, {
       const identities = yield* Identities
       const leases = yield* Leases
       const secrets = yield* Secrets
-      const directory = new Map<SenderId, { readonly keys: ReadonlyArray<KnownKey>; readonly at: number }>()
-      let held: { readonly revocations: Revocations; readonly at: number } | undefined
+      /** What was found out about the copy of the directory, for as long as it is that copy. */
+      let judged: { readonly of: Directory; readonly keys: Map<SenderId, ReadonlyArray<KnownKey>> } | undefined
+      let held: { readonly of: Directory; readonly revocations: Revocations } | undefined
 
       const unauthenticated = new BridgeRefusal({ code: "unauthenticated", detail: "" })
 
-      const keysOf = Effect.fnUntraced(function*(sender: SenderId, key: KeyId, now: number) {
-        const found = directory.get(sender)
-        // A key made a moment ago is not in what we hold: its first request must not wait out the cache.
-        const holdsIt = found?.keys.some(({ certificate }) => certificate.keyId === key)
-        if (found !== undefined && holdsIt === true && now - found.at < directoryMaxAgeMillis) return found.keys
+      const keysOf = (directory: Directory, sender: SenderId, now: number): ReadonlyArray<KnownKey> => {
+        if (judged?.of !== directory) judged = { of: directory, keys: new Map() }
+        const found = judged.keys.get(sender)
+        if (found !== undefined) return found
         const purpose = sender === "operator" ? "operator" : "bridge"
-        const certified = yield* Effect.mapError(identities.keys(sender, purpose), refusalOfStore)
-        const keys = certified.flatMap((entry): ReadonlyArray<KnownKey> => {
+        const keys = directory.keysOf(sender, purpose).flatMap((entry): ReadonlyArray<KnownKey> => {
           const certificate = verifyCertificate(settings.certifierPublicKey, entry, Math.floor(now / 1000))
           const ours = certificate !== undefined && certificate.install === settings.install
             && certificate.subject === sender && certificate.purpose === purpose
           return ours ? [{ certificate, verify: verifierOf(Buffer.from(certificate.publicKey, "base64")) }] : []
         })
         // Strangers are not remembered: they could fill the memory.
-        if (keys.length > 0) {
-          if (directory.size >= maxCachedSenders) directory.clear()
-          directory.set(sender, { keys, at: now })
-        }
+        if (keys.length > 0) judged.keys.set(sender, keys)
         return keys
+      }
+
+      /** The number of the last revocation that this bridge has seen or was told of. */
+      const highest = Effect.gen(function*() {
+        const pin = yield* Effect.mapError(secrets.get(bridgePinPath), refusalOfStore)
+        const pinned = Option.match(pin, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text).trim()) })
+        return Math.max(pinned, held?.revocations.highest ?? 0)
       })
 
       /**
        * Where one was removed or forged, what was known before goes on; a bridge that has not seen them whole since its
        * start believes nobody.
        */
-      const revocationsAt = Effect.fnUntraced(function*(now: number) {
-        if (held !== undefined && now - held.at < directoryMaxAgeMillis) return held.revocations
-        const signed = yield* Effect.mapError(identities.revocations, refusalOfStore)
-        const pin = yield* Effect.mapError(secrets.get(bridgePinPath), refusalOfStore)
-        const pinned = Option.match(pin, { onNone: () => 0, onSome: (text) => Number(Redacted.value(text).trim()) })
-        const atLeast = Math.max(pinned, held?.revocations.highest ?? 0)
-        const whole = checkRevocations(settings.certifierPublicKey, settings.install, signed, atLeast)
+      const revocationsIn = Effect.fnUntraced(function*(copy: Directory) {
+        if (held?.of === copy) return held.revocations
+        const atLeast = yield* highest
+        // A copy with fewer is only older than the word of a newer one; the store with fewer was changed.
+        const directory = copy.revocations.length < atLeast
+          ? yield* Effect.mapError(identities.directoryNow, refusalOfStore)
+          : copy
+        const whole = checkRevocations(settings.certifierPublicKey, settings.install, directory.revocations, atLeast)
         const revocations = Result.isSuccess(whole) ? whole.success : held?.revocations
         if (Result.isFailure(whole)) {
           yield* Effect.logError("the identity directory was changed; run `km identity verify`").pipe(
@@ -108,7 +110,7 @@ export class Authenticator extends Context.Service<Authenticator, {
         if (revocations === undefined) {
           return yield* new BridgeRefusal({ code: "unavailable", detail: "revocations", retryAfterMillis: 10_000 })
         }
-        held = { revocations, at: now }
+        held = { of: directory, revocations }
         return revocations
       })
 
@@ -133,7 +135,11 @@ export class Authenticator extends Context.Service<Authenticator, {
         if (Math.abs(Math.floor(now / 1000) - Number(timestamp)) > maxClockSkewSeconds) {
           return yield* new BridgeRefusal({ code: "stale_timestamp", detail: "" })
         }
-        const known = (yield* keysOf(sender, key, now)).find((candidate) =>
+        const directory = yield* Effect.mapError(
+          directoryHolding(identities, ({ holds }) => holds(sender, key), { restMillis: directoryMissRestMillis }),
+          refusalOfStore
+        )
+        const known = keysOf(directory, sender, now).find((candidate) =>
           candidate.certificate.keyId === key && candidate.certificate.notAfter > now / 1000
         )
         const text = signedText({
@@ -151,7 +157,7 @@ export class Authenticator extends Context.Service<Authenticator, {
         const signatures = signature.split(/[, ]+/).slice(0, maxSignatures)
         const holds = signatures.some((one) => (known?.verify ?? nobody)(text, one))
         if (!holds || known === undefined || install !== settings.install) return yield* unauthenticated
-        const { endOf, isRevoked } = yield* revocationsAt(now)
+        const { endOf, isRevoked } = yield* revocationsIn(directory)
         if (isRevoked(sender, key) || (endOf(sender, key) ?? Infinity) <= now / 1_000) {
           return yield* new BridgeRefusal({ code: "revoked_key", detail: key })
         }

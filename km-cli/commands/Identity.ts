@@ -74,7 +74,7 @@ const wrong = ({ certifiedUntil, keyId, notAfter, owner, purpose, standing }: Ke
 export const identityVerify = Effect.fn("km.identity.verify")(() =>
   inInstall(Effect.fnUntraced(function*(install) {
     const known = yield* keysOfAll(install)
-    const others = (yield* (yield* Identities).subjects).filter((subject) => !known.owners.includes(subject))
+    const others = (yield* (yield* Identities).directory).subjects.filter((subject) => !known.owners.includes(subject))
     const theirs = yield* Effect.forEach(others, (owner) => keysOf(install, owner, known.revocations, true))
     const keys = [...known.keys, ...theirs.flat()]
     const bad = keys.filter(({ standing }) => standing === "untrusted" || standing === "put-back")

@@ -53,7 +53,7 @@ export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: s
         ? (yield* queue.deadLetters(row.id)).find(({ key }) => key === decoded.value)
         : undefined
       if (dead !== undefined) {
-        if (!input.dryRun) yield* queue.redrive(row.id, dead.key)
+        if (!input.dryRun) yield* queue.redrive(row.id, dead.key, row.generation)
         return yield* data(
           [`${input.dryRun ? "would put" : "put"} ${dead.key} back into the queue of ${labelOf(row)}`],
           { ok: true, dryRun: input.dryRun, sandbox: row.id, turn: dead.key, how: "redriven" }
@@ -79,7 +79,9 @@ export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: s
       }
       const request = replayRequest({ key: last.key, request: kept.request }, runs.length + 1)
       if (!input.dryRun) {
-        yield* queue.send(row.id, { key: request.key, group: request.group, body: encodeRequest(request) })
+        const { group, key } = request
+        const terms = { generation: row.generation, seen: [] }
+        yield* queue.accept(row.id, { key, group, body: encodeRequest(request) }, terms)
       }
       return yield* data(
         [`${input.dryRun ? "would run" : "runs"} ${last.key} again in ${labelOf(row)} as ${request.key}`],

@@ -18,7 +18,6 @@ import { labelOf, resolve } from "../Reference.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Messages of a queue that are looked at, as by the runtime. */
-const mostQueued = 1_000
 
 export interface StopInput {
   readonly reference: string
@@ -48,7 +47,13 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
     const controls = yield* Controls
     // Served late, it spares what was written after it.
     const at = yield* Clock.currentTimeMillis
-    yield* controls.send(row.id, { id: randomUUID(), by: "operator", at, ...(key === undefined ? {} : { turn: key }) })
+    yield* controls.send(row.id, {
+      kind: "stop",
+      id: randomUUID(),
+      by: "operator",
+      at,
+      ...(key === undefined ? {} : { turn: key })
+    })
     if (install.local && Option.isNone(yield* UpFile.running(backend.paths.run))) {
       yield* talk("km up is not running; the stop is served when it runs again")
     }
@@ -62,7 +67,7 @@ const beforeItsEnd: ReadonlyArray<OpenTurn["state"]> = ["received", "starting", 
 const stoppable = Effect.fnUntraced(function*(row: SandboxRow, turn: TurnKey | undefined) {
   const { open = [] } = yield* (yield* Reports).get(row.id)
   const hasQueue = row.inventory.some(({ kind }) => kind === "queue")
-  const queued = hasQueue ? yield* (yield* TurnQueue).peek(row.id, mostQueued) : []
+  const queued = hasQueue ? yield* (yield* TurnQueue).keys(row.id) : []
   const keys = [...new Set([...open, ...queued].map(({ key }) => key))].filter((key) =>
     turn === undefined || key === turn
   )

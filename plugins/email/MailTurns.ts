@@ -13,6 +13,9 @@ export const promptCharacters = 100_000
 /** Turns of a sandbox that may wait or run; mail beyond that is quarantined as `too-many`. */
 export const maxOpenTurns = 200
 
+/** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
+export const maxHops = 20
+
 /** A mail that was let into the inbox. */
 export interface AdmittedMail {
   readonly verdict: Verdict

@@ -69,11 +69,11 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
     // Before anything is stopped: the next message of the thread may be received the moment this one ends.
     yield* ledger.remember(factOf(request), encodeStop({ at, by: request.by }))
     const stopped = yield* turns.stop(target, request.by)
-    const waiting = yield* queue.peek(sandbox, 1_000)
-    const concerned = waiting.some((entry) =>
-      request.turn === undefined
+    const queued = yield* queue.keys(sandbox)
+    const concerned = queued.some((entry) =>
+      entry.state === "waiting" && (request.turn === undefined
         ? request.group === undefined || entry.group === request.group
-        : entry.key === request.turn
+        : entry.key === request.turn)
     )
     yield* Effect.logInfo("stop requested").pipe(Effect.annotateLogs({ ...target, stopped, concerned }))
     if (!stopped && !concerned) yield* background(nothingToStop(request))

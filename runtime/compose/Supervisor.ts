@@ -138,7 +138,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
 
   /** What runs and waits in a sandbox that is being destroyed is answered in its threads before its ledger goes. */
   const stopTurns = Effect.fnUntraced(function*(id: SandboxId) {
-    yield* controls.send(id, { id: `end-${randomUUID()}`, by: endOfSandbox })
+    yield* controls.send(id, { kind: "stop", id: `end-${randomUUID()}`, by: endOfSandbox })
     const idle = Effect.map(queue.depth(id), ({ inFlight, waiting }) => inFlight + waiting === 0)
     yield* Effect.repeat(Effect.tap(idle, () => Effect.sleep("200 millis")), { until: (done) => done }).pipe(
       Effect.timeoutOption(stopTurnsLimit)

@@ -46,6 +46,9 @@ export type UserId = typeof UserId.Type
 export const MessageTs = Schema.String.check(Schema.isPattern(/^\d{9,11}\.\d{6}$/)).pipe(Schema.brand("km/MessageTs"))
 export type MessageTs = typeof MessageTs.Type
 
+/** Slack's `ts` in order of time; seconds had fewer digits before 2001, and "" is before all. */
+export const isLater = (a: string, b: string): boolean => a.length === b.length ? a > b : Number(a) > Number(b)
+
 /** The agent's own conversation id: a lower-case UUID, chosen by us before the first run. */
 export const SessionId = Schema.String.check(
   Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)

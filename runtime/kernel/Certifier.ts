@@ -60,8 +60,8 @@ export const wholeRevocations = Effect.fnUntraced(function*(
   certifierPublicKey: Uint8Array,
   install: InstallName
 ) {
-  const signed = yield* identities.revocations
-  return checkRevocations(certifierPublicKey, install, signed, yield* lastRevocation(secrets))
+  const { revocations } = yield* identities.directoryNow
+  return checkRevocations(certifierPublicKey, install, revocations, yield* lastRevocation(secrets))
 })
 
 /**

@@ -106,10 +106,12 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
   })
 
   const noticeDead = Effect.fnUntraced(function*(row: SandboxRow, entry: DeadEntry) {
+    // One that died again after a redrive is another death to tell of.
+    const death = entry.generation === 1 ? `${entry.key}/dead` : `${entry.key}/dead/${entry.generation}`
     const request = decodeRequest(entry.body)
     if (Option.isSome(request) && request.value.origin.kind === "slack") {
       const { channel, threadTs, ts } = request.value.origin
-      const posted = yield* ask(bridge, `${entry.key}/dead/0`, {
+      const posted = yield* ask(bridge, `${death}/0`, {
         action: "post",
         channel,
         threadTs,
@@ -117,7 +119,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
           `started. Run \`km replay ${entry.key}\` to try again. (KM-TRN-021)`
       })
       if (posted._tag === "NotNow") return yield* Effect.logWarning("dead letter not announced yet", posted.reason)
-      yield* ask(bridge, `${entry.key}/dead/1`, { action: "react", channel, ts, emoji: "x" })
+      yield* ask(bridge, `${death}/1`, { action: "react", channel, ts, emoji: "x" })
     }
     yield* queue.markNoticed(row.id, entry.key)
     yield* Effect.logError("a message died in the queue").pipe(Effect.annotateLogs({ turn: entry.key }))

@@ -113,7 +113,8 @@ const certifiedBy = Effect.fnUntraced(function*(
   { install, subject }: Owner,
   purpose: KeyPurpose
 ) {
-  return certificatesOf(certifier.publicKey, install, subject, purpose, yield* ports.identities.keys(subject, purpose))
+  const directory = yield* ports.identities.directoryNow
+  return certificatesOf(certifier.publicKey, install, subject, purpose, directory.keysOf(subject, purpose))
 })
 
 /**
@@ -190,7 +191,7 @@ export const endFormerHolders = Effect.fn("KeyRotation.endFormerHolders")(functi
 ) {
   const { install } = owner
   const now = yield* seconds
-  for (const subject of yield* ports.identities.subjects) {
+  for (const subject of (yield* ports.identities.directoryNow).subjects) {
     if (subject !== owner.subject && !isGone(subject)) continue
     for (const what of rotatable) {
       const slot = slotOf(subject, what)

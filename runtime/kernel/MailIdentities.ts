@@ -65,7 +65,7 @@ export const certifyMail = Effect.fnUntraced(function*(
   ]
   for (const { publicKey, purpose } of keys) {
     // A key may be younger than its owner, and is as old as its first certificate says.
-    const rows = yield* identities.keys(who.subject, purpose)
+    const rows = (yield* identities.directoryNow).keysOf(who.subject, purpose)
     const own = certificatesOf(certifier.publicKey, who.install, who.subject, purpose, rows)
       .findLast(({ keyId }) => keyId === keyIdOf(publicKey))
     const madeAt = own === undefined ? who.madeAt : (own.notBefore + 300) * 1_000
@@ -97,7 +97,7 @@ export const ensureOperatorMail = Effect.fn("MailIdentities.ensureOperatorMail")
   const addresses = [operatorAddress(install, mailDomain)]
   const known = Effect.fnUntraced(function*(purpose: "mail" | "mail-box") {
     const current = yield* currentKeyId(ports, "operator", purpose)
-    const rows = yield* ports.identities.keys("operator", purpose)
+    const rows = (yield* ports.identities.directoryNow).keysOf("operator", purpose)
     return certificatesOf(certifier.publicKey, install, "operator", purpose, rows).filter((certificate) =>
       certificate.keyId === current && certificate.addresses.join() === addresses.join()
     )

@@ -24,7 +24,6 @@ import {
 import { Bridge } from "../ports/Bridge.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type HostFailed, SandboxHost } from "../ports/SandboxHost.ts"
-import { Seen } from "../ports/Seen.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
 import { TurnRecords } from "../ports/TurnRecords.ts"
@@ -34,9 +33,6 @@ import { extend, type LifeRefused, pause, resume } from "./SandboxLife.ts"
 import { creationRemedy, type ScheduleErrorCode } from "./ScheduleErrors.ts"
 import { Teardown } from "./Teardown.ts"
 import { turnEnd } from "./WaitingRuns.ts"
-
-/** Messages of a queue that are looked at, as by the runtime. */
-const mostQueued = 1_000
 
 /** A created sandbox is given this long to become ready. */
 const readyWithin = Duration.minutes(3)
@@ -82,7 +78,6 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
   const provisioning = yield* Provisioning
   const queue = yield* TurnQueue
   const sandboxes = yield* Sandboxes
-  const seen = yield* Seen
   const records = yield* TurnRecords
   const teardown = yield* Teardown
 
@@ -160,8 +155,14 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
       acceptedAt: yield* Clock.currentTimeMillis
     })
     // So that 🛑 on the message and replies in its thread find the turn, as for a message of a person.
-    const accepted = seen.mark([`turn:${slackTurnKey(team, channel, ts)}`], key)
-    yield* Effect.mapError(Effect.andThen(accepted, queue.send(row.id, { key, group, body })), notNow)
+    const keys = [`turn:${slackTurnKey(team, channel, ts)}`]
+    const answer = yield* queue.accept(row.id, { key, group, body }, { generation: row.generation, seen: keys }).pipe(
+      Effect.mapError((error) => error._tag === "SandboxEnding" ? no(error.message, "KM-SCH-021") : notNow(error))
+    )
+    // A deletion marks the message as taken, so that it is not taken after it.
+    if (answer._tag === "Repeated" && answer.turn !== key) {
+      return yield* no("its message was deleted before its turn could start")
+    }
   })
 
   const agentRun = Effect.fnUntraced(function*(request: Of<"AgentRun">) {
@@ -171,7 +172,7 @@ export const makeSandboxActions = Effect.fnUntraced(function*(options: SandboxAc
     // The queue forgets a key after 5 minutes. What waits or runs is still in it, what is over has its record.
     const over = yield* Effect.mapError(records.get(row.id, key), notNow)
     const sent = Option.isSome(over) ||
-      (yield* Effect.mapError(queue.peek(row.id, mostQueued), notNow)).some((entry) => entry.key === key)
+      Option.isSome(yield* Effect.mapError(queue.get(row.id, key), notNow))
     if (!sent) yield* send(row, request, key)
     return { _tag: "Waiting", turn: key } as const
   })

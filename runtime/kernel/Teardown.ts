@@ -76,8 +76,6 @@ export class Teardown extends Context.Service<Teardown, {
   static readonly layer = Layer.effect(Teardown, Effect.suspend(() => make))
 }
 
-/** More than any queue holds; each is read once. */
-const maxWaiting = 10_000
 /** For marks under messages that never ran. Slack takes 50 a minute in the whole workspace. */
 const markMillis = 20_000
 
@@ -129,7 +127,9 @@ const make = Effect.gen(function*() {
   /** Promise 2: a message that was accepted and never ran is answered before its queue goes. */
   const answerQueue = Effect.fnUntraced(function*(row: SandboxRow) {
     const dead = (yield* queue.deadLetters(row.id)).filter((entry) => !entry.noticed)
-    const entries = [...yield* queue.peek(row.id, maxWaiting), ...dead]
+    // In flight without a runtime: its receipt was lost with it, and whatever its turn did, nobody goes on with it.
+    const queued = yield* Effect.forEach(yield* queue.keys(row.id), ({ key }) => queue.get(row.id, key))
+    const entries = [...queued.flatMap(Option.toArray), ...dead]
     const told = waitingNotices(row, entries)
     let left = markMillis
     for (const { marks, post } of told.groups) {
@@ -144,7 +144,7 @@ const make = Effect.gen(function*() {
     }
     // One summary names them all: they go with the queue, at once, so that a crash here tells nobody twice.
     if (told.summed) return
-    // In flight without a runtime: its receipt was lost with it; answered above, gone with the queue.
+    // What is in flight stays; it goes with the queue, and is told of under the same key until then.
     for (const entry of entries) yield* queue.withdraw(row.id, entry.key)
     for (const entry of dead) yield* queue.markNoticed(row.id, entry.key)
   })

@@ -5,7 +5,7 @@ import type { BridgeAction } from "../domain/BridgeProtocol.ts"
 import { sha256Hex } from "../domain/Digest.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { type SlackOrigin, TurnRequest } from "../domain/Turn.ts"
-import type { QueueEntry } from "../ports/TurnQueue.ts"
+import type { QueuedEntry, QueueEntry } from "../ports/TurnQueue.ts"
 
 /**
  * Notes in as many threads take some 16 s: Slack takes one message a second in a channel after four at once. More than
@@ -30,8 +30,11 @@ export interface WaitingNotices {
   readonly summed: boolean
 }
 
+/** Dead ones, which are in neither state, wait no less. */
+type LeftEntry = QueueEntry & Partial<Pick<QueuedEntry, "state">>
+
 interface Asked {
-  readonly entry: QueueEntry
+  readonly entry: LeftEntry
   readonly origin: typeof SlackOrigin.Type
   readonly text: string
 }
@@ -48,7 +51,7 @@ const quoted = (text: string): string => {
 }
 
 /** Mail that waited is no one's to be told here: its sender sees that no answer came. */
-export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<QueueEntry>): WaitingNotices => {
+export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<LeftEntry>): WaitingNotices => {
   const asked = entries.flatMap((entry): ReadonlyArray<Asked> => {
     const request = Option.getOrUndefined(decodeRequest(entry.body))
     return request?.origin.kind === "slack" ? [{ entry, origin: request.origin, text: request.text }] : []
@@ -66,7 +69,10 @@ export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<QueueEntr
           action: "post",
           channel,
           threadTs,
-          markdown: `**Not run.** The sandbox was destroyed before ${which} came. ${notRun}`
+          // A run that was cut off may have done something: nobody is told that it has not.
+          markdown: thread.some(inFlight)
+            ? `**Not finished.** The sandbox was destroyed before ${which} had ended. ${notRun}`
+            : `**Not run.** The sandbox was destroyed before ${which} came. ${notRun}`
         }
       }
       return [{ post, marks: thread.map(markOf) }]
@@ -78,8 +84,11 @@ export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<QueueEntr
     for (let from = 0; from < those.length; from += namesPerPost) {
       const some = those.slice(from, from + namesPerPost)
       const head = from === 0
-        ? `**Not run.** ${those.length} messages waited when the sandbox was destroyed; none of them was run. ${notRun}`
-        : "**Not run,** continued:"
+        ? those.some(inFlight)
+          ? `**Not finished.** ${those.length} messages waited or were worked on when the sandbox was destroyed; none of ` +
+            `them has ended. ${notRun}`
+          : `**Not run.** ${those.length} messages waited when the sandbox was destroyed; none of them was run. ${notRun}`
+        : "**Continued:**"
       const post: Told = {
         key: `end/${row.id}/${row.createdAt}/waiting/${sha256Hex(some.map(({ entry }) => entry.key).join(" "))}`,
         action: { action: "post", channel, markdown: `${head}\n\n${some.map(nameOf).join("\n")}` }
@@ -89,6 +98,8 @@ export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<QueueEntr
   }
   return { groups, summed: true }
 }
+
+const inFlight = ({ entry }: Asked): boolean => entry.state === "in-flight"
 
 const markOf = ({ entry, origin }: Asked): Told => ({
   key: `${entry.key}/teardown/1`,

@@ -14,6 +14,8 @@ import type { StoreError } from "./StoreError.ts"
 
 /** Stops one turn, or whatever runs or waits in a thread, or everything of the sandbox when neither is given. */
 export const StopRequest = Schema.Struct({
+  /** Absent in what was stored before there were kinds. */
+  kind: Schema.Literal("stop").pipe(Schema.withDecodingDefaultKey(Effect.succeed("stop" as const))),
   id: Schema.String,
   turn: Schema.optionalKey(TurnKey),
   group: Schema.optionalKey(GroupId),
@@ -27,18 +29,23 @@ export const StopRequest = Schema.Struct({
 })
 export type StopRequest = typeof StopRequest.Type
 
+/** Whatever may overtake the queue, told apart by `kind`. */
+export const ControlRequest = Schema.Union([StopRequest])
+export type ControlRequest = typeof ControlRequest.Type
+export const controlKinds: ReadonlySet<string> = new Set<ControlRequest["kind"]>(["stop"])
+
 export interface MemoryControlsState {
   /** Not yet acknowledged, in order, by sandbox and request id. */
-  readonly requests: Map<SandboxId, Map<string, StopRequest>>
+  readonly requests: Map<SandboxId, Map<string, ControlRequest>>
   readonly bell: Bell
 }
 export const makeMemoryControlsState = (): MemoryControlsState => ({ requests: new Map(), bell: makeBell() })
 
 export class Controls extends Context.Service<Controls, {
   /** Idempotent per `request.id`. */
-  readonly send: (sandbox: SandboxId, request: StopRequest) => Effect.Effect<void, StoreError>
-  /** Those not yet acknowledged, then new ones as they come. */
-  readonly watch: (sandbox: SandboxId) => Stream.Stream<StopRequest, StoreError>
+  readonly send: (sandbox: SandboxId, request: ControlRequest) => Effect.Effect<void, StoreError>
+  /** Those not yet acknowledged, then new ones as they come. One of a kind that this version does not know is left. */
+  readonly watch: (sandbox: SandboxId) => Stream.Stream<ControlRequest, StoreError>
   readonly acknowledge: (sandbox: SandboxId, id: string) => Effect.Effect<void, StoreError>
   /** Forgets what nobody acknowledged: the sandbox is destroyed. */
   readonly clear: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
@@ -49,7 +56,7 @@ export class Controls extends Context.Service<Controls, {
       Controls.of({
         send: (sandbox, request) =>
           Effect.sync(() => {
-            const requests = state.requests.get(sandbox) ?? new Map<string, StopRequest>()
+            const requests = state.requests.get(sandbox) ?? new Map<string, ControlRequest>()
             state.requests.set(sandbox, requests)
             if (requests.has(request.id)) return
             requests.set(request.id, request)
@@ -58,7 +65,7 @@ export class Controls extends Context.Service<Controls, {
         watch: (sandbox) =>
           Stream.suspend(() => {
             const emitted = new Set<string>()
-            const next: Effect.Effect<ReadonlyArray<StopRequest>> = Effect.suspend(() => {
+            const next: Effect.Effect<ReadonlyArray<ControlRequest>> = Effect.suspend(() => {
               const count = state.bell.count()
               const fresh = [...state.requests.get(sandbox)?.values() ?? []].filter(({ id }) => !emitted.has(id))
               if (fresh.length === 0) return Effect.andThen(state.bell.wait(count, Duration.infinity), next)

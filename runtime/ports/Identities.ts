@@ -1,10 +1,14 @@
-/** The directory of certified public keys: written by create, rotate and revoke, readable by every sandbox. */
+/**
+ * The directory of certified public keys: written by create, rotate and revoke, readable by every sandbox. It is read as one
+ * value, of which a process keeps a copy for 30 s.
+ */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/Certificate.ts"
 import type { KeyId, SenderId } from "../domain/Ids.ts"
+import { type Directory, type DirectoryKey, makeDirectoryCopy } from "./Directory.ts"
 import { StoreError } from "./StoreError.ts"
 
 /** Public halves of a destroyed sandbox stay this long, so that mail in flight still verifies (docs/architecture.md). */
@@ -21,12 +25,7 @@ export const revocationConflict = (number: number): StoreError =>
   })
 
 export interface MemoryIdentitiesState {
-  readonly keys: Map<string, {
-    readonly subject: SenderId
-    readonly purpose: KeyPurpose
-    readonly key: CertifiedKey
-    readonly retiredAt?: number
-  }>
+  readonly keys: Map<string, DirectoryKey & { readonly retiredAt?: number }>
   readonly revocations: Map<number, SignedRevocation>
 }
 export const makeMemoryIdentitiesState = (): MemoryIdentitiesState => ({ keys: new Map(), revocations: new Map() })
@@ -40,57 +39,55 @@ export class Identities extends Context.Service<Identities, {
     keyId: KeyId,
     key: CertifiedKey
   ) => Effect.Effect<void, StoreError>
-  /** In the order in which the keys were first put. */
-  readonly keys: (subject: SenderId, purpose: KeyPurpose) => Effect.Effect<ReadonlyArray<CertifiedKey>, StoreError>
-  /** Everybody who has rows, also those who are gone, for 30 days; whoever writes the store decides what stands here. */
-  readonly subjects: Effect.Effect<ReadonlyArray<SenderId>, StoreError>
+  /** At most 30 s old; what this process wrote is in it. Readers that decide for themselves alone take this one. */
+  readonly directory: Effect.Effect<Directory, StoreError>
+  /** As the store has it now: for whoever writes by what was read. The copy is renewed with it. */
+  readonly directoryNow: Effect.Effect<Directory, StoreError>
   /** Never removed. `Unavailable` when the number is taken by another revocation. */
   readonly revoke: (number: number, revocation: SignedRevocation) => Effect.Effect<void, StoreError>
-  /** In order of their numbers. */
-  readonly revocations: Effect.Effect<ReadonlyArray<SignedRevocation>, StoreError>
   /** Leaves the public halves as tombstones for 30 days, then they are absent; the next `retire` removes them. */
   readonly retire: (subject: SenderId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Identities") {
+  /** Each layer of one state is as another process's view of one store. */
   static readonly memory = (state: MemoryIdentitiesState): Layer.Layer<Identities> =>
-    Layer.succeed(
-      Identities,
-      Identities.of({
+    Layer.sync(Identities, () => {
+      const { directory, directoryNow, writing } = makeDirectoryCopy(
+        Effect.map(Clock.currentTimeMillis, (now) => ({
+          keys: [...state.keys.values()].filter(({ retiredAt }) =>
+            retiredAt === undefined || retiredAt + tombstoneMillis > now
+          ),
+          revocations: [...state.revocations].toSorted(([a], [b]) => a - b).map(([, revocation]) => revocation)
+        }))
+      )
+      return Identities.of({
+        directory,
+        directoryNow,
         put: (subject, purpose, keyId, key) =>
-          Effect.sync(() => void state.keys.set(JSON.stringify([subject, purpose, keyId]), { subject, purpose, key })),
-        keys: (subject, purpose) =>
-          Effect.map(Clock.currentTimeMillis, (now) =>
-            [...state.keys.values()]
-              .filter((row) => row.subject === subject && row.purpose === purpose)
-              .filter(({ retiredAt }) => retiredAt === undefined || retiredAt + tombstoneMillis > now)
-              .map(({ key }) => key)),
-        subjects: Effect.map(Clock.currentTimeMillis, (now) => [
-          ...new Set(
-            [...state.keys.values()]
-              .filter(({ retiredAt }) => retiredAt === undefined || retiredAt + tombstoneMillis > now)
-              .map(({ subject }) => subject)
-          )
-        ]),
+          writing(Effect.sync(() =>
+            void state.keys.set(JSON.stringify([subject, purpose, keyId]), { subject, purpose, keyId, key })
+          )),
         revoke: (number, revocation) =>
-          Effect.suspend(() => {
+          writing(Effect.suspend(() => {
             const found = state.revocations.get(number)
             if (found !== undefined) {
               return found.revocation === revocation.revocation ? Effect.void : Effect.fail(revocationConflict(number))
             }
             state.revocations.set(number, revocation)
             return Effect.void
-          }),
-        revocations: Effect.sync(() =>
-          [...state.revocations].toSorted(([a], [b]) => a - b).map(([, revocation]) => revocation)
-        ),
+          })),
         retire: (subject) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
+          writing(Effect.map(Clock.currentTimeMillis, (now) => {
             for (const [id, row] of state.keys) {
-              if (row.subject === subject && row.retiredAt === undefined) state.keys.set(id, { ...row, retiredAt: now })
-              if (row.retiredAt !== undefined && row.retiredAt + tombstoneMillis <= now) state.keys.delete(id)
+              if (row.subject === subject && row.retiredAt === undefined) {
+                state.keys.set(id, { ...row, retiredAt: now })
+              }
+              if (row.retiredAt !== undefined && row.retiredAt + tombstoneMillis <= now) {
+                state.keys.delete(id)
+              }
             }
-          })
+          }))
       })
-    )
+    })
 
   static readonly layerMemory: Layer.Layer<Identities> = Layer.suspend(() =>
     Identities.memory(makeMemoryIdentitiesState())

@@ -94,7 +94,7 @@ describe("km-bridge", () => {
       const reply = yield* say(ada, channel, "in a thread, while it is down", taken)
       yield* started(state)
       yield* workspace.waitFor((change) => change.kind === "reaction_added" && change.ts === reply, 0)
-      const keys = (yield* queue.peek(sandbox, 10)).map((entry) => entry.key.split(":")[2])
+      const keys = (yield* queue.keys(sandbox)).map((entry) => entry.key.split(":")[2])
       assert.deepStrictEqual(keys, [taken, missed, reply])
       const marked = yield* Effect.promise(() => bot.reactions.get({ channel, timestamp: missed }))
       assert.deepStrictEqual(marked.message?.reactions?.map(({ name }) => name), ["eyes"])
@@ -151,7 +151,7 @@ describe("km-bridge", () => {
         assert.isAtLeast(answered.size, 50)
         assert.isBelow(answered.size, bodies.length)
         const keys = Effect.map(
-          queue.peek(sandbox, 1_000),
+          queue.keys(sandbox),
           (entries) => entries.map((entry) => entry.key.split(":")[2] ?? "")
         )
         const stored = new Set(yield* keys)

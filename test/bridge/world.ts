@@ -1,7 +1,7 @@
 /** A bridge over in-memory ports and a real local workspace, with one sandbox in a channel, for the tests here. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import type { WebClient } from "@slack/web-api"
-import { Effect, Layer, Logger, Redacted } from "effect"
+import { Effect, Layer, Logger, Option, Redacted } from "effect"
 import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as http from "node:http"
 import { BridgeApp, layer as bridgeLayer } from "../../bridge/BridgeApp.ts"
@@ -24,16 +24,19 @@ import {
 } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { Posts } from "../../runtime/ports/Posts.ts"
 import { Reports } from "../../runtime/ports/Reports.ts"
-import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { makeMemorySandboxesState, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { Seen } from "../../runtime/ports/Seen.ts"
+import { makeMemorySeenState, Seen } from "../../runtime/ports/Seen.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../support/profiles.ts"
@@ -48,30 +51,47 @@ export const sandbox = SandboxId.make("sb-00000001")
 export const otherSandbox = SandboxId.make("sb-00000002")
 
 const portsMemory = Layer.mergeAll(
+  Audit.layerMemory,
   Controls.layerMemory,
+  Errands.layerMemory,
   Identities.layerMemory,
   Leases.layerMemory,
   Objects.layerMemory,
   Posts.layerMemory,
-  Sandboxes.layerMemory,
   Reports.layerMemory,
   Secrets.layerMemory,
   Threads.layerMemory
 )
 
+/** What is changed in one step lies beside each other. */
+const stores = (
+  over: { readonly queue?: Layer.Layer<TurnQueue, never, TurnQueue>; readonly seen?: Layer.Layer<Seen> }
+) =>
+  Layer.suspend(() => {
+    const sandboxes = makeMemorySandboxesState()
+    const seen = makeMemorySeenState()
+    const queue = TurnQueue.memory(makeMemoryTurnQueueState({ rows: sandboxes.rows, seen }))
+    return Layer.mergeAll(
+      Sandboxes.memory(sandboxes),
+      over.seen ?? Seen.memory(seen),
+      over.queue === undefined ? queue : Layer.provide(over.queue, queue)
+    )
+  })
+
 /** The bridge against this workspace. Rate limits are off: the workspace of a test has none. */
 export const bridgeOver = (workspace: WorkspaceHandle, options: {
   readonly pinned?: boolean
   readonly idempotency?: MemoryIdempotencyState
-  readonly queue?: Layer.Layer<TurnQueue>
+  /** Put around the one in memory. */
+  readonly queue?: Layer.Layer<TurnQueue, never, TurnQueue>
+  readonly audit?: Layer.Layer<Audit>
   readonly seen?: Layer.Layer<Seen>
   readonly operators?: ReadonlyArray<string>
 } = {}) =>
   bridgeLayer.pipe(
     Layer.provideMerge(Layer.mergeAll(
-      portsMemory,
-      options.queue ?? TurnQueue.layerMemory,
-      options.seen ?? Seen.layerMemory,
+      options.audit === undefined ? portsMemory : Layer.merge(portsMemory, options.audit),
+      stores(options),
       options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency)
     )),
     // Refusals are what many tests here are about: their log lines would hide a failure.
@@ -262,7 +282,8 @@ export const codeOf = (answer: Answer): string | undefined => {
 /** Waiting messages of the sandbox. */
 export const waiting = Effect.gen(function*() {
   const queue = yield* TurnQueue
-  return yield* queue.peek(sandbox, 1_000)
+  const queued = (yield* queue.keys(sandbox)).filter(({ state }) => state === "waiting")
+  return (yield* Effect.forEach(queued, ({ key }) => queue.get(sandbox, key))).flatMap(Option.toArray)
 })
 
 /** Serves the application on 127.0.0.1 and lets the workspace deliver its events there. */

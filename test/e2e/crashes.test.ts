@@ -94,7 +94,7 @@ const restart = (runtime: Program, stack: Stack): Effect.Effect<Program, never, 
   Effect.andThen(runtime.kill9, stack.startRuntime)
 
 describe("kill -9 of the bridge", () => {
-  for (const place of ["before-enqueue", "after-enqueue", "after-seen"] as const) {
+  for (const place of ["before-enqueue", "after-enqueue"] as const) {
     it.live(`${place}: one turn, one answer`, () =>
       Effect.gen(function*() {
         const { arm, marker, revived, stack } = yield* stackWithDyingBridge(place)

@@ -342,7 +342,7 @@ describe("km-runtime", () => {
       yield* queue.send(sandbox, queueEntry(first))
       yield* queue.send(sandbox, queueEntry({ ...slackRequest(2, { thread: 1 }), text: "never run script:text" }))
       yield* until("the tool", Effect.sync(() => Fs.existsSync(started)))
-      yield* controls.send(sandbox, { id: "stop-1", group: first.group, by: "anna" })
+      yield* controls.send(sandbox, { kind: "stop", id: "stop-1", group: first.group, by: "anna" })
       yield* marked(actions, 2)
       const told = said(first.origin.threadTs)
       assert.strictEqual(told.length, 2)

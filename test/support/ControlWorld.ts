@@ -4,21 +4,23 @@
  */
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import type { CertifiedKey, SignedRevocation } from "../../runtime/domain/Certificate.ts"
+import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/domain/Certificate.ts"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
-import { ChannelId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
+import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
+import { makeDirectory } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { MailSpool } from "../../runtime/ports/MailSpool.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { makeMemoryReportsState, Reports } from "../../runtime/ports/Reports.ts"
 import {
@@ -33,13 +35,15 @@ import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
-import { makeMemoryTurnQueueState, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
 
-const decodeSubject = Schema.decodeUnknownOption(SenderId)
+const decodeDirectoryKey = Schema.decodeUnknownSync(
+  Schema.Struct({ subject: SenderId, purpose: KeyPurpose, keyId: KeyId, key: CertifiedKey })
+)
 
 export interface Post {
   readonly key: string
@@ -72,7 +76,11 @@ const answer = (world: World, action: BridgeAction): BridgeResult => {
     return { ok: true, channel: { id, name: action.name, created: true, warnings: [] } }
   }
   if (action.action === "archive") world.archived.add(action.channel)
-  return action.action === "post" ? { ok: true, parts: [{ ts: MessageTs.make("1700000000.000001") }] } : { ok: true }
+  // A message of its own each time.
+  const ts = MessageTs.make(
+    `1700000000.${String(world.effects.filter((effect) => effect.action.action === "post").length).padStart(6, "0")}`
+  )
+  return action.action === "post" ? { ok: true, parts: [{ ts }] } : { ok: true }
 }
 
 /** The whole state; `snapshot` is what must be the same before a create and after its destroy. */
@@ -88,7 +96,7 @@ export class World {
   readonly mail = new Set<string>()
   readonly directories = new Set<SandboxId>()
   readonly runtimes = new Set<SandboxId>()
-  readonly queue = makeMemoryTurnQueueState()
+  readonly queue = makeMemoryTurnQueueState({ rows: this.rows })
   readonly threads = makeMemoryThreadsState()
   readonly leases = makeMemoryLeasesState()
   readonly controls = makeMemoryControlsState()
@@ -281,21 +289,27 @@ export class World {
       )
   })
 
+  private directory() {
+    return makeDirectory(0, {
+      keys: [...this.identities].flatMap(([subject, keys]) =>
+        [...keys].map(([name, key]) => {
+          const [purpose, keyId] = name.split(" ")
+          return decodeDirectoryKey({ subject, purpose, keyId, key })
+        })
+      ),
+      revocations: [...this.revocations]
+    })
+  }
+
   private readonly identityStore = Identities.of({
     put: (subject, purpose, keyId, key) =>
       Effect.sync(() => {
         const keys = this.identities.get(subject) ?? new Map<string, CertifiedKey>()
         this.identities.set(subject, keys.set(`${purpose} ${keyId}`, key))
       }),
-    keys: (subject, purpose) =>
-      Effect.sync(() =>
-        [...this.identities.get(subject) ?? []].flatMap(([name, key]) => name.startsWith(`${purpose} `) ? [key] : [])
-      ),
-    subjects: Effect.sync(() =>
-      [...this.identities.keys()].flatMap((subject) => Option.toArray(decodeSubject(subject)))
-    ),
+    directory: Effect.sync(() => this.directory()),
+    directoryNow: Effect.sync(() => this.directory()),
     revoke: (_number, revocation) => Effect.sync(() => void this.revocations.push(revocation)),
-    revocations: Effect.sync((): ReadonlyArray<SignedRevocation> => [...this.revocations]),
     retire: (subject) => Effect.sync(() => void this.retired.add(subject))
   })
 

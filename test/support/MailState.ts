@@ -1,7 +1,8 @@
 /** A state directory with an install and certified sandboxes whose mail a test reads and writes as their runtimes would. */
 import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import * as path from "node:path"
-import { type MailRoomOptions, makeMailRoom } from "../../plugins/email/MailRoom.ts"
+import { makeMailRoom } from "../../plugins/email/MailRoom.ts"
+import type { MailRoomOptions } from "../../plugins/email/RoomDirectory.ts"
 import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
 import * as FileAudit from "../../runtime/adapters/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/adapters/embedded/FileInstallStore.ts"

@@ -1,6 +1,6 @@
 /** Who reads, and whom the reader knows: all that verifying needs beside the message. */
 import type * as Effect from "effect/Effect"
-import type { InstallName, SenderId } from "../../../runtime/domain/Ids.ts"
+import type { InstallName, KeyId, SenderId } from "../../../runtime/domain/Ids.ts"
 import type { MailAddress } from "./MailAddress.ts"
 import type { BoxKey } from "./naclBox.ts"
 import type { KnownSender } from "./SenderDirectory.ts"
@@ -8,7 +8,8 @@ import type { ReadLimits } from "./wire.ts"
 
 /** Whom the reader knows. Entries come from `certifiedSender` and `v1Sender`. */
 export interface MailDirectory<E> {
-  readonly bySender: (sender: SenderId) => Effect.Effect<KnownSender | undefined, E>
+  /** `key`: that the message names, so that one made a moment ago is found. */
+  readonly bySender: (sender: SenderId, key?: KeyId) => Effect.Effect<KnownSender | undefined, E>
   /** Whoever may write from this address, in lower case. */
   readonly byAddress: (address: string) => Effect.Effect<KnownSender | undefined, E>
 }

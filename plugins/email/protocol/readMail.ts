@@ -113,7 +113,7 @@ const readSignedV2 = Effect.fnUntraced(function*<E, S>(
   if (manifest.install !== reader.install) {
     return yield* readStrangers(mail, directory, "unknown-sender", "other-install", "v2")
   }
-  const entry = yield* directory.bySender(manifest.sender)
+  const entry = yield* directory.bySender(manifest.sender, manifest.key)
   if (entry === undefined) return yield* readStrangers(mail, directory, "unknown-sender", "sender-unknown", "v2")
   // As a signer that nobody knows: else a key of the forger's own would do what a missing signature does not.
   if (!entry.keys.some(({ keyId }) => keyId === manifest.key)) {

@@ -246,7 +246,24 @@ CREATE INDEX turn_records_received ON turn_records (sandbox, received_at, seq);
 CREATE INDEX turn_records_finished ON turn_records (finished_at);
 `
 
-export const engineMigrations: ReadonlyArray<string> = [engine1, engine2, engine3, engine4, engine5, engine6, engine7]
+const engine8 = `
+-- 1 when it was sent, one more with each redrive.
+ALTER TABLE queue_messages ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE queue_dead ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+-- The newest accepted ts, beside the attributes, so that a message does not rewrite them all. The later of both counts.
+ALTER TABLE sandboxes ADD COLUMN accepted_ts TEXT NOT NULL DEFAULT '';
+`
+
+export const engineMigrations: ReadonlyArray<string> = [
+  engine1,
+  engine2,
+  engine3,
+  engine4,
+  engine5,
+  engine6,
+  engine7,
+  engine8
+]
 
 const sandbox1 = `
 -- row is the whole turn as JSON; the other columns repeat it for look-ups and comparisons.

@@ -1,18 +1,24 @@
 /** Requests that overtake the queue: a table and a doorbell. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../domain/Ids.ts"
-import { Controls, StopRequest } from "../../ports/Controls.ts"
+import { controlKinds, ControlRequest, Controls } from "../../ports/Controls.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { reader } from "./columns.ts"
 import { Doorbell, lookAgain } from "./Doorbell.ts"
 import { Sqlite } from "./Sqlite.ts"
 
-const StopRequestJson = Schema.fromJsonString(StopRequest)
-const readRequest = reader("stop request", StopRequestJson)
-const encodeRequest = Schema.encodeSync(StopRequestJson)
+const RequestJson = Schema.fromJsonString(ControlRequest)
+const readRequest = reader("control request", RequestJson)
+const encodeRequest = Schema.encodeSync(RequestJson)
+
+const readKind = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ kind: Schema.String })))
+/** Written by a later version: whoever serves stops goes on past it. */
+const isOfUnknownKind = (stored: unknown): boolean =>
+  Option.exists(readKind(stored), ({ kind }) => !controlKinds.has(kind))
 
 /** The doorbell that says: look again. */
 const topic = (sandbox: SandboxId): string => `controls-${sandbox}`
@@ -26,7 +32,7 @@ const make = Effect.gen(function*() {
       "watch",
       (tables) =>
         tables.all("SELECT request FROM controls WHERE sandbox = ? ORDER BY seq", sandbox)
-          .map((row) => readRequest(row["request"]))
+          .flatMap((row) => isOfUnknownKind(row["request"]) ? [] : [readRequest(row["request"])])
     )
 
   return Controls.of({
@@ -45,7 +51,7 @@ const make = Effect.gen(function*() {
       Stream.suspend(() => {
         const bell = doorbell.topic(topic(sandbox))
         let emitted: ReadonlySet<string> = new Set()
-        const next: Effect.Effect<ReadonlyArray<StopRequest>, StoreError> = Effect.gen(function*() {
+        const next: Effect.Effect<ReadonlyArray<ControlRequest>, StoreError> = Effect.gen(function*() {
           for (;;) {
             const rung = bell.count()
             const requests = yield* pending(sandbox)

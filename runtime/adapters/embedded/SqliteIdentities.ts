@@ -4,16 +4,53 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { SenderId } from "../../domain/Ids.ts"
+import { KeyPurpose } from "../../domain/Certificate.ts"
+import { KeyId, SenderId } from "../../domain/Ids.ts"
+import { type DirectoryKey, makeDirectoryCopy } from "../../ports/Directory.ts"
 import { Identities, revocationConflict, tombstoneMillis } from "../../ports/Identities.ts"
 import { text } from "./columns.ts"
-import { Sqlite } from "./Sqlite.ts"
+import { type Row, Sqlite } from "./Sqlite.ts"
 
-const decodeSubject = Schema.decodeUnknownOption(SenderId)
+/** A damaged row says nothing to anybody, and must not take the keys of the others along. */
+const decodeColumns = Schema.decodeUnknownOption(Schema.Struct({
+  subject: SenderId,
+  purpose: KeyPurpose,
+  key_id: KeyId,
+  certificate: Schema.String,
+  signature: Schema.String
+}))
+const decodeRow = (row: Row): Option.Option<DirectoryKey> =>
+  Option.map(
+    decodeColumns(row),
+    ({ certificate, key_id: keyId, purpose, signature, subject }) => ({
+      subject,
+      purpose,
+      keyId,
+      key: { certificate, signature }
+    })
+  )
 
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
+  const { directory, directoryNow, writing } = makeDirectoryCopy(
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      sqlite.read("Identities", "directory", (tables) => {
+        const keys = tables.all(
+          `SELECT subject, purpose, key_id, certificate, signature FROM identities
+           WHERE retired_at IS NULL OR retired_at > ? ORDER BY rowid`,
+          now - tombstoneMillis
+        ).flatMap((row) => Option.toArray(decodeRow(row)))
+        // Read after the keys: another process may revoke between the two statements, and its word must not be missed.
+        const revocations = tables.all("SELECT revocation, signature FROM revocations ORDER BY number").map((row) => ({
+          revocation: text(row, "revocation"),
+          signature: text(row, "signature")
+        }))
+        return { keys, revocations }
+      }))
+  )
   return Identities.of({
+    directory,
+    directoryNow,
     put: Effect.fnUntraced(function*(subject, purpose, keyId, key) {
       const now = yield* Clock.currentTimeMillis
       yield* sqlite.write("Identities", "put", (tables) =>
@@ -29,28 +66,7 @@ const make = Effect.gen(function*() {
           key.signature,
           now
         ))
-    }),
-    keys: Effect.fnUntraced(function*(subject, purpose) {
-      const now = yield* Clock.currentTimeMillis
-      return yield* sqlite.read("Identities", "keys", (tables) =>
-        tables.all(
-          `SELECT certificate, signature FROM identities
-           WHERE subject = ? AND purpose = ? AND (retired_at IS NULL OR retired_at > ?) ORDER BY rowid`,
-          subject,
-          purpose,
-          now - tombstoneMillis
-        ).map((row) => ({ certificate: text(row, "certificate"), signature: text(row, "signature") })))
-    }),
-    subjects: Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      sqlite.read(
-        "Identities",
-        "subjects",
-        (tables) =>
-          tables.all(
-            "SELECT DISTINCT subject FROM identities WHERE retired_at IS NULL OR retired_at > ?",
-            now - tombstoneMillis
-          ).flatMap((row) => Option.toArray(decodeSubject(text(row, "subject"))))
-      )),
+    }, writing),
     revoke: Effect.fnUntraced(function*(number, { revocation, signature }) {
       const other = yield* sqlite.write("Identities", "revoke", (tables) => {
         tables.run(
@@ -62,16 +78,7 @@ const make = Effect.gen(function*() {
         return tables.get("SELECT 1 FROM revocations WHERE number = ? AND revocation <> ?", number, revocation)
       })
       if (other !== undefined) return yield* revocationConflict(number)
-    }),
-    revocations: sqlite.read(
-      "Identities",
-      "revocations",
-      (tables) =>
-        tables.all("SELECT revocation, signature FROM revocations ORDER BY number").map((row) => ({
-          revocation: text(row, "revocation"),
-          signature: text(row, "signature")
-        }))
-    ),
+    }, writing),
     retire: Effect.fnUntraced(function*(subject) {
       const now = yield* Clock.currentTimeMillis
       yield* sqlite.write("Identities", "retire", (tables) => {
@@ -79,7 +86,7 @@ const make = Effect.gen(function*() {
         // Whoever goes takes the tombstones along that are over; until then a reader passes over them.
         tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
       })
-    })
+    }, writing)
   })
 })
 

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ChannelId, SandboxId } from "../../domain/Ids.ts"
+import { ChannelId, isLater, MessageTs, SandboxId } from "../../domain/Ids.ts"
 import { type InventoryItem, isSameItem, SandboxRow } from "../../domain/Sandbox.ts"
 import {
   changedAttributes,
@@ -30,6 +30,7 @@ const StoredAttributes = Schema.fromJsonString(Schema.Record(Schema.String, Sche
 const readAttributes = reader("sandbox", StoredAttributes)
 const readRow = reader("sandbox", SandboxRow)
 const readId = reader("sandbox id", SandboxId)
+const readTs = reader("message's ts", MessageTs)
 const readChannel = reader("channel", ChannelId)
 const encodeRow = Schema.encodeSync(SandboxRow)
 
@@ -50,7 +51,14 @@ const withInventory = (stored: Attributes, inventory: ReadonlyArray<InventoryIte
   inventory
 })
 
-const rowOf = (row: Row): SandboxRow => readRow(readAttributes(row["attributes"]))
+const rowOf = (row: Row): SandboxRow => withAccepted(row, readRow(readAttributes(row["attributes"])))
+
+/** With what the queue has accepted since the attributes were written. */
+const withAccepted = (row: Row, decoded: SandboxRow): SandboxRow => {
+  if (row["accepted_ts"] === "") return decoded
+  const ts = readTs(row["accepted_ts"])
+  return isLater(ts, decoded.lastAcceptedTs ?? "") ? { ...decoded, lastAcceptedTs: ts } : decoded
+}
 
 /** Lists rows over and over, decoding only those that have changed: most of a list is what it was the time before. */
 const remembering = () => {
@@ -58,10 +66,10 @@ const remembering = () => {
   return (rows: ReadonlyArray<Row>): ReadonlyArray<SandboxRow> => {
     const next = new Map<unknown, SandboxRow>()
     const list = rows.map((row) => {
-      const text = row["attributes"]
-      const decoded = last.get(text) ?? rowOf(row)
-      next.set(text, decoded)
-      return decoded
+      const attributes = row["attributes"]
+      const decoded = last.get(attributes) ?? readRow(readAttributes(attributes))
+      next.set(attributes, decoded)
+      return withAccepted(row, decoded)
     })
     last = next
     return list
@@ -102,7 +110,7 @@ const make = Effect.gen(function*() {
     to: (stored: Attributes, row: SandboxRow) => Attributes
   ) =>
     change(operation, (tables, now) => {
-      const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+      const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
       if (found === undefined) return false
       const stored = readAttributes(found["attributes"])
       const row = readRow(stored)
@@ -143,7 +151,7 @@ const make = Effect.gen(function*() {
     }),
     get: (id) =>
       read("get", (tables) => {
-        const row = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+        const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
     update: (id, changes, whileRow = {}) =>
@@ -170,20 +178,24 @@ const make = Effect.gen(function*() {
     byChannel: (channel) =>
       read(
         "byChannel",
-        (tables) => tables.all("SELECT attributes FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
+        (tables) =>
+          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
       ),
     named: (text) =>
       read("named", (tables) => {
-        const row = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", text) ??
-          tables.get("SELECT attributes FROM sandboxes WHERE alias = ?", text)
+        const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", text) ??
+          tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE alias = ?", text)
         return row === undefined ? Option.none() : Option.some(rowOf(row))
       }),
     youngerThan: (since) =>
       read(
         "youngerThan",
-        (tables) => tables.all("SELECT attributes FROM sandboxes WHERE created_at >= ? ORDER BY id", since).map(rowOf)
+        (tables) =>
+          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE created_at >= ? ORDER BY id", since).map(
+            rowOf
+          )
       ),
-    list: read("list", (tables) => known(tables.all("SELECT attributes FROM sandboxes ORDER BY id"))),
+    list: read("list", (tables) => known(tables.all("SELECT attributes, accepted_ts FROM sandboxes ORDER BY id"))),
     watch: (id) =>
       Stream.suspend(() => {
         const bell = doorbell.topic(topic)
@@ -193,7 +205,7 @@ const make = Effect.gen(function*() {
             const rung = bell.count()
             const [seq, row] = yield* read("watch", (tables) => {
               const trace = tables.get("SELECT seq FROM sandbox_changes WHERE id = ?", id)
-              const found = tables.get("SELECT attributes FROM sandboxes WHERE id = ?", id)
+              const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
               return [
                 trace === undefined ? 0 : integer(trace, "seq"),
                 found === undefined ? Option.none<SandboxRow>() : Option.some(rowOf(found))

@@ -4,24 +4,43 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
-import { GroupId, type SandboxId, TurnKey } from "../../domain/Ids.ts"
+import { GroupId, isLater, type SandboxId, TurnKey } from "../../domain/Ids.ts"
+import { SandboxRow } from "../../domain/Sandbox.ts"
 import {
   checkBody,
-  type DeadEntry,
-  type QueueEntry,
   QueueMissing,
   ReceiptExpired,
+  SandboxEnding,
+  stateAt,
+  turnQueueLimits,
+  whyNotAccepting
+} from "../../ports/QueueRules.ts"
+import {
+  type AcceptAnswer,
+  type DeadEntry,
+  type QueueEntry,
   type ReceivedEntry,
-  TurnQueue,
-  turnQueueLimits
+  TurnQueue
 } from "../../ports/TurnQueue.ts"
 import { integer, reader, text } from "./columns.ts"
 import { Doorbell, lookAgain } from "./Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
+import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
 const readGroup = reader("group", GroupId)
+const { fields } = SandboxRow
+const readJudged = reader(
+  "sandbox",
+  Schema.fromJsonString(Schema.Struct({
+    desired: fields.desired,
+    generation: fields.generation,
+    lastAcceptedTs: fields.lastAcceptedTs,
+    status: fields.status
+  }))
+)
 
 const entryOf = (row: Row): QueueEntry => ({
   key: readKey(row["key"]),
@@ -31,6 +50,7 @@ const entryOf = (row: Row): QueueEntry => ({
 
 const deadOf = (row: Row): DeadEntry => ({
   ...entryOf(row),
+  generation: integer(row, "generation"),
   receiveCount: integer(row, "receive_count"),
   deadAt: integer(row, "dead_at"),
   noticed: integer(row, "noticed") === 1
@@ -49,18 +69,67 @@ const removeMessage = (tables: Statements, row: Row): boolean => {
   return promote(tables, text(row, "queue"), text(row, "grp"))
 }
 
-const addMessage = (tables: Statements, queue: SandboxId, { body, group, key }: QueueEntry, now: number): void =>
+const addMessage = (
+  tables: Statements,
+  queue: SandboxId,
+  { body, group, key }: QueueEntry,
+  now: number,
+  generation = 1
+): void =>
   void tables.run(
-    `INSERT INTO queue_messages (queue, key, grp, body, sent_at, head) VALUES (?, ?, ?, ?, ?,
+    `INSERT INTO queue_messages (queue, key, grp, body, sent_at, generation, head) VALUES (?, ?, ?, ?, ?, ?,
        NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ? AND grp = ?))`,
     queue,
     key,
     group,
     body,
     now,
+    generation,
     queue,
     group
   )
+
+/** True when it is new: not sent lately, not there and not among the dead. */
+const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, now: number): boolean => {
+  tables.run("DELETE FROM queue_dedupe WHERE queue = ? AND until <= ?", queue, now)
+  const fresh = tables.get(
+        `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ? AND key = ?)
+       AND NOT EXISTS (SELECT 1 FROM queue_dead WHERE queue = ? AND key = ?)`,
+        queue,
+        entry.key,
+        queue,
+        entry.key
+      ) !== undefined && tables.run(
+        "INSERT OR IGNORE INTO queue_dedupe (queue, key, until) VALUES (?, ?, ?)",
+        queue,
+        entry.key,
+        now + turnQueueLimits.dedupeMillis
+      ) > 0
+  if (fresh) addMessage(tables, queue, entry, now)
+  return fresh
+}
+
+type Judged = Pick<SandboxRow, "desired" | "generation" | "lastAcceptedTs" | "status">
+
+/** What rows say, by their text as it was last read: most messages find it as it was, and decoding costs more than storing. */
+const judging = () => {
+  const known = new Map<SandboxId, { readonly attributes: string; readonly row: Judged }>()
+  /** Why the sandbox's row takes no message, if it takes none, and the newest `ts` in it. */
+  return (tables: Statements, sandbox: SandboxId, generation: string) => {
+    const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", sandbox)
+    if (found === undefined) {
+      known.delete(sandbox)
+      return { why: whyNotAccepting(undefined, generation), newest: "" }
+    }
+    const attributes = text(found, "attributes")
+    const last = known.get(sandbox)
+    const row = last?.attributes === attributes ? last.row : readJudged(attributes)
+    if (last?.row !== row) known.set(sandbox, { attributes, row })
+    const accepted = text(found, "accepted_ts")
+    const stored = row.lastAcceptedTs ?? ""
+    return { why: whyNotAccepting(row, generation), newest: isLater(accepted, stored) ? accepted : stored }
+  }
+}
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
   tables.get("SELECT 1 FROM queues WHERE id = ?", queue) !== undefined
@@ -88,12 +157,13 @@ const take = (
     const count = integer(row, "receive_count")
     if (count >= turnQueueLimits.maxReceives) {
       tables.run(
-        `INSERT OR REPLACE INTO queue_dead (queue, key, grp, body, receive_count, dead_at, noticed)
-         VALUES (?, ?, ?, ?, ?, ?, 0)`,
+        `INSERT OR REPLACE INTO queue_dead (queue, key, grp, body, generation, receive_count, dead_at, noticed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
         queue,
         text(row, "key"),
         text(row, "grp"),
         text(row, "body"),
+        integer(row, "generation"),
         count,
         now
       )
@@ -142,6 +212,7 @@ const topic = (queue: SandboxId): string => `queue-${queue}`
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
+  const judgeRow = judging()
   const ring = (queue: SandboxId) => Effect.sync(() => doorbell.topic(topic(queue)).ring())
 
   /** A change at the present time. */
@@ -168,21 +239,33 @@ const make = Effect.gen(function*() {
       ),
     send: Effect.fn("TurnQueue.send")(function*(queue, entry) {
       yield* checkBody("send", entry.body)
-      const sent = yield* write("send", (tables, now) => {
-        if (!exists(tables, queue)) return undefined
-        tables.run("DELETE FROM queue_dedupe WHERE queue = ? AND until <= ?", queue, now)
-        const fresh = tables.run(
-          "INSERT OR IGNORE INTO queue_dedupe (queue, key, until) VALUES (?, ?, ?)",
-          queue,
-          entry.key,
-          now + turnQueueLimits.dedupeMillis
-        ) > 0
-        if (fresh) addMessage(tables, queue, entry, now)
-        return { duplicate: !fresh }
-      })
+      const sent = yield* write(
+        "send",
+        (tables, now) => exists(tables, queue) ? sendMessage(tables, queue, entry, now) : undefined
+      )
       if (sent === undefined) return yield* new QueueMissing({ queue })
-      if (!sent.duplicate) yield* ring(queue)
-      return sent
+      if (sent) yield* ring(queue)
+    }),
+    accept: Effect.fn("TurnQueue.accept")(function*(queue, entry, terms) {
+      yield* checkBody("accept", entry.body)
+      // Whatever is no answer changes nothing: all checks come before the first change.
+      const answer = yield* write("accept", (tables, now): AcceptAnswer | SandboxEnding | QueueMissing => {
+        const turn = turnSeen(tables, terms.seen, now)
+        if (turn !== undefined) return { _tag: "Repeated", turn }
+        const { newest, why } = judgeRow(tables, queue, terms.generation)
+        if (why !== undefined) return new SandboxEnding({ sandbox: queue, why })
+        if (!exists(tables, queue)) return new QueueMissing({ queue })
+        sendMessage(tables, queue, entry, now)
+        markSeen(tables, terms.seen, entry.key, now)
+        if (terms.ts !== undefined && isLater(terms.ts, newest)) {
+          // Nobody who watches rows is told: it concerns the bridge's own catch-up alone.
+          tables.run("UPDATE sandboxes SET accepted_ts = ? WHERE id = ?", terms.ts, queue)
+        }
+        return { _tag: "Accepted" }
+      })
+      if (answer._tag === "SandboxEnding" || answer._tag === "QueueMissing") return yield* answer
+      if (answer._tag === "Accepted") yield* ring(queue)
+      return answer
     }),
     receive: Effect.fnUntraced(function*(queue, options) {
       const visibility = Math.min(Duration.toMillis(options.visibility), turnQueueLimits.maxVisibilityMillis)
@@ -247,14 +330,29 @@ const make = Effect.gen(function*() {
       if (withdrawn === "withdrawn") yield* ring(queue)
       return withdrawn
     }),
-    peek: (queue, limit) =>
-      read("peek", (tables, now) =>
-        tables.all(
-          "SELECT key, grp, body FROM queue_messages WHERE queue = ? AND visible_at <= ? ORDER BY seq LIMIT ?",
+    get: (queue, key) =>
+      read("get", (tables, now) => {
+        const row = tables.get(
+          "SELECT key, grp, body, visible_at FROM queue_messages WHERE queue = ? AND key = ? ORDER BY seq",
           queue,
-          now,
-          Math.max(0, limit)
-        ).map(entryOf)),
+          key
+        )
+        return row === undefined
+          ? Option.none()
+          : Option.some({ ...entryOf(row), state: stateAt(integer(row, "visible_at"), now) })
+      }),
+    keys: (queue) =>
+      read(
+        "keys",
+        (tables, now) =>
+          tables.all("SELECT key, grp, visible_at FROM queue_messages WHERE queue = ? ORDER BY seq", queue).map((
+            row
+          ) => ({
+            key: readKey(row["key"]),
+            group: readGroup(row["grp"]),
+            state: stateAt(integer(row, "visible_at"), now)
+          }))
+      ),
     depth: (queue) =>
       read("depth", (tables, now) => {
         const row = tables.get(
@@ -279,14 +377,18 @@ const make = Effect.gen(function*() {
         write("markNoticed", (tables) =>
           tables.run("UPDATE queue_dead SET noticed = 1 WHERE queue = ? AND key = ?", queue, key))
       ),
-    redrive: Effect.fnUntraced(function*(queue, key) {
+    redrive: Effect.fnUntraced(function*(queue, key, generation) {
       const found = yield* write("redrive", (tables, now) => {
+        const { why } = judgeRow(tables, queue, generation)
+        if (why !== undefined) return new SandboxEnding({ sandbox: queue, why })
         const row = tables.get("SELECT * FROM queue_dead WHERE queue = ? AND key = ?", queue, key)
         if (row === undefined) return false
+        const dead = deadOf(row)
         tables.run("DELETE FROM queue_dead WHERE queue = ? AND key = ?", queue, key)
-        addMessage(tables, queue, entryOf(row), now)
+        addMessage(tables, queue, dead, now, dead.generation + 1)
         return true
       })
+      if (typeof found !== "boolean") return yield* found
       if (found) yield* ring(queue)
       return found
     })

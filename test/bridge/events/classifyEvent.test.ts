@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { classifyEvent } from "../../../bridge/events/classifyEvent.ts"
-import { isLater } from "../../../bridge/events/Progress.ts"
-import { ChannelId, TeamId } from "../../../runtime/domain/Ids.ts"
+import { ChannelId, isLater, TeamId } from "../../../runtime/domain/Ids.ts"
 import { SlackMessageEvent, SlackReactionEvent } from "../../../runtime/domain/Slack.ts"
 
 const team = TeamId.make("T0TEAM0001")

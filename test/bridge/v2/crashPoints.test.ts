@@ -12,7 +12,9 @@ import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
+import { Audit } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
+import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
@@ -196,6 +198,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   )
   const overPosts = Effect.map(Posts, (port) => mortal(port, death, ["record", "putLive"]))
   const ports = Layer.mergeAll(
+    Audit.layerMemory,
     Controls.layerMemory,
     Layer.effect(Idempotency, overIdempotency).pipe(Layer.provide(Idempotency.memory(world.idempotency))),
     Identities.memory(world.identities),
@@ -226,7 +229,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer)),
-    Layer.provideMerge(Layer.merge(ports, settings)),
+    Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
   )

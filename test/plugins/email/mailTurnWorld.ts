@@ -295,7 +295,9 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       return Effect.sync(() => void child.kill("SIGKILL"))
     })
 
-  const stop = Effect.suspend(() => Context.get(store, Controls).send(bob, { id: "stop-1", by: "operator" }))
+  const stop = Effect.suspend(() =>
+    Context.get(store, Controls).send(bob, { kind: "stop", id: "stop-1", by: "operator" })
+  )
 
   /** As somebody does who can write the install's tables, and has no key of the certifier. */
   const rename = (id: SandboxId, alias: Alias) =>

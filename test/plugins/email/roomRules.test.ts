@@ -1,7 +1,7 @@
 /** What a mail room decides at its limits: the last answer in a row, attachments that are not those verified, old aliases. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { maxHops } from "../../../plugins/email/MailRoom.ts"
+import { maxHops } from "../../../plugins/email/MailTurns.ts"
 import { certifiedAlias, certifiedSender, hasName } from "../../../plugins/email/protocol/SenderDirectory.ts"
 import { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { mailState } from "../../support/MailState.ts"

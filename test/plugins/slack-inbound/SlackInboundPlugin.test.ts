@@ -20,11 +20,12 @@ import { Profile } from "../../../runtime/domain/Profile.ts"
 import type { TurnRequest, TurnRow } from "../../../runtime/domain/Turn.ts"
 import { Controls, makeMemoryControlsState } from "../../../runtime/ports/Controls.ts"
 import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
+import { makeMemoryTurnQueueState } from "../../../runtime/ports/MemoryTurnQueue.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
-import { makeMemoryTurnQueueState, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { Turns, type TurnsHealth } from "../../../runtime/ports/Turns.ts"
 import { atRest, eventually } from "../../support/eventually.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
@@ -272,7 +273,7 @@ describe("slack-inbound", () => {
       yield* queue.send(sandbox, queueEntry(second))
       yield* Effect.forkScoped(running)
       yield* eventually("the first message", () => pipeline.state.submitted.length === 1)
-      yield* controls.send(sandbox, { id: "stop-1", group: first.group, by: "anna" })
+      yield* controls.send(sandbox, { kind: "stop", id: "stop-1", group: first.group, by: "anna" })
       yield* eventually("the stop", () => pipeline.state.stopped.length === 1)
       assert.deepStrictEqual(pipeline.state.stopped, [[first.group, "anna"]])
       yield* eventually("its acknowledgement", () => controlsState.requests.get(sandbox)?.size === 0)
@@ -299,7 +300,7 @@ describe("slack-inbound", () => {
       yield* queue.create(sandbox)
       const [before, after] = [slackRequest(1), slackRequest(2)]
       yield* queue.send(sandbox, queueEntry(before))
-      yield* (yield* Controls).send(sandbox, { id: "stop-1", by: "anna", at: 10 })
+      yield* (yield* Controls).send(sandbox, { kind: "stop", id: "stop-1", by: "anna", at: 10 })
       yield* TestClock.adjust("1 second")
       yield* queue.send(sandbox, queueEntry(after))
       yield* TestClock.adjust("1 minute")
@@ -315,7 +316,7 @@ describe("slack-inbound", () => {
     return Effect.gen(function*() {
       yield* (yield* TurnQueue).create(sandbox)
       yield* Effect.forkScoped(running)
-      yield* (yield* Controls).send(sandbox, { id: "stop-1", group: slackRequest(1).group, by: "anna" })
+      yield* (yield* Controls).send(sandbox, { kind: "stop", id: "stop-1", group: slackRequest(1).group, by: "anna" })
       yield* eventually("the note", () => bridge.effects().length === 1)
       assert.include(JSON.stringify(bridge.effects()), "nothing to stop")
     }).pipe(Effect.provide(ports))

@@ -195,6 +195,12 @@ describe("ControlPlane", () => {
           `${key}/dead/0 post`,
           `${key}/dead/1 react`
         ])
+        // Another death after a redrive is told of as well, though it reads the same.
+        const generation = world.rows.get(id)?.generation ?? ""
+        assert.isTrue(yield* queue.redrive(id, key, generation))
+        for (let n = 0; n < 6; n++) yield* queue.receive(id, { wait: Duration.zero, visibility: Duration.zero })
+        yield* round
+        assert.lengthOf(posts(world), 2)
       })
     ))
 

@@ -22,7 +22,6 @@ import type {
   ActionRunner,
   ActionStarted
 } from "../../../runtime/ports/ActionRunner.ts"
-import { makeMemorySeenState, Seen } from "../../../runtime/ports/Seen.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { profileWith, slackProfile } from "../../support/profiles.ts"
 
@@ -45,13 +44,13 @@ const decodeRequest = Schema.decodeUnknownSync(Schema.fromJsonString(TurnRequest
 /** A world with one running sandbox, and the records of its turns. */
 class Place {
   readonly world = new World()
-  readonly seen = makeMemorySeenState()
+  readonly seen = this.world.queue.seen
   creates = true
 
   layer() {
     return Provisioning.layer.pipe(
       Layer.provideMerge(Teardown.layer),
-      Layer.provideMerge(Layer.merge(this.world.layer(), Seen.memory(this.seen)))
+      Layer.provideMerge(this.world.layer())
     )
   }
 

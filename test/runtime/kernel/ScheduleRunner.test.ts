@@ -16,10 +16,11 @@ import {
   ActionRunners,
   type ActionStarted
 } from "../../../runtime/ports/ActionRunner.ts"
+import { makeMemoryTurnQueueState } from "../../../runtime/ports/MemoryTurnQueue.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
-import { makeMemoryTurnQueueState, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { slackProfile } from "../../support/profiles.ts"
 import { claimOf, scheduleOf } from "../ports/schedulerContract.ts"

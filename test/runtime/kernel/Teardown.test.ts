@@ -78,7 +78,7 @@ const lived = Effect.fn(function*(profile = slackProfile) {
       const ts = MessageTs.make("1700000002.000001")
       yield* (yield* Threads).put({ channel, threadTs: ts, sandbox: id, createdAt: 0, lastTurnAt: 0 })
       yield* (yield* Leases).acquire(id, "runtime-1")
-      yield* (yield* Controls).send(id, { id: "stop-1", by: "operator" })
+      yield* (yield* Controls).send(id, { kind: "stop", id: "stop-1", by: "operator" })
     })
   )
   world.objects.set(id, new Set(["session.jsonl.gz"]))

@@ -1,17 +1,18 @@
 /** What every control channel must do: hand over each request until it is acknowledged, at least once. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import type { Layer } from "effect"
 import { SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { Controls, type StopRequest } from "../../../runtime/ports/Controls.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 const sandbox = SandboxId.make("sb-00000001")
 const other = SandboxId.make("sb-00000002")
-const request = (id: string): StopRequest => ({ id, turn: TurnKey.make("T1:C1:1"), by: "Ada 🦊" })
+const request = (id: string): StopRequest => ({ kind: "stop", id, turn: TurnKey.make("T1:C1:1"), by: "Ada 🦊" })
 
-export const controlsContract = <LE>(layer: Layer.Layer<Controls, LE>): void => {
+export const controlsContract = <LE>(engine: Engine<Controls, LE>): void => {
+  const { settle } = timeOf(engine)
   const test = <E>(name: string, body: (controls: Controls["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Controls, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Controls, body), engine.layer))
 
   test("a watcher gets what waits, then what comes, in order and each once", (controls) =>
     Effect.gen(function*() {
@@ -24,12 +25,13 @@ export const controlsContract = <LE>(layer: Layer.Layer<Controls, LE>): void => 
         Stream.runCollect,
         Effect.forkChild({ startImmediately: true })
       )
-      yield* controls.send(sandbox, { id: "3", by: "operator" })
+      yield* controls.send(sandbox, { kind: "stop", id: "3", by: "operator" })
       yield* controls.send(sandbox, request("4"))
+      yield* settle
       assert.deepStrictEqual(yield* Fiber.join(watching), [
         request("1"),
         request("2"),
-        { id: "3", by: "operator" },
+        { kind: "stop", id: "3", by: "operator" },
         request("4")
       ])
     }))

@@ -1,10 +1,11 @@
 /** What every store of an install's settings must do: give back what was put, and never take a head back. */
 import { assert, it } from "@effect/vitest"
-import { Effect, type Layer } from "effect"
+import { Effect } from "effect"
 import { ChainName, genesis } from "../../../runtime/domain/Audit.ts"
 import { InstallName } from "../../../runtime/domain/Ids.ts"
 import type { Install } from "../../../runtime/domain/Install.ts"
 import { InstallStore } from "../../../runtime/ports/InstallStore.ts"
+import type { Engine } from "./Engine.ts"
 
 const install: Install = {
   version: 1,
@@ -17,9 +18,9 @@ const install: Install = {
 }
 const chain = ChainName.make("bridge-1")
 
-export const installStoreContract = <LE>(layer: Layer.Layer<InstallStore, LE>): void => {
+export const installStoreContract = <LE>(engine: Engine<InstallStore, LE>): void => {
   const test = <E>(name: string, body: (store: InstallStore["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(InstallStore, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(InstallStore, body), engine.layer))
 
   test("says that there is no install, then gives back the last one that was put", (store) =>
     Effect.gen(function*() {

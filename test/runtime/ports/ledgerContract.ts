@@ -1,11 +1,10 @@
 /** What every ledger must do: insert once, compare before it changes, forget only what is long settled. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
-import type { Layer } from "effect"
-import * as TestClock from "effect/testing/TestClock"
 import { ChannelId, GroupId, MessageTs, TeamId, TurnKey, UserId } from "../../../runtime/domain/Ids.ts"
 import { TurnRow } from "../../../runtime/domain/Turn.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 /** A received row; `receivedAt` orders it. */
 export const turnRow = (key: string, receivedAt = 0): TurnRow => ({
@@ -44,9 +43,10 @@ const settled = (row: TurnRow, finishedAt: number): TurnRow => ({
 
 const days30 = 30 * 24 * 3_600_000
 
-export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
+export const ledgerContract = <LE>(engine: Engine<Ledger, LE>): void => {
+  const { almost, over } = timeOf(engine)
   const test = <E>(name: string, body: (ledger: Ledger["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Ledger, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Ledger, body), engine.layer))
 
   test("inserts once and gives back the row as it is", (ledger) =>
     Effect.gen(function*() {
@@ -66,7 +66,7 @@ export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
       const row = yield* Schema.decodeUnknownEffect(TurnRow)(JSON.parse(JSON.stringify(generated)))
       yield* ledger.insert(row)
       assert.deepStrictEqual((yield* ledger.insert(row)).row, row)
-    }).pipe(Effect.provide(layer)), { arbitrary: { runs: 20 } })
+    }).pipe(Effect.provide(engine.layer)), { arbitrary: { runs: 20 } })
 
   test("refuses a change that was decided on another state or attempt", (ledger) =>
     Effect.gen(function*() {
@@ -115,9 +115,9 @@ export const ledgerContract = <LE>(layer: Layer.Layer<Ledger, LE>): void => {
       yield* ledger.insert(turnRow("a"))
       yield* ledger.insert(turnRow("b"))
       yield* ledger.update(turnRow("a"), settled(turnRow("a"), 1_000))
-      yield* TestClock.setTime(days30 + 999)
+      yield* almost(days30 + 1_000)
       assert.isTrue(Option.isSome(yield* ledger.get(turnRow("a").key)))
-      yield* TestClock.setTime(days30 + 1_000)
+      yield* over
       assert.isTrue(Option.isNone(yield* ledger.get(turnRow("a").key)))
       assert.deepStrictEqual((yield* ledger.recent(10)).map(({ key }) => key), [turnRow("b").key])
       assert.isTrue((yield* ledger.insert(turnRow("a", days30 + 1_000))).inserted)

@@ -1,11 +1,11 @@
 /** What every object store must do: whole objects under their owner's prefix, and no name that leads out of it. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
-import type { Layer } from "effect"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
+import type { Engine } from "./Engine.ts"
 
 const one = SandboxId.make("sb-00000001")
 const two = SandboxId.make("sb-00000002")
@@ -33,9 +33,9 @@ const hostile = [
   Array.from({ length: 8 }, () => "é".repeat(32) + "x".repeat(48)).join("/")
 ]
 
-export const objectsContract = <LE>(layer: Layer.Layer<Objects, LE>): void => {
+export const objectsContract = <LE>(engine: Engine<Objects, LE>): void => {
   const test = <E>(name: string, body: (objects: Objects["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Objects, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Objects, body), engine.layer))
   const read = Effect.fnUntraced(function*(objects: Objects["Service"], owner: SandboxId, name: string) {
     const chunks = yield* Stream.runCollect(objects.get(owner, name))
     return Buffer.concat(chunks).toString()
@@ -129,5 +129,5 @@ export const objectsContract = <LE>(layer: Layer.Layer<Objects, LE>): void => {
       const put = yield* Effect.result(objects.put(one, name, bytes("x")))
       assert.deepStrictEqual(yield* objects.list(one), put._tag === "Success" ? [name] : [])
       yield* objects.deleteAll(one)
-    }).pipe(Effect.provide(layer)), { arbitrary: { runs: 40 } })
+    }).pipe(Effect.provide(engine.layer)), { arbitrary: { runs: 40 } })
 }

@@ -1,9 +1,9 @@
 /** What every outbox must do: keep each request once, whole and in order, until it is removed. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Layer } from "effect"
 import { requestIdOf } from "../../../runtime/domain/Ids.ts"
 import { Outbox, type OutboxEntry } from "../../../runtime/ports/Outbox.ts"
+import type { Engine } from "./Engine.ts"
 
 const entry = (name: string, createdAt: number): OutboxEntry => ({
   id: requestIdOf(name),
@@ -12,9 +12,9 @@ const entry = (name: string, createdAt: number): OutboxEntry => ({
   attempts: 0
 })
 
-export const outboxContract = <LE>(layer: Layer.Layer<Outbox, LE>): void => {
+export const outboxContract = <LE>(engine: Engine<Outbox, LE>): void => {
   const test = <E>(name: string, body: (outbox: Outbox["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Outbox, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Outbox, body), engine.layer))
 
   test("keeps requests oldest first, each once, as they were first put", (outbox) =>
     Effect.gen(function*() {

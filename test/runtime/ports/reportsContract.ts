@@ -1,17 +1,18 @@
 /** What every store of reports must do: keep what was not named, an item per sandbox. */
 import { assert, it } from "@effect/vitest"
-import { Effect, type Layer } from "effect"
+import { Effect } from "effect"
 import { SandboxId } from "../../../runtime/domain/Ids.ts"
 import { noReport } from "../../../runtime/domain/Sandbox.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
+import type { Engine } from "./Engine.ts"
 
 const one = SandboxId.make("sb-00000001")
 const two = SandboxId.make("sb-00000002")
 const plugins = [{ id: "transcript", state: "running", detail: "" }]
 
-export const reportsContract = <LE>(layer: Layer.Layer<Reports, LE>): void => {
+export const reportsContract = <LE>(engine: Engine<Reports, LE>): void => {
   const test = <E>(name: string, body: (reports: Reports["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Reports, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Reports, body), engine.layer))
 
   test("is empty before a runtime has said anything, then keeps what was said in parts", (reports) =>
     Effect.gen(function*() {

@@ -1,11 +1,11 @@
 /** What every store of sandboxes must do: guard ids and aliases, change single attributes, tell watchers. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Schema, Stream } from "effect"
-import type { Layer } from "effect"
 import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
 import { Profile } from "../../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 const profile = Schema.decodeSync(Profile)({
   apiVersion: "klankermaker.ai/v1",
@@ -32,11 +32,12 @@ export const sandboxRow = (id: SandboxId, rest: Partial<SandboxRow> = {}): Sandb
 
 /** `attributes` reads what is really stored, with what no version of the schema knows. */
 export const sandboxesContract = <LE, R>(
-  layer: Layer.Layer<Sandboxes | R, LE>,
+  engine: Engine<Sandboxes | R, LE>,
   attributes: (id: SandboxId) => Effect.Effect<Readonly<Record<string, unknown>>, unknown, R>
 ): void => {
+  const { settle, until } = timeOf(engine)
   const test = <E>(name: string, body: (sandboxes: Sandboxes["Service"]) => Effect.Effect<void, E, R>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Sandboxes, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Sandboxes, body), engine.layer))
 
   test("gives back a row by id, alias and channel", (sandboxes) =>
     Effect.gen(function*() {
@@ -45,6 +46,7 @@ export const sandboxesContract = <LE, R>(
       yield* sandboxes.insert(sandboxRow(two))
       assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(row))
       assert.deepStrictEqual(yield* sandboxes.named(alias), Option.some(row))
+      yield* settle
       assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [row])
       assert.deepStrictEqual(yield* sandboxes.byChannel(ChannelId.make("C999")), [])
       assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
@@ -160,18 +162,14 @@ export const sandboxesContract = <LE, R>(
         ),
         Effect.forkChild({ startImmediately: true })
       )
-      const until = (status: string) =>
-        Effect.yieldNow.pipe(
-          Effect.andThen(Effect.sync(() => heard.at(-1) === status)),
-          Effect.repeat({ until: (done) => done })
-        )
-      yield* until("none")
+      const lastIs = (status: string) => until(() => heard.at(-1) === status)
+      yield* lastIs("none")
       yield* sandboxes.insert(sandboxRow(one))
-      yield* until("creating")
+      yield* lastIs("creating")
       yield* sandboxes.update(one, { status: "running" })
-      yield* until("running")
+      yield* lastIs("running")
       yield* sandboxes.remove(one)
-      yield* until("none")
+      yield* lastIs("none")
       yield* Fiber.interrupt(watching)
     }))
 
@@ -199,18 +197,15 @@ export const sandboxesContract = <LE, R>(
         Stream.runForEach((id) => Effect.sync(() => heard.push(id))),
         Effect.forkChild({ startImmediately: true })
       )
-      const until = (count: number) =>
-        Effect.yieldNow.pipe(
-          Effect.andThen(Effect.sync(() => heard.filter((id) => id === two).length >= count)),
-          Effect.repeat({ until: (done) => done })
-        )
+      const told = (count: number) => until(() => heard.filter((id) => id === two).length >= count)
+      yield* until(() => heard.length > 0)
       assert.deepStrictEqual(heard, [one])
       yield* sandboxes.insert(sandboxRow(two))
-      yield* until(1)
+      yield* told(1)
       yield* sandboxes.update(two, { expiresAt: 9 })
-      yield* until(2)
+      yield* told(2)
       yield* sandboxes.remove(two)
-      yield* until(3)
+      yield* told(3)
       yield* Fiber.interrupt(watching)
     }))
 

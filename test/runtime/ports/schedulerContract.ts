@@ -1,11 +1,10 @@
 /** What every scheduler must do: fire at least once, claim once, keep runs through crashes, and forget old ones. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import type { Layer } from "effect"
-import * as TestClock from "effect/testing/TestClock"
 import { runIdOf, type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
 import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
 import { type Firing, keptRuns, Scheduler, ScheduleTaken } from "../../../runtime/ports/Scheduler.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 const nightly = ScheduleName.make("nightly")
 const step = { action: ScheduledAction.cases.Destroy.make({ target: "demo" }) }
@@ -39,9 +38,11 @@ export const claimOf = (instant: number, changes: Partial<ScheduleRun> = {}): Sc
 const firings = (scheduler: Scheduler["Service"], count: number) =>
   Effect.forkChild(Stream.runCollect(Stream.take(scheduler.firings, count)), { startImmediately: true })
 
-export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void => {
+export const schedulerContract = <LE>(engine: Engine<Scheduler, LE>): void => {
+  const { almost, exact, passTime, over, settle, until } = timeOf(engine)
+  const late = exact ? Effect.void : passTime("60 seconds")
   const test = <E>(name: string, body: (scheduler: Scheduler["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Scheduler, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Scheduler, body), engine.layer))
 
   test("a schedule is read back as it was written, and its name is taken", (scheduler) =>
     Effect.gen(function*() {
@@ -81,13 +82,16 @@ export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void =
           })),
         { startImmediately: true }
       )
-      yield* TestClock.adjust("59999 millis")
+      yield* almost("60 seconds")
       assert.deepStrictEqual(seen, [])
-      yield* TestClock.adjust("1 millis")
-      yield* settled(() => seen.length === 2)
-      yield* TestClock.adjust("60 seconds")
-      yield* settled(() => seen.length === 3)
-      assert.deepStrictEqual(seen.map(({ instant }) => instant), [60_000, 60_000, 120_000])
+      yield* over
+      yield* until(() => seen.length >= 2)
+      yield* passTime("60 seconds")
+      yield* until(() => seen.length >= 3)
+      const instants = seen.map(({ instant }) => instant)
+      // EventBridge Scheduler may fire late, up to a minute, and twice; never early.
+      if (exact) assert.deepStrictEqual(instants, [60_000, 60_000, 120_000])
+      else assert.deepStrictEqual([...new Set(instants)].slice(0, 2), [60_000, 120_000])
       yield* Fiber.interrupt(fiber)
     }))
 
@@ -118,12 +122,14 @@ export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void =
       yield* scheduler.add(scheduleOf())
       const fiber = yield* firings(scheduler, 1)
       yield* scheduler.request(nightly, 777)
+      yield* settle
       assert.deepStrictEqual(yield* Fiber.join(fiber), [{ schedule: nightly, instant: 777, manual: true }])
       assert.isTrue(yield* scheduler.claim(claimOf(777, { manual: true })))
       yield* scheduler.request(nightly, 777)
       assert.strictEqual(Option.getOrThrow(yield* scheduler.get(nightly)).nextAt, 60_000)
       const next = yield* firings(scheduler, 1)
-      yield* TestClock.adjust("60 seconds")
+      yield* passTime("60 seconds")
+      yield* late
       assert.deepStrictEqual(yield* Fiber.join(next), [{ schedule: nightly, instant: 60_000, manual: false }])
     }))
 
@@ -136,10 +142,11 @@ export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void =
       const { nextAt: _, ...rest } = scheduleOf()
       assert.deepStrictEqual(yield* scheduler.get(nightly), Option.some({ ...rest, state: "paused", note: pause.note }))
       const fiber = yield* firings(scheduler, 1)
-      yield* TestClock.adjust("10 minutes")
+      yield* passTime("10 minutes")
       assert.isUndefined(fiber.pollUnsafe())
       yield* scheduler.change(nightly, ["paused"], { state: "active", nextAt: 660_000, note: "resumed" })
-      yield* TestClock.adjust("1 minutes")
+      yield* passTime("1 minutes")
+      yield* late
       assert.deepStrictEqual(yield* Fiber.join(fiber), [{ schedule: nightly, instant: 660_000, manual: false }])
     }))
 
@@ -173,9 +180,3 @@ export const schedulerContract = <LE>(layer: Layer.Layer<Scheduler, LE>): void =
       assert.deepStrictEqual(yield* scheduler.open, [claimOf(1)])
     }))
 }
-
-/** Lets fibers that wait for the store's writer go on, without the clock. */
-const settled = (done: () => boolean): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    while (!done()) yield* Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
-  })

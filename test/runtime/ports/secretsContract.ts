@@ -1,18 +1,20 @@
 /** What every secret store must do: the newest version, by path, and nothing outside of a process's scope. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
-import type { Layer } from "effect"
 import { scopedSecrets, Secrets, secretsWithoutCertifier } from "../../../runtime/ports/Secrets.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 const secret = (value: string) => Redacted.make(value)
 
 const paths = (secrets: Secrets["Service"], path: string) =>
   Effect.map(secrets.under(path), (found) => found.map((one) => one.path))
 
-export const secretsContract = <LE>(layer: Layer.Layer<Secrets, LE>): void => {
+export const secretsContract = <LE>(engine: Engine<Secrets, LE>): void => {
+  const { settle } = timeOf(engine)
   const test = <E>(name: string, body: (secrets: Secrets["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(Secrets, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(Secrets, body), engine.layer))
   const value = Effect.fnUntraced(function*(secrets: Secrets["Service"], path: string) {
+    yield* settle
     return Option.getOrUndefined(Option.map(yield* secrets.get(path), Redacted.value))
   })
 

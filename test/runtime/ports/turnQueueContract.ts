@@ -2,8 +2,13 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Option } from "effect"
 import { GroupId, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
-import { type QueueEntry, TurnQueue, turnQueueLimits } from "../../../runtime/ports/TurnQueue.ts"
+import { turnQueueLimits } from "../../../runtime/ports/QueueRules.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import type { Seen } from "../../../runtime/ports/Seen.ts"
+import { type QueueEntry, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { acceptContract } from "./acceptContract.ts"
 import { type Engine, timeOf } from "./Engine.ts"
+import { sandboxRow } from "./sandboxesContract.ts"
 
 const queue = SandboxId.make("sb-00000001")
 const other = SandboxId.make("sb-00000002")
@@ -24,6 +29,7 @@ const mustReceive = Effect.fnUntraced(function*(name = queue) {
   const received = yield* receive(name)
   return received ?? (yield* Effect.die("nothing was received"))
 })
+const reasonOf = (error: { readonly _tag: string; readonly why?: string }): string => error.why ?? error._tag
 const sendAll = Effect.fnUntraced(function*(entries: ReadonlyArray<QueueEntry>) {
   const turns = yield* TurnQueue
   yield* turns.create(queue)
@@ -31,10 +37,13 @@ const sendAll = Effect.fnUntraced(function*(entries: ReadonlyArray<QueueEntry>) 
   return turns
 })
 
-export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
+export type QueuePorts = TurnQueue | Sandboxes | Seen
+
+export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
   const { almost, exact, near, passTime, over } = timeOf(engine)
-  const test = <E>(name: string, body: () => Effect.Effect<void, E, TurnQueue>) =>
+  const test = <E>(name: string, body: () => Effect.Effect<void, E, QueuePorts>) =>
     it.effect(name, () => Effect.provide(Effect.suspend(body), engine.layer))
+  acceptContract(test, passTime)
 
   test("gives back what was sent", () =>
     Effect.gen(function*() {
@@ -77,7 +86,8 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       const turns = yield* sendAll([entry("a")])
       yield* turns.create(other)
       assert.isUndefined(yield* receive(other))
-      assert.isFalse((yield* turns.send(other, entry("a"))).duplicate)
+      yield* turns.send(other, entry("a"))
+      assert.deepStrictEqual(yield* turns.depth(other), { waiting: 1, inFlight: 0, dead: 0 })
     }))
 
   test("is visible again exactly when visibility ends, before what came after it", () =>
@@ -145,19 +155,34 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       assert.strictEqual(gone._tag, "ReceiptExpired")
     }))
 
-  test("a key is a duplicate for five minutes after it was first sent, even once deleted", () =>
+  test("a key is sent once in five minutes, even once deleted", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a")])
-      assert.isTrue((yield* turns.send(queue, { ...entry("a"), body: "again" })).duplicate)
+      yield* turns.send(queue, { ...entry("a"), body: "again" })
       const received = yield* mustReceive()
       assert.strictEqual(received.body, "body of a")
       yield* turns.delete(queue, received.receipt)
       yield* almost("5 minutes")
-      assert.isTrue((yield* turns.send(queue, entry("a"))).duplicate)
+      yield* turns.send(queue, entry("a"))
       assert.isUndefined(yield* receive())
       yield* over
-      assert.isFalse((yield* turns.send(queue, entry("a"))).duplicate)
+      yield* turns.send(queue, entry("a"))
       assert.isDefined(yield* receive())
+    }))
+
+  test("a key is there once, however long it waits, flies or is dead", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a")])
+      const again = Effect.andThen(passTime("6 minutes"), turns.send(queue, { ...entry("a"), body: "again" }))
+      yield* again
+      assert.lengthOf(yield* turns.keys(queue), 1)
+      for (let count = 1; count <= 5; count++) {
+        assert.strictEqual((yield* mustReceive()).body, "body of a")
+        yield* again
+      }
+      assert.isUndefined(yield* receive())
+      yield* again
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 1 })
     }))
 
   test("is dead at the sixth receive, which frees its group", () =>
@@ -171,7 +196,10 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       }
       assert.strictEqual((yield* mustReceive()).key, entry("a2").key)
       const [dead, ...others] = yield* turns.deadLetters(queue)
-      assert.deepStrictEqual({ ...dead, deadAt: 0 }, { ...entry("a1"), receiveCount: 5, deadAt: 0, noticed: false })
+      assert.deepStrictEqual(
+        { ...dead, deadAt: 0 },
+        { ...entry("a1"), generation: 1, receiveCount: 5, deadAt: 0, noticed: false }
+      )
       near(dead?.deadAt, start + 600_000)
       assert.deepStrictEqual(others, [])
       assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 1, dead: 1 })
@@ -194,26 +222,54 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       yield* turns.create(queue)
       assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
       assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 0 })
-      assert.isFalse(yield* turns.redrive(queue, entry("a1").key))
+      yield* (yield* Sandboxes).insert(sandboxRow(queue))
+      assert.isFalse(yield* turns.redrive(queue, entry("a1").key, "1"))
     }))
 
-  test("redrive puts a dead message back at the end, counted from zero", () =>
+  const brief = { ...now, visibility: Duration.seconds(1) }
+
+  test("redrive puts a dead message back at the end, counted from zero, as its next generation", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1")])
-      for (let count = 1; count <= 5; count++) {
-        yield* mustReceive()
-        yield* passTime("120 seconds")
-      }
+      yield* (yield* Sandboxes).insert(sandboxRow(queue))
+      const { key } = entry("a1")
+      const deadly = Effect.forEach(
+        [1, 2, 3, 4, 5],
+        () => Effect.andThen(receive(queue, brief), passTime("1 second"))
+      )
+      yield* deadly
       assert.isUndefined(yield* receive())
+      yield* turns.markNoticed(queue, key)
       yield* turns.send(queue, entry("a2"))
-      assert.isTrue(yield* turns.redrive(queue, entry("a1").key))
-      assert.isFalse(yield* turns.redrive(queue, entry("a1").key))
+      // Well within five minutes of the first send.
+      assert.isTrue(yield* turns.redrive(queue, key, "1"))
+      assert.isFalse(yield* turns.redrive(queue, key, "1"))
       assert.deepStrictEqual(yield* turns.deadLetters(queue), [])
       const first = yield* mustReceive()
       assert.strictEqual(first.key, entry("a2").key)
       yield* turns.delete(queue, first.receipt)
-      const second = yield* mustReceive()
-      assert.deepStrictEqual([second.key, second.receiveCount], [entry("a1").key, 1])
+      const second = Option.getOrThrow(yield* turns.receive(queue, brief))
+      assert.deepStrictEqual([second.key, second.receiveCount], [key, 1])
+      yield* passTime("1 second")
+      yield* deadly
+      assert.isUndefined(yield* receive())
+      const [again] = yield* turns.deadLetters(queue)
+      assert.deepStrictEqual([again?.generation, again?.noticed], [2, false])
+    }))
+
+  test("redrives nothing for a sandbox whose end has begun, or for another life of it", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1")])
+      const sandboxes = yield* Sandboxes
+      const { key } = entry("a1")
+      const refused = (generation: string) => Effect.map(Effect.flip(turns.redrive(queue, key, generation)), reasonOf)
+      for (let count = 0; count < 6; count++) yield* turns.receive(queue, { ...now, visibility: Duration.zero })
+      assert.strictEqual(yield* refused("1"), "gone")
+      yield* sandboxes.insert(sandboxRow(queue))
+      assert.strictEqual(yield* refused("0"), "replaced")
+      yield* sandboxes.update(queue, { desired: "destroyed", status: "destroying" })
+      assert.strictEqual(yield* refused("1"), "ending")
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 1 })
     }))
 
   test("replaces a waiting message, not one in flight", () =>
@@ -229,14 +285,14 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       assert.deepStrictEqual([first.body, second.body], ["body of a1", "new"])
     }))
 
-  test("withdraws a waiting message, not one in flight; its key stays a duplicate", () =>
+  test("withdraws a waiting message, not one in flight; its key stays known", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1"), entry("a2"), entry("a3")])
       const first = yield* mustReceive()
       assert.strictEqual(yield* turns.withdraw(queue, entry("a1").key), "in-flight")
       assert.strictEqual(yield* turns.withdraw(queue, entry("a2").key), "withdrawn")
       assert.strictEqual(yield* turns.withdraw(queue, entry("a2").key), "absent")
-      assert.isTrue((yield* turns.send(queue, entry("a2"))).duplicate)
+      yield* turns.send(queue, entry("a2"))
       yield* turns.delete(queue, first.receipt)
       assert.strictEqual((yield* mustReceive()).key, entry("a3").key)
     }))
@@ -248,15 +304,31 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       assert.strictEqual((yield* mustReceive()).key, entry("a2").key)
     }))
 
-  test("shows what waits, oldest first, and counts", () =>
+  test("shows one message by its key, and all keys, oldest first, and counts", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1", "a"), entry("b1", "b"), entry("a2", "a"), entry("b2", "b")])
-      yield* mustReceive()
-      assert.deepStrictEqual(yield* turns.peek(queue, 2), [entry("b1", "b"), entry("a2", "a")])
-      assert.deepStrictEqual(yield* turns.peek(queue, 0), [])
+      const states = Effect.map(turns.keys(queue), (keys) =>
+        keys.map(({ group, key, state }) => `${key} ${group} ${state}`))
+      const get = (key: string) =>
+        Effect.map(turns.get(queue, entry(key).key), Option.getOrUndefined)
+      const { receipt } = yield* mustReceive()
+      assert.deepStrictEqual(yield* states, [
+        "T1:C1:a1 a in-flight",
+        "T1:C1:b1 b waiting",
+        "T1:C1:a2 a waiting",
+        "T1:C1:b2 b waiting"
+      ])
+      assert.deepStrictEqual(yield* get("a1"), { ...entry("a1", "a"), state: "in-flight" })
+      assert.deepStrictEqual(yield* get("b2"), { ...entry("b2", "b"), state: "waiting" })
+      assert.isUndefined(yield* get("c1"))
       assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 3, inFlight: 1, dead: 0 })
-      yield* passTime("120 seconds")
+      yield* turns.extend(queue, receipt, Duration.seconds(120))
+      yield* almost("120 seconds")
+      assert.strictEqual((yield* get("a1"))?.state, "in-flight")
+      yield* over
       assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 4, inFlight: 0, dead: 0 })
+      assert.strictEqual((yield* get("a1"))?.state, "waiting")
+      assert.strictEqual((yield* states)[0], "T1:C1:a1 a waiting")
     }))
 
   test("a receive that waits is woken by a send", () =>
@@ -315,11 +387,13 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       assert.strictEqual((yield* Effect.flip(turns.receive(queue, now)))._tag, "QueueMissing")
       assert.strictEqual(yield* turns.replace(queue, entry("a").key, "new"), "absent")
       assert.strictEqual(yield* turns.withdraw(queue, entry("a").key), "absent")
-      assert.deepStrictEqual(yield* turns.peek(queue, 10), [])
+      assert.deepStrictEqual(yield* turns.keys(queue), [])
+      assert.isTrue(Option.isNone(yield* turns.get(queue, entry("a").key)))
       yield* passTime(nameRest)
       yield* turns.create(queue)
       assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 0, inFlight: 0, dead: 0 })
-      assert.isFalse((yield* turns.send(queue, entry("a"))).duplicate)
+      yield* turns.send(queue, entry("a"))
+      assert.deepStrictEqual(yield* turns.depth(queue), { waiting: 1, inFlight: 0, dead: 0 })
     }))
 
   test("refuses a body that SQS would refuse, counted in bytes, and stores nothing", () =>
@@ -328,7 +402,8 @@ export const turnQueueContract = <LE>(engine: Engine<TurnQueue, LE>): void => {
       const most = "é".repeat(turnQueueLimits.maxBodyBytes / 2)
       const refused = yield* Effect.flip(turns.send(queue, { ...entry("a"), body: `${most}x` }))
       assert.strictEqual(refused._tag === "StoreError" ? refused.reason : refused._tag, "TooLarge")
-      assert.isFalse((yield* turns.send(queue, { ...entry("a"), body: most })).duplicate)
+      assert.deepStrictEqual(yield* turns.keys(queue), [])
+      yield* turns.send(queue, { ...entry("a"), body: most })
       const again = yield* Effect.flip(turns.replace(queue, entry("a").key, `${most}x`))
       assert.strictEqual(again.reason, "TooLarge")
       assert.strictEqual((yield* mustReceive()).body, most)

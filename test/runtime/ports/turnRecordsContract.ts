@@ -1,10 +1,10 @@
 /** What every store of turn records must do: keep the first of a key, apart by sandbox, 30 days, and wake who waits. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, type Layer, Option, Stream } from "effect"
-import * as TestClock from "effect/testing/TestClock"
+import { Duration, Effect, Fiber, Option, Stream } from "effect"
 import { SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { TurnRecord } from "../../../runtime/domain/TurnRecord.ts"
 import { recordRetentionMillis, turnName, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
+import { type Engine, timeOf } from "./Engine.ts"
 
 const one = SandboxId.make("sb-00000001")
 const two = SandboxId.make("sb-00000002")
@@ -26,9 +26,10 @@ export const turnRecordOf = (n: number, changes: Partial<TurnRecord> = {}): Turn
     ...changes
   })
 
-export const turnRecordsContract = <LE>(layer: Layer.Layer<TurnRecords, LE>): void => {
+export const turnRecordsContract = <LE>(engine: Engine<TurnRecords, LE>): void => {
+  const { over, passTime } = timeOf(engine)
   const test = <E>(name: string, body: (records: TurnRecords["Service"]) => Effect.Effect<void, E>) =>
-    it.effect(name, () => Effect.provide(Effect.flatMap(TurnRecords, body), layer))
+    it.effect(name, () => Effect.provide(Effect.flatMap(TurnRecords, body), engine.layer))
 
   test("the first record of a turn stays, in its own sandbox", (records) =>
     Effect.gen(function*() {
@@ -58,11 +59,12 @@ export const turnRecordsContract = <LE>(layer: Layer.Layer<TurnRecords, LE>): vo
     Effect.gen(function*() {
       yield* records.put(one, turnRecordOf(1))
       yield* records.put(two, turnRecordOf(1))
-      yield* records.put(two, turnRecordOf(2))
+      yield* records.put(two, turnRecordOf(2, { finishedAt: 86_400_000 }))
       yield* records.removeAll(one)
       yield* records.removeAll(one)
       assert.deepStrictEqual(yield* records.recent(one, 9), [])
-      yield* TestClock.setTime(1 + recordRetentionMillis)
+      yield* passTime(Duration.millis(recordRetentionMillis))
+      yield* over
       assert.deepStrictEqual(yield* records.get(two, keyOf(1)), Option.none())
       assert.deepStrictEqual((yield* records.recent(two, 9)).map(({ key }) => key), [keyOf(2)])
       assert.strictEqual((yield* records.among([{ sandbox: two, key: keyOf(1) }])).size, 0)
@@ -84,7 +86,7 @@ export const turnRecordsContract = <LE>(layer: Layer.Layer<TurnRecords, LE>): vo
       yield* records.put(one, turnRecordOf(1))
       yield* Fiber.join(second)
       const timed = yield* looks(2)
-      yield* TestClock.adjust("5 seconds")
+      yield* passTime("5 seconds")
       yield* Fiber.join(timed)
     }))
 }

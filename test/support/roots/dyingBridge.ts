@@ -13,15 +13,17 @@ import { BridgeApp, layer as bridgeLayer } from "../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
 import { CatchUp } from "../../../bridge/events/CatchUp.ts"
 import * as EmbeddedEngine from "../../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import * as FileAudit from "../../../runtime/adapters/embedded/FileAudit.ts"
+import * as FileInstallStore from "../../../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRoot } from "../../../runtime/adapters/embedded/StateDirectory.ts"
 import { bridgePinPath } from "../../../runtime/domain/Revocations.ts"
+import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
-import { Seen } from "../../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 
 /** Where the process may be told to die. */
-export type DyingPlace = "before-enqueue" | "after-enqueue" | "after-seen" | "after-slack-ok"
+export type DyingPlace = "before-enqueue" | "after-enqueue" | "after-slack-ok"
 
 const settings = Effect.runSync(
   Effect.all({ place: Config.String("KM_TEST_DIE"), marker: Config.String("KM_TEST_DIED") })
@@ -41,17 +43,9 @@ const dyingQueue = Layer.effect(
   Effect.map(TurnQueue, (queue) =>
     TurnQueue.of({
       ...queue,
-      send: (name, entry) =>
-        Effect.andThen(die("before-enqueue"), Effect.tap(queue.send(name, entry), die("after-enqueue")))
+      accept: (name, entry, terms) =>
+        Effect.andThen(die("before-enqueue"), Effect.tap(queue.accept(name, entry, terms), die("after-enqueue")))
     }))
-)
-
-const dyingSeen = Layer.effect(
-  Seen,
-  Effect.map(
-    Seen,
-    (seen) => Seen.of({ ...seen, mark: (keys, turn) => Effect.tap(seen.mark(keys, turn), die("after-seen")) })
-  )
 )
 
 /** A result with parts is a message that Slack has accepted and nobody has written down yet. */
@@ -71,10 +65,12 @@ const dyingIdempotency = Layer.effect(
 const program = Effect.gen(function*() {
   const root = yield* stateRoot
   const install = yield* readInstall(root)
-  const ports = Layer.mergeAll(dyingQueue, dyingSeen, dyingIdempotency).pipe(
-    Layer.provideMerge(Layer.merge(
+  const ports = Layer.merge(dyingQueue, dyingIdempotency).pipe(
+    Layer.provideMerge(Layer.mergeAll(
       EmbeddedEngine.layer(root),
-      FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath])
+      Errands.layerMemory,
+      FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath]),
+      Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
     ))
   )
   const everything = bridgeLayer.pipe(

@@ -14,7 +14,7 @@ import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
 import { onTestClock } from "../../ports/Engine.ts"
 import { idempotencyContract } from "../../ports/idempotencyContract.ts"
-import { identitiesContract } from "../../ports/identitiesContract.ts"
+import { identitiesContract, OtherProcess } from "../../ports/identitiesContract.ts"
 import { installStoreContract } from "../../ports/installStoreContract.ts"
 import { leasesContract } from "../../ports/leasesContract.ts"
 import { ledgerContract } from "../../ports/ledgerContract.ts"
@@ -46,32 +46,37 @@ const engineAndTables = Layer.unwrap(
 )
 const readAttributes = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
+const twoProcesses = Layer.unwrap(Effect.map(temporaryDirectory, (directory) =>
+  Layer.merge(
+    EmbeddedEngine.layer(directory),
+    OtherProcess.layer.pipe(Layer.provide(Layer.fresh(EmbeddedEngine.layer(directory))))
+  )))
 const installStore = Layer.unwrap(Effect.map(temporaryDirectory, FileInstallStore.layer))
 const journal = Layer.unwrap(Effect.map(
   temporaryDirectory,
   (directory) => FileAudit.layer(directory, "operator").pipe(Layer.provideMerge(FileInstallStore.layer(directory)))
 ))
 
-describe("embedded: InstallStore", () => installStoreContract(installStore))
-describe("embedded: Audit", () => auditContract(journal))
+describe("embedded: InstallStore", () => installStoreContract(onTestClock(installStore)))
+describe("embedded: Audit", () => auditContract(onTestClock(journal)))
 describe("embedded: TurnQueue", () => turnQueueContract(onTestClock(engine)))
-describe("embedded: Ledger", () => ledgerContract(store))
-describe("embedded: Outbox", () => outboxContract(store))
-describe("embedded: Leases", () => leasesContract(engine))
-describe("embedded: Idempotency", () => idempotencyContract(engine))
-describe("embedded: Threads", () => threadsContract(engine))
-describe("embedded: Controls", () => controlsContract(engine))
-describe("embedded: Seen", () => seenContract(engine))
-describe("embedded: Posts", () => postsContract(engine))
-describe("embedded: Identities", () => identitiesContract(engine))
-describe("embedded: Objects", () => objectsContract(engine))
+describe("embedded: Ledger", () => ledgerContract(onTestClock(store)))
+describe("embedded: Outbox", () => outboxContract(onTestClock(store)))
+describe("embedded: Leases", () => leasesContract(onTestClock(engine)))
+describe("embedded: Idempotency", () => idempotencyContract(onTestClock(engine)))
+describe("embedded: Threads", () => threadsContract(onTestClock(engine)))
+describe("embedded: Controls", () => controlsContract(onTestClock(engine)))
+describe("embedded: Seen", () => seenContract(onTestClock(engine)))
+describe("embedded: Posts", () => postsContract(onTestClock(engine)))
+describe("embedded: Identities", () => identitiesContract(onTestClock(twoProcesses)))
+describe("embedded: Objects", () => objectsContract(onTestClock(engine)))
 describe("embedded: Mail", () => mailContract(onTestClock(engine)))
-describe("embedded: Secrets", () => secretsContract(secrets))
-describe("embedded: Reports", () => reportsContract(engine))
-describe("embedded: TurnRecords", () => turnRecordsContract(engine))
-describe("embedded: Scheduler", () => schedulerContract(engine))
+describe("embedded: Secrets", () => secretsContract(onTestClock(secrets)))
+describe("embedded: Reports", () => reportsContract(onTestClock(engine)))
+describe("embedded: TurnRecords", () => turnRecordsContract(onTestClock(engine)))
+describe("embedded: Scheduler", () => schedulerContract(onTestClock(engine)))
 describe("embedded: Sandboxes", () =>
-  sandboxesContract(engineAndTables, (id) =>
+  sandboxesContract(onTestClock(engineAndTables), (id) =>
     Effect.gen(function*() {
       const sqlite = yield* Sqlite
       const row = yield* sqlite.read(

@@ -3,9 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Schema } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
-import { GroupId, SandboxId, TurnKey } from "../../../../runtime/domain/Ids.ts"
+import { GroupId, MessageTs, SandboxId, TurnKey } from "../../../../runtime/domain/Ids.ts"
+import { makeMemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"
+import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
+import { makeMemorySeenState, Seen } from "../../../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
+import { sandboxRow } from "../../ports/sandboxesContract.ts"
 
 const queue = SandboxId.make("sb-00000001")
 const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
@@ -13,6 +17,9 @@ const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 
 /** `key`, `group` and `receipt` are numbers, so that the same ones come up again and again. */
 const Step = Schema.Union([
   Schema.Struct({ do: Schema.Literal("send"), key: small(7), group: small(2) }),
+  Schema.Struct({ do: Schema.Literal("accept"), key: small(7), group: small(2), seen: small(7), life: small(1) }),
+  Schema.Struct({ do: Schema.Literal("accept"), key: small(7), group: small(2), seen: small(7), life: small(0) }),
+  Schema.Struct({ do: Schema.Literal("end") }),
   Schema.Struct({ do: Schema.Literal("receive") }),
   Schema.Struct({ do: Schema.Literal("receive") }),
   Schema.Struct({ do: Schema.Literal("delete"), receipt: small(5) }),
@@ -30,13 +37,38 @@ const keyOf = (n: number) => TurnKey.make(`key-${n}`)
 /** One queue with the receipts that it gave, newest last. */
 const subject = Effect.gen(function*() {
   const turns = yield* TurnQueue
+  const sandboxes = yield* Sandboxes
+  const seen = yield* Seen
   yield* turns.create(queue)
+  yield* sandboxes.insert(sandboxRow(queue, { generation: "0" }))
   const receipts: Array<string> = []
   const newest = (n: number) => receipts.at(-1 - n) ?? "none"
   const act = (step: Step, n: number): Effect.Effect<unknown, unknown> => {
     switch (step.do) {
       case "send":
         return turns.send(queue, { key: keyOf(step.key), group: GroupId.make(`g${step.group}`), body: `body ${n}` })
+      case "accept":
+        return turns.accept(
+          queue,
+          { key: keyOf(step.key), group: GroupId.make(`g${step.group}`), body: `body ${n}` },
+          {
+            generation: `${step.life}`,
+            seen: [`client:${step.seen}`],
+            ts: MessageTs.make(`1700000000.00000${step.key}`)
+          }
+        )
+      case "end":
+        // And begun anew: a life without an end would leave little to compare.
+        return Effect.andThen(
+          sandboxes.update(queue, { status: "destroying" }),
+          Effect.ensuring(
+            turns.accept(queue, { key: keyOf(0), group: GroupId.make("g0"), body: "late" }, {
+              generation: "0",
+              seen: []
+            }),
+            Effect.orDie(sandboxes.update(queue, { status: "running" }))
+          )
+        )
       case "receive":
         return Effect.map(
           turns.receive(queue, { wait: Duration.zero, visibility: Duration.seconds(20) }),
@@ -57,7 +89,7 @@ const subject = Effect.gen(function*() {
       case "withdraw":
         return turns.withdraw(queue, keyOf(step.key))
       case "redrive":
-        return turns.redrive(queue, keyOf(step.key))
+        return turns.redrive(queue, keyOf(step.key), "0")
       default:
         return Effect.void
     }
@@ -69,10 +101,22 @@ const subject = Effect.gen(function*() {
       onSuccess: (value) => value
     })
     const dead = yield* turns.deadLetters(queue)
-    return { said, peek: yield* turns.peek(queue, 50), depth: yield* turns.depth(queue), dead }
+    const keys = yield* turns.keys(queue)
+    const held = yield* Effect.forEach(keys, ({ key }) => turns.get(queue, key))
+    const known = yield* Effect.forEach([0, 1, 2, 3, 4, 5, 6, 7], (key) => seen.find([`client:${key}`]))
+    return { said, keys, held, depth: yield* turns.depth(queue), dead, known, row: yield* sandboxes.get(queue) }
   })
 })
 
+const inMemory = Layer.suspend(() => {
+  const rows = makeMemorySandboxesState()
+  const seen = makeMemorySeenState()
+  return Layer.mergeAll(
+    Sandboxes.memory(rows),
+    Seen.memory(seen),
+    TurnQueue.memory(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
+  )
+})
 const embedded = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => EmbeddedEngine.layer(directory)))
 
 describe("the queue of the embedded engine", () => {
@@ -81,7 +125,7 @@ describe("the queue of the embedded engine", () => {
     [Schema.Array(Step).check(Schema.isMinLength(20), Schema.isMaxLength(60))],
     ([steps]) =>
       Effect.scoped(Effect.gen(function*() {
-        const memory = yield* Effect.provide(subject, TurnQueue.layerMemory)
+        const memory = yield* Effect.provide(subject, inMemory)
         const tables = yield* Effect.provide(subject, yield* Layer.build(embedded))
         for (const [n, step] of steps.entries()) {
           if (step.do === "wait") yield* TestClock.adjust(Duration.seconds(step.seconds))

@@ -66,7 +66,7 @@ describe("the state directory", () => {
       const root = path.join(yield* temporaryDirectory, "deep", "state")
       process.umask(0o022)
       yield* Effect.gen(function*() {
-        yield* Effect.flatMap(Controls, (controls) => controls.send(sandbox, { id: "1", by: "operator" }))
+        yield* Effect.flatMap(Controls, (controls) => controls.send(sandbox, { kind: "stop", id: "1", by: "operator" }))
         const bytes = Stream.succeed(Buffer.from("x"))
         yield* Effect.flatMap(Objects, (objects) => objects.put(sandbox, "a/b", bytes))
         yield* writeInstall(root, install)

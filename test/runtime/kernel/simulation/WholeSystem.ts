@@ -39,7 +39,9 @@ import { ChannelId, InstallName, TeamId } from "../../../../runtime/domain/Ids.t
 import { outcomeText } from "../../../../runtime/domain/OutcomeText.ts"
 import { PluginHost } from "../../../../runtime/kernel/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/TurnPipeline.ts"
+import { Audit } from "../../../../runtime/ports/Audit.ts"
 import { Controls, makeMemoryControlsState } from "../../../../runtime/ports/Controls.ts"
+import { Errands } from "../../../../runtime/ports/Errands.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../../runtime/ports/Identities.ts"
@@ -54,7 +56,7 @@ import { RuntimeStatus } from "../../../../runtime/ports/RuntimeStatus.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
 import { makeMemorySecretsState, Secrets } from "../../../../runtime/ports/Secrets.ts"
-import { makeMemorySeenState, Seen } from "../../../../runtime/ports/Seen.ts"
+import { type MemorySeenState, Seen } from "../../../../runtime/ports/Seen.ts"
 import { makeMemoryThreadsState, Threads } from "../../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../../../support/profiles.ts"
@@ -102,7 +104,7 @@ export interface System {
   readonly posts: ReturnType<typeof makeMemoryPostsState>
   readonly sandboxes: ReturnType<typeof makeMemorySandboxesState>
   readonly secrets: ReturnType<typeof makeMemorySecretsState>
-  readonly seen: ReturnType<typeof makeMemorySeenState>
+  readonly seen: MemorySeenState
   readonly threads: ReturnType<typeof makeMemoryThreadsState>
   /** Calls of `chat.postMessage` that Slack takes and whose answer is lost, by number. */
   readonly lostAnswers: Set<number>
@@ -249,6 +251,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const incarnation: Incarnation = { number: -number, dead: false, crashed: Deferred.makeUnsafe() }
   const through = gate(world, incarnation)
   const ports = Layer.mergeAll(
+    Audit.layerMemory,
     Controls.memory(system.controls),
     gatedLayer(Idempotency, Idempotency.memory(system.idempotency), through, "idempotency", [
       "begin",
@@ -265,7 +268,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
     Secrets.memory(system.secrets),
     gatedLayer(Seen, Seen.memory(system.seen), through, "seen", ["mark"]),
     gatedLayer(Threads, Threads.memory(system.threads), through, "threads", ["put"]),
-    gatedLayer(TurnQueue, TurnQueue.memory(world.queue), through, "queue", ["send"])
+    gatedLayer(TurnQueue, TurnQueue.memory(world.queue), through, "queue", ["accept"])
   )
   const settings = BridgeSettings.layer({
     install,
@@ -282,7 +285,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer)),
-    Layer.provideMerge(Layer.merge(ports, settings)),
+    Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
   )
@@ -540,17 +543,18 @@ export const play = Effect.fnUntraced(function*(
     readonly transcript?: boolean
   } = {}
 ) {
+  const made = makeWorld(messages, crashes)
   const system: System = {
-    world: makeWorld(messages, crashes),
+    world: made,
     slack: [],
     outbox: makeMemoryOutboxState(),
     controls: makeMemoryControlsState(),
     idempotency: makeMemoryIdempotencyState(),
     identities: makeMemoryIdentitiesState(),
     posts: makeMemoryPostsState(),
-    sandboxes: makeMemorySandboxesState(),
+    sandboxes: { ...makeMemorySandboxesState(), rows: made.queue.rows },
     secrets: makeMemorySecretsState(),
-    seen: makeMemorySeenState(),
+    seen: made.queue.seen,
     threads: makeMemoryThreadsState(),
     lostAnswers: new Set(options.lostAnswers),
     transcript: options.transcript === true,

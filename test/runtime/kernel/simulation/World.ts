@@ -8,7 +8,7 @@ import { GroupId, SandboxId, type SessionId, type TurnKey } from "../../../../ru
 import type { AgentOutcome, TurnRequest } from "../../../../runtime/domain/Turn.ts"
 import { makeMemoryLeasesState, type MemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
 import { makeMemoryLedgerState, type MemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
-import { makeMemoryTurnQueueState, type MemoryTurnQueueState } from "../../../../runtime/ports/TurnQueue.ts"
+import { makeMemoryTurnQueueState, type MemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"
 import { makeMemoryTurnRecordsState, type MemoryTurnRecordsState } from "../../../../runtime/ports/TurnRecords.ts"
 
 export const sandbox = SandboxId.make("sb-0000aaaa")
