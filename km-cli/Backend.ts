@@ -14,8 +14,7 @@ import type { Idempotency } from "../runtime/ports/Idempotency.ts"
 import type { Identities } from "../runtime/ports/Identities.ts"
 import type { InstallStore } from "../runtime/ports/InstallStore.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
-import type { Mailbox, Mailer } from "../runtime/ports/Mail.ts"
-import type { MailSpool } from "../runtime/ports/MailSpool.ts"
+import type { Mailbox, Mailer, MailOutbox } from "../runtime/ports/Mail.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
 import type { Reports } from "../runtime/ports/Reports.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
@@ -40,7 +39,7 @@ export type InstallPorts =
   | Leases
   | Mailbox
   | Mailer
-  | MailSpool
+  | MailOutbox
   | Objects
   | Reports
   | SandboxHost

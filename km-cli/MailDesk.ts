@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { SandboxId, SenderId } from "../runtime/domain/Ids.ts"
 import type { Install } from "../runtime/domain/Install.ts"
-import type { Judged } from "../runtime/domain/JudgedMail.ts"
+import type { Judged, MailSummary } from "../runtime/domain/JudgedMail.ts"
 import type { Profile } from "../runtime/domain/Profile.ts"
 import { certifierKeyPath, signingKeyFromText } from "../runtime/kernel/Certifier.ts"
 import { ensureOperatorMail, mailSecrets } from "../runtime/kernel/MailIdentities.ts"
@@ -69,6 +69,12 @@ export interface FiledJudged {
   readonly judged: Judged
 }
 
+/** As it is listed: without its text. */
+export interface ListedMail {
+  readonly row: FiledMail
+  readonly judged: MailSummary
+}
+
 /** Fails with the codes of `km-send` and `km-recv`, as a `KmError`. */
 export interface MailDesk {
   /** All recipients or none. */
@@ -77,11 +83,11 @@ export interface MailDesk {
   readonly refusing: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<SandboxId>, KmError>
   /** Judges and files what came; safe in two processes at once. Only for an owner without a runtime. */
   readonly judgeAll: Effect.Effect<void, KmError>
-  /** Newest first; fewer than `limit` also when they are large, none at the end. `before` is a `seq`. */
+  /** Newest first; an empty page is the end. `before` is a `seq`. */
   readonly list: (
     folder: MailFolder,
     page: { readonly limit: number; readonly unreadOnly?: boolean; readonly before?: number }
-  ) => Effect.Effect<ReadonlyArray<FiledJudged>, KmError>
+  ) => Effect.Effect<ReadonlyArray<ListedMail>, KmError>
   /** The first verified reply of each recipient to a message of ours, oldest first; who has not answered, or never will. */
   readonly replies: (messageId: string) => Effect.Effect<
     {

@@ -11,7 +11,7 @@ import * as path from "node:path"
 import process from "node:process"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { MailSpool } from "../../runtime/ports/MailSpool.ts"
+import { MailOutbox } from "../../runtime/ports/Mail.ts"
 import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -178,6 +178,9 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
   return checks
 })
 
+/** Mail is delivered within a second: what has waited this long is not about to be. */
+const longInOutboxMillis = 60_000
+
 /** Mail that has waited this long for its relay needs a look: the relay has been asked four times by then. */
 const longWaitMillis = 15 * 60_000
 
@@ -190,6 +193,12 @@ const smtpChecks = Effect.fnUntraced(function*(
   const { listen, relay } = install.smtp ?? {}
   const runs = (part: string) => Option.isSome(up) && up.value.children.some(({ name }) => name === part)
   const checks: Array<Check> = []
+  const { inside, outside } = yield* (yield* MailOutbox).waiting
+  const now = yield* Clock.currentTimeMillis
+  if (inside.since !== undefined && now - inside.since > longInOutboxMillis) {
+    const what = `${inside.count} messages were sent and are not delivered`
+    checks.push(check("mail", "warn", what, stopped === undefined ? "km logs" : "km up"))
+  }
   if (listen !== undefined) {
     checks.push(
       runs("mail-in")
@@ -200,8 +209,8 @@ const smtpChecks = Effect.fnUntraced(function*(
     )
   }
   if (relay !== undefined) {
-    const { recipients, since = 0 } = yield* (yield* MailSpool).waiting
-    const late = recipients > 0 && (yield* Clock.currentTimeMillis) - since > longWaitMillis
+    const { count: recipients, since = 0 } = outside
+    const late = recipients > 0 && now - since > longWaitMillis
     const waits = recipients === 0 ? "nothing waits" : `${recipients} recipients wait for ${relay.host}`
     checks.push(
       runs("mail-out")

@@ -7,10 +7,11 @@ import process from "node:process"
 import { foreignAddress, foreignLine, foreignText } from "../../runtime/domain/ForeignText.ts"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { makeCourier } from "../../runtime/kernel/MailCourier.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
 import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
-import { type FiledJudged, type MailDesk, operatorDesk } from "../MailDesk.ts"
+import { type FiledJudged, type ListedMail, type MailDesk, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, JsonFlag, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
@@ -29,6 +30,11 @@ export const viewOf = ({ judged, row }: FiledJudged) => ({
   ...judged
 })
 
+/** What waits in the outbox goes on its way also where no control plane runs; what is wrong with that is the courier's. */
+export const deliverNow = Effect.flatMap(makeCourier, ({ round }) => round).pipe(
+  Effect.catch((error) => talk(`mail waits in the outbox: ${error.message}`))
+)
+
 /** Of the operator, or of a sandbox with the keys that its runtime has. */
 const mailboxOf = Effect.fnUntraced(function*(reference: string) {
   const { backend } = yield* opened
@@ -36,7 +42,7 @@ const mailboxOf = Effect.fnUntraced(function*(reference: string) {
   if (reference === "operator") {
     const desk = yield* operatorDesk(backend, install)
     // Nobody judges the operator's mail but who looks at it. What is wrong with new mail does not hide the old.
-    const collect = desk.judgeAll.pipe(
+    const collect = Effect.andThen(deliverNow, desk.judgeAll).pipe(
       Effect.catchTag("KmError", (error) => talk(`new mail waits: ${error.code}: ${error.why}`))
     )
     return { desk, owner: "operator" as const, collect }
@@ -54,22 +60,22 @@ export const onInstall = <A, E, R>(act: Effect.Effect<A, E, R>) =>
     return yield* Effect.provide(act, backend.ports("short"))
   })
 
-/** Looks again at each ring until it is enough or the time is over. `seconds` 0 looks once. */
+/** Looks again at each arrival and filing until it is enough or the time is over. `seconds` 0 looks once. */
 export const waitingFor = Effect.fnUntraced(function*<A, E, R>(
   owner: SenderId,
   seconds: number,
   look: Effect.Effect<A, E, R>,
   enough: (found: A) => boolean
 ) {
-  const bell = (yield* Mailbox).bell(owner)
+  const mailbox = yield* Mailbox
   const until = (yield* Clock.currentTimeMillis) + seconds * 1_000
   for (let first = true;; first = false) {
-    const count = bell.count()
+    const than = yield* mailbox.revision(owner)
     const found = yield* look
     const left = until - (yield* Clock.currentTimeMillis)
     if (enough(found) || left <= 0) return found
     if (first) yield* talk(`waiting for mail, ${seconds} s at most`)
-    yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+    yield* mailbox.revision(owner, { than, wait: Duration.millis(Math.min(left, 5_000)) })
   }
 })
 
@@ -100,20 +106,16 @@ export interface ListInput {
   readonly wait: number
 }
 
-/** What is listed, over as many pages as that takes, and whether there is more. Texts are kept only where they are printed. */
-const listed = Effect.fnUntraced(function*(desk: MailDesk, folder: MailFolder, input: ListInput, texts: boolean) {
-  const found: Array<FiledJudged> = []
+/** What is listed, over as many pages as that takes, and whether there is more. */
+const listed = Effect.fnUntraced(function*(desk: MailDesk, folder: MailFolder, input: ListInput) {
+  const found: Array<ListedMail> = []
   let before = Number.MAX_SAFE_INTEGER
   while (true) {
     const left = input.limit - found.length
     const page = yield* desk.list(folder, { limit: Math.max(1, left), unreadOnly: input.unread, before })
     const last = page.at(-1)
     if (last === undefined || left === 0) return { found, more: page.length > 0 }
-    found.push(
-      ...texts
-        ? page
-        : page.map(({ judged, row }) => ({ row: { ...row, content: "" }, judged: { ...judged, body: "" } }))
-    )
+    found.push(...page)
     before = last.row.seq
   }
 })
@@ -124,13 +126,18 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
     yield* onlyOwn(owner, input.markRead)
     yield* pageLimits(input)
     const mailbox = yield* Mailbox
-    const look = Effect.andThen(collect, listed(desk, folder, input, yield* JsonFlag))
+    const look = Effect.andThen(collect, listed(desk, folder, input))
     const { found, more } = yield* waitingFor(owner, input.wait, look, (now) => now.found.length > 0)
     if (found.length === 0 && input.wait > 0) {
       const next = "wait longer with --wait"
       return yield* new KmError({ code: "KM-EML-110", exit: 7, what: "no message came", why: `${input.wait} s`, next })
     }
-    const mails = found.map(viewOf)
+    const mails = found.map(({ judged, row }) => ({
+      ...judged,
+      delivery: row.id,
+      read: row.read,
+      receivedAt: new Date(row.receivedAt).toISOString()
+    }))
     if (mails.length === 0) {
       const what = folder === "quarantine"
         ? "nothing is in quarantine"
@@ -147,9 +154,11 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
       foreignLine(subject, listedSubject),
       foreignLine(delivery, longestName)
     ])
+    // Texts are read only where they are printed.
+    const messages = (yield* JsonFlag) ? (yield* Effect.forEach(found, ({ row }) => desk.get(row.id))).map(viewOf) : []
     yield* data(
       mails.length === 0 ? [] : columns([["RECEIVED", "NEW", "STATUS", "FROM", "SUBJECT", "DELIVERY"], ...rows]),
-      { ok: true, folder, messages: mails }
+      { ok: true, folder, messages }
     )
     if (more) yield* talk(`there are more than ${input.limit}, which are older; --limit shows them`)
     if (input.markRead) yield* mailbox.markRead(owner, mails.map(({ delivery }) => delivery))

@@ -6,7 +6,7 @@ import * as path from "node:path"
 import process from "node:process"
 import { foreignAddress, foreignText } from "../../runtime/domain/ForeignText.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
-import { Mailbox, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
+import { Mailbox, Mailer, type MailLimits, sizeSentence } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
@@ -15,7 +15,7 @@ import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 import { pick } from "../Reference.ts"
 import { troubleOf } from "../trouble.ts"
-import { longestWait, onInstall, viewOf, waitingFor } from "./Email.ts"
+import { deliverNow, longestWait, onInstall, viewOf, waitingFor } from "./Email.ts"
 
 export interface SendInput {
   readonly to: ReadonlyArray<string>
@@ -33,30 +33,42 @@ export interface SendInput {
   readonly dryRun: boolean
 }
 
+class TooLarge extends Error {}
+
 /** As a stream: a pipe may be non-blocking, whoever writes into it may take their time, and a device has no end. */
-const allOf = async (stream: AsyncIterable<Buffer>): Promise<Buffer> => {
+const allOf = async (stream: AsyncIterable<Buffer>, limits: MailLimits): Promise<Buffer> => {
   const chunks: Array<Buffer> = []
   let size = 0
   for await (const chunk of stream) {
     size += chunk.length
-    if (size > maxRawMailBytes) throw new Error(`it has more than ${maxRawMailBytes} bytes`)
+    if (size > limits.maxMessageBytes) throw new TooLarge(sizeSentence(limits))
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }
 
-const bytesOf = (file: string) =>
-  Effect.tryPromise({
-    try: () => allOf(file === "-" ? process.stdin : fs.createReadStream(file)),
+const bytesOf = Effect.fnUntraced(function*(file: string) {
+  const { limits } = yield* Mailer
+  return yield* Effect.tryPromise({
+    try: () => allOf(file === "-" ? process.stdin : fs.createReadStream(file), limits),
     catch: (cause) =>
-      new KmError({
-        code: "KM-EML-109",
-        exit: 1,
-        what: "a file cannot be read",
-        why: cause instanceof Error ? cause.message : file,
-        next: "check its path and rights"
-      })
+      cause instanceof TooLarge
+        ? new KmError({
+          code: "KM-EML-114",
+          exit: 6,
+          what: "the message is larger than this install takes; nothing was sent",
+          why: cause.message,
+          next: "send less, or put the data where its readers can fetch it"
+        })
+        : new KmError({
+          code: "KM-EML-109",
+          exit: 1,
+          what: "a file cannot be read",
+          why: cause instanceof Error ? cause.message : file,
+          next: "check its path and rights"
+        })
   })
+})
 
 const bodyOf = Effect.fnUntraced(function*({ body, bodyText }: SendInput) {
   if (Option.isSome(body) && Option.isSome(bodyText)) {
@@ -93,7 +105,7 @@ const replyLines = (replies: ReadonlyArray<ReturnType<typeof viewOf>>, alone: bo
 /** Ends when everybody who is still there has answered, or when the time is over: then what came is shown and the rest is named. */
 const collect = Effect.fnUntraced(function*(desk: MailDesk, sent: SentMail, seconds: number) {
   const { id, recipients } = sent
-  const look = Effect.andThen(desk.judgeAll, desk.replies(id))
+  const look = Effect.andThen(Effect.andThen(deliverNow, desk.judgeAll), desk.replies(id))
   const { found, gone, missing } = yield* waitingFor(
     "operator",
     seconds,
@@ -150,6 +162,7 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
       ...(Option.isNone(input.replyTo) ? {} : { replyTo: input.replyTo.value }),
       ...(Option.isNone(input.inReplyTo) ? {} : { inReplyTo: input.inReplyTo.value })
     }, { dryRun })
+    if (!dryRun) yield* deliverNow
     const how = `${sent.recipients.join(", ")}, ${sent.encrypted ? "encrypted" : "in plain text"}`
     yield* talk(dryRun ? `would be sent to ${how}` : `sent to ${how}`)
     for (const note of refusalNotes(yield* desk.refusing(sent.recipients))) yield* talk(note)

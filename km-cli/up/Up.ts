@@ -10,6 +10,7 @@ import * as Schedule from "effect/Schedule"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
+import { courier } from "../../runtime/kernel/MailCourier.ts"
 import type { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { ScheduleRunner } from "../../runtime/kernel/ScheduleRunner.ts"
 import type { Teardown } from "../../runtime/kernel/Teardown.ts"
@@ -142,6 +143,7 @@ const life = Effect.fnUntraced(function*(
   yield* deliverEvents(credentials, install)
   const services = (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(
     Layer.merge(schedules(backend, install, certifies)),
+    Layer.merge(courier),
     Layer.provide(backend.bridge(install)),
     Layer.provideMerge(controlServices(backend, install, "control-plane"))
   )

@@ -57,7 +57,9 @@ const id = PluginId.make("email")
 
 /** Longer than judging the largest message takes; after a crash the message waits this long. */
 const visibility = Duration.seconds(30)
-/** Without a ring the mailbox is looked at anyway, and after a failure it is tried again. */
+/** How long one look waits for mail. */
+const patience = Duration.seconds(20)
+/** After a failure it is tried again. */
 const lookAgain = Duration.seconds(5)
 
 /** Characters of an address or a subject in a line of the channel. */
@@ -184,7 +186,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
 
     const tell = Effect.fnUntraced(function*(
       delivery: string,
-      judged: Judged,
+      judged: Announced,
       folder: "inbox" | "quarantine",
       how: "line" | "summary" = "line"
     ) {
@@ -213,10 +215,9 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       return ""
     })
 
-    /** True when there may be another one. */
     const judgeNext = Effect.gen(function*() {
-      const leased = yield* mailbox.lease(info.id, visibility)
-      if (Option.isNone(leased)) return false
+      const leased = yield* mailbox.lease(info.id, visibility, patience)
+      if (Option.isNone(leased)) return
       const judged = yield* room.judge(leased.value, startTurn)
       if (judged !== undefined) {
         yield* Effect.logInfo("mail filed").pipe(
@@ -225,7 +226,6 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
         const how = pace.next(yield* Clock.currentTimeMillis)
         if (how !== "none") yield* Effect.forkScoped(tell(judged.delivery, judged.judged, judged.folder, how))
       }
-      return true
     }).pipe(
       Effect.catch((error) =>
         Effect.gen(function*() {
@@ -234,7 +234,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
           // No turn can be taken now; the next mail must not overtake this one.
           const full = error._tag === "StoreError" && (error.port === "Turns" || error.port === "Ledger")
           if (full) yield* Effect.ignore(mailbox.release(info.id))
-          return false
+          yield* Effect.sleep(lookAgain)
         })
       )
     )
@@ -255,10 +255,6 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     yield* Effect.forkScoped(tellAgain)
     if (config.alone) yield* Effect.forkScoped(serveStops(info.id))
     if (config.alone && email.onReceive === "turn") yield* Effect.forkScoped(takeReplays(info.id))
-    const bell = mailbox.bell(info.id)
-    return yield* Effect.forever(Effect.gen(function*() {
-      const count = bell.count()
-      if (!(yield* judgeNext)) yield* bell.wait(count, lookAgain)
-    }))
+    return yield* Effect.forever(judgeNext)
   })
 }

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
 import type { Judged } from "../../runtime/domain/JudgedMail.ts"
 import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
-import { Mailbox } from "../../runtime/ports/Mail.ts"
+import { Mailbox, sandboxAt } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { attachmentType } from "./attachmentType.ts"
 import { makeMailRoom } from "./MailRoom.ts"
@@ -57,19 +57,22 @@ export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions
 
     /** Which of these, by id, alias or address, would put this owner's mail into quarantine, as their profiles are now. */
     refusing: Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
-      const rows = yield* sandboxes.list
-      const wanted = new Set(names.map((name) => asciiLowerCase(name.trim())))
       const { domain, owner } = options
+      const own = owner === "operator" ? Option.none() : yield* sandboxes.get(owner)
       const proven = {
         sender: owner,
-        alias: rows.find(({ id }) => id === owner)?.alias,
+        alias: Option.getOrUndefined(own)?.alias,
         address: MailAddress.make(`${owner}@${domain}`),
         certified: true
       }
-      return rows.flatMap(({ alias, id, mailAddresses = [], profile }) => {
-        const meant = [id, ...(alias === undefined ? [] : [alias]), ...mailAddresses].some((name) => wanted.has(name))
-        return meant && !allowsSender(profile.spec.email.allowedSenders, proven, id) ? [id] : []
+      const found = yield* Effect.forEach(names, (name) => {
+        const wanted = asciiLowerCase(name.trim())
+        return wanted.includes("@") ? sandboxAt(sandboxes, wanted) : sandboxes.named(wanted)
       })
+      const refusing = found.flatMap(Option.toArray).filter(({ id, profile }) =>
+        !allowsSender(profile.spec.email.allowedSenders, proven, id)
+      )
+      return [...new Set(refusing.map(({ id }) => id))]
     }),
 
     /** Judges and files all that came and that nobody else is judging. */

@@ -13,8 +13,9 @@ const maxPages = 40
 const pageRows = 500
 
 type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
+type Opened = Effect.Success<ReturnType<MailRoom["opened"]>>[number]
 
-const fits = (request: typeof List.Type, { judged, row }: Entry) => {
+const fits = (request: typeof List.Type, { judged, row }: Entry | Opened) => {
   const { after = 0, from, id, inReplyTo, subject } = request
   return row.seq > after
     && (id === undefined || judged.id === id || row.id === id)
@@ -24,7 +25,7 @@ const fits = (request: typeof List.Type, { judged, row }: Entry) => {
 }
 
 /** As programs see it (docs/multi-agent-email.md). */
-export const shown = ({ judged, row }: Entry) => ({
+export const shown = ({ judged, row }: Opened) => ({
   delivery: row.id,
   seq: row.seq,
   receivedAt: new Date(row.receivedAt).toISOString(),
@@ -33,28 +34,38 @@ export const shown = ({ judged, row }: Entry) => ({
 })
 
 /** `list` looks once or waits for a first one; `watch` is asked again and again and leaves nothing out. */
-export const makeListing = (owner: SenderId, room: Pick<MailRoom, "byId" | "list">, mailbox: Mailbox["Service"]) => {
-  /** Asks again at each ring until there is an answer, or until the time is over. */
+export const makeListing = (
+  owner: SenderId,
+  room: Pick<MailRoom, "byId" | "list" | "opened">,
+  mailbox: Mailbox["Service"]
+) => {
+  /** Asks again at each arrival and filing until there is an answer, or until the time is over. */
   const waiting = Effect.fnUntraced(function*<A, E, R>(
     waitSeconds: number,
     look: Effect.Effect<A, E, R>,
     enough: (found: A) => boolean
   ) {
     const until = (yield* Clock.currentTimeMillis) + waitSeconds * 1_000
-    const bell = mailbox.bell(owner)
     while (true) {
-      const count = bell.count()
+      const than = yield* mailbox.revision(owner)
       const found = yield* look
       const left = until - (yield* Clock.currentTimeMillis)
       if (enough(found) || left <= 0) return found
-      yield* bell.wait(count, Duration.millis(Math.min(left, 5_000)))
+      yield* mailbox.revision(owner, { than, wait: Duration.millis(Math.min(left, 5_000)) })
     }
   })
+
+  /** Those that fit. A summary whose texts were cut does not say, so the message itself does. */
+  const fitting = (request: typeof List.Type, entries: ReadonlyArray<Entry>) =>
+    Effect.filter(entries, (entry) =>
+      entry.judged.cut
+        ? Effect.map(room.opened([entry.row]), (found) => found.some((whole) => fits(request, whole)))
+        : Effect.succeed(fits(request, entry)))
 
   const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
     const { from, id, inReplyTo, limit, subject } = request
     if (id !== undefined) {
-      return (yield* room.byId(id)).filter((entry) => fits(request, entry)).slice(0, limit)
+      return (yield* fitting(request, yield* room.byId(id))).slice(0, limit)
     }
     const found: Array<Entry> = []
     const keys = inReplyTo === undefined ? {} : { inReplyTo }
@@ -62,7 +73,7 @@ export const makeListing = (owner: SenderId, room: Pick<MailRoom, "byId" | "list
     for (let page = 0; page < maxPages && found.length < limit; page++) {
       const size = from === undefined && subject === undefined ? limit : pageRows
       const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
-      found.push(...rows.filter((entry) => fits(request, entry)).slice(0, limit - found.length))
+      found.push(...(yield* fitting(request, rows)).slice(0, limit - found.length))
       const last = rows.at(-1)
       if (last === undefined) break
       before = last.row.seq
@@ -78,8 +89,11 @@ export const makeListing = (owner: SenderId, room: Pick<MailRoom, "byId" | "list
     while (true) {
       const page = { limit: pageRows, after: upTo, settledOnly: true, unreadOnly: true, keys }
       const rows = yield* room.list("inbox", page)
-      const found = rows.filter((entry) => fits(request, entry)).slice(0, limit)
-      const last = found.length === limit ? found.at(-1) : rows.at(-1)
+      const fit = (yield* fitting(request, rows)).slice(0, limit)
+      const found = yield* room.opened(fit.map(({ row }) => row))
+      // What was not opened any more is the next page's.
+      const whole = fit.length < limit && found.length === fit.length
+      const last = whole ? rows.at(-1) : found.at(-1)
       if (last === undefined) return { found, upTo }
       upTo = last.row.seq
       if (found.length > 0) return { found, upTo }
@@ -89,15 +103,15 @@ export const makeListing = (owner: SenderId, room: Pick<MailRoom, "byId" | "list
   /** Where a watch begins: the newest ones that fit, oldest first. */
   const beginning = Effect.fnUntraced(function*(request: typeof List.Type) {
     const [newest] = yield* room.list("inbox", { limit: 1, settledOnly: true })
-    const found = yield* matching(request)
     const upTo = newest?.row.seq ?? 0
-    return { found: found.filter(({ row }) => row.seq <= upTo).toReversed(), upTo }
+    const fit = (yield* matching(request)).map(({ row }) => row).filter(({ seq }) => seq <= upTo)
+    return { found: (yield* room.opened(fit)).toReversed(), upTo }
   })
 
   const list = (request: typeof List.Type) =>
-    Effect.map(
-      waiting(request.waitSeconds, matching(request), (found) => found.length > 0),
-      (found) => ({ messages: found.map(shown) })
+    waiting(request.waitSeconds, matching(request), (found) => found.length > 0).pipe(
+      Effect.flatMap((found) => room.opened(found.map(({ row }) => row))),
+      Effect.map((found) => ({ messages: found.map(shown) }))
     )
 
   const watch = (request: typeof List.Type) =>

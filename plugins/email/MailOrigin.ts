@@ -85,11 +85,10 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
 
   /** From the moment it is filed the agent can fetch it; then it counts as read, because a turn has taken it. */
   const taken = Effect.fnUntraced(function*({ delivery }: Origin) {
-    const bell = mailbox.bell(owner)
     for (;;) {
-      const count = bell.count()
+      const than = yield* mailbox.revision(owner)
       if (Option.isSome(yield* mailbox.get(owner, delivery))) break
-      yield* bell.wait(count, Duration.seconds(5))
+      yield* mailbox.revision(owner, { than, wait: filedWithin })
     }
     yield* mailbox.markRead(owner, [delivery])
   })
@@ -199,7 +198,12 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
     remember: Effect.fn("MailOrigin.remember")(function*(row: TurnRow) {
       if (row.session === undefined) return
       const until = Math.floor((yield* Clock.currentTimeMillis) / 1_000) + rememberedSeconds
-      yield* mailbox.note(owner, sessionNote(row.request.group), row.session, until)
+      yield* mailbox.note({
+        owner,
+        key: sessionNote(row.request.group),
+        value: row.session,
+        keepUntilSeconds: until
+      })
     }, (effect) =>
       effect.pipe(
         Effect.retry({ times: 5, schedule: patiently }),

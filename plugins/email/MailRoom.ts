@@ -15,7 +15,7 @@ export const makeMailRoom = Effect.fnUntraced(function*(options: MailRoomOptions
   const archive = yield* makeRoomArchive(options.owner, directory)
   const { attachments, judge } = yield* makeRoomJudge(options, directory, archive, limits)
   const { send } = yield* makeRoomWriter(options, directory, archive, limits)
-  const { byId, get, list, raw, replies, sentBy } = archive
-  return { attachments, byId, get, judge, list, raw, replies, send, sent: sentBy }
+  const { byId, get, list, opened, raw, replies, sentBy } = archive
+  return { attachments, byId, get, judge, list, opened, raw, replies, send, sent: sentBy }
 })
 export type MailRoom = Effect.Success<ReturnType<typeof makeMailRoom>>

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
-import { Mailbox, maxRawMailBytes } from "../../runtime/ports/Mail.ts"
+import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
 import { makeListing, shown } from "./MailListing.ts"
 import { decodeRequest, type Replies, type Request, type Send } from "./MailRequests.ts"
 import type { MailRoom } from "./MailRoom.ts"
@@ -202,6 +202,7 @@ const closing = (server: Server) =>
  */
 export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom, hop: () => number) {
   const answer = yield* makeAnswer(owner, room, hop)
+  const { maxMessageBytes } = (yield* Mailer).limits
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const own = Semaphore.makeUnsafe(ownMebibytes)
   /** One of its own first, so that a sandbox has one place in the row of all. */
@@ -223,7 +224,7 @@ export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId,
       readBody(socket, head.success),
       (asked) => Effect.flatMap(answered(asked), (bytes) => handOver(socket, bytes))
     ).pipe(Effect.catch((error) => handOver(socket, frame(told(error)[0], []))))
-    if (request.op === "raw" || request.op === "attachments") return yield* withMemory(maxRawMailBytes)(whole)
+    if (request.op === "raw" || request.op === "attachments") return yield* withMemory(maxMessageBytes)(whole)
     if (request.op === "send") {
       const bytes = announced(request)
       return yield* bytes > smallBytes ? withMemory(bytes)(whole) : whole
@@ -231,7 +232,7 @@ export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId,
     const asked = { request, blob: Buffer.alloc(0) }
     const small = yield* Effect.map(answered(asked), (bytes) => bytes.length > smallBytes ? undefined : bytes)
     // A large one is made again when it is its turn, so that those who wait hold nothing.
-    if (small === undefined) return yield* withMemory(maxRawMailBytes)(whole)
+    if (small === undefined) return yield* withMemory(maxMessageBytes)(whole)
     return yield* handOver(socket, small)
   })
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {

@@ -48,6 +48,11 @@ const table = {
     "The answer of a recipient would be quarantined, so it is not waited for; nothing was sent.",
     "Name the recipient in `spec.email.allowedSenders` of this sandbox, or send without `--wait-reply`."
   ],
+  "KM-EML-114": [
+    6,
+    "The message is larger than this install takes; nothing was sent.",
+    "Send less, or put the data where its readers can fetch it."
+  ],
   "KM-EML-121": [
     4,
     "The sender's own mail key is not certified now, so nobody would believe the message; nothing was sent.",

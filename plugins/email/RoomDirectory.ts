@@ -18,7 +18,7 @@ import type { Profile } from "../../runtime/domain/Profile.ts"
 import { directoryHolding } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
-import type { MailRelay } from "../../runtime/ports/Mail.ts"
+import { type MailRelay, sandboxAt } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { postRefused } from "./PostCodes.ts"
@@ -105,10 +105,9 @@ export const makeRoomDirectory = Effect.fnUntraced(function*(options: MailRoomOp
       return { owner: "operator" as const, address: operator }
     }
     const at = wanted.lastIndexOf("@")
-    const rows = yield* sandboxes.list
-    const found = at === -1
-      ? rows.find(({ id }) => id === wanted) ?? rows.find(({ alias }) => alias === wanted)
-      : rows.find(({ mailAddresses = [] }) => mailAddresses.includes(wanted))
+    const found = Option.getOrUndefined(
+      yield* at === -1 ? sandboxes.named(wanted) : sandboxAt(sandboxes, wanted)
+    )
     const address = mailAddress(at === -1 ? found?.mailAddresses?.[0] ?? "" : wanted)
     if (found?.mailAddresses === undefined || found.status === "destroying" || address === undefined) return undefined
     return { owner: found.id, address }

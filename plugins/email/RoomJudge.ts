@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import { type Judged, sealed } from "../../runtime/domain/JudgedMail.ts"
-import { bouncePrefix, type LeasedMail, Mailbox } from "../../runtime/ports/Mail.ts"
+import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/JudgedMail.ts"
+import { bouncePrefix, type LeasedMail, Mailbox, wholeOf } from "../../runtime/ports/Mail.ts"
 import { judgedOf } from "./judgedOf.ts"
 import { type AdmittedMail, isAskedFor, maxHops } from "./MailTurns.ts"
 import type { PeerLimits } from "./PeerLimits.ts"
@@ -77,9 +77,11 @@ export const makeRoomJudge = Effect.fnUntraced(function*(
     leased: LeasedMail,
     admitted: (mail: AdmittedMail) => Effect.Effect<string, E> = () => Effect.succeed("")
   ) {
-    const { seal, verdict } = yield* read(leased.raw, leased.id, leased.receivedAt)
+    const raw = yield* mailbox.raw(owner, leased.id)
+    if (Option.isNone(raw)) return undefined
+    const { seal, verdict } = yield* read(yield* wholeOf(raw.value), leased.id, leased.receivedAt)
     if (verdict.duplicate) {
-      yield* mailbox.file(owner, leased.receipt, "dropped", "")
+      yield* mailbox.file(owner, leased.receipt, { folder: "dropped", summary: "", content: "" })
       return undefined
     }
     const { id: delivery, receivedAt } = leased
@@ -95,7 +97,8 @@ export const makeRoomJudge = Effect.fnUntraced(function*(
       ...(inReplyTo === null ? {} : { inReplyTo })
     }
     const content = sealed(seal, owner, delivery, folder, judged)
-    const kept = yield* mailbox.file(owner, leased.receipt, folder, content, found)
+    const summary = sealedSummary(seal, owner, delivery, folder, summaryOf(judged))
+    const kept = yield* mailbox.file(owner, leased.receipt, { folder, summary, content, keys: found })
     return kept ? { folder, judged, delivery } : undefined
   })
 
@@ -104,7 +107,7 @@ export const makeRoomJudge = Effect.fnUntraced(function*(
     function*(delivery: string, judged: Judged, receivedAt: number) {
       const raw = yield* mailbox.raw(owner, delivery)
       if (Option.isNone(raw)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
-      const { verdict } = yield* read(raw.value, delivery, receivedAt)
+      const { verdict } = yield* read(yield* wholeOf(raw.value), delivery, receivedAt)
       const found = verdict.mail?.attachments ?? []
       const same = found.length === judged.attachments.length
         && found.every((part, n) => part.sha256 === judged.attachments[n]?.sha256)

@@ -1,10 +1,11 @@
 /** Writes for a room: builds, signs, encrypts and sends, with keys that never leave the runtime. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { createHash, randomUUID } from "node:crypto"
 import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
 import type { SenderId } from "../../runtime/domain/Ids.ts"
-import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
+import { Mailer, sizeSentence } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { maxHops } from "./MailTurns.ts"
 import type { PeerLimits } from "./PeerLimits.ts"
@@ -54,7 +55,6 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
   { threadOf }: RoomArchive,
   limits: PeerLimits
 ) {
-  const mailbox = yield* Mailbox
   const mailer = yield* Mailer
   const sandboxes = yield* Sandboxes
   const { domain, install, owner, policy, relay } = options
@@ -92,9 +92,8 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
       return yield* postRefused("KM-EML-105", "replies are awaited from recipients of this install only")
     }
     if (letter.awaitSeconds !== undefined) {
-      const rows = yield* sandboxes.list
       for (const [written, peer] of owners) {
-        const row = rows.find(({ id }) => id === peer)
+        const row = Option.getOrUndefined(yield* sandboxes.named(peer))
         const sender = {
           sender: peer,
           alias: row?.alias,
@@ -156,6 +155,9 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
       encrypted: first?.encrypted ?? false,
       hop
     }
+    if (copies.some(({ raw }) => raw.length > mailer.limits.maxMessageBytes)) {
+      return yield* postRefused("KM-EML-114", sizeSentence(mailer.limits))
+    }
     for (const { raw, recipients } of copies) {
       if (relay === undefined || raw.length <= relay.maxBytes) continue
       const [address] = recipients.filter((one) => outside.has(one))
@@ -165,10 +167,9 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
     if (how.dryRun === true) return made
     const awaitedUntil = letter.awaitSeconds === undefined ? 0 : now + letter.awaitSeconds * 1_000
     const sent = encodeSent({ owners: [...new Set(owners.values())], awaitedUntil: Math.ceil(awaitedUntil) })
-    // The note is asked for first, because a reply may be there at once; together they mostly cost one disk flush.
-    yield* Effect.all([
-      mailbox.note(owner, sentNote(made.id), sent, at + rememberedSeconds),
-      mailer.sendAll(copies.map(({ raw, recipients }) => ({
+    // In one step: a reply may be there at once, and only what is noted is known as an answer.
+    yield* mailer.sendAll(
+      copies.map(({ raw, recipients }) => ({
         // Says nothing of the other copies: a blind recipient must not learn that there are more.
         id: `${owner}/${toBase64Url(named("copy", ...recipients))}`,
         to: recipients.flatMap((address) => owners.get(address) ?? []),
@@ -176,8 +177,9 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
         ...(recipients.some((address) => outside.has(address))
           ? { outside: { owner, from: own.address, to: recipients.filter((address) => outside.has(address)) } }
           : {})
-      })))
-    ], { concurrency: "unbounded", discard: true })
+      })),
+      [{ owner, key: sentNote(made.id), value: sent, keepUntilSeconds: at + rememberedSeconds }]
+    )
     return made
   })
 

@@ -8,7 +8,7 @@ const Host = Schema.String.check(
 )
 const Port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
-/** 96 MiB: what a mailbox takes at most (`maxRawMailBytes` of `runtime/ports/Mail.ts`). */
+/** 96 MiB: no engine takes more. */
 const mostBytes = 100_663_296
 
 /** Where mail programs of other people hand in mail for this install's sandboxes. */
@@ -17,7 +17,7 @@ export const SmtpListen = Schema.Struct({
   host: Schema.optionalKey(Host),
   /** 0 takes a free one. */
   port: Port,
-  /** Bytes of one raw message; announced and enforced. Default 96 MiB, what a mailbox takes. */
+  /** Bytes of one raw message; announced and enforced. Default, and at most, what the engine takes. */
   maxBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 65_536, maximum: mostBytes }))),
   /** PEM files for STARTTLS, absolute paths. */
   tls: Schema.optionalKey(Schema.Struct({ certificate: Schema.NonEmptyString, key: Schema.NonEmptyString })),

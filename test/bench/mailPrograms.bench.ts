@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
 import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import type { SandboxId } from "../../runtime/domain/Ids.ts"
-import { type Judged, sealed } from "../../runtime/domain/JudgedMail.ts"
+import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/JudgedMail.ts"
 import { mailboxKeyPath, mailSigningKeyFromText, mailSigningKeyPath } from "../../runtime/domain/MailIdentity.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { profileWith } from "../support/profiles.ts"
@@ -101,8 +101,11 @@ const makeParties = Effect.fnUntraced(function*(state: string, ids: Readonly<Rec
 /** Fills a mailbox with read messages and 20 unread ones, as a runtime would have filed them; `raw` is a real one. */
 const fill = (database: DatabaseSync, owner: SandboxId, seal: Uint8Array, count: number, raw: Uint8Array): void => {
   const insert = database.prepare(
-    "INSERT INTO mail (owner, id, state, received_at, size, unread, content, raw, message_id) " +
-      "VALUES (?, ?, 'inbox', ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO mail (owner, id, state, received_at, size, unread, raw, message_id) " +
+      "VALUES (?, ?, 'inbox', ?, ?, ?, ?, ?)"
+  )
+  const insertFiled = database.prepare(
+    "INSERT INTO mail_filed (seq, summary, content_size, content) VALUES (last_insert_rowid(), ?, ?, ?)"
   )
   const begun = Date.now() - count * 1_000
   database.exec("BEGIN")
@@ -127,7 +130,8 @@ const fill = (database: DatabaseSync, owner: SandboxId, seal: Uint8Array, count:
       attachments: []
     }
     const content = sealed(seal, owner, id, "inbox", judged)
-    insert.run(owner, id, begun + n * 1_000, raw.length, n >= count - 20 ? 1 : 0, content, raw, judged.id)
+    insert.run(owner, id, begun + n * 1_000, raw.length, n >= count - 20 ? 1 : 0, raw, judged.id)
+    insertFiled.run(sealedSummary(seal, owner, id, "inbox", summaryOf(judged)), Buffer.byteLength(content), content)
   }
   database.exec("COMMIT")
 }

@@ -11,6 +11,7 @@ import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import { ChannelId, InstallName, MessageTs, SandboxId, slackTurnKey, TeamId, UserId } from "../../runtime/domain/Ids.ts"
 import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { World } from "../support/ControlWorld.ts"
@@ -47,7 +48,7 @@ class Place {
       })
     )
     return Acceptance.layer.pipe(
-      Layer.provideMerge(Layer.merge(Refusals.layer, Progress.layer)),
+      Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
       Layer.provideMerge(Provisioning.layer),
       Layer.provideMerge(Teardown.layer),
       Layer.provideMerge(Layer.mergeAll(this.world.layer(), Seen.memory(this.world.queue.seen), shown))

@@ -10,6 +10,7 @@ import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/Ids.ts"
 import { Audit, type AuditRecord } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -56,7 +57,7 @@ const place = (options: { readonly broken?: { now: boolean }; readonly seen?: La
     Layer.mock(Notes, { put: () => Effect.sync(() => void shown.push("note")) })
   )
   const layer = Acceptance.layer.pipe(
-    Layer.provideMerge(Layer.merge(Refusals.layer, Progress.layer)),
+    Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
     Layer.provideMerge(Layer.mergeAll(audit, outside, options.seen ?? Seen.layerMemory)),
     Layer.provideMerge(
       Layer.mergeAll(Controls.layerMemory, Sandboxes.layerMemory, Threads.layerMemory, TurnQueue.layerMemory)

@@ -10,7 +10,6 @@ import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
-import { makeBell } from "../../runtime/ports/Bell.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
@@ -18,8 +17,7 @@ import { makeDirectory } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
-import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
-import { MailSpool } from "../../runtime/ports/MailSpool.ts"
+import { Mailbox, Mailer, MailOutbox, type WaitingMail } from "../../runtime/ports/Mail.ts"
 import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { makeMemoryReportsState, Reports } from "../../runtime/ports/Reports.ts"
@@ -323,7 +321,9 @@ export class World {
   })
 
   /** What waits for a relay. */
-  spooled: { readonly recipients: number; readonly since: number | undefined } = { recipients: 0, since: undefined }
+  spooled: WaitingMail = { count: 0, since: undefined }
+  /** What waits for a courier. */
+  undelivered: WaitingMail = { count: 0, since: undefined }
 
   private readonly mailbox = Mailbox.of({
     lease: () => Effect.die("unused"),
@@ -336,7 +336,8 @@ export class World {
     recordSeen: () => Effect.die("unused"),
     note: () => Effect.die("unused"),
     noted: () => Effect.die("unused"),
-    bell: () => makeBell(),
+    content: () => Effect.die("unused"),
+    revision: (_, other) => other === undefined ? Effect.succeed(0) : Effect.as(Effect.sleep(other.wait), other.than),
     removeAll: (owner) => Effect.sync(() => void this.mail.delete(owner))
   })
 
@@ -369,18 +370,18 @@ export class World {
       Layer.succeed(Identities, this.guard(this.identityStore)),
       Layer.succeed(Mailbox, this.guard(this.mailbox)),
       Layer.succeed(
-        MailSpool,
-        MailSpool.of({
-          due: () => Effect.succeed([]),
-          raw: () => Effect.die("unused"),
-          settle: () => Effect.die("unused"),
-          waiting: Effect.sync(() => this.spooled),
-          bell: makeBell()
+        MailOutbox,
+        MailOutbox.of({
+          lease: () => Effect.succeed([]),
+          deliver: () => Effect.die("unused"),
+          defer: () => Effect.die("unused"),
+          waiting: Effect.sync(() => ({ inside: this.undelivered, outside: this.spooled }))
         })
       ),
       Layer.succeed(
         Mailer,
         Mailer.of({
+          limits: { maxMessageBytes: 100_663_296 },
           send: ({ to }) => Effect.sync(() => to.forEach((owner) => this.mail.add(owner))),
           sendAll: (mails) => Effect.sync(() => mails.forEach(({ to }) => to.forEach((owner) => this.mail.add(owner))))
         })

@@ -19,6 +19,7 @@ import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, type MailRelay } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { delivered } from "./deliveredMail.ts"
 import { slackProfile } from "./profiles.ts"
 import { temporaryDirectory } from "./ScriptedModel.ts"
 
@@ -48,7 +49,7 @@ export const mailState = Effect.fnUntraced(function*(
   })
   const ports = yield* Layer.build(
     EmbeddedHost.layer(state).pipe(
-      Layer.provideMerge(EmbeddedEngine.layer(state)),
+      Layer.provideMerge(delivered(EmbeddedEngine.layer(state))),
       Layer.merge(FileSecrets.layer(statePaths(state).secrets)),
       Layer.merge(Layer.provideMerge(FileAudit.layer(state, "operator"), FileInstallStore.layer(state)))
     )

@@ -26,6 +26,7 @@ import type { Profile } from "../../runtime/domain/Profile.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import { certifierKeyPath } from "../../runtime/kernel/Certifier.ts"
 import { signingKeyPath } from "../../runtime/kernel/KeyRotation.ts"
+import { courier } from "../../runtime/kernel/MailCourier.ts"
 import { bridgeCertificate, Provisioning } from "../../runtime/kernel/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/Teardown.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
@@ -228,6 +229,8 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   const engine = Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
   const operator = signingKeyFromSeed(operatorSeed)
   const ports = yield* Layer.build(engine)
+  // As the control plane does, of which the stack has nothing else running.
+  yield* Layer.build(Layer.provide(courier, Layer.succeedContext(ports)))
   yield* Effect.gen(function*() {
     const secrets = yield* Secrets
     const identities = yield* Identities

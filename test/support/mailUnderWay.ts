@@ -23,7 +23,9 @@ export const mailUnderWay = (database: DatabaseSync, owner: SandboxId) => ({
   judged: (name: string): Effect.Effect<string> =>
     Effect.gen(function*() {
       for (;;) {
-        const row = database.prepare("SELECT state, content FROM mail WHERE owner = ? AND id = ?").get(owner, name)
+        const row = database.prepare(
+          "SELECT m.state, f.content FROM mail m LEFT JOIN mail_filed f ON f.seq = m.seq WHERE m.owner = ? AND m.id = ?"
+        ).get(owner, name)
         if (row !== undefined && row["state"] !== "arrived") return String(row["content"])
         yield* Effect.sleep("50 millis")
       }

@@ -1,6 +1,5 @@
 /** The names on the wire, the words for outcomes, and the limits: what both ends of the protocol must agree on. */
 import * as Schema from "effect/Schema"
-import { maxRawMailBytes } from "../../../runtime/ports/Mail.ts"
 
 /** As written; readers compare without case. The first three are the reference's (v1). */
 export const headerNames = {
@@ -85,7 +84,7 @@ export interface ReadLimits {
 }
 
 export const defaultReadLimits: ReadLimits = {
-  maxBytes: maxRawMailBytes,
+  maxBytes: 96 * 1024 * 1024,
   maxHeaderBytes: 512 * 1024,
   maxDepth: 8,
   maxParts: 256,

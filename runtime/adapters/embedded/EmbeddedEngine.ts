@@ -7,8 +7,7 @@ import type { Controls } from "../../ports/Controls.ts"
 import type { Idempotency } from "../../ports/Idempotency.ts"
 import { type Identities, tombstoneMillis } from "../../ports/Identities.ts"
 import type { Leases } from "../../ports/Leases.ts"
-import type { Mailbox, Mailer } from "../../ports/Mail.ts"
-import type { MailSpool } from "../../ports/MailSpool.ts"
+import type { Mailbox, Mailer, MailOutbox } from "../../ports/Mail.ts"
 import type { Objects } from "../../ports/Objects.ts"
 import type { Posts } from "../../ports/Posts.ts"
 import type { Reports } from "../../ports/Reports.ts"
@@ -23,14 +22,15 @@ import { Doorbell } from "./Doorbell.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { engineMigrations } from "./EngineSchema.ts"
 import * as FileObjects from "./FileObjects.ts"
+import { sweepSpool } from "./mailTables.ts"
 import { ownMemory } from "./ownMemory.ts"
 import { Sqlite } from "./Sqlite.ts"
 import * as SqliteControls from "./SqliteControls.ts"
 import * as SqliteIdempotency from "./SqliteIdempotency.ts"
 import * as SqliteIdentities from "./SqliteIdentities.ts"
 import * as SqliteLeases from "./SqliteLeases.ts"
-import * as SqliteMail from "./SqliteMail.ts"
-import * as SqliteMailSpool from "./SqliteMailSpool.ts"
+import * as SqliteMailbox from "./SqliteMailbox.ts"
+import * as SqliteMailOutbox from "./SqliteMailOutbox.ts"
 import * as SqlitePosts from "./SqlitePosts.ts"
 import * as SqliteReports from "./SqliteReports.ts"
 import * as SqliteSandboxes from "./SqliteSandboxes.ts"
@@ -49,7 +49,7 @@ export type EnginePorts =
   | Leases
   | Mailbox
   | Mailer
-  | MailSpool
+  | MailOutbox
   | Objects
   | Posts
   | Reports
@@ -82,7 +82,7 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
       tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
       SqliteScheduler.sweepSchedules(tables, now)
-      SqliteMailSpool.sweepSpool(tables, now)
+      sweepSpool(tables, now)
       SqliteTurnRecords.sweepRecords(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
@@ -110,8 +110,8 @@ export const layer = (
       SqliteIdempotency.layer,
       SqliteIdentities.layer,
       SqliteLeases.layer,
-      SqliteMail.layer(paths.mail),
-      SqliteMailSpool.layer(paths.mail),
+      SqliteMailbox.layer(paths.mail),
+      SqliteMailOutbox.layer(paths.mail),
       SqlitePosts.layer,
       SqliteReports.layer,
       SqliteSandboxes.layer,

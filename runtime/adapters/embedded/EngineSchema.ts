@@ -254,6 +254,38 @@ ALTER TABLE queue_dead ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE sandboxes ADD COLUMN accepted_ts TEXT NOT NULL DEFAULT '';
 `
 
+const engine9 = `
+-- What was sent and is not delivered yet. raw is NULL when it is a file; also_known_as and outside are JSON.
+CREATE TABLE mail_outbox (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  visible_at INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  receipt TEXT,
+  also_known_as TEXT NOT NULL,
+  outside_owner TEXT,
+  outside TEXT,
+  file TEXT,
+  raw BLOB
+) STRICT;
+CREATE INDEX mail_outbox_outside ON mail_outbox (outside_owner) WHERE outside_owner IS NOT NULL;
+CREATE INDEX mail_outbox_file ON mail_outbox (file) WHERE file IS NOT NULL;
+CREATE TABLE mail_outbox_to (mail INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (mail, owner)) WITHOUT ROWID, STRICT;
+CREATE INDEX mail_outbox_to_owner ON mail_outbox_to (owner);
+
+-- Beside the message, so that a list never passes over its bytes. content is NULL when it is a file. Mail that an earlier
+-- version filed has no row here, and its content in its own one.
+CREATE TABLE mail_filed (
+  seq INTEGER PRIMARY KEY,
+  summary TEXT NOT NULL,
+  content_size INTEGER NOT NULL,
+  content TEXT
+) STRICT;
+CREATE TABLE mail_revisions (owner TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+`
+
 export const engineMigrations: ReadonlyArray<string> = [
   engine1,
   engine2,
@@ -262,7 +294,8 @@ export const engineMigrations: ReadonlyArray<string> = [
   engine5,
   engine6,
   engine7,
-  engine8
+  engine8,
+  engine9
 ]
 
 const sandbox1 = `

@@ -98,3 +98,7 @@ export const fileError = (port: string, operation: string) => (cause: unknown): 
 /** Runs `change` and translates what it throws. */
 export const fileEffect = <A>(port: string, operation: string, change: () => A): Effect.Effect<A, StoreError> =>
   Effect.try({ try: change, catch: fileError(port, operation) })
+
+/** The same for what the system does beside this process' loop. */
+export const promisedFile = <A>(port: string, operation: string, act: () => Promise<A>): Effect.Effect<A, StoreError> =>
+  Effect.tryPromise({ try: act, catch: fileError(port, operation) })

@@ -7,15 +7,18 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
+import { wholeOf } from "../../ports/Mail.ts"
 import { bounceId, bounceMessage, messageIdOf } from "./bounce.ts"
 import { smtpErrors } from "./ErrorCodes.ts"
+import { MailSpool, type SpooledMail, type SpoolOutcome } from "./MailSpool.ts"
 import { type RelayOptions, type RelayReply, sendByRelay } from "./relay.ts"
 
 /** Messages on their way at a time. */
 const width = 4
 const batch = 16
-/** Without a ring, and after a failure of the store. */
+/** How long one look waits for mail. */
+const patience = Duration.seconds(20)
+/** After a failure of the store. */
 const lookAgain = Duration.seconds(5)
 
 const firstRetryMillis = 60_000
@@ -88,14 +91,15 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
   /** False when it was not tried, or what came of it could not be written down. */
   const deliver = Effect.fn("RelayLoop.deliver")(function*(mail: SpooledMail) {
     const key = JSON.stringify([mail.owner, mail.id])
-    const raw = yield* spool.raw(mail)
-    if (Option.isNone(raw)) {
+    const stream = yield* spool.raw(mail)
+    if (Option.isNone(stream)) {
       unrecorded.delete(key)
       return false
     }
-    const outcomes = unrecorded.get(key) ?? (yield* attempt(mail, raw.value))
+    const raw = yield* wholeOf(stream.value)
+    const outcomes = unrecorded.get(key) ?? (yield* attempt(mail, raw))
     unrecorded.set(key, outcomes)
-    yield* spool.settle(mail, outcomes, yield* noticesOf(mail, outcomes, raw.value))
+    yield* spool.settle(mail, outcomes, yield* noticesOf(mail, outcomes, raw))
     unrecorded.delete(key)
     return true
   }, (effect) =>
@@ -105,22 +109,23 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
       Effect.uninterruptible
     ))
 
-  /** Everything that is due, a batch at a time; how many messages came a step further. */
-  const round = Effect.gen(function*() {
-    const mails = yield* spool.due(batch)
+  /** Everything that is due, a batch at a time, once there is something; how many messages came a step further. */
+  const roundWithin = Effect.fnUntraced(function*(wait: Duration.Duration) {
+    const mails = yield* spool.due(batch, wait)
     const done = yield* Effect.forEach(mails, deliver, { concurrency: width })
-    return done.filter((one) => one).length
+    return { due: mails.length, done: done.filter((one) => one).length }
   })
 
   return {
-    round,
-    run: Effect.gen(function*() {
-      const count = spool.bell.count()
-      const tried = yield* round.pipe(
-        Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), 0)),
-        Effect.catchDefect((defect) => Effect.as(Effect.logError("a round of the relay ended in a defect", defect), 0))
-      )
-      if (tried === 0) yield* spool.bell.wait(count, lookAgain)
-    }).pipe(Effect.forever)
+    round: Effect.map(roundWithin(Duration.zero), ({ done }) => done),
+    run: roundWithin(patience).pipe(
+      Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), { due: 1, done: 0 })),
+      Effect.catchDefect((defect) =>
+        Effect.as(Effect.logError("a round of the relay ended in a defect", defect), { due: 1, done: 0 })
+      ),
+      // What is due stays so while it cannot be written down.
+      Effect.flatMap(({ done, due }) => due > 0 && done === 0 ? Effect.sleep(lookAgain) : Effect.void),
+      Effect.forever
+    )
   }
 })

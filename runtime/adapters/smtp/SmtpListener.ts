@@ -12,7 +12,7 @@ import type { AddressInfo, Socket } from "node:net"
 import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from "smtp-server"
 import { asciiLowerCase } from "../../domain/Ascii.ts"
 import type { SenderId } from "../../domain/Ids.ts"
-import { Mailbox, Mailer } from "../../ports/Mail.ts"
+import { Mailer, sandboxAt, sizeSentence } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { peerOf, watchClient, type WatchedClient } from "./ClientWatch.ts"
 import { type SmtpErrorCode, smtpErrors, SmtpRefused } from "./ErrorCodes.ts"
@@ -55,8 +55,8 @@ export interface SmtpListenerOptions {
   readonly port: number
   /** Of the install's addresses; also the name that the listener gives itself. */
   readonly domain: string
-  /** Bytes of one raw message. */
-  readonly maxBytes: number
+  /** Bytes of one raw message, where that is less than what the engine takes. */
+  readonly maxBytes?: number
   /** PEM, for STARTTLS. */
   readonly tls?: { readonly certificate: string; readonly key: string }
   readonly allowPlain?: boolean
@@ -116,7 +116,7 @@ const collect = (
     }
     stream.on("data", (chunk: Buffer) => {
       if (held.own + chunk.length > maxBytes) {
-        return over(Effect.fail(refusal(552, smtpErrors.tooLarge, `at most ${maxBytes} bytes`, true)))
+        return over(Effect.fail(refusal(552, smtpErrors.tooLarge, sizeSentence({ maxMessageBytes: maxBytes }), true)))
       }
       if (held.all.bytes + chunk.length > limits.maxHeldBytes) {
         return over(Effect.fail(refusal(452, smtpErrors.busy, "try again later", true)))
@@ -139,11 +139,11 @@ const collect = (
 /** Listens until the scope closes. A message that was acknowledged is in the mailboxes of all its recipients. */
 export const listen = Effect.fn("SmtpListener.listen")(function*(
   options: SmtpListenerOptions
-): Effect.fn.Return<AddressInfo, SmtpRefused, Mailbox | Mailer | Sandboxes | Scope.Scope> {
-  const { domain, host, maxBytes, port, tls } = options
+): Effect.fn.Return<AddressInfo, SmtpRefused, Mailer | Sandboxes | Scope.Scope> {
+  const { domain, host, port, tls } = options
   const limits = { ...defaultSmtpLimits, ...options.limits }
-  const mailbox = yield* Mailbox
   const mailer = yield* Mailer
+  const maxBytes = Math.min(options.maxBytes ?? Number.POSITIVE_INFINITY, mailer.limits.maxMessageBytes)
   const sandboxes = yield* Sandboxes
   const all = { bytes: 0 }
   const watched = new Map<SMTPServer["connections"] extends Set<infer C> ? C : never, WatchedClient>()
@@ -156,21 +156,12 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
     // ASCII alone: a letter beyond it may have one of ours as its lower case, and would be another mailbox's.
     const wanted = asciiLowerCase(address)
     if (wanted === `operator@${domain}`) return "operator" as const
-    const rows = yield* sandboxes.list
-    return rows.find(({ mailAddresses = [], status }) => status !== "destroying" && mailAddresses.includes(wanted))?.id
+    return Option.getOrUndefined(yield* sandboxAt(sandboxes, wanted))?.id
   }, Effect.mapError((error) => refusal(451, smtpErrors.notStored, error.reason)))
 
   const recipient = Effect.fnUntraced(function*(address: string) {
     const owner = yield* ownerOf(address)
     return owner ?? (yield* Effect.fail(refusal(550, smtpErrors.noMailbox, address)))
-  })
-
-  /** The name under which this owner has the message already, or the newest one. */
-  const nameFor = Effect.fnUntraced(function*(owner: SenderId, ids: readonly [string, ...Array<string>]) {
-    for (const id of ids.slice(1)) {
-      if (Option.isSome(yield* mailbox.raw(owner, id))) return id
-    }
-    return ids[0]
   })
 
   const store = Effect.fnUntraced(function*(chunks: ReadonlyArray<Buffer>, session: SMTPServerSession) {
@@ -195,14 +186,10 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
     const raw = delivered.subarray(trace.length)
     if (hopsOf(raw) > maxHops) return yield* Effect.fail(refusal(554, smtpErrors.loop, `more than ${maxHops} servers`))
     const ids = deliveryIds(mailFrom, raw, at)
-    const byId = new Map<string, Array<SenderId>>()
-    for (const owner of owners) {
-      const id = ids.length === 1 ? ids[0] : yield* nameFor(owner, ids)
-      byId.set(id, [...byId.get(id) ?? [], owner])
-    }
-    for (const [id, to] of byId) yield* mailer.send({ id, to, raw: delivered })
+    const [id, ...alsoKnownAs] = ids
+    yield* mailer.send({ id, alsoKnownAs, to: [...owners], raw: delivered })
     yield* Effect.logInfo("mail taken in").pipe(
-      Effect.annotateLogs({ delivery: ids[0], bytes: raw.length, recipients: owners.size })
+      Effect.annotateLogs({ delivery: id, bytes: raw.length, recipients: owners.size })
     )
   }, (effect) =>
     Effect.catchTag(effect, "StoreError", (error) =>
@@ -210,7 +197,7 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
         Effect.logError("mail is not taken in", error.message),
         Effect.fail(
           error.reason === "TooLarge"
-            ? refusal(552, smtpErrors.tooLarge, `at most ${maxBytes} bytes`)
+            ? refusal(552, smtpErrors.tooLarge, sizeSentence({ maxMessageBytes: maxBytes }))
             : refusal(451, smtpErrors.notStored, error.reason)
         )
       )))

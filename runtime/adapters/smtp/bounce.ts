@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import MailComposer from "nodemailer/lib/mail-composer"
 import { sha256Hex } from "../../domain/Digest.ts"
 import { bouncePrefix } from "../../ports/Mail.ts"
-import type { SpooledMail } from "../../ports/MailSpool.ts"
+import type { SpooledMail } from "./MailSpool.ts"
 
 export interface Undelivered {
   readonly address: string

@@ -20,7 +20,6 @@ import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/MailIdentity.ts"
 import { relayPasswordPath, type SmtpListen } from "../../domain/SmtpSettings.ts"
 import { fullVersion, version } from "../../domain/Version.ts"
-import { maxRawMailBytes } from "../../ports/Mail.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import * as EmbeddedEngine from "../embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../embedded/FileSecrets.ts"
@@ -31,6 +30,7 @@ import * as Telemetry from "../telemetry/Telemetry.ts"
 import { SmtpRefused } from "./ErrorCodes.ts"
 import { makeRelayLoop } from "./RelayLoop.ts"
 import { listen } from "./SmtpListener.ts"
+import * as SqliteMailSpool from "./SqliteMailSpool.ts"
 
 const readPem = (file: string) =>
   Effect.try({
@@ -40,11 +40,18 @@ const readPem = (file: string) =>
   })
 
 const optionsOf = Effect.fnUntraced(function*(settings: SmtpListen, domain: string) {
-  const { allowPlain = false, host = "127.0.0.1", maxBytes = maxRawMailBytes, port, tls } = settings
+  const { allowPlain = false, host = "127.0.0.1", maxBytes, port, tls } = settings
   const pem = tls === undefined
     ? undefined
     : { certificate: yield* readPem(tls.certificate), key: yield* readPem(tls.key) }
-  return { host, port, domain, maxBytes, allowPlain, ...(pem === undefined ? {} : { tls: pem }) }
+  return {
+    host,
+    port,
+    domain,
+    allowPlain,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(pem === undefined ? {} : { tls: pem })
+  }
 })
 
 const listening = Effect.fnUntraced(function*(flags: {
@@ -109,7 +116,7 @@ const relaying = Effect.fnUntraced(function*(flags: {
     return yield* run
   })).pipe(
     Effect.raceFirst(parentGone(flags.endWithStdin)),
-    Effect.provide(Layer.merge(EmbeddedEngine.layer(root), FileSecrets.layerScoped(paths.secrets, ["mail"])))
+    Effect.provide(Layer.merge(SqliteMailSpool.layer(root), FileSecrets.layerScoped(paths.secrets, ["mail"])))
   )
 })
 

@@ -150,6 +150,7 @@ describe("mail in schedules", () => {
         Effect.sync(() => outcomes().filter((outcome) => outcome !== undefined).length === names.length)
       )
       assert.deepStrictEqual([...new Set(outcomes())], ["succeeded"])
+      yield* untilReal("all of it is delivered", Effect.sync(() => rows("mail_outbox", "seq").length === 0))
       const room = yield* roomOf(ada)
       const subjects: Array<string> = []
       for (let mail = yield* room.judge; mail !== undefined; mail = yield* room.judge) {

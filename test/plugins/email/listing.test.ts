@@ -87,7 +87,7 @@ describe("what an agent's programs ask for", () => {
       const waiting = yield* followed(begun.upTo)
       assert.deepStrictEqual(waiting.pages, [])
       yield* mailbox.release(bob)
-      assert.isFalse(yield* mailbox.file(bob, late.receipt, "inbox", ""))
+      assert.isFalse(yield* mailbox.file(bob, late.receipt, { folder: "inbox", summary: "", content: "" }))
       yield* room.judge
       assert.deepStrictEqual((yield* followed(waiting.upTo)).pages, [["2", "3"]])
     }).pipe(Effect.scoped))

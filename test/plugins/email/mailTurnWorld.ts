@@ -35,6 +35,7 @@ import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
 import { bundled } from "../../support/bundled.ts"
+import { delivered } from "../../support/deliveredMail.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
@@ -134,7 +135,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
   const state = yield* temporaryDirectory
   const paths = statePaths(state)
   const store = yield* Layer.build(Layer.mergeAll(
-    EmbeddedEngine.layer(state),
+    delivered(EmbeddedEngine.layer(state)),
     FileSecrets.layer(paths.secrets),
     SandboxStore.layer(paths.sandbox(bob).directory),
     Layer.succeed(MailSetup)(MailSetup.of({
@@ -243,7 +244,11 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       if (Option.isNone(leased)) break
       yield* roomOf(id).judge(leased.value)
     }
-    return (yield* roomOf(id).list("inbox", { limit: 500 })).map(({ judged, row }) => ({ ...judged, delivery: row.id }))
+    const rows = yield* roomOf(id).list("inbox", { limit: 500 })
+    return (yield* roomOf(id).opened(rows.map(({ row }) => row))).map(({ judged, row }) => ({
+      ...judged,
+      delivery: row.id
+    }))
   })
 
   const turns = ledger.recent(100)
@@ -305,6 +310,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
 
   return {
     kmSend,
+    store,
     queue,
     sandboxes,
     stop,

@@ -131,13 +131,19 @@ describe("mail between sandboxes", () => {
       database.prepare("UPDATE mail SET state = 'arrived', receipt = 'lost', visible_at = 0 WHERE seq = ?")
         .run(mail?.["seq"] ?? 0)
       // A row of Bob's inbox that somebody edits.
-      database.prepare("UPDATE mail SET content = replace(content, 'see file', 'pay now') WHERE owner = ?").run(bob)
+      database.prepare(
+        "UPDATE mail_filed SET content = replace(content, 'see file', 'pay now') "
+          + "WHERE seq IN (SELECT seq FROM mail WHERE owner = ?)"
+      ).run(bob)
       yield* stack.startRuntime
       const later = yield* recv(ada, "--json", "--wait", "40")
       assert.strictEqual(later.exit, 0, later.err)
       const kept = messages(later.out.toString())
       assert.deepStrictEqual(kept.map(({ id, status }) => [id, status]), [[answer?.id, "verified"]])
-      const all = database.prepare("SELECT id, state, content FROM mail WHERE owner = ? ORDER BY seq")
+      const all = database.prepare(
+        "SELECT m.id, m.state, f.content FROM mail m LEFT JOIN mail_filed f ON f.seq = m.seq "
+          + "WHERE m.owner = ? ORDER BY m.seq"
+      )
       // The first one is shown as soon as it is filed; the others follow.
       yield* until(() => all.all(ada).every(({ state }) => state !== "arrived"))
       const rows = all.all(ada)

@@ -462,6 +462,7 @@ describe("ScheduleRunner", () => {
         key: TurnKey.make(turn),
         group: GroupId.make("g"),
         body: "",
+        generation: 1,
         receiveCount: 5,
         deadAt: 0,
         noticed: false

@@ -19,6 +19,7 @@ import { installStoreContract } from "../../ports/installStoreContract.ts"
 import { leasesContract } from "../../ports/leasesContract.ts"
 import { ledgerContract } from "../../ports/ledgerContract.ts"
 import { mailContract } from "../../ports/mailContract.ts"
+import { mailOutboxContract } from "../../ports/mailOutboxContract.ts"
 import { objectsContract } from "../../ports/objectsContract.ts"
 import { outboxContract } from "../../ports/outboxContract.ts"
 import { reportsContract } from "../../ports/reportsContract.ts"
@@ -71,6 +72,7 @@ describe("embedded: Posts", () => postsContract(onTestClock(engine)))
 describe("embedded: Identities", () => identitiesContract(onTestClock(twoProcesses)))
 describe("embedded: Objects", () => objectsContract(onTestClock(engine)))
 describe("embedded: Mail", () => mailContract(onTestClock(engine)))
+describe("embedded: MailOutbox", () => mailOutboxContract(onTestClock(engine)))
 describe("embedded: Secrets", () => secretsContract(onTestClock(secrets)))
 describe("embedded: Reports", () => reportsContract(onTestClock(engine)))
 describe("embedded: TurnRecords", () => turnRecordsContract(onTestClock(engine)))

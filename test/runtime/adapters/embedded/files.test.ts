@@ -10,6 +10,7 @@ import { SandboxId } from "../../../../runtime/domain/Ids.ts"
 import { Mailbox, Mailer } from "../../../../runtime/ports/Mail.ts"
 import { Objects } from "../../../../runtime/ports/Objects.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
+import { delivered } from "../../../support/deliveredMail.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 
 const sandbox = SandboxId.make("sb-00000001")
@@ -92,9 +93,9 @@ describe("large mail in files", () => {
           yield* mailer.send({ id: folder, to: [sandbox], raw: Buffer.alloc(100_000, "km") })
           assert.strictEqual(files(), n + 1)
           const { receipt } = Option.getOrThrow(yield* mailbox.lease(sandbox, Duration.minutes(1)))
-          yield* mailbox.file(sandbox, receipt, folder, "")
+          yield* mailbox.file(sandbox, receipt, { folder, summary: "", content: "" })
           assert.strictEqual(files(), Math.min(n + 1, 2), folder)
         }
-      }).pipe(Effect.provide(EmbeddedEngine.layer(root)))
+      }).pipe(Effect.provide(delivered(EmbeddedEngine.layer(root))))
     }))
 })

@@ -6,6 +6,7 @@ import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedE
 import { openStateDirectory, writeInstall } from "../../../../runtime/adapters/embedded/StateDirectory.ts"
 import type { Install } from "../../../../runtime/domain/Install.ts"
 import { bob, certifier, install } from "../../../plugins/email/world.ts"
+import { deliverAll } from "../../../support/deliveredMail.ts"
 import { smtpProcess } from "../../../support/smtpProcess.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { arrivals, domain, insertParties } from "./smtpWorld.ts"
@@ -79,7 +80,7 @@ describe("km-smtp", () => {
         assert.isAtLeast(acknowledged.size, after)
         assert.isBelow(acknowledged.size - before, 60, "the kill came too late")
       }
-      const found = yield* Effect.provide(arrivals(bob.sender), engine(state))
+      const found = yield* Effect.provide(Effect.andThen(deliverAll, arrivals(bob.sender)), engine(state))
       const numbers = found.map(({ raw }) => Number(/Subject: (\d+)/.exec(Buffer.from(raw).toString())?.[1]))
       assert.strictEqual(new Set(numbers).size, numbers.length, "nothing is there twice")
       assert.deepStrictEqual([...acknowledged].filter((n) => !numbers.includes(n)), [])
@@ -89,7 +90,7 @@ describe("km-smtp", () => {
       const again = [...tried].filter((n) => !acknowledged.has(n))
       yield* sending(port, [...again, ...[...acknowledged].slice(0, 10)], Effect.void)
       assert.strictEqual(acknowledged.size, tried.size)
-      const more = yield* Effect.provide(arrivals(bob.sender), engine(state))
+      const more = yield* Effect.provide(Effect.andThen(deliverAll, arrivals(bob.sender)), engine(state))
       assert.strictEqual(found.length + more.length, tried.size)
     }))
 })

@@ -5,12 +5,12 @@ import { writeV2 } from "../../../../plugins/email/protocol/writeMail.ts"
 import type { SmtpLimits } from "../../../../runtime/adapters/smtp/SmtpListener.ts"
 import { traceHeaders } from "../../../../runtime/adapters/smtp/trace.ts"
 import { SandboxId } from "../../../../runtime/domain/Ids.ts"
-import { Mailer, maxRawMailBytes } from "../../../../runtime/ports/Mail.ts"
+import { Mailer } from "../../../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { fullDraft } from "../../../plugins/email/tampering.ts"
 import { alice, bob, carol, encrypted, plain, read, text } from "../../../plugins/email/world.ts"
-import { arrivals, listening, mailClient, rawClient, withEngine } from "./smtpWorld.ts"
+import { arrivals, listening, mailClient, rawClient, rowOf, withEngine } from "./smtpWorld.ts"
 
 const headers = (subject: string) =>
   `From: person@elsewhere.example\r\nTo: ${bob.address}\r\nSubject: ${subject}\r\nMessage-ID: <${subject}@x>\r\n\r\n`
@@ -109,7 +109,7 @@ describe("SMTP in", () => {
 
   it.live("takes the largest message that a mailbox takes, and bounds what it holds for all clients", () =>
     withEngine(Effect.gen(function*() {
-      const send = yield* mailClient(yield* listening({ maxBytes: maxRawMailBytes }))
+      const send = yield* mailClient(yield* listening({ maxBytes: Number.MAX_SAFE_INTEGER }))
       const line = `${"x".repeat(998)}\r\n`
       const largest = headers("largest") + line.repeat(60_000)
       yield* send("a@b.example", [bob.address], largest)
@@ -252,7 +252,7 @@ describe("SMTP in", () => {
   it.live("takes no letter beyond ASCII for one of an address", () =>
     withEngine(Effect.gen(function*() {
       const sandboxes = yield* Sandboxes
-      yield* sandboxes.update(SandboxId.make(bob.sender), { mailAddresses: ["kiosk@mail.example"] })
+      yield* sandboxes.insert(rowOf("sb-dddd4444", ["kiosk@mail.example"]))
       const client = yield* rawClient(yield* listening())
       yield* client.say("EHLO a.example")
       yield* client.say("MAIL FROM:<> SMTPUTF8")
@@ -270,9 +270,9 @@ describe("SMTP in", () => {
       assert.match((yield* rawClient(port)).greeting, /^421 /)
       yield* first.say("EHLO a.example")
       const sandboxes = yield* Sandboxes
-      yield* sandboxes.update(SandboxId.make(bob.sender), {
-        mailAddresses: Array.from({ length: 101 }, (_, n) => `b${n}@mail.example`)
-      })
+      for (let n = 0; n < 101; n++) {
+        yield* sandboxes.insert(rowOf(`sb-${String(n).padStart(8, "0")}`, [`b${n}@mail.example`]))
+      }
       yield* first.say("MAIL FROM:<>")
       for (let n = 0; n < 100; n++) assert.match(yield* first.say(`RCPT TO:<b${n}@mail.example>`), /^250 /)
       assert.match(yield* first.say("RCPT TO:<b100@mail.example>"), /^452 /)
@@ -298,7 +298,14 @@ describe("SMTP in", () => {
     withEngine(Effect.gen(function*() {
       const full = new StoreError({ port: "Mailer", operation: "send", reason: "Full", detail: "x", cause: undefined })
       const port = yield* listening().pipe(
-        Effect.provideService(Mailer, Mailer.of({ send: () => Effect.fail(full), sendAll: () => Effect.fail(full) }))
+        Effect.provideService(
+          Mailer,
+          Mailer.of({
+            limits: { maxMessageBytes: 1_048_576 },
+            send: () => Effect.fail(full),
+            sendAll: () => Effect.fail(full)
+          })
+        )
       )
       const client = yield* begun(port)
       assert.match(yield* client.say(`${headers("full")}hi\r\n.`), /^451 KM-SMT-105 /)

@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import * as TestClock from "effect/testing/TestClock"
+import { MailSpool } from "../../../../runtime/adapters/smtp/MailSpool.ts"
 import { type RelayOptions, sendByRelay } from "../../../../runtime/adapters/smtp/relay.ts"
 import { giveUpMillis, makeRelayLoop, retryAfterMillis } from "../../../../runtime/adapters/smtp/RelayLoop.ts"
-import { bouncePrefix, Mailbox, Mailer } from "../../../../runtime/ports/Mail.ts"
-import { MailSpool } from "../../../../runtime/ports/MailSpool.ts"
+import { bouncePrefix, Mailbox, Mailer, MailOutbox } from "../../../../runtime/ports/Mail.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { alice, text } from "../../../plugins/email/world.ts"
 import { fakeRelay, type RelayManners } from "./fakeRelay.ts"
@@ -35,7 +35,10 @@ const notices = Effect.map(
   (found) => found.map(({ id, raw: bytes }) => ({ id, text: text(bytes) }))
 )
 
-const waiting = Effect.flatMap(MailSpool, (spool) => spool.waiting)
+const waiting = Effect.flatMap(
+  MailOutbox,
+  ({ waiting: all }) => Effect.map(all, ({ outside }) => ({ recipients: outside.count, since: outside.since }))
+)
 
 describe("the relay's client", () => {
   it.effect("gives a message to its recipients once, unchanged, and knows it afterwards", () =>

@@ -4,12 +4,15 @@ import type { Scope } from "effect"
 import * as net from "node:net"
 import { createTransport } from "nodemailer"
 import * as EmbeddedEngine from "../../../../runtime/adapters/embedded/EmbeddedEngine.ts"
+import type { MailSpool } from "../../../../runtime/adapters/smtp/MailSpool.ts"
 import { listen, type SmtpListenerOptions } from "../../../../runtime/adapters/smtp/SmtpListener.ts"
-import { SandboxId } from "../../../../runtime/domain/Ids.ts"
+import * as SqliteMailSpool from "../../../../runtime/adapters/smtp/SqliteMailSpool.ts"
+import { Alias, SandboxId } from "../../../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../../../runtime/domain/Sandbox.ts"
-import { type FiledMail, Mailbox, type Mailer } from "../../../../runtime/ports/Mail.ts"
+import { type FiledMail, Mailbox, type Mailer, type MailOutbox, wholeOf } from "../../../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { alice, bob, carol, install } from "../../../plugins/email/world.ts"
+import { delivered } from "../../../support/deliveredMail.ts"
 import { profileWith } from "../../../support/profiles.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 
@@ -17,8 +20,15 @@ export const domain = "mail.example"
 
 export const parties = [alice, bob, carol]
 
+/** By whichever of its addresses is not made of its id. */
+const aliasOf = (id: string, mailAddresses: ReadonlyArray<string>): { readonly alias?: Alias } => {
+  const other = mailAddresses.map((address) => address.slice(0, address.indexOf("@"))).find((name) => name !== id)
+  return Schema.is(Alias)(other) ? { alias: other } : {}
+}
+
 export const rowOf = (id: string, mailAddresses: ReadonlyArray<string>): SandboxRow => ({
   id: SandboxId.make(id),
+  ...aliasOf(id, mailAddresses),
   install,
   profile: profileWith(),
   desired: "running",
@@ -37,12 +47,16 @@ export const insertParties = Effect.gen(function*() {
 
 /** Runs over an engine of its own with everybody's row in it. */
 export const withEngine = <A, E, R>(
-  effect: Effect.Effect<A, E, R | Mailer | Mailbox | Sandboxes | Scope.Scope>
+  effect: Effect.Effect<A, E, R | Mailer | Mailbox | MailOutbox | MailSpool | Sandboxes | Scope.Scope>
 ) =>
   Effect.scoped(Effect.gen(function*() {
     const directory = yield* temporaryDirectory
     return yield* Effect.andThen(insertParties, effect).pipe(
-      Effect.provide(Layer.merge(Layer.fresh(EmbeddedEngine.layer(directory)), Logger.layer([])))
+      Effect.provide(Layer.mergeAll(
+        delivered(Layer.fresh(EmbeddedEngine.layer(directory))),
+        Layer.fresh(SqliteMailSpool.layer(directory)),
+        Logger.layer([])
+      ))
     )
   }))
 
@@ -59,8 +73,10 @@ export const arrivals = Effect.fnUntraced(function*(owner: SandboxId | "operator
   while (true) {
     const leased = yield* mailbox.lease(owner, Duration.minutes(1))
     if (Option.isNone(leased)) return found
-    yield* mailbox.file(owner, leased.value.receipt, "inbox", "")
-    found.push(leased.value)
+    const { id, receipt } = leased.value
+    const raw = Option.getOrThrow(yield* mailbox.raw(owner, id))
+    yield* mailbox.file(owner, receipt, { folder: "inbox", summary: "", content: "" })
+    found.push({ id, raw: yield* wholeOf(raw) })
   }
 })
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { canonicalBody } from "../../../../plugins/email/protocol/bodyText.ts"
 import { writeV2 } from "../../../../plugins/email/protocol/writeMail.ts"
-import { Mailbox } from "../../../../runtime/ports/Mail.ts"
+import { Mailbox, wholeOf } from "../../../../runtime/ports/Mail.ts"
 import { draftFrom } from "../../../plugins/email/generated.ts"
 import { alice, bob, plain, read } from "../../../plugins/email/world.ts"
 import { listening, mailClient, withEngine } from "./smtpWorld.ts"
@@ -32,7 +32,8 @@ describe("10,000 generated messages", () => {
       const judge = Effect.gen(function*() {
         const leased = yield* mailbox.lease(bob.sender, Duration.minutes(5))
         if (Option.isNone(leased)) return false
-        const { raw, receipt } = leased.value
+        const { id: delivery, receipt } = leased.value
+        const raw = yield* wholeOf(Option.getOrThrow(yield* mailbox.raw(bob.sender, delivery)))
         const verdict = yield* read(raw)
         const id = verdict.mail?.id ?? ""
         const seed = seeds.get(id) ?? -1
@@ -49,7 +50,7 @@ describe("10,000 generated messages", () => {
           verdict.mail?.attachments.map(({ bytes, name }) => [name, Buffer.from(bytes).toString("hex")]),
           (draft.attachments ?? []).map(({ bytes, name }) => [name, Buffer.from(bytes).toString("hex")])
         )
-        yield* mailbox.file(bob.sender, receipt, "dropped", "")
+        yield* mailbox.file(bob.sender, receipt, { folder: "dropped", summary: "", content: "" })
         return true
       })
 

@@ -1,10 +1,11 @@
 /** Mail that waits for a relay: written down with the message itself, kept until each recipient's outcome is known. */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type { SenderId } from "../domain/Ids.ts"
-import type { Bell } from "./Bell.ts"
-import type { StoreError } from "./StoreError.ts"
+import type * as Stream from "effect/Stream"
+import type { SenderId } from "../../domain/Ids.ts"
+import type { StoreError } from "../../ports/StoreError.ts"
 
 /** One message with those of its recipients that are due. */
 export interface SpooledMail {
@@ -32,12 +33,14 @@ export interface SpoolOutcome {
   readonly nextAt: number
 }
 
-/** Written by `Mailer.sendAll`. One process at a time works on it, so nothing is leased. */
+/** Filled by the courier. One process at a time works on it, which holds a lock for that, so nothing is leased. */
 export class MailSpool extends Context.Service<MailSpool, {
-  /** Messages with a recipient that waits and is due, oldest first. */
-  readonly due: (limit: number) => Effect.Effect<ReadonlyArray<SpooledMail>, StoreError>
+  /** Messages with a recipient that waits and is due, oldest first; waits for a first one, 20 s at most. */
+  readonly due: (limit: number, wait: Duration.Duration) => Effect.Effect<ReadonlyArray<SpooledMail>, StoreError>
   /** None when nobody waits for it any more. */
-  readonly raw: (mail: SpooledMail) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
+  readonly raw: (
+    mail: SpooledMail
+  ) => Effect.Effect<Option.Option<Stream.Stream<Uint8Array, StoreError>>, StoreError>
   /**
    * Synced. The message's bytes are dropped with its last waiting recipient. No effect on what is settled already, and none
    * at all when the owner is gone. `notices` arrive in the owner's mailbox in the same step, each id once.
@@ -47,8 +50,4 @@ export class MailSpool extends Context.Service<MailSpool, {
     outcomes: ReadonlyArray<SpoolOutcome>,
     notices: ReadonlyArray<{ readonly id: string; readonly raw: Uint8Array }>
   ) => Effect.Effect<void, StoreError>
-  /** Recipients that wait, and since when the oldest does, Unix milliseconds. */
-  readonly waiting: Effect.Effect<{ readonly recipients: number; readonly since: number | undefined }, StoreError>
-  /** Rings when something was put in. */
-  readonly bell: Bell
-}>()("km/runtime/ports/MailSpool") {}
+}>()("km/runtime/adapters/smtp/MailSpool") {}
