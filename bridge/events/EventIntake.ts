@@ -114,6 +114,11 @@ export class EventIntake extends Context.Service<EventIntake, {
             return yield* corrections.deleted(incoming)
           case "Joined":
             return yield* outsiders.joined(incoming)
+          case "Returned":
+            if (Option.isNone(yield* acceptance.sandboxOf(incoming.channel))) return "no sandbox"
+            // What people wrote while the bot was out is in the channel's history only.
+            progress.missed()
+            return "looked for what was written meanwhile"
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

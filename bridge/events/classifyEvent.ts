@@ -1,4 +1,4 @@
-/** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, or nothing. */
+/** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, a look back, or nothing. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/Ids.ts"
@@ -55,6 +55,11 @@ export type Incoming =
     readonly email: string
   }
   | {
+    /** Our bot was invited into the channel, perhaps again: it heard nothing of what was written there before. */
+    readonly _tag: "Returned"
+    readonly channel: ChannelId
+  }
+  | {
     readonly _tag: "StopMark"
     readonly team: TeamId
     readonly channel: ChannelId
@@ -74,6 +79,10 @@ const InviteAccepted = Schema.Struct({
   accepting_user: Schema.Struct({ id: UserId })
 })
 const decodeAccepted = Schema.decodeUnknownOption(InviteAccepted)
+
+/** Source: docs.slack.dev/reference/events/member_joined_channel. */
+const MemberJoined = Schema.Struct({ user: Schema.String, channel: ChannelId })
+const decodeMember = Schema.decodeUnknownOption(MemberJoined)
 
 /** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
 const spoken: ReadonlySet<string> = new Set(["", "thread_broadcast", "file_share"])
@@ -110,6 +119,13 @@ export const classifyEvent = (
     return foreign || invite.recipient_email === undefined || invite.recipient_email === null
       ? ignored("an invitation that is not our bot's")
       : { _tag: "Joined", channel: channel.id, user: user.id, email: invite.recipient_email }
+  }
+  if (kind === "member_joined_channel") {
+    const member = Option.getOrUndefined(decodeMember(envelope.event))
+    if (member === undefined) return undefined
+    return member.user === botUser
+      ? { _tag: "Returned", channel: member.channel }
+      : ignored("a new member who is not our bot")
   }
   if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
   const event = Option.getOrUndefined(decodeMessage(envelope.event))

@@ -1,6 +1,6 @@
 /**
- * Final marks that Slack would not take because the bot was out of the channel, or had no valid token: kept in the
- * ledger and set when the bot is back, so that no message says "working" for ever.
+ * Final marks and outcomes that Slack would not take because the bot was out of the channel, or had no valid token: kept
+ * in the ledger and shown when the bot is back, so that no message says "working" for ever and no answer is lost.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -8,14 +8,18 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { type BridgeErrorCode, undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts"
-import { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, TurnKey } from "../../runtime/domain/Ids.ts"
+import { visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
+import { TurnResult, type TurnRow } from "../../runtime/domain/Turn.ts"
 import { type Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import { failedEmoji, postOutcome } from "./OutcomePost.ts"
 
 /** The marks of one message: `final` is to be added, `working` to be taken away. */
 export const Marks = Schema.Struct({
-  /** Root of the calls' idempotency keys: the turn's. */
-  key: Schema.String,
+  /** Root of the calls' idempotency keys. */
+  key: TurnKey,
   channel: ChannelId,
   ts: MessageTs,
   final: Schema.String,
@@ -23,7 +27,8 @@ export const Marks = Schema.Struct({
 })
 export type Marks = typeof Marks.Type
 
-const Owed = Schema.Struct({ ...Marks.fields, since: Schema.Int })
+/** With `outcome`, the turn's outcome is owed too, in the words of that result: the row may have been settled since. */
+const Owed = Schema.Struct({ ...Marks.fields, since: Schema.Int, outcome: Schema.optionalKey(TurnResult) })
 type Owed = typeof Owed.Type
 const OwedJson = Schema.fromJsonString(Schema.Array(Owed))
 const decodeOwed = Schema.decodeUnknownOption(OwedJson)
@@ -42,7 +47,12 @@ const mayPass: ReadonlySet<BridgeErrorCode> = new Set(
 )
 
 export interface OwedMarks {
-  /** Sets the marks, final one first; what the channel does not take now is written down. Never fails. */
+  /** Writes down that a turn's outcome, and with it these marks, are to be shown. Never fails. */
+  readonly owe: (marks: Marks, row: TurnRow) => Effect.Effect<void>
+  /**
+   * Sets the marks, final one first; what the channel does not take now is written down. Where the outcome is owed, its
+   * marks stand for these. Never fails.
+   */
   readonly set: (marks: Marks) => Effect.Effect<void>
   /** Tries what is owed, of one channel or of all. Cheap when nothing is. */
   readonly settle: (channel?: ChannelId) => Effect.Effect<void>
@@ -51,14 +61,48 @@ export interface OwedMarks {
 export const makeOwedMarks = (parts: {
   readonly bridge: Bridge["Service"]
   readonly ledger: Ledger["Service"]
+  readonly redaction: Redaction["Service"]
 }): OwedMarks => {
-  const { bridge, ledger } = parts
+  const { bridge, ledger, redaction } = parts
   const one = Semaphore.makeUnsafe(1)
 
   const recall = ledger.recall(owedFact).pipe(
     Effect.map((text) => Option.getOrElse(Option.flatMap(text, decodeOwed), (): ReadonlyArray<Owed> => []))
   )
   const remember = (owed: ReadonlyArray<Owed>) => ledger.remember(owedFact, encodeOwed(owed.slice(-maxOwed)))
+
+  const write = Effect.fnUntraced(function*(entry: Omit<Owed, "since">) {
+    const since = yield* Clock.currentTimeMillis
+    const others = (yield* recall).filter(({ channel, ts }) => channel !== entry.channel || ts !== entry.ts)
+    yield* remember([...others, { ...entry, since }])
+  })
+
+  /** The owed outcome is in the thread; false while the place is closed. One that is refused for good is given up. */
+  const told = Effect.fnUntraced(
+    function*(key: TurnKey, result: TurnResult) {
+      const found = yield* ledger.get(key)
+      if (Option.isNone(found)) return "never" as const
+      const row = { ...found.value, result }
+      yield* postOutcome(bridge, row, visibleOutcome(row, redaction.redact), [])
+      return "told" as const
+    },
+    Effect.catchTag("BridgeRefused", (error) =>
+      mayPass.has(error.code)
+        ? Effect.succeed("later" as const)
+        : Effect.as(Effect.logWarning("an outcome was refused", error.message), "never" as const)),
+    // The ledger, not the place: the next look finds it again.
+    Effect.catchTag(
+      "StoreError",
+      (error) => Effect.as(Effect.logWarning("an outcome that is owed cannot be read", error.message), "later" as const)
+    )
+  )
+
+  /** True when nothing is owed any more. */
+  const paid = Effect.fnUntraced(function*(owed: Owed) {
+    if (owed.outcome === undefined) return yield* tried(owed)
+    const how = yield* told(owed.key, owed.outcome)
+    return how !== "later" && (yield* tried(how === "told" ? owed : { ...owed, final: failedEmoji }))
+  })
 
   /** True when the marks are as they should be, or never will be. */
   const tried = Effect.fnUntraced(
@@ -79,13 +123,14 @@ export const makeOwedMarks = (parts: {
   )
 
   return {
+    owe: (marks, { result }) =>
+      result === undefined ? Effect.void : one.withPermit(write({ ...marks, outcome: result })).pipe(logged),
     set: (marks) =>
-      Effect.flatMap(tried(marks), (done) =>
-        done ? Effect.void : one.withPermit(Effect.gen(function*() {
-          const since = yield* Clock.currentTimeMillis
-          const others = (yield* recall).filter(({ channel, ts }) => channel !== marks.channel || ts !== marks.ts)
-          yield* remember([...others, { ...marks, since }])
-        })).pipe(logged)),
+      Effect.gen(function*() {
+        const standing = (yield* recall).some(({ key, outcome }) => key === marks.key && outcome !== undefined)
+        // Outside the permit: a slow Slack must not hold the marks of other messages back.
+        if (!standing && !(yield* tried(marks))) yield* one.withPermit(write(marks))
+      }).pipe(logged),
     settle: (only) =>
       one.withPermit(Effect.gen(function*() {
         const owed = yield* recall
@@ -95,7 +140,7 @@ export const makeOwedMarks = (parts: {
         for (const marks of owed) {
           if (marks.since + owedMillis <= now) continue
           if ((only !== undefined && marks.channel !== only) || closed.has(marks.channel)) left.push(marks)
-          else if (!(yield* tried(marks))) {
+          else if (!(yield* paid(marks))) {
             closed.add(marks.channel)
             left.push(marks)
           }

@@ -36,8 +36,11 @@ const id = PluginId.make("slack-inbound")
 /** How often the pipeline's health is looked at for the notice about a full disk. */
 const healthEvery = "10 seconds"
 
-/** How often marks that Slack did not take are tried, besides at the start and at the channel's next message. */
-const owedEvery = "10 minutes"
+/**
+ * How often what Slack did not take is tried, besides at the start and at the channel's next message: so soon is it there
+ * after the bot was invited again. One call for each closed channel, and none while nothing is owed.
+ */
+const owedEvery = "30 seconds"
 
 /** At most one notice for a spell of one trouble: the key of the post carries when it began. */
 const makeNotices = Effect.gen(function*() {
@@ -80,14 +83,15 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
     const scope = yield* Effect.scope
     const turns = yield* Turns
     const bridge = yield* Bridge
-    const marks = makeOwedMarks({ bridge, ledger: yield* Ledger })
+    const redaction = yield* Redaction
+    const marks = makeOwedMarks({ bridge, ledger: yield* Ledger, redaction })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(marks.settle(), Effect.sleep(owedEvery))))
     const origin = makeSlackOrigin({
       sandbox: info.id,
       marks,
       bridge,
       queue: yield* TurnQueue,
-      redaction: yield* Redaction,
+      redaction,
       background: (effect) => Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))
     })
     return {

@@ -6,44 +6,21 @@ import { undeliverableBridgeCodes } from "../../runtime/domain/BridgeProtocol.ts
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
-import type { ShownPart, SlackOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
+import type { ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
 import { Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import type { OwedMarks } from "./OwedMarks.ts"
+import { failedEmoji, originOf, postOutcome, postPart } from "./OutcomePost.ts"
+import type { Marks, OwedMarks } from "./OwedMarks.ts"
 
 /** Shown while a turn waits for its agent or runs; taken away after the final mark. */
 export const workingEmoji = "hourglass_flowing_sand"
 
-/** Characters of one `post`: three bytes each at most, so that a whole request stays below the bridge's 1 MiB. */
-export const maxPostCharacters = 200_000
-
 /** The mark that stays: ✅ answered, 🛑 stopped by a person, ❌ everything else. */
 export const finalEmoji = (row: TurnRow): string =>
-  row.result === "answered" ? "white_check_mark" : row.result === "cancelled" ? "octagonal_sign" : "x"
-
-/** Cuts at line ends where it can, never inside a surrogate pair. Their sum is the text. */
-export const chunksOf = (text: string, size: number): ReadonlyArray<string> => {
-  const chunks: Array<string> = []
-  let rest = text
-  while (rest.length > size) {
-    const line = rest.lastIndexOf("\n", size - 1) + 1
-    const pair = rest.charCodeAt(size - 1) >= 0xD800 && rest.charCodeAt(size - 1) <= 0xDBFF
-    const at = line > size / 2 ? line : pair ? size - 1 : size
-    chunks.push(rest.slice(0, at))
-    rest = rest.slice(at)
-  }
-  return [...chunks, rest]
-}
-
-const originOf = (row: TurnRow): Origin => {
-  const { origin } = row.request
-  // The kernel picks the handler by this very field.
-  if (origin.kind !== "slack") throw new TypeError(`turn ${row.key} does not come from Slack`)
-  return origin
-}
+  row.result === "answered" ? "white_check_mark" : row.result === "cancelled" ? "octagonal_sign" : failedEmoji
 
 const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): BridgeAction => {
   const { channel, ts } = originOf(row)
@@ -54,6 +31,11 @@ const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): Bri
 const aboutThePlace: ReadonlySet<BridgeErrorCode> = new Set(
   [...undeliverableBridgeCodes].filter((code) => code !== "slack_refused")
 )
+
+const marksOf = (row: TurnRow): Marks => {
+  const { channel, ts } = originOf(row)
+  return { key: row.key, channel, ts, final: finalEmoji(row), working: workingEmoji }
+}
 
 const undeliverable = (error: BridgeRefused, shown: ReadonlyArray<ShownPart>): Undeliverable =>
   new Undeliverable({
@@ -133,32 +115,22 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
       const last = shown.at(-1)
       // A message that shows what the agent said is its answer; what became of a failed turn must be there in these words.
       if (last !== undefined && (row.result === "answered" || last.sha256 === sha256Hex(text))) return shown
-      const { channel, threadTs } = originOf(row)
-      const step = row.result === "answered" ? "answer" : "notice"
       const parts: Array<ShownPart> = []
-      const post = Effect.fnUntraced(function*(key: string, threaded: boolean, markdown: string) {
-        const result = yield* bridge.call({
-          key: `${row.key}/${key}`,
-          action: { action: "post", channel, ...(threaded ? { threadTs } : {}), markdown }
-        })
-        const sha256 = sha256Hex(markdown)
-        for (const { ts } of result.parts ?? []) parts.push({ ts, sha256 })
-      })
-      return yield* Effect.forEach(
-        chunksOf(text, maxPostCharacters).entries(),
-        ([n, markdown]) => post(`${step}/${n}`, true, markdown),
-        { discard: true }
-      ).pipe(
+      return yield* postOutcome(bridge, row, text, parts).pipe(
         Effect.as(parts),
         // Whatever was refused, the person is told, unless the place takes nothing at all.
         Effect.catch((error) => {
           const gone = error.code === "thread_gone"
-          if (aboutThePlace.has(error.code) && !gone) return Effect.fail(undeliverable(error, parts))
-          return post("instead/0", !gone, insteadOf(row, error)).pipe(
-            Effect.catch((again) => Effect.logWarning("nor can it be said that it was refused", again.message)),
-            // Nothing of it is in the thread that is gone, the session's file included.
-            Effect.andThen(Effect.suspend(() => Effect.fail(undeliverable(error, gone ? [] : parts))))
-          )
+          if (aboutThePlace.has(error.code) && !gone) {
+            // Durable before the turn is over: it is shown when the bot is back, whatever happens until then.
+            return Effect.andThen(marks.owe(marksOf(row), row), Effect.fail(undeliverable(error, parts)))
+          }
+          return postPart(bridge, row, { step: "instead/0", threaded: !gone, markdown: insteadOf(row, error) }, parts)
+            .pipe(
+              Effect.catch((again) => Effect.logWarning("nor can it be said that it was refused", again.message)),
+              // Nothing of it is in the thread that is gone, the session's file included.
+              Effect.andThen(Effect.suspend(() => Effect.fail(undeliverable(error, gone ? [] : parts))))
+            )
         })
       )
     }),
@@ -186,10 +158,7 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
         session: row.session
       })
     }),
-    mark: (row) => {
-      const { channel, ts } = originOf(row)
-      return marks.set({ key: row.key, channel, ts, final: finalEmoji(row), working: workingEmoji })
-    },
+    mark: (row) => marks.set(marksOf(row)),
     finish: Effect.fn("SlackOrigin.finish")(function*(row: TurnRow) {
       if (row.receipt === undefined) return
       yield* queue.delete(sandbox, row.receipt).pipe(

@@ -96,6 +96,38 @@ describe.concurrent("a conversation", () => {
           }
         }))
 
+      it.effect("shows the answer and the mark once the bot, removed during the turn, is invited again", () =>
+        Effect.gen(function*() {
+          const stack = yield* Running
+          const sandbox = yield* stack.sandbox(quietProfile)
+          const ada = slackClient(stack.workspace, tokenOf(stack.workspace, "ada"))
+          const { channel } = sandbox
+          const ts = yield* sandbox.say(gated("away"))
+          yield* sandbox.untilReaction(ts, "hourglass_flowing_sand")
+          yield* untilBegun(stack, sandbox, "away")
+          yield* Effect.promise(() => ada.conversations.kick({ channel, user: stack.workspace.botUserId }))
+          yield* openGate(stack, sandbox, "away")
+          yield* untilReal(
+            "the turn is settled",
+            Effect.map(ledgerOf(stack.state, sandbox.row.id), ([row]) => row?.state === "settled")
+          )
+          const [row] = yield* ledgerOf(stack.state, sandbox.row.id)
+          assert.strictEqual(row?.result, "undeliverable")
+          assert.include(reactionsOf(yield* sandbox.thread(ts)), "hourglass_flowing_sand")
+          // Nobody hears of it but by the history.
+          const missed = yield* sandbox.say("script:text nobody was here")
+          yield* Effect.promise(() => ada.conversations.invite({ channel, users: stack.workspace.botUserId }))
+          yield* sandbox.untilReaction(ts, "white_check_mark")
+          yield* sandbox.untilReaction(missed, "white_check_mark")
+          yield* untilReal(
+            "the hourglass is gone",
+            Effect.map(sandbox.thread(ts), (view) => !reactionsOf(view).includes("hourglass_flowing_sand"))
+          )
+          const texts = yield* saidBy(stack, sandbox, ts)
+          assert.lengthOf(texts, 1)
+          assert.include(texts[0], "answer-away")
+        }))
+
       it.effect("takes an edit of a waiting message, and a deletion withdraws one", () =>
         Effect.gen(function*() {
           const stack = yield* Running

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { classifyEvent } from "../../../bridge/events/classifyEvent.ts"
-import { isLater, TeamId } from "../../../runtime/domain/Ids.ts"
+import { ChannelId, isLater, TeamId } from "../../../runtime/domain/Ids.ts"
 import { SlackMessageEvent, SlackReactionEvent } from "../../../runtime/domain/Slack.ts"
 
 const team = TeamId.make("T0TEAM0001")
@@ -78,6 +78,13 @@ describe("classifyEvent", () => {
     })
     const root = classify({ ...base, thread_ts: base.ts })
     assert.notProperty(root?._tag === "Message" ? root.message : { threadTs: "" }, "threadTs")
+  })
+
+  it("hears that our bot, and nobody else, was invited into a channel", () => {
+    const joined = { type: "member_joined_channel", user: bot, channel: base.channel, channel_type: "C", team }
+    assert.deepStrictEqual(classify(joined), { _tag: "Returned", channel: ChannelId.make(base.channel) })
+    assert.strictEqual(classify({ ...joined, user: base.user })?._tag, "Ignored")
+    assert.isUndefined(classify({ ...joined, channel: 7 }))
   })
 
   it("takes null in an optional field for one that is left out, and any size of a file", () => {

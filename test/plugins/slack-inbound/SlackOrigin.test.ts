@@ -1,14 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { chunksOf } from "../../../plugins/slack-inbound/OutcomePost.ts"
 import { makeOwedMarks, maxOwed } from "../../../plugins/slack-inbound/OwedMarks.ts"
-import {
-  chunksOf,
-  finalEmoji,
-  makeSlackOrigin,
-  threadOfGroup,
-  workingEmoji
-} from "../../../plugins/slack-inbound/SlackOrigin.ts"
+import { finalEmoji, makeSlackOrigin, threadOfGroup, workingEmoji } from "../../../plugins/slack-inbound/SlackOrigin.ts"
 import { sha256Hex } from "../../../runtime/domain/Digest.ts"
 import { MessageTs, SessionId, TurnKey } from "../../../runtime/domain/Ids.ts"
 import { visibleOutcome } from "../../../runtime/domain/OutcomeText.ts"
@@ -28,7 +23,7 @@ const originWith = (bridge = recordingBridge()) =>
     yield* redaction.add(Redacted.make(secret))
     const queue = yield* TurnQueue
     const port = yield* Bridge
-    const marks = makeOwedMarks({ bridge: port, ledger: yield* Ledger })
+    const marks = makeOwedMarks({ bridge: port, ledger: yield* Ledger, redaction })
     const origin = makeSlackOrigin({
       sandbox,
       marks,
@@ -37,7 +32,7 @@ const originWith = (bridge = recordingBridge()) =>
       redaction,
       background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
     })
-    return { origin, bridge, queue, marks }
+    return { origin, bridge, queue, marks, ledger: yield* Ledger }
   }).pipe(Effect.provide([bridge.layer, Redaction.layer, TurnQueue.layerMemory, Ledger.layerMemory]))
 
 const answered = turnRow(slackRequest(1), {
@@ -212,6 +207,63 @@ describe("SlackOrigin", () => {
         yield* marks.settle()
         assert.strictEqual(bridge.calls.length, done)
       }
+    }))
+
+  it.effect("an answer that a closed channel does not take is posted once it is open again, once, and then marked", () =>
+    Effect.gen(function*() {
+      for (const code of ["not_in_channel", "channel_not_found", "is_archived", "token_revoked"] as const) {
+        let closed = true
+        const bridge = recordingBridge({ refuse: () => closed ? code : undefined })
+        const { ledger, marks, origin } = yield* originWith(bridge)
+        const cancelled = turnRow(slackRequest(2), {
+          state: "answered",
+          result: "cancelled",
+          outcome: { _tag: "Cancelled", by: "ada" }
+        })
+        for (const row of [answered, cancelled]) {
+          yield* ledger.insert(row)
+          yield* Effect.flip(origin.settle(row, []))
+          // Also by another life of the process.
+          yield* Effect.flip(origin.settle(row, []))
+          const posted = { ...row, state: "posted" as const, result: "undeliverable" as const }
+          yield* ledger.update(row, posted)
+          yield* origin.mark(posted)
+          yield* marks.settle()
+        }
+        assert.deepStrictEqual(bridge.effects(), [])
+        closed = false
+        yield* marks.settle()
+        yield* marks.settle()
+        assert.deepStrictEqual(
+          bridge.effects().map(({ action, key }) => [key, action.action, "emoji" in action ? action.emoji : ""]),
+          [[answered, "answer", "white_check_mark"] as const, [cancelled, "notice", "octagonal_sign"] as const].flatMap(
+            ([{ key }, step, emoji]) => [
+              [`${key}/${step}/0`, "post", ""],
+              [`${key}/mark/final`, "react", emoji],
+              [`${key}/mark/working`, "unreact", workingEmoji]
+            ]
+          )
+        )
+        assert.notInclude(JSON.stringify(bridge.effects()), secret)
+      }
+    }))
+
+  it.effect("an answer that is owed and refused for good leaves the mark of what could not be shown", () =>
+    Effect.gen(function*() {
+      let code: "not_in_channel" | undefined = "not_in_channel"
+      const bridge = recordingBridge({
+        refuse: ({ action }) => code ?? (action.action === "post" ? "thread_gone" : undefined)
+      })
+      const { ledger, marks, origin } = yield* originWith(bridge)
+      yield* ledger.insert(answered)
+      yield* Effect.flip(origin.settle(answered, []))
+      code = undefined
+      yield* marks.settle()
+      yield* marks.settle()
+      assert.deepStrictEqual(
+        bridge.effects().map(({ action }) => "emoji" in action ? action.emoji : ""),
+        ["x", workingEmoji]
+      )
     }))
 
   it.effect("marks that were owed for 30 days, or too many, or refused for good, are given up", () =>
