@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import type { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
-import { outcomeText } from "../../runtime/domain/OutcomeText.ts"
+import { outcomeText, visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
 import type { MailOrigin as Origin, ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
@@ -185,7 +185,10 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
           Effect.catch((error) => Effect.succeed(error))
         )
         : undefined
-      const visible = row.result === "answered" && live.length > 0
+      // A message that shows what the agent said is its answer; what became of a failed turn must be there in these words.
+      const last = live.at(-1)
+      const visible = last !== undefined &&
+        (row.result === "answered" || last.sha256 === sha256Hex(visibleOutcome(row, redaction.redact)))
       const parts = visible ? Option.some(live) : yield* show(row, origin, text).pipe(
         Effect.catch((error) =>
           Effect.as(Effect.logWarning("the channel was not shown an outcome", error.message), [])

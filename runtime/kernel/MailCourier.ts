@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type { SenderId } from "../domain/Ids.ts"
 import { isEnding } from "../domain/Sandbox.ts"
 import { MailOutbox, type OutgoingMail } from "../ports/Mail.ts"
@@ -62,12 +63,9 @@ export const makeCourier = Effect.gen(function*() {
       Effect.catchDefect((defect) =>
         Effect.as(Effect.logError("delivering a mail ended in a defect; it is tried again", defect), undefined)
       ),
-      Effect.flatMap((delivered) =>
-        delivered === undefined
-          // Should that fail too, the lease lapses.
-          ? Effect.as(Effect.ignore(outbox.defer(mail, Duration.millis(redeliverAfterMillis(mail.attempts)))), false)
-          : Effect.succeed(delivered)
-      )
+      Effect.filterOrElse(Predicate.isNotUndefined, () =>
+        // Should that fail too, the lease lapses.
+        Effect.as(Effect.ignore(outbox.defer(mail, Duration.millis(redeliverAfterMillis(mail.attempts)))), false))
     )
 
   const roundWithin = Effect.fnUntraced(function*(wait: Duration.Duration) {

@@ -1,6 +1,7 @@
 /** The identity directory as one value, read at one instant, and the copy of it that a process keeps. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/Certificate.ts"
 import type { KeyId, SenderId } from "../domain/Ids.ts"
@@ -82,12 +83,11 @@ export const makeDirectoryCopy = (rows: Effect.Effect<DirectoryRows, StoreError>
   })
 
   return {
-    directory: Effect.flatMap(young, (found) =>
-      found !== undefined
-        ? Effect.succeed(found)
-        : oneReader.withPermit(
-          Effect.flatMap(young, (byAnother) => byAnother === undefined ? read : Effect.succeed(byAnother))
-        )),
+    directory: Effect.filterOrElse(
+      young,
+      Predicate.isNotUndefined,
+      () => oneReader.withPermit(Effect.filterOrElse(young, Predicate.isNotUndefined, () => read))
+    ),
     directoryNow: Effect.suspend(() => {
       // What another began to read after this call is as fresh as what this one would read.
       const asked = readings

@@ -125,7 +125,7 @@ describe("mail that starts work, end to end", () => {
         )
         // The mail is sent before the channel is shown a failure.
         const both = yield* untilReal("both are shown", Effect.map(shown, (texts) => texts.length >= 2 && texts))
-        assert.lengthOf(both, 2)
+        assert.lengthOf(both, 2, both.join("\n---\n"))
         assert.match(both[0] ?? "", /all fine/)
         assert.match(both[1] ?? "", /Failed\./)
         // Each below the line that announced its mail.

@@ -11,6 +11,7 @@ import { gunzipSync } from "node:zlib"
 import { agentSettings, managedSettings } from "../../hooks/Settings.ts"
 import { TranscriptPlugin } from "../../plugins/transcript/TranscriptPlugin.ts"
 import { HookEndpoint, layer as hookLayer } from "../../runtime/adapters/hooks/HookListener.ts"
+import { sha256Hex } from "../../runtime/domain/Digest.ts"
 import { redactedMark } from "../../runtime/domain/Redactor.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import type { AgentRun } from "../../runtime/ports/Agent.ts"
@@ -24,6 +25,7 @@ import { recordingBridge } from "../support/RecordingBridge.ts"
 import { bashScript, claudeCommand, runOf, scriptedAgent } from "../support/ScriptedModel.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sandbox, sandboxInfo, slackRequest, turnRow } from "../support/turnRows.ts"
+import { untilReal } from "../support/untilReal.ts"
 
 const hookCommand = [process.execPath, bundled("km-hook.cjs")]
 const canary = ["canary", "of", "the", "runtime"].join("-")
@@ -105,11 +107,15 @@ const setUp = Effect.fnUntraced(
       const sets = bridge.calls.flatMap(({ action }) => action.action === "live.set" ? [action.markdown] : [])
       return { first: sets[0] ?? "", last: sets.at(-1) ?? "", all: sets }
     }
-    const uploaded = () => {
-      const upload = bridge.calls.findLast(({ action }) => action.action === "upload")?.action
-      const bytes = upload?.action === "upload" ? objects.objects.get(sandbox)?.get(upload.object) : undefined
-      return bytes === undefined ? "" : gunzipSync(bytes).toString("utf8")
-    }
+    /** The attached session: it is uploaded beside the turns, after them. */
+    const uploaded = untilReal(
+      "a session is attached",
+      Effect.sync(() => {
+        const upload = bridge.calls.findLast(({ action }) => action.action === "upload")?.action
+        const bytes = upload?.action === "upload" ? objects.objects.get(sandbox)?.get(upload.object) : undefined
+        return bytes === undefined ? undefined : gunzipSync(bytes).toString("utf8")
+      })
+    )
     return { agent, bridge, detail, directories, endpoint, live, model, names, turn, uploaded }
   }
 )
@@ -145,7 +151,7 @@ describe("the real CLI with our settings", () => {
       assert.deepStrictEqual(places, places.toSorted((a, b) => a - b))
       for (const text of order) assert.strictEqual(last.split(text).length, 2, `${text} appears once`)
       assert.strictEqual(shown.length, 1)
-      assert.include(world.uploaded(), "please greet the team")
+      assert.include(yield* world.uploaded, "please greet the team")
       assert.notInclude(yield* world.detail, "KM-AGT-093")
     }))
 
@@ -155,7 +161,7 @@ describe("the real CLI with our settings", () => {
       const token = `ghp_${"a1B2c3D4".repeat(5)}`
       const run = runOf(world.directories, bashScript(`echo ${canary}; echo ${token}; echo "$KM_HOOK_TOKEN"; env`))
       yield* world.turn(run)
-      const everything = JSON.stringify(world.bridge.calls) + world.uploaded()
+      const everything = JSON.stringify(world.bridge.calls) + (yield* world.uploaded)
       for (const secret of [canary, token]) assert.notInclude(everything, secret)
       assert.notMatch(everything, /kmh_[A-Za-z0-9_-]{43}/)
       assert.include(world.live().last, redactedMark)
@@ -184,15 +190,18 @@ describe("the real CLI with our settings", () => {
       assert.include(yield* world.detail, "KM-AGT-093")
     }))
 
-  it.live("shows retries while they last, and leaves the failure itself to the outcome", () =>
+  it.live("shows retries while they last, and in their place what became of the turn", () =>
     Effect.gen(function*() {
       const world = yield* setUp()
       const { outcome, shown } = yield* world.turn(runOf(world.directories, "script:error:529"))
       assert.strictEqual(outcome._tag, "Failed")
-      assert.deepStrictEqual(shown, [])
+      assert.strictEqual(shown.length, 1)
       assert.include(yield* world.names, "StopFailure")
-      assert.include(world.live().all.join("\n"), "retry 1 of 1")
-      assert.notInclude(world.live().all.join("\n"), "API Error")
+      const { all, last } = world.live()
+      assert.include(all.join("\n"), "retry 1 of 1")
+      assert.notInclude(all.slice(0, -1).join("\n"), "API Error")
+      assert.match(last, /Failed\./)
+      assert.strictEqual(shown[0]?.sha256, sha256Hex(last))
     }))
 
   it.live("adds only its own turn to the thread when it resumes a session", () =>
@@ -245,6 +254,6 @@ describe("the real CLI with our settings", () => {
       assert.strictEqual(world.live().last.split("You wrote:").length, 2)
       const posts = world.bridge.effects().filter(({ action }) => action.action === "post")
       assert.strictEqual(posts.length, 1)
-      assert.include(world.uploaded(), "a person asks")
+      assert.include(yield* world.uploaded, "a person asks")
     }))
 })
