@@ -86,15 +86,15 @@ export const makeOwedMarks = (parts: {
       yield* postOutcome(bridge, row, visibleOutcome(row, redaction.redact), [])
       return "told" as const
     },
-    Effect.catchTag("BridgeRefused", (error) =>
-      mayPass.has(error.code)
-        ? Effect.succeed("later" as const)
-        : Effect.as(Effect.logWarning("an outcome was refused", error.message), "never" as const)),
-    // The ledger, not the place: the next look finds it again.
-    Effect.catchTag(
-      "StoreError",
-      (error) => Effect.as(Effect.logWarning("an outcome that is owed cannot be read", error.message), "later" as const)
-    )
+    Effect.catchTags({
+      BridgeRefused: (error) =>
+        mayPass.has(error.code)
+          ? Effect.succeed("later" as const)
+          : Effect.as(Effect.logWarning("an outcome was refused", error.message), "never" as const),
+      // The ledger, not the place: the next look finds it again.
+      StoreError: (error) =>
+        Effect.as(Effect.logWarning("an outcome that is owed cannot be read", error.message), "later" as const)
+    })
   )
 
   /** True when nothing is owed any more. */

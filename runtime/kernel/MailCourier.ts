@@ -62,11 +62,10 @@ export const makeCourier = Effect.gen(function*() {
       Effect.catchDefect((defect) =>
         Effect.as(Effect.logError("delivering a mail ended in a defect; it is tried again", defect), undefined)
       ),
-      Effect.flatMap((delivered) =>
-        delivered === undefined
-          // Should that fail too, the lease lapses.
-          ? Effect.as(Effect.ignore(outbox.defer(mail, Duration.millis(redeliverAfterMillis(mail.attempts)))), false)
-          : Effect.succeed(delivered)
+      Effect.filterOrElse(
+        (delivered) => delivered !== undefined,
+        // Should that fail too, the lease lapses.
+        () => Effect.as(Effect.ignore(outbox.defer(mail, Duration.millis(redeliverAfterMillis(mail.attempts)))), false)
       )
     )
 

@@ -379,16 +379,14 @@ const make = Effect.gen(function*() {
     const now = yield* sandboxes.get(row.id)
     if (Option.isNone(now) || now.value.generation === row.generation) {
       yield* teardown.removeItems(row).pipe(
-        Effect.catch((error) =>
-          Effect.fail(
-            new SandboxRefused({
-              code: "KM-CLI-105",
-              sandbox: row.id,
-              step: "row",
-              reason: `it was destroyed while it was being made; undoing it stopped: ${error.reason}`,
-              remedy: `run "km destroy ${row.id} --yes" again, or look at "km doctor"`
-            })
-          )
+        Effect.mapError((error) =>
+          new SandboxRefused({
+            code: "KM-CLI-105",
+            sandbox: row.id,
+            step: "row",
+            reason: `it was destroyed while it was being made; undoing it stopped: ${error.reason}`,
+            remedy: `run "km destroy ${row.id} --yes" again, or look at "km doctor"`
+          })
         )
       )
     }

@@ -35,7 +35,7 @@ type LeftEntry = QueueEntry & Partial<Pick<QueuedEntry, "state">>
 
 interface Asked {
   readonly entry: LeftEntry
-  readonly origin: typeof SlackOrigin.Type
+  readonly origin: SlackOrigin
   readonly text: string
 }
 

@@ -82,12 +82,12 @@ export const makeDirectoryCopy = (rows: Effect.Effect<DirectoryRows, StoreError>
   })
 
   return {
-    directory: Effect.flatMap(young, (found) =>
-      found !== undefined
-        ? Effect.succeed(found)
-        : oneReader.withPermit(
-          Effect.flatMap(young, (byAnother) => byAnother === undefined ? read : Effect.succeed(byAnother))
-        )),
+    // Looked at again once it is one's turn: another may have read meanwhile.
+    directory: Effect.filterOrElse(
+      young,
+      (found) => found !== undefined,
+      () => oneReader.withPermit(Effect.filterOrElse(young, (byAnother) => byAnother !== undefined, () => read))
+    ),
     directoryNow: Effect.suspend(() => {
       // What another began to read after this call is as fresh as what this one would read.
       const asked = readings

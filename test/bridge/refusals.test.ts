@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer } from "effect"
 import { Acceptance } from "../../bridge/events/Acceptance.ts"
 import type { IncomingMessage } from "../../bridge/events/classifyEvent.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
@@ -140,7 +140,7 @@ describe("the refusal of a person", () => {
       let calls = 0
       const seen = Layer.mock(Seen, {
         // The first look is the acceptance's own.
-        find: () => calls++ === 0 ? Effect.succeed(Option.none()) : Effect.fail(failing),
+        find: () => calls++ === 0 ? Effect.succeedNone : Effect.fail(failing),
         mark: () => Effect.fail(failing)
       })
       const { entries, run } = place({ seen })

@@ -49,7 +49,7 @@ const inJail = (command: ReadonlyArray<string>, user: "root" | "ordinary", groun
         maxBuffer: 4 * 1024 * 1024,
         ...(asOther ? { uid: 65_534, gid: 65_534 } : {})
       },
-      (error, stdout, stderr) => resume(error === null ? Effect.succeed(stdout) : Effect.fail(new Error(stderr)))
+      (error, stdout, stderr) => resume(error === null ? Effect.succeed(stdout) : Effect.die(new Error(stderr)))
     )
     return Effect.sync(() => void child.kill("SIGKILL"))
   })

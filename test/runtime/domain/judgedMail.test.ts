@@ -52,7 +52,7 @@ describe("a summary of a judged message", () => {
   })
 
   it("passes for nothing else: another message, folder, owner or key, or a whole decision", () => {
-    const judged = Schema.decodeUnknownSync(Judged)({
+    const judged = Schema.decodeSync(Judged)({
       ...summaryOf({
         status: "verified",
         reason: "",

@@ -37,7 +37,7 @@ const quiet = Effect.provide(Layer.merge(TurnParties.layer, Logger.layer([])))
 const during = Effect.fnUntraced(function*<E>(register: Effect.Effect<void, E, Scope.Scope>) {
   const scope = yield* Scope.make()
   yield* Scope.provide(register, scope)
-  return Scope.close(scope, Exit.void)
+  return { leave: Scope.close(scope, Exit.void) }
 })
 
 const session = (parties: TurnParties["Service"]) => parties.ask("slack", "session", (of) => of.session(row))
@@ -85,7 +85,7 @@ describe("TurnParties: origins", () => {
     Effect.gen(function*() {
       const parties = yield* TurnParties
       let calls = 0
-      yield* during(parties.addOrigin(first, origin(() => Effect.succeed(undefined))))
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("s1"))))
       const failed = yield* Effect.flip(parties.ask("slack", "settle", () =>
         Effect.suspend(() => {
           calls++
@@ -98,7 +98,7 @@ describe("TurnParties: origins", () => {
   it.effect("a call in hand when its plugin stops goes to the next life, also where that came first", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties
-      const leave = yield* during(parties.addOrigin(first, origin(() => Effect.never)))
+      const { leave } = yield* during(parties.addOrigin(first, origin(() => Effect.never)))
       const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
       // The new life is there before the old one has gone: the old one must not take it along.
       yield* during(parties.addOrigin(second, origin(() => Effect.succeed("new"))))
@@ -111,7 +111,7 @@ describe("TurnParties: origins", () => {
   it.effect("an origin that is gone is not asked", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties
-      const leave = yield* during(parties.addOrigin(first, origin(() => Effect.succeed("old"))))
+      const { leave } = yield* during(parties.addOrigin(first, origin(() => Effect.succeed("old"))))
       yield* leave
       const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
       yield* elapse("1 minute")
@@ -132,7 +132,7 @@ describe("TurnParties: observers", () => {
             Effect.sync(() => (told.push(name), [{ kind: "answer", index: told.length, ts: name } as never]))
         })
       yield* during(parties.addObserver(first, telling("a")))
-      const leave = yield* during(parties.addObserver(second, telling("b")))
+      const { leave } = yield* during(parties.addObserver(second, telling("b")))
       yield* during(parties.addObserver(second, observer({ exited: () => Effect.die("bug") })))
       yield* during(parties.addObserver(first, telling("c")))
       const answers = yield* parties.tell("exited", (each) => each.exited(row))
@@ -146,7 +146,7 @@ describe("TurnParties: observers", () => {
   for (
     const [call, limit] of [["starting", 10_000], ["started", 10_000], ["exited", 1_200_000], [
       "posted",
-      1_200_000
+      10_000
     ]] as const
   ) {
     it.effect(`one that hangs in ${call} holds the turn for ${limit / 1_000} s`, () =>
@@ -164,7 +164,7 @@ describe("TurnParties: observers", () => {
   it.effect("one whose plugin stops meanwhile is left out at once", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties
-      const leave = yield* during(parties.addObserver(first, observer({})))
+      const { leave } = yield* during(parties.addObserver(first, observer({})))
       const telling = yield* Effect.forkChild(parties.tell("posted", () => Effect.never), { startImmediately: true })
       yield* leave
       assert.deepStrictEqual(yield* Fiber.join(telling), [])

@@ -63,7 +63,7 @@ describe("errands on fibers", () => {
       Effect.gen(function*() {
         const text = Schema.fromJsonString(Errand)
         assert.deepStrictEqual(
-          yield* Schema.decodeUnknownEffect(text)(yield* Schema.encodeEffect(text)(errand)),
+          yield* Schema.decodeEffect(text)(yield* Schema.encodeEffect(text)(errand)),
           errand
         )
       })
