@@ -22,7 +22,7 @@ import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/embedd
 import { endWithStdin, parentGone } from "../runtime/adapters/host/ParentGone.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/Install.ts"
-import { bridgePinPath } from "../runtime/domain/Revocations.ts"
+import { bridgeSecrets } from "../runtime/domain/ProcessSecrets.ts"
 import { fullVersion, version } from "../runtime/domain/Version.ts"
 import { Errands } from "../runtime/ports/Errands.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
@@ -57,8 +57,11 @@ const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>
   request.url.startsWith("/files/") || request.url === "/healthz"
 )
 
-/** The port that the runtimes know; 0 takes a free one and says which. */
-const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || "0")
+/** Where the address is a proxy's, which names no port of ours. */
+const portBehindProxy = 8787
+
+/** The port that the runtimes know. */
+const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || portBehindProxy)
 
 /** No span of its own: as the parent of every request it would make one endless trace of all messages. */
 const serve = Effect.fnUntraced(function*() {
@@ -88,7 +91,7 @@ const program = Effect.fnUntraced(function*(flags: {
   const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
     Errands.layerMemory,
-    FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath]),
+    FileSecrets.layerScoped(statePaths(root).secrets, bridgeSecrets),
     Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
   )
   const everything = bridgeLayer.pipe(
@@ -112,7 +115,9 @@ const command = Command.make("km-bridge", {
   ),
   port: Flag.Int("port").pipe(
     Flag.optional,
-    Flag.withDescription("The port on 127.0.0.1; that of install.json unless given, 0 for a free one")
+    Flag.withDescription(
+      "The port on 127.0.0.1; that of bridgeUrl unless given, 8787 where it has none; 0 for a free one"
+    )
   ),
   endWithStdin: Flag.Boolean(endWithStdin.name).pipe(
     Flag.withDefault(false),

@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Install } from "../runtime/domain/Install.ts"
+import type { MailOwner } from "../runtime/kernel/OperatorMail.ts"
 import type { Audit } from "../runtime/ports/Audit.ts"
 import type { Bridge } from "../runtime/ports/Bridge.ts"
 import type { Controls } from "../runtime/ports/Controls.ts"
@@ -27,7 +28,7 @@ import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { TurnRecords } from "../runtime/ports/TurnRecords.ts"
 import type { KmError } from "./KmError.ts"
 import type { ClaudeHere, JailHere } from "./Machine.ts"
-import type { MailDesk, MailOwner } from "./MailDesk.ts"
+import type { MailDesk } from "./MailDesk.ts"
 
 /** Shared tables, objects, secrets and the host of this machine. */
 export type InstallPorts =
@@ -85,6 +86,8 @@ export interface Backend {
   readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk, KmError, InstallPorts>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
   readonly lock: Effect.Effect<void, KmError, Scope.Scope>
+  /** The process that is the control plane of this install, as far as it is on this machine. */
+  readonly controlPlane: Effect.Effect<number | undefined>
   /** Waits until no other process holds it, 30 s at most; for what must not be made twice. */
   readonly makingKeys: Effect.Effect<void, KmError, Scope.Scope>
   /** Whether agents can be jailed on this machine. */
@@ -94,6 +97,7 @@ export interface Backend {
   readonly children: {
     readonly bridge: ChildCommand
     readonly runtime: ChildCommand
+    readonly control: ChildCommand
     readonly workspace: (credentialsFile: string) => ChildCommand
     readonly model: ChildCommand
     /** Takes mail in by SMTP, where the install says so. */

@@ -65,7 +65,7 @@ const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
   if (type !== "File") return yield* wrong("it is no regular file")
   if (size > maxFileBytes) return yield* wrong(`it is larger than ${maxFileBytes / 1024} KiB`)
   const text = yield* Effect.mapError(fs.readFileString(file), (error) => wrong(error.message))
-  const { readYaml } = yield* Effect.promise(() => import("./Yaml.ts"))
+  const { readYaml } = yield* Effect.promise(() => import("../profiles/Yaml.ts"))
   const yaml = readYaml(text)
   if (Result.isFailure(yaml)) {
     return yield* wrong(

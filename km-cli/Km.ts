@@ -187,7 +187,7 @@ const logs = Command.make(
   "logs",
   {
     reference: Argument.optional(reference),
-    part: Flag.Literals("part", ["bridge", "runtime", "workspace", "model", "mail-in", "mail-out"]).pipe(
+    part: Flag.Literals("part", ["bridge", "control", "runtime", "workspace", "model", "mail-in", "mail-out"]).pipe(
       Flag.optional,
       Flag.withDescription("Only this part of the stack")
     ),
@@ -263,15 +263,15 @@ const systemd = Command.make(
   {
     user: Flag.String("user").pipe(
       Flag.withDefault("km"),
-      Flag.withDescription("The user the service runs as; owns the state directory. Default km")
+      Flag.withDescription("The user the services run as; owns the state directory. Default km")
     )
   },
   lazy(() => import("./commands/Systemd.ts").then((module) => module.systemd))
 ).pipe(
-  Command.withShortDescription("Print the unit that runs each sandbox as a service"),
+  Command.withShortDescription("Print the units that run this install as services"),
   Command.withDescription(
-    "Prints km-runtime@.service for this installation, hardened as far as bubblewrap and V8 allow. One instance a " +
-      "sandbox: km-runtime@sb-1a2b3c4d."
+    "Prints a unit for each part of this install, with its own secrets alone, hardened as far as bubblewrap and V8 allow. " +
+      "The runtime's is a template, one instance a sandbox: km-runtime@sb-1a2b3c4d."
   )
 )
 

@@ -27,7 +27,7 @@ const table = {
   "KM-CLI-016": [7, "The agent did not answer in time.", "`km status` shows its turn; the thread shows the rest."],
   "KM-CLI-017": [
     6,
-    "The agent may not run without a jail.",
+    "The agent may not run without the jail that its profile asks for.",
     "Install bubblewrap, or accept the risk with --unconfined."
   ],
   "KM-CLI-018": [1, "The sandbox has no channel to write in.", "Use a profile with notifySlackEnabled."],
@@ -55,7 +55,7 @@ const table = {
     "`km up` makes it where the certifier's key is; else restore the secrets from a backup."
   ],
   "KM-CLI-026": [1, "The bridge does not answer.", "`km status` shows what runs; `km up` starts it on this machine."],
-  "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack, and systemd, instead."],
+  "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack itself instead."],
   "KM-CLI-029": [1, "The bridge refused.", "Follow the reason; `km slack test` tries the connection to Slack."],
   "KM-CLI-030": [1, "The host of sandboxes failed.", "Follow the reason; `km doctor` checks this machine."],
   "KM-CLI-031": [5, "The sandbox takes no messages.", "`km list` shows those that do; `km create` makes one."],

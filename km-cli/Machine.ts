@@ -23,6 +23,8 @@ export interface ClaudeHere {
 /** Whether agents can be jailed here; as the runtime itself finds out. `detail` says how, or why not. */
 export interface JailHere {
   readonly jails: boolean
+  /** Why a jail without a network cannot be made; empty where it can, and where there is no jail at all. */
+  readonly networkStays: string
   readonly detail: string
   /** Empty where there is nothing to do. */
   readonly remedy: string

@@ -3,39 +3,13 @@
  * composition root hands it in.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import type { SandboxId, SenderId } from "../runtime/domain/Ids.ts"
+import type { SandboxId } from "../runtime/domain/Ids.ts"
 import type { Install } from "../runtime/domain/Install.ts"
 import type { Judged, MailSummary } from "../runtime/domain/JudgedMail.ts"
-import type { Profile } from "../runtime/domain/Profile.ts"
-import { certifierKeyPath, signingKeyFromText } from "../runtime/kernel/Certifier.ts"
-import { ensureOperatorMail, mailSecrets } from "../runtime/kernel/MailIdentities.ts"
+import { ensureOperator, operatorOwner } from "../runtime/kernel/OperatorMail.ts"
 import type { FiledMail, MailFolder } from "../runtime/ports/Mail.ts"
-import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { Backend } from "./Backend.ts"
 import { KmError } from "./KmError.ts"
-
-/** Whose mailbox, and by which rules its mail is judged and written. */
-export interface MailOwner {
-  readonly owner: SenderId
-  /** Shown beside the address; empty for none. */
-  readonly name: string
-  readonly policy: Profile["spec"]["email"]
-}
-
-/** Everyone of the install may write to the operator, and nobody else; what can be encrypted is. */
-export const operatorOwner: MailOwner = {
-  owner: "operator",
-  name: "operator",
-  policy: {
-    signing: "required",
-    verifyInbound: "required",
-    encryption: "optional",
-    allowedSenders: ["install"],
-    onReceive: "notify"
-  }
-}
 
 /** Recipients are ids, aliases or addresses; the body may have any line ends. */
 export interface DeskLetter {
@@ -108,28 +82,19 @@ export interface MailDesk {
   ) => Effect.Effect<ReadonlyArray<string>, KmError>
 }
 
-/** Makes the operator's mail identity where an earlier version left none, and renews it when that is due. */
-export const ensureOperator = Effect.fn("MailDesk.ensureOperator")(
-  function*(backend: Pick<Backend, "makingKeys">, install: Install) {
-    const secrets = yield* Secrets
-    const text = yield* secrets.get(certifierKeyPath)
-    const certifier = Option.isSome(text) ? signingKeyFromText(Redacted.value(text.value)) : undefined
-    if (certifier === undefined) return
-    const keys = yield* Effect.forEach(mailSecrets("operator", true), ([path]) => secrets.get(path))
-    const ensure = ensureOperatorMail(certifier, install.install, install.mailDomain)
-    // Two commands that each made a mailbox key could not read what the other one filed.
-    yield* keys.every(Option.isSome) ? ensure : Effect.scoped(Effect.andThen(backend.makingKeys, ensure))
-  },
-  Effect.catchTag("IdentityRefused", ({ code, reason, remedy }) =>
-    Effect.fail(
-      new KmError({ code, exit: 1, what: "the operator's keys cannot be certified", why: reason, next: remedy })
-    ))
-)
+/** The operator's mail identity, made or renewed where that is due; a refusal to certify as commands tell it. */
+export const ensureOperatorKeys = (backend: Pick<Backend, "makingKeys">, install: Install) =>
+  ensureOperator(install, backend.makingKeys).pipe(
+    Effect.catchTag("IdentityRefused", ({ code, reason, remedy }) =>
+      Effect.fail(
+        new KmError({ code, exit: 1, what: "the operator's keys cannot be certified", why: reason, next: remedy })
+      ))
+  )
 
 /** The operator's own. */
 export const operatorDesk = Effect.fn("MailDesk.operator")(
   function*(backend: Pick<Backend, "mail" | "makingKeys">, install: Install) {
-    yield* ensureOperator(backend, install)
+    yield* ensureOperatorKeys(backend, install)
     return yield* backend.mail(install, operatorOwner)
   }
 )

@@ -1,5 +1,6 @@
 /** A sandbox as `km list` and `km status` show it, for people and as stable JSON. */
 import * as Schema from "effect/Schema"
+import { NetworkMode } from "../runtime/domain/Profile.ts"
 import type { ReportedSandbox, SandboxRow } from "../runtime/domain/Sandbox.ts"
 import { span } from "./Output.ts"
 
@@ -14,6 +15,8 @@ export const SandboxView = Schema.Struct({
   ready: Schema.Boolean,
   /** As the runtime reports it; before its first report, false where the operator accepted an agent without a jail. */
   confined: Schema.Boolean,
+  /** What the agent's network is: the profile's, or the machine's where the agent is not confined. */
+  network: NetworkMode,
   profile: Schema.String,
   channel: Schema.optionalKey(Schema.Struct({
     id: Schema.String,
@@ -38,6 +41,7 @@ export const viewOf = (row: ReportedSandbox): SandboxView => ({
   status: row.status,
   ready: row.ready,
   confined: isConfined(row),
+  network: networkOf(row),
   profile: row.profile.metadata.name,
   ...(row.channel === undefined
     ? {}
@@ -53,14 +57,21 @@ export const viewOf = (row: ReportedSandbox): SandboxView => ({
 /** What is so wins over what was accepted. */
 export const isConfined = (row: ReportedSandbox): boolean => row.confined ?? !row.unconfined
 
+/** Without the jail that the profile asks for, the machine's network is there whatever the profile says. */
+export const networkOf = (row: ReportedSandbox): NetworkMode =>
+  isConfined(row) ? row.profile.spec.network.mode : "shared"
+
 const isPausing = ({ desired, status }: SandboxRow): boolean => status === "running" && desired === "stopped"
 
-/** `running`, `running, not ready`, `paused`, `pausing`, with `unconfined` where there is no jail. */
+/**
+ * `running`, `running, not ready`, `paused`, `pausing`, with `unconfined` where there is no jail, and `network shared`
+ * where there is one in which the machine's network can be reached.
+ */
 export const statusText = (row: ReportedSandbox): string =>
   [
     row.status === "stopped" && row.desired === "stopped" ? "paused" : isPausing(row) ? "pausing" : row.status,
     ...(row.status === "running" && !isPausing(row) && !row.ready ? ["not ready"] : []),
-    ...(isConfined(row) ? [] : ["unconfined"])
+    ...(isConfined(row) ? networkOf(row) === "shared" ? ["network shared"] : [] : ["unconfined"])
   ].join(", ")
 
 /** `#sb-demo`, or the id, or `-`. */

@@ -18,7 +18,6 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts"
-import { Secrets } from "../runtime/ports/Secrets.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
@@ -46,33 +45,20 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
 
 /** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
 const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
-  const [{ makeMailDesk }, { postTrouble }, { lastRevocation }, { defaultMailDomain }, { relayOf }] = yield* Effect
-    .promise(() =>
-      Promise.all([
-        import("../plugins/email/MailDesk.ts"),
-        import("../plugins/email/PostCodes.ts"),
-        import("../runtime/kernel/Certifier.ts"),
-        import("../runtime/domain/MailIdentity.ts"),
-        import("../runtime/domain/SmtpSettings.ts")
-      ])
-    )
-  const relay = relayOf(install)
+  const [{ makeMailDesk }, { postTrouble }, { deskOptions }] = yield* Effect.promise(() =>
+    Promise.all([
+      import("../plugins/email/MailDesk.ts"),
+      import("../plugins/email/PostCodes.ts"),
+      import("../runtime/kernel/OperatorMail.ts")
+    ])
+  )
   const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.mapError(effect, (error) => {
       const { code, exit, next, what, why } = postTrouble(error)
       return new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
     })
   return yield* told(Effect.gen(function*() {
-    const highest = yield* lastRevocation(yield* Secrets)
-    const desk = yield* makeMailDesk({
-      ...who,
-      install: install.install,
-      certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
-      domain: install.mailDomain ?? defaultMailDomain(install.install),
-      ...(relay === undefined ? {} : { relay }),
-      v1Senders: install.v1Senders ?? [],
-      revocations: highest
-    })
+    const desk = yield* makeMailDesk(yield* deskOptions(install, who))
     const made: MailDesk = {
       send: (letter, how) => told(desk.send(letter, how)),
       refusing: (names) => told(desk.refusing(names)),
@@ -128,7 +114,7 @@ const open = async (root: string): Promise<Backend> => {
           Layer.provideMerge(EmbeddedEngine.layer(root, { check: life !== "short" })),
           Layer.merge(
             Layer.provideMerge(
-              FileAudit.layer(root, life === "short" ? "operator" : "control"),
+              FileAudit.layer(root, "operator"),
               FileInstallStore.layer(root)
             )
           ),
@@ -159,6 +145,7 @@ const open = async (root: string): Promise<Backend> => {
           ? kmError("KM-CLI-008", "km up is running already", error.detail)
           : engineTrouble(error)
     ),
+    controlPlane: Effect.sync(() => ProcessLock.lockHolder(`${run}/control.lock`)),
     makingKeys: ProcessLock.holdLock(`${run}/keys.lock`, "makes keys").pipe(
       Effect.retry({
         schedule: Schedule.spaced("100 millis"),
@@ -180,8 +167,9 @@ const open = async (root: string): Promise<Backend> => {
     }),
     jail: Effect.promise(() => import("../runtime/adapters/jail/Bubblewrap.ts")).pipe(
       Effect.flatMap(({ Jail }) => Effect.provide(Jail, Jail.layer)),
-      Effect.map(({ detail, program, remedy }) => ({
+      Effect.map(({ detail, networkStays, program, remedy }) => ({
         jails: Option.isSome(program),
+        networkStays: Option.isSome(program) ? Option.getOrElse(networkStays, () => "") : "",
         detail: detail.replace(/^unconfined: /, ""),
         remedy
       }))

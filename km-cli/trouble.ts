@@ -1,4 +1,5 @@
 /** Failures of ports, kernel and parts as a person sees them: code, what, why, next. */
+import type { DirectoryTampered } from "../runtime/kernel/IdentityKeys.ts"
 import type { SandboxRefused } from "../runtime/kernel/SandboxErrors.ts"
 import type { BridgeRefused } from "../runtime/ports/Bridge.ts"
 import type { QueueMissing, SandboxEnding } from "../runtime/ports/QueueRules.ts"
@@ -19,6 +20,7 @@ export type Trouble =
   | SandboxEnding
   | WorkspaceError
   | SlackRefusal
+  | DirectoryTampered
 
 /** One line per kind: a new kind of trouble does not compile until it has one. */
 const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { readonly _tag: Tag }>) => KmError } = {
@@ -40,6 +42,14 @@ const table: { readonly [Tag in Trouble["_tag"]]: (error: Extract<Trouble, { rea
   HostFailed: (error) => kmError("KM-CLI-030", `the host could not ${error.operation} ${error.sandbox}`, error.detail),
   QueueMissing: (error) => kmError("KM-CLI-031", `${error.queue} takes no messages`, error.message),
   SandboxEnding: (error) => kmError("KM-CLI-031", `${error.sandbox} takes no messages`, error.message),
+  DirectoryTampered: ({ detail, what }) =>
+    new KmError({
+      code: "KM-EML-030",
+      exit: 1,
+      what,
+      why: detail,
+      next: "restore the rows from a backup, and look for who can write the engine's tables"
+    }),
   WorkspaceError: (error) => kmError("KM-CLI-021", "the local workspace failed", error.detail, error.remedy),
   SlackRefusal: (error) => kmError("KM-CLI-021", "the local workspace refused", error.message)
 }

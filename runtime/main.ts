@@ -29,6 +29,7 @@ import * as Telemetry from "./adapters/telemetry/Telemetry.ts"
 import * as RuntimeConfig from "./compose/RuntimeConfig.ts"
 import { supervise } from "./compose/Supervisor.ts"
 import { SandboxId } from "./domain/Ids.ts"
+import { runtimeSecrets } from "./domain/ProcessSecrets.ts"
 import { fullVersion, version } from "./domain/Version.ts"
 import { Secrets } from "./ports/Secrets.ts"
 
@@ -36,23 +37,24 @@ import { Secrets } from "./ports/Secrets.ts"
 const stopLimit = "55 seconds"
 
 /** What all sandboxes of this process share. */
-const Shared = Layer.unwrap(Effect.gen(function*() {
-  const { modelScripted, modelUrl, state } = yield* RuntimeConfig.RuntimeConfig
-  const secrets = FileSecrets.layer(statePaths(state).secrets)
-  const door = Layer.unwrap(Effect.map(Secrets, ({ get }) =>
-    ModelDoor.layer({
-      upstream: modelUrl,
-      scripted: modelScripted,
-      key: get("model/anthropic-api-key").pipe(
-        Effect.catch((error) =>
-          Effect.as(Effect.logError("the model's key cannot be read", error.message), Option.none())
+const shared = (only: SandboxId | undefined) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { modelScripted, modelUrl, state } = yield* RuntimeConfig.RuntimeConfig
+    const secrets = FileSecrets.layerScoped(statePaths(state).secrets, runtimeSecrets(only))
+    const door = Layer.unwrap(Effect.map(Secrets, ({ get }) =>
+      ModelDoor.layer({
+        upstream: modelUrl,
+        scripted: modelScripted,
+        key: get("model/anthropic-api-key").pipe(
+          Effect.catch((error) =>
+            Effect.as(Effect.logError("the model's key cannot be read", error.message), Option.none())
+          )
         )
-      )
-    })))
-  return Layer.mergeAll(EmbeddedEngine.layer(state), door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
-    Layer.provideMerge(secrets)
-  )
-}))
+      })))
+    return Layer.mergeAll(EmbeddedEngine.layer(state), door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
+      Layer.provideMerge(secrets)
+    )
+  }))
 
 /**
  * Interruption (SIGTERM, SIGINT) lets `work` end by itself through `stopping`, for at most `stopLimit`; what is not over
@@ -101,7 +103,7 @@ const run = Effect.fnUntraced(function*(only: SandboxId | undefined, supervised:
         Effect.raceFirst(Effect.andThen(Deferred.await(stopping), Effect.andThen(notifier.stopping, Effect.never)))
       ),
     parentGone(supervised)
-  ).pipe(Effect.provide(Shared))
+  ).pipe(Effect.provide(shared(only)))
 }, Effect.provide(RuntimeConfig.layer))
 
 const command = Command.make(

@@ -19,7 +19,7 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   hooks: core,
   profiles: ["runtime/domain"],
   bridge: kernel,
-  "km-cli": kernel,
+  "km-cli": [...kernel, "profiles"],
   "infra-sam": kernel
 }
 
@@ -33,8 +33,16 @@ const packages: Record<string, RegExp> = {
 
 const topRooms = ["runtime", "plugins", "hooks", "bridge", "km-cli", "profiles", "infra-sam"]
 
-/** Parts of the runtime's root, in files of their own because the root is more than 300 lines. */
-const isRootPart = (file: string): boolean => file.startsWith(path.join("runtime", "compose") + path.sep)
+/** Parts of a root, in files of their own because the root is more than 300 lines: its folder → the root that may name it. */
+const rootParts: Record<string, string> = {
+  "runtime/compose": "runtime/main.ts",
+  "runtime/control": "runtime/control/main.ts"
+}
+
+const partsFolder = (file: string): string | undefined =>
+  path.basename(file) === "main.ts" ? undefined : Object.keys(rootParts).find((folder) => path.dirname(file) === folder)
+
+const isRootPart = (file: string): boolean => partsFolder(file) !== undefined
 
 /** Only a composition root may name adapters, plugins and profiles together. */
 const isCompositionRoot = (file: string): boolean =>
@@ -71,8 +79,9 @@ export const violation = (file: string, specifier: string): string | undefined =
   if (!/\.(ts|json|mjs)$/.test(specifier)) return "a relative import names its extension"
   const target = path.normalize(path.join(path.dirname(file), specifier))
   if (path.basename(target) === "main.ts") return "nobody imports a composition root"
-  if (isRootPart(target)) {
-    return file === path.join("runtime", "main.ts") || isRootPart(file)
+  const folder = partsFolder(target)
+  if (folder !== undefined) {
+    return file === rootParts[folder] || partsFolder(file) === folder
       ? undefined
       : "nobody imports a composition root"
   }
@@ -139,6 +148,10 @@ describe("architecture", () => {
     assert.isDefined(violation("bridge/X.ts", "./main.ts"))
     assert.isDefined(violation("bridge/main.ts", "../runtime/compose/Supervisor.ts"))
     assert.isUndefined(violation("runtime/main.ts", "./compose/Supervisor.ts"))
+    assert.isUndefined(violation("runtime/control/main.ts", "./Schedules.ts"))
+    assert.isDefined(violation("runtime/main.ts", "./control/Schedules.ts"))
+    assert.isDefined(violation("km-cli/up/Up.ts", "../../runtime/control/Schedules.ts"))
+    assert.isDefined(violation("runtime/control/Schedules.ts", "../compose/Supervisor.ts"))
     assert.isDefined(violation("bridge/X.ts", "effect"))
     assert.isDefined(violation("bridge/X.ts", "./Events"))
     assert.isUndefined(violation("runtime/main.ts", "./adapters/embedded/Sqlite.ts"))

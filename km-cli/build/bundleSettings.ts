@@ -32,18 +32,23 @@ export const agentProgramSettings = {
 } as const satisfies BuildOptions
 
 /** Programs that open the database: each is the few lines of `entryOf`, which load `chunks/NAME-main.mjs`. */
-export const entries = ["km", "km-runtime", "km-smtp", "km-bridge"] as const
+export const entries = ["km", "km-runtime", "km-control", "km-smtp", "km-bridge"] as const
 
 /** Output name → source. */
 export const programs = {
   "chunks/km-main": "km-cli/main.ts",
   "chunks/km-runtime-main": "runtime/main.ts",
+  "chunks/km-control-main": "runtime/control/main.ts",
   "chunks/km-smtp-main": "runtime/adapters/smtp/main.ts",
-  "km-hook": "hooks/main.ts",
   "chunks/km-bridge-main": "bridge/main.ts"
 }
 
-export const agentPrograms = { "km-send": "plugins/email/send/main.ts", "km-recv": "plugins/email/recv/main.ts" }
+export const agentPrograms = {
+  "km-hook": "hooks/main.ts",
+  "km-send": "plugins/email/send/main.ts",
+  "km-recv": "plugins/email/recv/main.ts",
+  "km-entrypoint": "runtime/adapters/jail/entrypoint/main.ts"
+}
 
 /**
  * CommonJS packages ask for `require`, which an ES module does not have; esbuild's own helper takes one that is in scope.

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { profileJsonSchema } from "../profile/ProfileJsonSchema.ts"
+import { profileJsonSchema } from "../../profiles/ProfileJsonSchema.ts"
 
 const target = fileURLToPath(new URL("../../profiles/profile.schema.json", import.meta.url))
 

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
+import { findingLine, readProfile, verdict } from "../../profiles/ProfileFile.ts"
 import { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
 import type { Profile } from "../../runtime/domain/Profile.ts"
 import { channelPlanOf } from "../../runtime/kernel/ChannelPlan.ts"
@@ -14,13 +15,12 @@ import type { Backend } from "../Backend.ts"
 import { pathFrom } from "../Configuration.ts"
 import { controlServices } from "../ControlServices.ts"
 import { kmError } from "../KmError.ts"
-import { ensureOperator } from "../MailDesk.ts"
+import { ensureOperatorKeys } from "../MailDesk.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
-import { findingLine, readProfile } from "../profile/ProfileFile.ts"
 import { channelText, isConfined, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
-import { channelOwners, verdict } from "./Validate.ts"
+import { channelOwners } from "./Validate.ts"
 
 export interface CreateInput {
   readonly file: string
@@ -52,7 +52,15 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
   if (unconfined || profile.spec.agent.permissions !== "bypass") return
   const up = yield* UpFile.running(backend.paths.run)
   if (Option.isNone(up) || up.value.modelScripted) return
-  const { detail, jails, remedy } = yield* backend.jail
+  const { detail, jails, networkStays, remedy } = yield* backend.jail
+  if (jails && profile.spec.network.mode !== "shared" && networkStays !== "") {
+    return yield* kmError(
+      "KM-CLI-017",
+      "the agent would have a network, against its profile",
+      networkStays,
+      "set spec.network: shared in the profile, or accept the risk with --unconfined"
+    )
+  }
   if (jails) return
   return yield* kmError(
     "KM-CLI-017",
@@ -102,7 +110,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = controlServices(backend, install, "operator").pipe(Layer.provideMerge(backend.ports("short")))
-  yield* Effect.provide(ensureOperator(backend, install), backend.ports("short"))
+  yield* Effect.provide(ensureOperatorKeys(backend, install), backend.ports("short"))
   const begun = performance.now()
   yield* talk(`creating ${id}${alias === undefined ? "" : ` (${alias})`}; after an interruption: --id ${id}`)
   const row = yield* Effect.flatMap(Provisioning, (provisioning) =>

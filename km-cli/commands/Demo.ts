@@ -12,6 +12,7 @@ import * as Path from "effect/Path"
 import { randomBytes } from "node:crypto"
 import { existsSync } from "node:fs"
 import process from "node:process"
+import { findingLine, readProfile } from "../../profiles/ProfileFile.ts"
 import { Alias, SandboxId, slackTurnKey } from "../../runtime/domain/Ids.ts"
 import { ChannelId, MessageTs, TeamId } from "../../runtime/domain/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
@@ -26,7 +27,6 @@ import { storedAt } from "../demo/Evidence.ts"
 import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
-import { findingLine, readProfile } from "../profile/ProfileFile.ts"
 import { channelText, isConfined } from "../SandboxView.ts"
 import { recordSoon } from "../TurnOutcome.ts"
 import { logFile } from "../up/Child.ts"
@@ -92,6 +92,7 @@ const self = (): string => {
 
 const show = Effect.fnUntraced(function*(backend: Backend, running: Running, once: boolean) {
   const { credentials } = running
+  if (credentials === undefined) return yield* kmError("KM-CLI-021", "the demo has no local workspace", "")
   yield* talk(`workspace ${credentials.url}`)
   if (running.modelScripted) {
     yield* talk("the model is SCRIPTED: the agent and its tools are real, what it says was written beforehand.")

@@ -10,18 +10,18 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { dueKeys, keysOfAll } from "../../runtime/kernel/IdentityKeys.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { MailOutbox } from "../../runtime/ports/Mail.ts"
 import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
-import { dueKeys, keysOfAll } from "../IdentityKeys.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { byAge, isConfined } from "../SandboxView.ts"
+import { byAge, isConfined, networkOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 export interface Check {
@@ -51,10 +51,20 @@ const claude = (backend: Backend) =>
 const jail = (backend: Backend) =>
   Effect.map(
     backend.jail,
-    ({ detail, jails, remedy }) =>
+    ({ detail, jails, networkStays, remedy }) =>
       jails
-        ? check("jail", remedy === "" ? "ok" : "warn", detail, remedy)
-        : check("jail", "warn", `${detail}: agents would run unconfined`, remedy)
+        ? [
+          check("jail", remedy === "" ? "ok" : "warn", detail, remedy),
+          ...(networkStays === "" ? [] : [
+            check(
+              "jail's network",
+              "warn",
+              `spec.network: none cannot be had here: ${networkStays}`,
+              "such agents do not run unless --unconfined was given"
+            )
+          ])
+        ]
+        : [check("jail", "warn", `${detail}: agents would run unconfined`, remedy)]
   )
 
 /** Below this, new messages are soon refused. */
@@ -142,6 +152,13 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
       checks.push(
         check(name, "warn", `${labelOf(row)} is unconfined`, "install bubblewrap; create it again without --unconfined")
       )
+    } else if (networkOf(row) === "shared") {
+      checks.push(check(
+        name,
+        "warn",
+        `network shared: ${labelOf(row)} reaches what this machine reaches, services on its loopback too`,
+        "create it from a profile with spec.network: none, where it needs no network"
+      ))
     }
     const wanted = row.status === "running" && row.desired === "running"
     if (row.status === "running" && row.desired === "stopped") {
@@ -237,6 +254,19 @@ const identityChecks = Effect.fnUntraced(function*(install: Install) {
     : due.map(({ command, detail }) => check("identities", "warn", detail, command))
 })
 
+/** Without it nothing ends, is scheduled or is told, and nobody would see that. */
+const controlCheck = (pid: number | undefined, stopped: string | undefined, up: boolean): Check =>
+  pid !== undefined
+    ? check("control plane", "ok", `process ${pid}`)
+    : stopped === undefined
+    ? check(
+      "control plane",
+      "error",
+      "not running: no sandbox ends and no schedule runs",
+      up ? "km logs --part control" : "km up"
+    )
+    : check("control plane", "skip", stopped)
+
 /** The state directory as the engine wants it: everything private; the engine's own refusal names the exception. */
 const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
   const install = yield* Effect.result(backend.install)
@@ -278,6 +308,7 @@ const stateChecks = Effect.fnUntraced(function*(backend: Backend) {
       ...(Option.isSome(up) && up.value.modelScripted
         ? [check("model", "warn", "scripted: nothing reads messages", "set ANTHROPIC_API_KEY and start again")]
         : []),
+      controlCheck(yield* backend.controlPlane, stopped, Option.isSome(up)),
       ...inside.success.flat(),
       ...smtp
     ]
@@ -289,7 +320,7 @@ const marks = { ok: "ok", warn: "warn", error: "ERROR", skip: "-" } as const
 export const doctor = Effect.fn("km.doctor")(function*() {
   const { backend } = yield* opened
   const state = yield* stateChecks(backend)
-  const machine = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
+  const [agentCli, jails] = yield* Effect.all([claude(backend), jail(backend)], { concurrency: 2 })
   const online = state.install === undefined
     ? []
     : state.stopped === undefined
@@ -298,7 +329,7 @@ export const doctor = Effect.fn("km.doctor")(function*() {
   const slack = state.install === undefined || online[0]?.status !== "ok"
     ? []
     : yield* slackChecks(backend, state.install)
-  const checks = [node(), ...machine, disk(backend.paths.root), ...state.checks, ...online, ...slack]
+  const checks = [node(), agentCli, ...jails, disk(backend.paths.root), ...state.checks, ...online, ...slack]
   const errors = checks.filter(({ status }) => status === "error").length
   const warnings = checks.filter(({ status }) => status === "warn").length
   yield* data(

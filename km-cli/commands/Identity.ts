@@ -2,10 +2,10 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { dueKeys, keysOf, keysOfAll, type KeyView, revocationsOf, tampered } from "../../runtime/kernel/IdentityKeys.ts"
 import { currentKeyId, rotatable } from "../../runtime/kernel/KeyRotation.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { dueKeys, keysOf, keysOfAll, type KeyView, revocationsOf, tampered } from "../IdentityKeys.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
@@ -79,8 +79,8 @@ export const identityVerify = Effect.fn("km.identity.verify")(() =>
     const keys = [...known.keys, ...theirs.flat()]
     const bad = keys.filter(({ standing }) => standing === "untrusted" || standing === "put-back")
     for (const key of bad.slice(1)) {
-      const { what, why } = wrong(key)
-      yield* talk(`${what}: ${why}`)
+      const { detail, what } = wrong(key)
+      yield* talk(`${what}: ${detail}`)
     }
     const [first] = bad
     if (first !== undefined) return yield* wrong(first)

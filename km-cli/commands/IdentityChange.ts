@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { KeyId, SandboxId, type SenderId } from "../../runtime/domain/Ids.ts"
 import { announce, certifierKey } from "../../runtime/kernel/Certifier.ts"
 import type { IdentityRefused } from "../../runtime/kernel/IdentityErrors.ts"
+import { keysOf, revocationsOf } from "../../runtime/kernel/IdentityKeys.ts"
 import {
   certifiedUntil,
   currentKeyId,
@@ -18,7 +19,6 @@ import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { type ExitCode, KmError, kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
 import { recorded } from "../Recorded.ts"
@@ -56,7 +56,7 @@ const leavesNothing = Effect.fnUntraced(function*(owner: SenderId) {
   yield* (yield* Identities).retire(owner)
   if (Option.isSome(row)) return
   const secrets = yield* Secrets
-  for (const { path } of yield* secrets.under(`sandbox/${owner}`)) yield* secrets.delete(path)
+  yield* secrets.deleteUnder(`sandbox/${owner}`)
 })
 
 const sentence = ({ completed, ended, keyId, purpose }: Rotation): string =>

@@ -11,14 +11,14 @@ import { data, JsonFlag, ReaderGone } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 import { logFile } from "../up/Child.ts"
 
+const parts = ["workspace", "model", "bridge", "control", "runtime", "mail-in", "mail-out"] as const
+
 export interface LogsInput {
   readonly reference: Option.Option<string>
-  readonly part: Option.Option<"bridge" | "runtime" | "workspace" | "model" | "mail-in" | "mail-out">
+  readonly part: Option.Option<typeof parts[number]>
   readonly lines: number
   readonly follow: boolean
 }
-
-const parts = ["workspace", "model", "bridge", "runtime", "mail-in", "mail-out"] as const
 
 const Entry = Schema.fromJsonString(Schema.Struct({
   timestamp: Schema.String,

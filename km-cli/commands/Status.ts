@@ -6,17 +6,17 @@ import * as Result from "effect/Result"
 import type { Install } from "../../runtime/domain/Install.ts"
 import type { ReportedSandbox, SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { OpenTurn, TurnRecord } from "../../runtime/domain/TurnRecord.ts"
+import { dueKeys, keysOf, revocationsOf } from "../../runtime/kernel/IdentityKeys.ts"
 import { reported, withReport } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import type { Backend } from "../Backend.ts"
-import { dueKeys, keysOf, revocationsOf } from "../IdentityKeys.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
-import { byAge, channelText, isConfined, listCells, listHead, statusText, viewOf } from "../SandboxView.ts"
+import { byAge, channelText, isConfined, listCells, listHead, networkOf, statusText, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Turns shown. */
@@ -58,6 +58,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
   )
   const up = yield* UpFile.running(backend.paths.run)
   const healthy = yield* bridgeAnswers(install)
+  const control = yield* backend.controlPlane
   const now = yield* Clock.currentTimeMillis
   const upText = Option.match(up, {
     onNone: () => "not running",
@@ -73,6 +74,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
       `install  ${install.install} in ${backend.paths.root}`,
       `km up    ${upText}`,
       `bridge   ${install.bridgeUrl} ${healthy ? "healthy" : "does not answer"}`,
+      `control  ${control === undefined ? "not running" : `running (process ${control})`}`,
       `model    ${model}`,
       ...(rows.length === 0 ? [] : ["", ...columns([listHead, ...rows.map((row) => listCells(row, now))])])
     ],
@@ -92,6 +94,7 @@ const ofInstall = Effect.fnUntraced(function*(backend: Backend) {
         })
       }),
       bridge: { url: install.bridgeUrl, healthy },
+      control: { pid: control ?? null },
       sandboxes: rows.map(viewOf)
     }
   )
@@ -145,6 +148,9 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
       `status    ${statusText(row)}${(row.failureReason ?? "") === "" ? "" : `: ${row.failureReason}`}`,
       `jail      ${
         isConfined(row) ? "confined" : `UNCONFINED${row.unconfined ? ", as the operator accepted" : ": see km doctor"}`
+      }`,
+      `network   ${networkOf(row)}${
+        networkOf(row) === "shared" ? ": the agent reaches what this machine reaches" : ""
       }`,
       `profile   ${row.profile.metadata.name}`,
       `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,

@@ -21,7 +21,7 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
       ready: true,
       install: install.install,
       bridgeUrl: install.bridgeUrl,
-      workspaceUrl: credentials.url,
+      ...(credentials === undefined ? {} : { workspaceUrl: credentials.url }),
       modelScripted,
       state
     }))
@@ -29,7 +29,9 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
   yield* data(
     [
       `install    ${install.install} in ${state}`,
-      `workspace  ${credentials.url}  (what Slack would show)`,
+      credentials === undefined
+        ? `slack      ${install.slackApiUrl}${install.teamId === undefined ? "" : `, workspace ${install.teamId}`}`
+        : `workspace  ${credentials.url}  (what Slack would show)`,
       `bridge     ${install.bridgeUrl}`,
       `model      ${modelScripted ? "scripted" : "Anthropic, through the model door"}`
     ],

@@ -40,7 +40,11 @@ const contentsFor = (prefix: string): Contents => {
   const contents = new Map<string, { readonly bytes: Uint8Array; readonly executable: boolean }>()
   const put = (name: string, bytes: Uint8Array | string, executable: boolean) =>
     contents.set(name, { bytes: Buffer.from(bytes), executable })
-  const shipped = [...filesBelow(path.join(root, "dist")), ...filesBelow(path.join(root, "profiles")), "LICENSE"]
+  const shipped = [
+    ...filesBelow(path.join(root, "dist")),
+    ...filesBelow(path.join(root, "profiles")).filter((name) => !name.endsWith(".ts")),
+    "LICENSE"
+  ]
   for (const file of shipped.filter((name) => !name.startsWith("dist/cache/"))) {
     const program = /^dist\/(km(?:-[a-z]+)?)\.[cm]js$/.exec(file)?.[1]
     put(`${library}/${file}`, fs.readFileSync(path.join(root, file)), program !== undefined)

@@ -1,5 +1,4 @@
 /** What an install has from its first start on: its name, its two operator keys, and a port for its bridge. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -8,11 +7,11 @@ import { createServer } from "node:net"
 import { generateSeed } from "../../runtime/domain/Ed25519.ts"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
+import { bridgePinPath } from "../../runtime/domain/Revocations.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/Certifier.ts"
 import { signingKeyPath } from "../../runtime/kernel/KeyRotation.ts"
-import { ensureOperatorMail } from "../../runtime/kernel/MailIdentities.ts"
-import { bridgeCertificate } from "../../runtime/kernel/Provisioning.ts"
-import { Identities } from "../../runtime/ports/Identities.ts"
+import { ensureSecret } from "../../runtime/kernel/MailIdentities.ts"
+import { certifyOperatorAnew } from "../../runtime/kernel/OperatorMail.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import type { Backend } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
@@ -44,22 +43,6 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
   return made ?? (yield* Effect.die("a fresh seed is a key"))
 })
 
-/**
- * Certifies the operator's key for the next 30 days, and its mail identity when that is due. `km up` repeats it where it
- * may, since it may run for longer than a certificate lasts.
- */
-export const certifyOperator = Effect.fn("FirstRun.certifyOperator")(function*(
-  { install, mailDomain }: Pick<Install, "install" | "mailDomain">
-) {
-  const certifier = yield* keyAt(certifierKeyPath)
-  const operator = yield* keyAt(signingKeyPath("operator"))
-  const identities = yield* Identities
-  const now = yield* Clock.currentTimeMillis
-  const certificate = bridgeCertificate(certifier, install, "operator", operator, now)
-  yield* identities.put("operator", "operator", operator.keyId, certificate)
-  yield* ensureOperatorMail(certifier, install, mailDomain)
-})
-
 /** Makes the keys that are missing and certifies the operator anew; the certifier's public key. */
 const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName, before: Install | undefined) {
   const certifier = yield* keyAt(certifierKeyPath)
@@ -72,7 +55,13 @@ const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName
       "restore secrets/certifier from a backup"
     )
   }
-  yield* Effect.scoped(Effect.andThen(backend.makingKeys, certifyOperator({ install: name, ...before })))
+  yield* Effect.scoped(Effect.gen(function*() {
+    yield* backend.makingKeys
+    yield* keyAt(signingKeyPath("operator"))
+    // There from the start, because under systemd a process sees what was there when it started.
+    yield* ensureSecret(yield* Secrets, bridgePinPath, () => "0")
+    yield* certifyOperatorAnew({ install: name, ...before })
+  }))
   return certifierPublicKey
 })
 
@@ -90,7 +79,7 @@ const needOperatorKey = Effect.gen(function*() {
 })
 
 /**
- * The install to start; `install.json` stays as it was but for the bridge's port. The first run, which a person starts,
+ * The install to start; `install.json` stays as it was but for the bridge's port, where the workspace is the local one. The first run, which a person starts,
  * makes and certifies its keys; later ones do so only if they may use the certifier's key.
  */
 export const prepareInstall = Effect.fn("FirstRun.prepare")(
@@ -111,6 +100,7 @@ export const prepareInstall = Effect.fn("FirstRun.prepare")(
         certifierPublicKey: yield* Effect.provide(makeKeys(backend, name, before), backend.ports("short"))
       }
       : yield* Effect.as(needOperatorKey, before)
+    if (!made.local) return made
     const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
     const prepared: Install = {
       ...made,

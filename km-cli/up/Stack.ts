@@ -1,6 +1,6 @@
 /**
- * The parts of a local install and how they depend on each other: workspace, model, bridge, runtime. Started in that
- * order, ended in the opposite one; a part that ends by itself is started again, the workspace with all that knows it.
+ * The parts of an install and how they depend on each other: workspace and model where they are local ones, bridge,
+ * control plane, runtime, mail. Started in that order, ended in the opposite one; a part that ends by itself is started again, the workspace with all that knows it.
  */
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -67,12 +67,14 @@ export interface StackOptions {
   readonly scripted: boolean
   /** The state directory is this run's own: whoever is last removes it, even when we are killed. */
   readonly ephemeral: boolean
+  /** The control plane may use the certifier's key. */
+  readonly unattendedCertifier: boolean
   /** Told of each child as it starts, to be written down for `km down`. */
   readonly onChild: (child: Child) => Effect.Effect<void>
 }
 
-const ModelLine = Schema.fromJsonString(Schema.Struct({ url: Schema.String }))
-const decodeModelLine = Schema.decodeUnknownEffect(ModelLine)
+const UrlLine = Schema.fromJsonString(Schema.Struct({ url: Schema.String }))
+const decodeUrlLine = Schema.decodeUnknownEffect(UrlLine)
 const teamAndApp = Schema.Struct({
   teamId: InstallSchema.fields.teamId,
   appId: InstallSchema.fields.appId
@@ -94,13 +96,19 @@ const logsOf = (backend: Backend): string => path.join(backend.paths.run, "logs"
 /** Where the tokens of the local workspace are while it runs. */
 export const credentialsFile = (backend: Backend): string => path.join(backend.paths.run, "workspace.json")
 
-type Part = "workspace" | "model" | "bridge" | "runtime" | "mail-in" | "mail-out"
+type Part = "workspace" | "model" | "bridge" | "control" | "runtime" | "mail-in" | "mail-out"
 
-const childKeys = { bridge: "bridge", runtime: "runtime", "mail-in": "mailIn", "mail-out": "mailOut" } as const
+const childKeys = {
+  bridge: "bridge",
+  control: "control",
+  runtime: "runtime",
+  "mail-in": "mailIn",
+  "mail-out": "mailOut"
+} as const
 
 /** Every part ends with its standard input, so that none outlives us. */
 const commandOf = (
-  { backend, ephemeral }: StackOptions,
+  { backend, ephemeral, unattendedCertifier }: StackOptions,
   name: Part
 ): ChildCommand => {
   switch (name) {
@@ -110,6 +118,10 @@ const commandOf = (
     }
     case "model":
       return backend.children.model
+    case "control": {
+      const { args, command } = backend.children.control
+      return { command, args: [...args, "--end-with-stdin", ...unattendedCertifier ? ["--unattended-certifier"] : []] }
+    }
     case "bridge":
     case "runtime":
     case "mail-in":
@@ -168,21 +180,29 @@ export const startModel = Effect.fn("Stack.model")(function*(options: StackOptio
   if (!options.scripted) return { scripted: false, url: undefined, ended: Effect.never } satisfies ModelChoice
   const model = yield* child(options, "model", { input: "\n" })
   const line = yield* within("model", logsOf(options.backend), model.firstLine)
-  const { url } = yield* decodeModelLine(line).pipe(
+  const { url } = yield* decodeUrlLine(line).pipe(
     Effect.mapError((error) => kmError("KM-CLI-009", "the scripted model did not say where it is", error.message))
   )
   return { scripted: true, url, ended: model.ended } satisfies ModelChoice
 })
 
-/** Waits until the bridge answers its health check. */
-export const startBridge = Effect.fn("Stack.bridge")(function*(options: StackOptions, install: Install) {
-  const bridge = yield* child(options, "bridge", {})
-  const healthy = bridgeAnswers(install).pipe(
+const answersSoon = (install: Install) =>
+  bridgeAnswers(install).pipe(
     Effect.flatMap((answers) => answers ? Effect.void : Effect.fail("not yet" as const)),
     Effect.retry(Schedule.spaced("100 millis")),
     Effect.orElseSucceed(() => undefined)
   )
-  yield* within("bridge", logsOf(options.backend), Effect.andThen(bridge.firstLine, healthy))
+
+/** Waits until the bridge answers its health check. */
+export const startBridge = Effect.fn("Stack.bridge")(function*(options: StackOptions, install: Install) {
+  const bridge = yield* child(options, "bridge", {})
+  const healthy = bridge.firstLine.pipe(
+    // Where it listens here: the install's own address may be a proxy's, which is not ours to wait for.
+    Effect.flatMap(decodeUrlLine),
+    Effect.mapError((error) => kmError("KM-CLI-009", "the bridge did not say where it is", error.message)),
+    Effect.flatMap(({ url }) => answersSoon({ ...install, bridgeUrl: url }))
+  )
+  yield* within("bridge", logsOf(options.backend), healthy)
   return bridge
 })
 
@@ -193,6 +213,13 @@ export const startRuntime = (options: StackOptions, model: ModelChoice) =>
       KM_MODEL_SCRIPTED: String(model.scripted)
     }
   })
+
+/** Ready once it says so. */
+export const startControl = Effect.fn("Stack.control")(function*(options: StackOptions) {
+  const control = yield* child(options, "control", {})
+  yield* within("control", logsOf(options.backend), control.firstLine)
+  return control
+})
 
 /** The SMTP listener or the relay's client; ready once it says so. */
 export const startMail = Effect.fn("Stack.mail")(function*(options: StackOptions, name: "mail-in" | "mail-out") {

@@ -1,6 +1,6 @@
 /**
  * `km up` as an effect: takes the install's lock, makes what a first start needs, starts the parts, repairs channels, and
- * then keeps everything running until interrupted. Supervisor, bridge and runtimes are one trust domain.
+ * then keeps everything running until interrupted. All parts are one trust domain.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,20 +10,15 @@ import * as Schedule from "effect/Schedule"
 import type { InstallName } from "../../runtime/domain/Ids.ts"
 import type { Install } from "../../runtime/domain/Install.ts"
 import { ControlPlane } from "../../runtime/kernel/ControlPlane.ts"
-import { courier } from "../../runtime/kernel/MailCourier.ts"
 import type { Provisioning } from "../../runtime/kernel/Provisioning.ts"
-import { ScheduleRunner } from "../../runtime/kernel/ScheduleRunner.ts"
 import type { Teardown } from "../../runtime/kernel/Teardown.ts"
 import type { Backend, InstallPorts } from "../Backend.ts"
 import { controlServices } from "../ControlServices.ts"
-import { kmError } from "../KmError.ts"
 import type { Credentials } from "../local/workspace/Credentials.ts"
 import { talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { renewOperator, warnOfEnds } from "./Certificates.ts"
 import type { Child } from "./Child.ts"
 import { adoptModelKey, prepareInstall } from "./FirstRun.ts"
-import { schedules } from "./Schedules.ts"
 import {
   childEnvironment,
   credentialsFile,
@@ -32,6 +27,7 @@ import {
   modelKey,
   type StackOptions,
   startBridge,
+  startControl,
   startMail,
   startModel,
   startRuntime,
@@ -54,7 +50,8 @@ export interface UpOptions {
 /** What is known once everything is healthy. */
 export interface Running {
   readonly install: Install
-  readonly credentials: Credentials
+  /** Of the local workspace, where there is one. */
+  readonly credentials: Credentials | undefined
   readonly modelScripted: boolean
   /** Runs something on the engine and with the services that `up` itself uses. */
   readonly within: <A, E, R>(
@@ -128,31 +125,41 @@ const startedMail = (options: StackOptions, name: "mail-in" | "mail-out") =>
     Effect.catch((error) => Effect.as(talk(`${name} could not be started: ${error.message}`), undefined))
   )
 
+/** The local workspace and whoever ends with it; nothing where the install has Slack's. */
+const localParts = Effect.fnUntraced(function*(options: StackOptions, prepared: Install) {
+  if (!prepared.local) return { install: prepared, credentials: undefined, ended: Effect.never }
+  const { credentials, install, workspace } = yield* startWorkspace(options, prepared)
+  return { install, credentials, ended: workspace.ended }
+})
+
+/** Channels go with a workspace whose memory is lost. */
+const repairChannels = Effect.fnUntraced(function*(credentials: Credentials) {
+  const control = yield* ControlPlane
+  const generation = `${credentials.botId}-${yield* Clock.currentTimeMillis}`
+  for (const row of yield* control.repairChannels(generation)) {
+    yield* talk(`${labelOf(row)} has a new channel: the one before is gone or archived`)
+  }
+})
+
 /** One life of the workspace and of everything that knows it; ends when the workspace or the model does. */
 const life = Effect.fnUntraced(function*(
   options: StackOptions,
   prepared: Install,
-  certifies: boolean,
   book: { readonly change: (changes: Partial<UpFile.UpFile>) => Effect.Effect<void> },
   onReady: (running: Running) => Effect.Effect<void>
 ) {
   const { backend } = options
-  const { credentials, install, workspace } = yield* startWorkspace(options, prepared)
+  const { credentials, ended, install } = yield* localParts(options, prepared)
   const model = yield* startModel(options)
   const bridge = yield* startBridge(options, install)
-  yield* deliverEvents(credentials, install)
-  const services = (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(
-    Layer.merge(schedules(backend, install, certifies)),
-    Layer.merge(courier),
+  if (credentials !== undefined) yield* deliverEvents(credentials, install)
+  const services = ControlPlane.layerWithoutRenewal.pipe(
     Layer.provide(backend.bridge(install)),
-    Layer.provideMerge(controlServices(backend, install, "control-plane"))
+    Layer.provideMerge(controlServices(backend, install, "operator"))
   )
   return yield* Effect.gen(function*() {
-    const control = yield* ControlPlane
-    const generation = `${credentials.botId}-${yield* Clock.currentTimeMillis}`
-    for (const row of yield* control.repairChannels(generation)) {
-      yield* talk(`${labelOf(row)} has a new channel: the one before is gone or archived`)
-    }
+    if (credentials !== undefined) yield* repairChannels(credentials)
+    const control = yield* startControl(options)
     const runtime = yield* startRuntime(options, model)
     const mail = yield* Effect.forEach(
       mailParts(install),
@@ -160,8 +167,9 @@ const life = Effect.fnUntraced(function*(
     )
     yield* book.change({
       ready: true,
-      workspaceUrl: credentials.url,
-      credentialsFile: credentialsFile(backend)
+      ...(credentials === undefined
+        ? {}
+        : { workspaceUrl: credentials.url, credentialsFile: credentialsFile(backend) })
     })
     const context = yield* Effect.context<InstallPorts | Provisioning | Teardown>()
     yield* onReady({
@@ -172,16 +180,14 @@ const life = Effect.fnUntraced(function*(
     })
     return yield* Effect.raceFirst(
       Effect.raceFirst(
-        Effect.map(workspace.ended, (how) => `workspace: ${how}`),
+        Effect.map(ended, (how) => `workspace: ${how}`),
         Effect.map(model.ended, (how) => `model: ${how}`)
       ),
       Effect.all([
         keepRunning("bridge", bridge, startBridge(options, install)),
+        keepRunning("control", control, startControl(options)),
         keepRunning("runtime", runtime, startRuntime(options, model)),
-        ...mail,
-        control.run,
-        certifies ? renewOperator(install) : Effect.void,
-        (yield* ScheduleRunner).run
+        ...mail
       ], { concurrency: "unbounded", discard: true })
     )
   }).pipe(Effect.provide(services))
@@ -205,14 +211,6 @@ export const up = Effect.fn("km.up")(function*(
     yield* endLeftovers(backend.paths.run)
     return yield* Effect.gen(function*() {
       const prepared = yield* prepareInstall(backend, options.install, unattendedCertifier)
-      if (!prepared.local) {
-        return yield* kmError(
-          "KM-CLI-028",
-          "this install is not a local one",
-          "its Slack is not the local workspace",
-          "start its bridge and runtimes under systemd"
-        )
-      }
       const real = yield* adoptModelKey(yield* modelKey)
       const scripted = options.forceScripted || !real
       const book = yield* bookOf(backend.paths.run, prepared.bridgeUrl, scripted)
@@ -221,11 +219,11 @@ export const up = Effect.fn("km.up")(function*(
         env: childEnvironment(options.environment, backend.paths.root),
         scripted,
         ephemeral: options.ephemeral,
+        unattendedCertifier,
         onChild: book.onChild
       }
-      if (!unattendedCertifier) yield* Effect.forkScoped(warnOfEnds(prepared))
       while (true) {
-        const how = yield* Effect.scoped(life(stack, yield* backend.install, unattendedCertifier, book, onReady))
+        const how = yield* Effect.scoped(life(stack, yield* backend.install, book, onReady))
         yield* talk(`a part ended by itself (${how}); everything that knows it is started again`)
         yield* book.change({ ready: false })
         yield* Effect.sleep("1 second")

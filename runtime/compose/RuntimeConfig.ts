@@ -9,6 +9,7 @@ import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { findClaude } from "../adapters/claude/findClaude.ts"
 import { stateRoot } from "../adapters/embedded/StateDirectory.ts"
+import type { Entrypoint } from "../adapters/jail/Doors.ts"
 
 export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   /** `KM_STATE`: the state directory, absolute. */
@@ -25,6 +26,8 @@ export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   readonly hookCommand: ReadonlyArray<string>
   /** What of the file system `hookCommand` needs. */
   readonly hookFiles: ReadonlyArray<string>
+  /** What opens the doors of a jail without a network. */
+  readonly entrypoint: Entrypoint
   /** The agent's mail programs by name: the script of each. */
   readonly mailPrograms: Readonly<Record<"km-send" | "km-recv", string>>
   /** What of the file system they need, beside `hookFiles`. */
@@ -39,7 +42,16 @@ const firstExisting = (candidates: ReadonlyArray<string>): string =>
 
 /** In a bundle everything lies in `dist/`, or one level below it; in the source tree this file is two levels down. */
 const defaultHook = (): string =>
-  firstExisting([below("./km-hook.mjs"), below("../km-hook.mjs"), below("../../hooks/main.ts")])
+  firstExisting([below("./km-hook.cjs"), below("../km-hook.cjs"), below("../../hooks/main.ts")])
+
+const entrypoint = (): Entrypoint => ({
+  engine: fs.realpathSync(process.execPath),
+  program: firstExisting([
+    below("./km-entrypoint.cjs"),
+    below("../km-entrypoint.cjs"),
+    below("../adapters/jail/entrypoint/main.ts")
+  ])
+})
 
 /** Bundled they are a file each; in the source tree they share code with the plugin. */
 const mailProgram = (name: "send" | "recv"): string =>
@@ -89,6 +101,7 @@ export const layer = Layer.effect(
         modelScripted,
         claude: findClaude({ given: claude, searched, beside: besideClaude }),
         hook,
+        entrypoint: entrypoint(),
         mailPrograms,
         mailFiles: [...new Set(mailFiles)],
         ...commandOf(hook)

@@ -17,8 +17,11 @@ import * as SandboxStore from "../adapters/embedded/SandboxStore.ts"
 import { sandboxPaths, statePaths } from "../adapters/embedded/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { HeldLease } from "../adapters/host/LeaseKeeper.ts"
+import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
+import { doorOrigin } from "../adapters/jail/Doors.ts"
 import type { Install } from "../domain/Install.ts"
 import { defaultMailDomain, hasMail, operatorAddress } from "../domain/MailIdentity.ts"
+import { runtimeSecrets } from "../domain/ProcessSecrets.ts"
 import type { SandboxRow } from "../domain/Sandbox.ts"
 import { relayOf } from "../domain/SmtpSettings.ts"
 import { drainLimit, PluginHost } from "../kernel/PluginHost.ts"
@@ -112,7 +115,8 @@ const agentLayer = (row: SandboxRow, install: Install) =>
     const { directories } = yield* SandboxInfo
     const hooks = yield* HookEvents
     const endpoint = yield* HookListener.HookEndpoint
-    const { agent } = row.profile.spec
+    const { agent, network } = row.profile.spec
+    const hasDoors = confinementOf(yield* Jail, network.mode).network === "none"
     const { mail } = sandboxPaths(directories.state)
     return ClaudeAgent.layer({
       command: config.claude,
@@ -138,12 +142,17 @@ const agentLayer = (row: SandboxRow, install: Install) =>
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({
           ...agentSettings({
-            listener: endpoint.origin,
+            listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
             token,
             hookCommand: config.hookCommand,
             unreadable: unreadable(config.state, directories.state)
           })
-        }))
+        })),
+      network: {
+        mode: network.mode,
+        entrypoint: config.entrypoint,
+        doors: (run) => [{ name: "hooks", attach: (listener) => endpoint.attach(listener, run.session) }]
+      }
     })
   }))
 
@@ -239,7 +248,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
 
   const scoped = Layer.effect(
     Secrets,
-    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, [`sandbox/${row.id}`, "model"]))
+    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, runtimeSecrets(row.id)))
   )
   const bridge = BridgeClient.layer({
     url: install.bridgeUrl,

@@ -39,8 +39,9 @@ export const unseenCharacters = new RegExp(String.raw`[\p{DI}\p{Cf}\p{Cn}\p{Cs}]
 const stringPayload = String.raw`[^\u0007\u0018\u001a\u001b\u0080-\u009f]*`
 const stringEnd = String.raw`(?:\u0007|\u009c|\u001b\\)`
 const linePayload = String.raw`[^\u0000-\u0008\u000a-\u001f\u0080-\u009f]*`
-const strings = String
-  .raw`(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])(?:${stringPayload}${stringEnd}|${linePayload})`
+const stringBegin = String.raw`(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])`
+const endedStrings = `${stringBegin}${stringPayload}${stringEnd}`
+const strings = `${stringBegin}(?:${stringPayload}${stringEnd}|${linePayload})`
 const control = String.raw`(?:\u001b\[|\u009b)[0-?]*[ -/]*`
 const finalByte = "[@-~]?"
 const intermediates = String.raw`\u001b[ -/]*`
@@ -52,8 +53,12 @@ const escapes = new RegExp(`${strings}|${control}${finalByte}|${intermediates}${
  * The same without the byte that ends an escape. Where an escape was cut, that byte is the first of the text behind it:
  * "ESC [ 3 2" before "ghp_" reads as an escape that ends with the g. Bytes that end the escapes of everyday output
  * (colours, erasing, modes, the cursor, character sets) are taken all the same, so that a cut escape and a whole one can stand together.
+ * An h is taken from private modes ("ESC [ ? 2 5 h") alone: elsewhere it may begin "hf_".
  */
-const escapesButFinal = new RegExp(`${strings}|${control}[mKJHhlq]?|\\u001b[ -/]+${singleFinal}|\\u001b`, "g")
+const singleBytes = String.raw`${control}(?:[mKJHlq]|(?<=\[\?[0-9;]{0,16})h)?|\u001b[ -/]+[B0]?|\u001b`
+const escapesButFinal = new RegExp(`${strings}|${singleBytes}`, "g")
+/** The same where a string without its end is none: "ESC" before "__ghp_" reads as the beginning of one. */
+const escapesButLines = new RegExp(`${endedStrings}|${singleBytes}`, "g")
 
 /** C0 and C1 controls but tab, line feed and carriage return. */
 // oxlint-disable-next-line no-control-regex
@@ -96,10 +101,15 @@ export const withoutHidden = (text: string): string =>
     : text
 
 /**
- * How escapes are read when secrets are looked for: whole, without their last byte, or (their strings aside) as mere
- * characters, because a cut escape can take the beginning of what follows it.
+ * How escapes are read when secrets are looked for: whole, without their last byte, without strings that do not end, or
+ * (their strings aside) as mere characters, because a cut escape can take the beginning of what follows it.
  */
-export const escapeReadings: ReadonlyArray<RegExp> = [escapes, escapesButFinal, new RegExp(strings, "g")]
+export const escapeReadings: ReadonlyArray<RegExp> = [
+  escapes,
+  escapesButFinal,
+  escapesButLines,
+  new RegExp(strings, "g")
+]
 
 /** One escape, with or without its last byte: where it ends is decided by what has to follow. */
 export const anyEscape = `(?:${strings}|${control}${finalByte}|${intermediates}${singleFinal})`

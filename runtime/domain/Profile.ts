@@ -132,6 +132,23 @@ export const SourceAccessSpec = Schema.Struct({
   )
 })
 
+export const NetworkMode = Schema.Literals(["none", "proxy", "shared"])
+export type NetworkMode = typeof NetworkMode.Type
+
+export const NetworkSpec = Schema.Struct({
+  mode: key(
+    NetworkMode,
+    "shared",
+    "none: only the runtime's own doors can be reached. shared: the machine's network. proxy: refused until there is one."
+  ),
+  allowedHosts: key(Schema.Array(Schema.NonEmptyString), [], "Hosts that a proxy lets through; only with mode: proxy.")
+})
+
+/** Where a file may say one word instead of a map, and the key that the word is then the value of. */
+export const shorthands: ReadonlyArray<{ readonly path: readonly [string, string]; readonly key: string }> = [
+  { path: ["spec", "network"], key: "mode" }
+]
+
 const onReceive = key(
   Schema.Literals(["notify", "turn"]),
   "notify",
@@ -172,6 +189,7 @@ export const ProfileSpec = Schema.Struct({
   lifecycle: group(LifecycleSpec, "How long the sandbox lives."),
   cli: group(CliSpec, "Notifications and chat."),
   sourceAccess: group(SourceAccessSpec, "Access to source code."),
+  network: group(NetworkSpec, "What the agent can reach; a bare word is short for the mode."),
   email: group(EmailSpec, "Mail between agents.")
 })
 

@@ -6,6 +6,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { durationAdvice } from "./DurationHint.ts"
 import { durationBounds, Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
+import { writeOutShorthands } from "./ProfileExtends.ts"
 
 type Path = ReadonlyArray<string | number>
 
@@ -115,8 +116,9 @@ const finding = (raw: unknown, message: string, path: Path): ProfileFinding => {
 }
 
 /** The profile with every default filled in, or all of its faults in the order of the schema's keys. */
-export const decodeProfile = (raw: unknown): Result.Result<Profile, ReadonlyArray<ProfileFinding>> =>
-  Result.mapError(decode(raw), (error) =>
+export const decodeProfile = (given: unknown): Result.Result<Profile, ReadonlyArray<ProfileFinding>> => {
+  const raw = writeOutShorthands(given)
+  return Result.mapError(decode(raw), (error) =>
     format(error.issue).issues.map((issue) =>
       finding(
         raw,
@@ -127,3 +129,4 @@ export const decodeProfile = (raw: unknown): Result.Result<Profile, ReadonlyArra
         })
       )
     ))
+}

@@ -21,13 +21,16 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-017",
   "KM-PRO-018",
   "KM-PRO-019",
+  "KM-PRO-020",
+  "KM-PRO-021",
   "KM-PRO-101",
   "KM-PRO-102",
   "KM-PRO-103",
   "KM-PRO-104",
   "KM-PRO-105",
   "KM-PRO-106",
-  "KM-PRO-107"
+  "KM-PRO-107",
+  "KM-PRO-108"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -114,6 +117,16 @@ export const errorCodes: ReadonlyArray<{
     remedy: "Give a duration from 1s to 11h; SQS holds a message 12 hours at most."
   },
   {
+    code: "KM-PRO-020",
+    what: "The network mode proxy is asked for, which there is not yet.",
+    remedy: "Set spec.network to none, or to shared where the agent needs a network."
+  },
+  {
+    code: "KM-PRO-021",
+    what: "Hosts are listed as allowed while the agent may reach every host.",
+    remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: none."
+  },
+  {
     code: "KM-PRO-101",
     what: "A channel of its own is asked for while Slack is off.",
     remedy: "Set spec.cli.notifySlackEnabled: true, or leave notifySlackPerSandbox out."
@@ -147,5 +160,10 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-107",
     what: "Mail is to go unsigned, but a sandbox's mail is always signed.",
     remedy: "Leave spec.email.signing out, or set it to required."
+  },
+  {
+    code: "KM-PRO-108",
+    what: "Hosts are listed as allowed, but without a network none can be reached.",
+    remedy: "Leave spec.network.allowedHosts out."
   }
 ]

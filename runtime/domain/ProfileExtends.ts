@@ -1,4 +1,5 @@
 /** How a profile takes over what it does not say itself: maps merge, a child's scalar wins, a child's list replaces. */
+import { shorthands } from "./Profile.ts"
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -50,3 +51,16 @@ export const resolveAdds = (value: unknown): unknown => {
     ? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolveAdds(inner)]))
     : value
 }
+
+/**
+ * One file's words with every shorthand written out. Before merging: a child that adds a key to what its parent said in one
+ * word must not lose that word.
+ */
+export const writeOutShorthands = (raw: unknown): unknown =>
+  shorthands.reduce((whole, { key, path: [outer, inner] }) => {
+    const map = isMap(whole) ? whole[outer] : undefined
+    const word = isMap(map) ? map[inner] : undefined
+    return isMap(whole) && isMap(map) && typeof word === "string"
+      ? { ...whole, [outer]: { ...map, [inner]: { [key]: word } } }
+      : whole
+  }, raw)

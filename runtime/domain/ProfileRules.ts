@@ -164,9 +164,35 @@ const mailWarnings = ({ cli, email }: Profile["spec"]): ReadonlyArray<ProfileFin
     ])
 ]
 
+/** A list that promises less than is open is an error; one that promises more than there is only has no effect. */
+const networkFindings = (
+  { allowedHosts, mode }: Profile["spec"]["network"]
+): Readonly<Record<"errors" | "warnings", ReadonlyArray<ProfileFinding>>> => {
+  const listed = "spec.network.allowedHosts"
+  return {
+    errors: mode === "proxy"
+      ? [
+        error(
+          "spec.network.mode",
+          "KM-PRO-020",
+          "proxy is not available in this version; use none, or shared where the agent needs a network"
+        )
+      ]
+      : mode === "shared" && allowedHosts.length > 0
+      ? [
+        error(listed, "KM-PRO-021", "would limit nothing: with mode shared every host can be reached; remove the list")
+      ]
+      : [],
+    warnings: mode === "none" && allowedHosts.length > 0
+      ? [warning(listed, "KM-PRO-108", "has no effect: with mode none no host can be reached; leave it out")]
+      : []
+  }
+}
+
 /** Errors first, each group in the order of the keys. Empty for a profile without fault. */
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
+  const network = networkFindings(profile.spec.network)
   const timeout = durationMillis(agent.turnTimeout)
   return [
     ...(timeout > 0 && timeout <= maxTurnTimeoutMillis
@@ -181,7 +207,9 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
     ...overrideFindings(cli, context),
     ...needsOwnChannel(cli, "notifySlackInboundEnabled", ["KM-PRO-011", "KM-PRO-012", "KM-PRO-013"]),
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
+    ...network.errors,
     ...warnings(cli, context),
+    ...network.warnings,
     ...mailWarnings(profile.spec)
   ]
 }

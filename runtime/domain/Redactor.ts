@@ -106,7 +106,7 @@ const maxRounds = 8
 
 /** Looks for `secrets` (those of at least 8 characters) and for the known shapes of tokens. */
 export const makeRedactor = (secrets: Iterable<string>): Redactor => {
-  const spelled = Array.from(secrets, spellings).flat()
+  const spelled = Array.from(secrets).filter((secret) => secret.length >= minSecretLength).flatMap(spellings)
   const exact = [...new Set(spelled.flatMap((secret) => [secret, ...viewsOf(secret).map((view) => view.text)]))]
     .filter((spelling) => spelling.length >= minSecretLength)
     .toSorted((a, b) => b.length - a.length)

@@ -78,16 +78,21 @@ const escapedEnd = /\u001b\\{2,}/g
 const readable = (view: TextView, escapes: RegExp): TextView =>
   edited(edited(edited(view, unseenCharacters, nothing), escapes, nothing), controlCharacters, nothing)
 
+/** Where a run of backslashes begins; behind an escape's end, which is one itself, another begins. */
+const runBegin = String.raw`(?:(?<!\\)|(?<=u001[bB]\\{2,16}))`
+
 /**
  * Characters as JSON, JavaScript, shells, URLs and HTML write them. Whoever parses the text sees what they stand for.
  * A run of backslashes is taken from its beginning, so that a text of backslashes alone is walked once.
  */
 const encoded = new RegExp(
   [
-    String.raw`(?<!\\)\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
-    String.raw`(?<!\\)\\+x(?<byte>[0-9A-Fa-f]{2})`,
-    String.raw`(?<!\\)(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
-    String.raw`(?<!\\)(?<unseen>\\+[bf])`,
+    // ST: its backslash is doubled, and would else be taken for that of an escape behind it.
+    String.raw`${runBegin}(?<end>\\+)u001[bB]\k<end>\k<end>`,
+    String.raw`${runBegin}\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
+    String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
+    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
+    String.raw`${runBegin}(?<unseen>\\+[bf])`,
     String.raw`(?<percent>(?:%[0-9A-Fa-f]{2})+)`,
     String.raw`&#[xX](?<hex>[0-9A-Fa-f]{1,6});`,
     String.raw`&#(?<decimal>[0-9]{1,7});`,
@@ -123,7 +128,8 @@ const decoded = (match: RegExpExecArray): string => match.groups?.["unseen"] ===
 
 /** A backslash before b or f may be one that stands for itself, with a letter of the text behind it. */
 const decodedSeen = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
-  const { byte, code, decimal, escape, hex, json, name, percent } = groups
+  const { byte, code, decimal, end, escape, hex, json, name, percent } = groups
+  if (end !== undefined) return "\u001b\\"
   if (percent !== undefined) return decodePercent(percent)
   if (name !== undefined) return entities[name] ?? ""
   if (escape !== undefined) return "\u001b"

@@ -43,3 +43,18 @@ export const channelPlanOf = (row: Planned, previous?: ChannelId): ChannelPlan |
     }
   }
 }
+
+/** Who has a channel as its own, but for one id. */
+export const ownersOfChannels = (
+  rows: ReadonlyArray<Pick<SandboxRow, "id" | "channel" | "channelMode">>,
+  except?: string
+) => {
+  const owners = new Map(
+    rows.flatMap((row) =>
+      row.channelMode === "perSandbox" && row.channel !== undefined && row.id !== except
+        ? [[String(row.channel), String(row.id)] as const]
+        : []
+    )
+  )
+  return (channel: string): string | undefined => owners.get(channel)
+}

@@ -224,7 +224,7 @@ const make = Effect.gen(function*() {
       yield* controls.clear(id)
       yield* reports.remove(id)
       yield* leases.remove(id)
-      for (const { path } of yield* secrets.under(`sandbox/${id}`)) yield* secrets.delete(path)
+      yield* secrets.deleteUnder(`sandbox/${id}`)
       // Its turns are settled, or never will be: who waits for one goes on before the records are gone.
       yield* endWaitingRunsOf(scheduler, records, id)
       yield* records.removeAll(id)

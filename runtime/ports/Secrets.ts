@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type { SecretsScope } from "../domain/ProcessSecrets.ts"
 import { StoreError } from "./StoreError.ts"
 
 const denied = (operation: string, detail: string): StoreError =>
@@ -20,40 +21,58 @@ export const secretPath = (operation: string, path: string): Effect.Effect<Reado
     : Effect.fail(denied(operation, "this is no path of a secret"))
 }
 
-/** The key that certifies all others: for create and rotate only, so never within a scope. */
+/** The key that certifies all others: for create and rotate only, so never within a scope that does not say so. */
 const certifierPrefix = "certifier"
 
 const liesBelow = (path: string, prefix: string): boolean =>
   path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
 
 const isCertifiers = (path: string): boolean => liesBelow(path, certifierPrefix)
+const isNotCertifiers = (path: string): boolean => !isCertifiers(path)
 
-const limited = (secrets: Secrets["Service"], inScope: (path: string) => boolean): Secrets["Service"] => {
-  const guarded = <A>(operation: string, path: string, act: () => Effect.Effect<A, StoreError>) =>
-    Effect.suspend(() =>
-      inScope(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
-    )
+interface Rights {
+  readonly reads: (path: string) => boolean
+  readonly writes: (path: string) => boolean
+  readonly deletes: (path: string) => boolean
+}
+
+const guarded = <A>(
+  operation: string,
+  path: string,
+  may: (path: string) => boolean,
+  act: () => Effect.Effect<A, StoreError>
+) =>
+  Effect.suspend(() =>
+    may(path) ? act() : Effect.fail(denied(operation, `${path} is outside of this process's secrets`))
+  )
+
+const limited = (secrets: Secrets["Service"], { deletes, reads, writes }: Rights): Secrets["Service"] => {
   return Secrets.of({
-    get: (path) => guarded("get", path, () => secrets.get(path)),
-    put: (path, value) => guarded("put", path, () => secrets.put(path, value)),
-    delete: (path) => guarded("delete", path, () => secrets.delete(path)),
-    under: (path) => Effect.map(secrets.under(path), (found) => found.filter((one) => inScope(one.path)))
+    get: (path) => guarded("get", path, reads, () => secrets.get(path)),
+    put: (path, value) => guarded("put", path, writes, () => secrets.put(path, value)),
+    delete: (path) => guarded("delete", path, deletes, () => secrets.delete(path)),
+    deleteUnder: (path) => guarded("deleteUnder", path, deletes, () => secrets.deleteUnder(path)),
+    under: (path) => Effect.map(secrets.under(path), (found) => found.filter((one) => reads(one.path)))
   })
 }
 
 /**
- * The same secrets, but only those at or below one of the prefixes (`slack`, `sandbox/sb-1a2b3c4d`), and never the
- * certifier's; every other path is `Denied`, and absent from `under`.
+ * The same secrets as far as the scope names them; everything else is `Denied`, and absent from `under`. A prefix that
+ * would be everything is nothing.
  */
-export const scopedSecrets = (secrets: Secrets["Service"], prefixes: ReadonlyArray<string>): Secrets["Service"] =>
-  limited(
-    secrets,
-    (path) => !isCertifiers(path) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
-  )
+export const scopedSecrets = (secrets: Secrets["Service"], scope: SecretsScope): Secrets["Service"] => {
+  const { certifier = false, except = [], read, write = [], delete: deletable = [] } = scope
+  const within = (prefixes: ReadonlyArray<string>) => (path: string) =>
+    (certifier || !isCertifiers(path)) && prefixes.some((prefix) => prefix !== "" && liesBelow(path, prefix))
+    // What holds an exception is one itself, to what acts on everything below a path.
+    && !except.some((prefix) => liesBelow(path, prefix) || liesBelow(prefix, path))
+  return limited(secrets, { reads: within(read), writes: within(write), deletes: within([...write, ...deletable]) })
+}
 
 /** The same secrets but the certifier's, which are `Denied` and absent from `under`: for what runs without a person. */
-export const secretsWithoutCertifier = (secrets: Secrets["Service"]): Secrets["Service"] =>
-  limited(secrets, (path) => !isCertifiers(path))
+export const secretsWithoutCertifier = (secrets: Secrets["Service"]): Secrets["Service"] => {
+  return limited(secrets, { reads: isNotCertifiers, writes: isNotCertifiers, deletes: isNotCertifiers })
+}
 
 /** A secret with its newest value. */
 export interface FoundSecret {
@@ -97,6 +116,8 @@ export class Secrets extends Context.Service<Secrets, {
   readonly put: (path: string, value: Redacted.Redacted<string>) => Effect.Effect<number, StoreError>
   /** All versions. Idempotent. */
   readonly delete: (path: string) => Effect.Effect<void, StoreError>
+  /** All versions of every secret at or below a path, by whole segments; gives no value out. Idempotent. */
+  readonly deleteUnder: (path: string) => Effect.Effect<void, StoreError>
   /** Every secret at or below a path, by whole segments, sorted by path; below "" is every one. One call, not one each. */
   readonly under: (path: string) => Effect.Effect<ReadonlyArray<FoundSecret>, StoreError>
 }>()("km/runtime/ports/Secrets") {
@@ -112,6 +133,10 @@ export class Secrets extends Context.Service<Secrets, {
             return versions.push(value)
           }),
         delete: (path) => Effect.map(secretPath("delete", path), () => void state.values.delete(path)),
+        deleteUnder: (path) =>
+          Effect.map(secretPath("deleteUnder", path), () => {
+            for (const name of state.values.keys()) if (liesBelow(name, path)) state.values.delete(name)
+          }),
         under: (path) =>
           Effect.map(underPath(path), () =>
             [...state.values].toSorted().flatMap(([name, versions]) => {

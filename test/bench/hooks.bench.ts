@@ -13,6 +13,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { agentSettings } from "../../hooks/Settings.ts"
+import { agentProgramSettings } from "../../km-cli/build/bundleSettings.ts"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import { HookEndpoint, layer as hookLayer } from "../../runtime/adapters/hooks/HookListener.ts"
 import { SessionId } from "../../runtime/domain/Ids.ts"
@@ -156,13 +157,10 @@ const timed = (args: ReadonlyArray<string>): number => {
 /** `km-hook` bundled, with nobody listening, against an empty Node program. */
 const starts = async () => {
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "km-bench-"))
-  const bundle = Path.join(directory, "km-hook.mjs")
+  const bundle = Path.join(directory, "km-hook.cjs")
   await build({
+    ...agentProgramSettings,
     entryPoints: [Path.join(root, "hooks/main.ts")],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    minify: true,
     outfile: bundle
   })
   const hook: Array<number> = []

@@ -2,43 +2,26 @@
  * What an install costs while nobody writes: the memory of a runtime with one sandbox, from `dist/` and from the source
  * tree, and the processor time of a whole `km up` with 50 sandboxes. All figures are the kernel's (`/proc`).
  */
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { readCredentials } from "../../km-cli/local/workspace/Credentials.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
-import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
-import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
-import { readInstall, statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
-import * as EmbeddedHost from "../../runtime/adapters/host/EmbeddedHost.ts"
-import { ChannelId, SandboxId } from "../../runtime/domain/Ids.ts"
-import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
-import { Teardown } from "../../runtime/kernel/Teardown.ts"
-import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { slackProfile } from "../support/profiles.ts"
-import { claudeCommand } from "../support/ScriptedModel.ts"
+import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
 import { makeStack } from "../support/Stack.ts"
 import { type BenchRow, meets, percentile } from "./BenchRow.ts"
+import { calmMillis, createAll, makeChannels, startUp, stopUp, wait } from "./idleInstall.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const dist = (name: string) => path.join(root, "dist", name)
 const sandboxes = 50
-/** From the last start to the first look: leases, channels and the first collections of garbage are over. */
-const calmMillis = 10_000
 const cpuMillis = 30_000
 const memoryLooks = 5
 /** Clock ticks a second in /proc. */
 const ticksPerSecond = 100
-
-const wait = (millis: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, millis))
 
 /** Resident mebibytes. */
 const residentOf = (pid: number): number =>
@@ -83,118 +66,8 @@ const idleNode = async (): Promise<number> => {
   }
 }
 
-const Answer = Schema.Struct({
-  ok: Schema.Boolean,
-  error: Schema.optionalKey(Schema.String),
-  channel: Schema.optionalKey(Schema.Struct({ id: Schema.String }))
-})
-
-/** Calls a method of the local workspace; Slack's limits hold for it as for everybody. */
-const slack = async (apiUrl: string, token: string, method: string, args: Record<string, string>) => {
-  const response = await fetch(`${apiUrl}${method}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}` },
-    body: new URLSearchParams(args)
-  })
-  const answer = Schema.decodeUnknownSync(Answer)(await response.json())
-  if (!answer.ok) throw new Error(`${method} was refused: ${response.status} ${answer.error}`)
-  return answer
-}
-
-/**
- * Channels with the bot in them. Slack lets one user make 20 a minute, so that everybody makes some: what is measured is
- * the idle time after it.
- */
-const makeChannels = async (run: string) => {
-  const credentials = await Effect.runPromise(
-    Effect.provide(
-      readCredentials(path.join(run, "workspace.json")),
-      NodeServices.layer
-    )
-  )
-  const makers = [credentials.botToken, ...Object.values(credentials.people).map(({ token }) => token)]
-  const made: Array<ChannelId> = []
-  for (let n = 0; n < sandboxes; n++) {
-    const token = makers[n % makers.length] ?? credentials.botToken
-    const { channel } = await slack(credentials.apiUrl, token, "conversations.create", { name: `sb-idle-${n}` })
-    if (channel === undefined) throw new Error("a channel without an id")
-    if (token !== credentials.botToken) {
-      await slack(credentials.apiUrl, token, "conversations.invite", {
-        channel: channel.id,
-        users: credentials.botUserId
-      })
-    }
-    made.push(ChannelId.make(channel.id))
-  }
-  return made
-}
-
-/** The real provisioning, but for the channels, which are there already. */
-const createAll = (state: string, channels: ReadonlyArray<ChannelId>) => {
-  const given = new Map(channels.map((channel, n) => [`sb-0000${String(n).padStart(4, "0")}`, channel]))
-  const bridge = Layer.succeed(
-    Bridge,
-    Bridge.of({
-      call: ({ action }) =>
-        Effect.succeed({
-          ok: true as const,
-          ...(action.action === "channel.ensure"
-            ? {
-              channel: {
-                id: given.get(action.sandbox) ?? ChannelId.make("C00000000"),
-                name: action.name,
-                created: true,
-                warnings: []
-              }
-            }
-            : {})
-        })
-    })
-  )
-  const ports = Layer.merge(
-    EmbeddedEngine.layer(state, { check: false }),
-    FileSecrets.layer(statePaths(state).secrets)
-  )
-  const control = Provisioning.layer.pipe(
-    Layer.provideMerge(Teardown.layer),
-    Layer.provideMerge(Layer.merge(bridge, EmbeddedHost.layer(state))),
-    Layer.provideMerge(ports)
-  )
-  return Effect.gen(function*() {
-    const provisioning = yield* Provisioning
-    const { install } = yield* readInstall(state)
-    yield* Effect.forEach([...given.keys()], (id) =>
-      provisioning.create({
-        id: SandboxId.make(id),
-        install,
-        alias: undefined,
-        profile: slackProfile,
-        unconfined: true,
-        readyWithin: Duration.seconds(90)
-      }), { concurrency: 10, discard: true })
-  }).pipe(Effect.provide(control))
-}
-
-/** Returns once `km up` says that everything is healthy. */
-const startUp = async (state: string): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [dist("km.mjs"), "up", "--scripted", "--json"], {
-    env: {
-      PATH: process.env["PATH"],
-      HOME: path.dirname(state),
-      KM_STATE: state,
-      KM_CLAUDE: claudeCommand
-    },
-    stdio: ["ignore", "pipe", "ignore"]
-  })
-  await Promise.race([
-    once(child.stdout, "data"),
-    once(child, "exit").then(() => Promise.reject(new Error("km up did not start")))
-  ])
-  return child
-}
-
 interface Idle {
-  /** Percent of one core, by part; `km up` is the supervisor with the control plane. */
+  /** Percent of one core, by part; `km up` is the supervisor. */
   readonly percent: ReadonlyMap<string, number>
   readonly runtimeMemory: number
 }
@@ -203,9 +76,9 @@ const idleUp = async (): Promise<Idle> => {
   const directory = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "km-bench-")))
   const state = path.join(directory, "state")
   const { run } = statePaths(state)
-  const child = await startUp(state)
+  const child = await startUp(state, path.join(root, "dist"))
   try {
-    await Effect.runPromise(createAll(state, await makeChannels(run)))
+    await Effect.runPromise(createAll(state, await makeChannels(run, sandboxes)))
     const up = UpFile.read(run).pipe(Effect.runSync)
     if (up._tag === "None") throw new Error("km up left no file")
     const parts = new Map([
@@ -222,8 +95,7 @@ const idleUp = async (): Promise<Idle> => {
     )
     return { percent, runtimeMemory: residentOf(parts.get("runtime") ?? 0) }
   } finally {
-    child.kill("SIGTERM")
-    await once(child, "exit")
+    await stopUp(child)
     fs.rmSync(directory, { recursive: true, force: true })
   }
 }
@@ -260,7 +132,8 @@ export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
     row(`${sandboxes} idle sandboxes in one km up, of one core, the local workspace not counted`, "%", all, "<= 3"),
     row("of that the runtime", "%", part("runtime"), ""),
     row("of that the bridge", "%", part("bridge"), ""),
-    row("of that the supervisor with the control plane", "%", part("km up"), ""),
+    row("of that the control plane", "%", part("control"), ""),
+    row("of that the supervisor", "%", part("km up"), ""),
     row("beside it the local workspace (no part of an install with Slack)", "%", part("workspace"), "")
   ]
 }

@@ -11,7 +11,7 @@ import * as ClaudeAgent from "../../runtime/adapters/claude/ClaudeAgent.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
-import { claudeCommand } from "../support/ScriptedModel.ts"
+import { claudeCommand, networkOf } from "../support/ScriptedModel.ts"
 import type { BenchRow } from "./BenchRow.ts"
 import { type AgentOf, messagesOf, noteStart, runLoad } from "./wholeRuntimes.ts"
 
@@ -33,7 +33,8 @@ const claude = (directory: string) => {
     readOnly: [],
     path: [],
     env: {},
-    settings: () => Effect.succeed({})
+    settings: () => Effect.succeed({}),
+    network: networkOf("shared")
   })
 }
 

@@ -166,7 +166,7 @@ describe("the codes of commands", () => {
     "KM-CLI-020": /is being destroyed/,
     "KM-CLI-025": /has no key/,
     "KM-CLI-026": /bridge (did|does) not answer/,
-    "KM-CLI-028": /workspace is Slack|not a local one/,
+    "KM-CLI-028": /workspace is Slack/,
     "KM-CLI-029": /bridge refused/,
     "KM-CLI-030": /the host could not/,
     "KM-CLI-031": /takes no messages/,

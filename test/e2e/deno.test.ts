@@ -6,6 +6,7 @@ import { Effect, Schema } from "effect"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
+import { slackProfile } from "../support/profiles.ts"
 import { claudeCommand } from "../support/ScriptedModel.ts"
 import { botTexts, filesOf, reactionsOf, startStack } from "../support/Stack.ts"
 
@@ -43,7 +44,11 @@ describe("Deno", () => {
           args: flagsOf(`km-${program}`, { KM_STATE: state, KM_CLAUDE: fs.realpathSync(claudeCommand) })
         })
       })
-      const sandbox = yield* stack.sandbox()
+      // Deno cannot take over the sockets of doors.
+      const sandbox = yield* stack.sandbox({
+        ...slackProfile,
+        spec: { ...slackProfile.spec, network: { mode: "shared", allowedHosts: [] } }
+      })
       const ts = yield* sandbox.say("please look around and tell me what you see")
       const done = yield* sandbox.untilReaction(ts, "white_check_mark")
       assert.includeMembers([...reactionsOf(done)], ["eyes", "white_check_mark"])

@@ -63,7 +63,7 @@ describe("docs/multi-agent-email.md", () => {
         // A script of the tester answers what another sandbox asks and waits for.
         write("answer.md", "it works\n")
         const asker = statePaths(stack.state).sandbox(checker.id).directory
-        const question = ["--to", "tester", "--subject", "job 18", "--wait-reply", "60"]
+        const question = ["--to", "tester", "--subject", "job 18", "--wait-reply", "300"]
         const asked = yield* Effect.forkChild(mailProgram(asker, "km-send", question, "does it work?"))
         yield* byTester(example("reply"))
         const answered = yield* Fiber.join(asked)
@@ -86,7 +86,7 @@ describe("docs/multi-agent-email.md", () => {
         write("build.txt", "build 42 is deployed\n")
         write("request.md", bashScript(work))
         const handed = yield* byTester(
-          "km-send --to builder --subject release --attach build.txt --body request.md --wait-reply 60"
+          "km-send --to builder --subject release --attach build.txt --body request.md --wait-reply 300"
         )
         assert.match(handed, /build 42 is deployed/)
 

@@ -79,7 +79,7 @@ describe("mail that starts work, end to end", () => {
         const builder = yield* stack.quietSandbox(
           profileWith({}, { email: { onReceive: "turn", allowedSenders: [tester.id] } })
         )
-        const command = ["--to", builder.id, "--subject", "job", "--wait-reply", "150"]
+        const command = ["--to", builder.id, "--subject", "job", "--wait-reply", "300"]
         const asked = yield* Effect.forkChild(
           mailProgram(paths.sandbox(tester.id).directory, "km-send", command, "script:slow:8000")
         )
@@ -113,7 +113,7 @@ describe("mail that starts work, end to end", () => {
           })
         )
         const { directory } = statePaths(stack.state).sandbox(tester.id)
-        const command = ["--to", bob.row.id, "--subject", "job", "--wait-reply", "60"]
+        const command = ["--to", bob.row.id, "--subject", "job", "--wait-reply", "300"]
         for (const work of [bashScript("printf 'all %s' fine"), "script:error:401"]) {
           assert.strictEqual((yield* mailProgram(directory, "km-send", command, work)).exit, 0)
         }

@@ -6,7 +6,7 @@ import { HookEvent } from "../../runtime/domain/HookEvent.ts"
 const input = {
   listener: "http://127.0.0.1:4070/",
   token: "kmh_token",
-  hookCommand: ["/opt/km dir/node", "/opt/km's/km-hook.mjs"],
+  hookCommand: ["/opt/km dir/node", "/opt/km's/km-hook.cjs"],
   env: { ANTHROPIC_BASE_URL: "http://127.0.0.1:1", [hookTokenVariable]: "not this one" },
   unreadable: ["/var/lib/km/sb [1]", "//etc/km/"]
 }
@@ -32,7 +32,7 @@ describe("Settings", () => {
           assert.strictEqual(hook.url, "http://127.0.0.1:4070/hooks")
           assert.deepStrictEqual(hook.headers, { Authorization: "Bearer $KM_HOOK_TOKEN" })
           assert.deepStrictEqual(hook.allowedEnvVars, ["KM_HOOK_TOKEN"])
-        } else assert.strictEqual(hook.command, "'/opt/km dir/node' '/opt/km'\\''s/km-hook.mjs'")
+        } else assert.strictEqual(hook.command, "'/opt/km dir/node' '/opt/km'\\''s/km-hook.cjs'")
       }
     }
   })

@@ -6,7 +6,7 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { bundled } from "../support/bundled.ts"
 
-const program = bundled("km-hook.mjs")
+const program = bundled("km-hook.cjs")
 
 interface Ended {
   readonly code: number | null

@@ -28,7 +28,7 @@ import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { sandbox, sandboxInfo, slackRequest, turnRow } from "../support/turnRows.ts"
 import { untilReal } from "../support/untilReal.ts"
 
-const hookCommand = [process.execPath, bundled("km-hook.mjs")]
+const hookCommand = [process.execPath, bundled("km-hook.cjs")]
 const canary = ["canary", "of", "the", "runtime"].join("-")
 
 /** A sandbox with its agent, listener and plugin, and a bridge that writes everything down. */

@@ -101,7 +101,7 @@ describe("swaks", () => {
       const signed = yield* swaks("--data", `@${file}`)
       assert.strictEqual(signed.exit, 0, signed.out)
 
-      const got = yield* mailProgram(paths.sandbox(bobId).directory, "km-recv", ["--json", "--wait", "30"])
+      const got = yield* mailProgram(paths.sandbox(bobId).directory, "km-recv", ["--json", "--wait", "300"])
       assert.strictEqual(got.exit, 0, got.err)
       const [inbox] = JSON.parse(got.out.toString()) as ReadonlyArray<Record<string, unknown>>
       assert.deepInclude(inbox, { status: "verified", sender: ada, subject: "signed", body: ".\n..\nübung" })

@@ -15,39 +15,44 @@ import { runAgentProcess } from "../support/agentProcessRunner.ts"
 import { bashScript, claudeCommand, sandboxDirectories, until } from "../support/ScriptedModel.ts"
 
 describe("a killed runtime", () => {
-  it.live("takes the jail, the CLI, its tools and what they started with it", () =>
-    Effect.gen(function*() {
-      const directories = yield* sandboxDirectories
-      const model = yield* ScriptedModel.start()
-      const keyFile = Path.join(directories.state, "key")
-      Fs.writeFileSync(keyFile, "sk-ant-real")
-      const runDir = Path.join(directories.runs, "r1")
-      Fs.mkdirSync(runDir, { mode: 0o700 })
-      const ready = Path.join(directories.workspace, "ready")
-      const running = yield* runAgentProcess({
-        command: claudeCommand,
-        root: Path.dirname(directories.home),
-        upstream: model.url,
-        keyFile,
-        jailed: true,
-        session: SessionId.make(randomUUID()),
-        runDir,
-        messageUuid: randomUUID(),
-        prompt: `Ada:\n${
-          bashScript(`trap '' HUP TERM INT; setsid tail -f /dev/null & touch ${ready}; tail -f /dev/null`)
-        }`,
-        settings: {}
+  it.live.each(["none", "shared"] as const)(
+    "takes the jail, the CLI and its tools with it (network %s)",
+    (network) =>
+      Effect.gen(function*() {
+        const directories = yield* sandboxDirectories
+        const model = yield* ScriptedModel.start()
+        const keyFile = Path.join(directories.state, "key")
+        Fs.writeFileSync(keyFile, "sk-ant-real")
+        const runDir = Path.join(directories.runs, "r1")
+        Fs.mkdirSync(runDir, { mode: 0o700 })
+        const ready = Path.join(directories.workspace, "ready")
+        const running = yield* runAgentProcess({
+          command: claudeCommand,
+          root: Path.dirname(directories.home),
+          upstream: model.url,
+          keyFile,
+          jailed: true,
+          network,
+          hooksPort: 0,
+          session: SessionId.make(randomUUID()),
+          runDir,
+          messageUuid: randomUUID(),
+          prompt: `Ada:\n${
+            bashScript(`trap '' HUP TERM INT; setsid tail -f /dev/null & touch ${ready}; tail -f /dev/null`)
+          }`,
+          settings: {}
+        })
+        yield* until(() => Fs.existsSync(ready))
+        const marker = Option.match(RunFiles.readRecord(RunFiles.runFiles(runDir)), {
+          onNone: () => "none",
+          onSome: (record) => record.marker
+        })
+        assert.isAtLeast(marked(marker).length, 4)
+        yield* running.kill
+        // No more than what the kernel needs: nobody is left who could kill them.
+        yield* until(() => marked(marker).length === 0)
       })
-      yield* until(() => Fs.existsSync(ready))
-      const marker = Option.match(RunFiles.readRecord(RunFiles.runFiles(runDir)), {
-        onNone: () => "none",
-        onSome: (record) => record.marker
-      })
-      assert.isAtLeast(marked(marker).length, 4)
-      yield* running.kill
-      // No more than what the kernel needs: nobody is left who could kill them.
-      yield* until(() => marked(marker).length === 0)
-    }))
+  )
 })
 
 describe("an ordinary user", () => {
@@ -58,10 +63,14 @@ describe("an ordinary user", () => {
         execFile(
           "/usr/bin/bwrap",
           [
-            ...jailArguments({ writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox" }, Option.none(), {
-              kernel: kernelEntries(),
-              disableUserns: true
-            }),
+            ...jailArguments(
+              { writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox", network: "shared" },
+              Option.none(),
+              {
+                kernel: kernelEntries(),
+                disableUserns: true
+              }
+            ),
             "/bin/sh",
             "-c",
             "id -u; hostname; ls /root /home 2>&1 | head -1; grep CapEff /proc/self/status; ls -d /proc/[0-9]* | wc -l"

@@ -3,13 +3,27 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
-import { Jail, jailArguments, type JailGround, type JailView } from "../../runtime/adapters/jail/Bubblewrap.ts"
+import {
+  Jail,
+  jailArguments,
+  type JailGround,
+  type JailNetwork,
+  type JailView
+} from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
-import { probeScript, withThreeDescriptors } from "../../runtime/adapters/jail/probeScript.ts"
+import { probeCommand, withThreeDescriptors } from "../../runtime/adapters/jail/probeScript.ts"
 
 const node = Fs.realpathSync(process.execPath)
-const view: JailView = { writable: [], readOnly: [Path.dirname(node)], files: [], cwd: "/", hostname: "sandbox" }
+const view: JailView = {
+  writable: [],
+  readOnly: [Path.dirname(node)],
+  files: [],
+  cwd: "/",
+  hostname: "sandbox",
+  network: "shared"
+}
 const strict: JailGround = { kernel: kernelEntries(), disableUserns: true }
 
 /** Opens every file below /proc and /sys for writing and closes it; nothing is written. Prints those that opened. */
@@ -38,12 +52,17 @@ for (const path of ["/proc/kcore", "/proc/kmsg", "/proc/keys", "/proc/sysrq-trig
 console.log(JSON.stringify(opened))
 `
 
-const inJail = (command: ReadonlyArray<string>, user: "root" | "ordinary", ground = strict) =>
-  Effect.callback<string, Error>((resume) => {
+const inJail = (
+  command: ReadonlyArray<string>,
+  user: "root" | "ordinary",
+  ground = strict,
+  network: JailNetwork = "shared"
+) =>
+  Effect.callback<string>((resume) => {
     const asOther = user === "ordinary" && process.getuid?.() === 0
     const child = execFile(
       "/usr/bin/bwrap",
-      [...jailArguments(view, Option.none(), ground), ...command],
+      [...jailArguments({ ...view, network }, Option.none(), ground), ...command],
       {
         env: { PATH: "/usr/bin:/bin" },
         maxBuffer: 4 * 1024 * 1024,
@@ -94,10 +113,23 @@ describe("the jail", () => {
 
     it.live(`is called a jail only as long as its probe finds nothing (${user})`, () =>
       Effect.gen(function*() {
-        const probe = withThreeDescriptors(["/bin/bash", "-p", "-c", probeScript])
+        const probe = withThreeDescriptors(probeCommand("shared"))
         assert.strictEqual((yield* inJail(probe, user)).trim(), "ok")
         // A /proc as bubblewrap makes it, without what we put over it.
         assert.match(yield* inJail(probe, user, { ...strict, kernel: [] }), /^can be written: \/proc\//)
+      }))
+
+    it.live(`has no interface but loopback without a network, and is called so only then (${user})`, () =>
+      Effect.gen(function*() {
+        const probe = withThreeDescriptors(probeCommand("none"))
+        assert.strictEqual((yield* inJail(probe, user, strict, "none")).trim(), "ok")
+        const list = yield* inJail(["/bin/cat", "/proc/net/dev"], user, strict, "none")
+        const up = list.split("\n").flatMap((line) => /^\s*(\w+):/.exec(line)?.[1] ?? [])
+        assert.include(up, "lo")
+        assert.notMatch(up.join(" "), /eth|enp|ens|wlan|docker|veth/)
+        const here = Object.keys(Os.networkInterfaces()).filter((name) => name !== "lo")
+        const said = yield* inJail(probe, user, strict, "shared")
+        for (const name of here) assert.include(said, `there is a network: ${name}`)
       }))
   }
 
@@ -107,5 +139,6 @@ describe("the jail", () => {
       assert.isTrue(Option.isSome(jail.program), jail.detail)
       assert.isTrue(jail.ground.disableUserns)
       assert.strictEqual(jail.remedy, "")
+      assert.deepStrictEqual(jail.networkStays, Option.none())
     }))
 })

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { entries, programs } from "../../km-cli/build/bundleSettings.ts"
+import { agentPrograms, entries, programs } from "../../km-cli/build/bundleSettings.ts"
 import { type Bundles, makeBundles } from "../../km-cli/build/makeBundles.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -82,13 +82,17 @@ describe("the bundles", () => {
 
   it("km reads its commands late", async () => {
     const sources = [...lazyImports((await bundles).metafile, "dist/chunks/km-main.mjs").values()]
-    assert.includeMembers(sources, ["km-cli/Yaml.ts", "km-cli/commands/Create.ts", "node_modules/emulate/dist/api.js"])
+    assert.includeMembers(sources, [
+      "profiles/Yaml.ts",
+      "km-cli/commands/Create.ts",
+      "node_modules/emulate/dist/api.js"
+    ])
   })
 
   it("whoever starts one gets its own version, commit and date", async () => {
     const version: unknown = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")).version
     for (const name of (await bundles).started) {
-      if (/km-(hook|send|recv)/.test(name)) continue
+      if (Object.hasOwn(agentPrograms, path.parse(name).name)) continue
       const ran = spawnSync(process.execPath, [path.join(root, "dist", name), "--version"], { encoding: "utf8" })
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(
@@ -99,4 +103,13 @@ describe("the bundles", () => {
       assert.include(ran.stdout, String(version))
     }
   })
+
+  for (const program of Object.keys(agentPrograms)) {
+    it(`${program} is whole by itself: the jail shows no file beside it`, async () => {
+      const text = Buffer.from((await bundles).files.get(`${program}.cjs`) ?? []).toString("utf8")
+      const needed = [...text.matchAll(/(?:require\(|from|import)\s*["']([^"']+)["']/g)].map(([, name = ""]) => name)
+      assert.isNotEmpty(needed)
+      assert.deepStrictEqual(needed.filter((name) => !name.startsWith("node:")), [])
+    })
+  }
 })

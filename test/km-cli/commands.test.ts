@@ -8,7 +8,7 @@ import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../.
 import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import { World } from "../support/ControlWorld.ts"
-import { slackProfile } from "../support/profiles.ts"
+import { profileWith, slackProfile } from "../support/profiles.ts"
 import { TestKm } from "../support/TestKm.ts"
 
 const rowOf = (id: string, changes: Partial<SandboxRow> = {}): SandboxRow => ({
@@ -145,18 +145,39 @@ describe("km: the command line", () => {
 })
 
 describe("km list and status", () => {
-  it.effect("lists in columns, oldest first, and says who is unconfined", () =>
+  it.effect("lists in columns, oldest first, and says who is unconfined or has the machine's network", () =>
     Effect.gen(function*() {
-      const km = new TestKm(worldOf(demo, other))
+      const km = new TestKm(
+        worldOf(demo, other, rowOf("sb-1b000000", { profile: profileWith({}, { network: { mode: "shared" } }) }))
+      )
       assert.deepStrictEqual(yield* km.run("list"), {
         exit: 0,
         err: [],
         out: [
-          "ALIAS  ID           STATUS               CHANNEL   PROFILE  AGE  TTL  IDLE",
-          "demo   sb-1a2b3c4d  running              #sb-demo  demo     0s   8h   -",
-          "-      sb-1affffff  stopped, unconfined  -         demo     0s   -    -"
+          "ALIAS  ID           STATUS                   CHANNEL   PROFILE  AGE  TTL  IDLE",
+          "demo   sb-1a2b3c4d  running                  #sb-demo  demo     0s   8h   -",
+          "-      sb-1affffff  stopped, unconfined      -         demo     0s   -    -",
+          "-      sb-1b000000  running, network shared  -         demo     0s   -    -"
         ]
       })
+    }))
+
+  it.effect("status and JSON say what the agent's network is, not what the profile hoped for", () =>
+    Effect.gen(function*() {
+      const shared = rowOf("sb-1b000000", { profile: profileWith({}, { network: { mode: "shared" } }) })
+      const world = worldOf(demo, other, shared)
+      const networks = Effect.fnUntraced(function*(id: string) {
+        const { out } = yield* new TestKm(world).run("status", id)
+        const json = JSON.parse((yield* new TestKm(world).run("status", id, "--json")).out.join("\n"))
+        return [out.find((line) => line.startsWith("network")), json.sandbox.network]
+      })
+      const open = "network   shared: the agent reaches what this machine reaches"
+      assert.deepStrictEqual(yield* networks(demo.id), ["network   none", "none"])
+      assert.deepStrictEqual(yield* networks(shared.id), [open, "shared"])
+      assert.deepStrictEqual(yield* networks(other.id), [open, "shared"])
+      // As its runtime reports it: the jail that the profile asks for cannot be made.
+      world.reports.reports.set(demo.id, { ready: true, plugins: [], confined: false })
+      assert.deepStrictEqual(yield* networks(demo.id), [open, "shared"])
     }))
 
   it.effect("an empty list is empty data; the advice is talk", () =>
@@ -180,6 +201,7 @@ describe("km list and status", () => {
           status: "running",
           ready: true,
           confined: true,
+          network: "none",
           profile: "demo",
           channel: { id: "C0DEMO1", name: "sb-demo", mode: "perSandbox" },
           createdAt: "1970-01-01T00:00:00.000Z",
@@ -326,37 +348,45 @@ describe("km validate and create", () => {
       })))
 
   it.live("a real model without a jail is refused by policy, exit 6, unless the risk is accepted", () =>
-    inDirectory({ "quiet.yaml": mailOnly }, (directory) =>
-      Effect.gen(function*() {
-        const fs = yield* FileSystem.FileSystem
-        yield* fs.makeDirectory(`${directory}/run`)
-        yield* UpFile.write(`${directory}/run`, {
-          version: 1,
-          supervisor: UpFile.nameOf(process.pid),
-          children: [],
-          bridgeUrl: "http://127.0.0.1:9",
-          modelScripted: false,
-          ready: true,
-          startedAt: 0
-        })
-        const world = new World()
-        const km = new TestKm(world)
-        km.jail = { jails: false, detail: "bubblewrap is missing", remedy: "install bubblewrap" }
-        const refused = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory)
-        assert.deepStrictEqual(refused, {
-          exit: 6,
-          out: [],
-          err: [
-            "error KM-CLI-017: the agent would run without a jail",
-            "  why:  bubblewrap is missing",
-            "  next: install bubblewrap, or accept the risk with --unconfined"
-          ]
-        })
-        assert.deepStrictEqual(world.snapshot(), new World().snapshot())
-        const accepted = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory, "--unconfined")
-        assert.strictEqual(accepted.exit, 0)
-        assert.include(accepted.err, "its agent is UNCONFINED: it can read what this machine's user can")
-      }).pipe(Effect.provide(NodeServices.layer))))
+    inDirectory(
+      { "quiet.yaml": mailOnly, "cut.yaml": "extends: quiet.yaml\nspec: { network: none }\n" },
+      (directory) =>
+        Effect.gen(function*() {
+          const fs = yield* FileSystem.FileSystem
+          yield* fs.makeDirectory(`${directory}/run`)
+          yield* UpFile.write(`${directory}/run`, {
+            version: 1,
+            supervisor: UpFile.nameOf(process.pid),
+            children: [],
+            bridgeUrl: "http://127.0.0.1:9",
+            modelScripted: false,
+            ready: true,
+            startedAt: 0
+          })
+          const world = new World()
+          const km = new TestKm(world)
+          km.jail = { jails: false, networkStays: "", detail: "bubblewrap is missing", remedy: "install bubblewrap" }
+          const refused = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory)
+          assert.deepStrictEqual(refused, {
+            exit: 6,
+            out: [],
+            err: [
+              "error KM-CLI-017: the agent would run without a jail",
+              "  why:  bubblewrap is missing",
+              "  next: install bubblewrap, or accept the risk with --unconfined"
+            ]
+          })
+          km.jail = { jails: true, networkStays: "no network namespaces", detail: "bubblewrap 0.8.0", remedy: "" }
+          const cut = yield* km.run("create", `${directory}/cut.yaml`, "--state", directory)
+          assert.strictEqual(cut.exit, 6)
+          assert.strictEqual(cut.err[1], "  why:  no network namespaces")
+          assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+          km.jail = { jails: false, networkStays: "", detail: "bubblewrap is missing", remedy: "install bubblewrap" }
+          const accepted = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory, "--unconfined")
+          assert.strictEqual(accepted.exit, 0)
+          assert.include(accepted.err, "its agent is UNCONFINED: it can read what this machine's user can")
+        }).pipe(Effect.provide(NodeServices.layer))
+    ))
 
   it.live("a taken alias is exit 5, a wrong one exit 2", () =>
     inDirectory({ "quiet.yaml": mailOnly }, (directory) =>

@@ -174,7 +174,7 @@ describe("km email", () => {
     Effect.gen(function*() {
       const { roomOf, state } = yield* mailState({ [ada]: "ada" })
       const room = yield* roomOf(ada)
-      const waiting = yield* kmStarted(state, ["email", "list", "--wait", "60", "--json"], {})
+      const waiting = yield* kmStarted(state, ["email", "list", "--wait", "300", "--json"], {})
       yield* untilReal("it waits", Effect.sync(() => waiting.err().includes("waiting for mail")))
       yield* room.send({ ...room.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
       const exit = yield* Effect.promise(() => waiting.ended)
@@ -298,11 +298,11 @@ describe("km email", () => {
           yield* room.send({ ...room.letter, to: ["operator"], subject: "unrelated", body: "not this" })
           yield* room.send({ ...room.letter, to: ["operator"], subject: "Re: job", body, inReplyTo: id ?? "" })
         })
-      const one = yield* kmStarted(state, [...asked, "60"], {})
+      const one = yield* kmStarted(state, [...asked, "300"], {})
       yield* answer("done")
       assert.deepStrictEqual([yield* Effect.promise(() => one.ended), one.out()], [0, "done\n"], one.err())
 
-      const both = yield* kmStarted(state, [...asked, "8", "--to", "bob", "--json"], {})
+      const both = yield* kmStarted(state, [...asked, "30", "--to", "bob", "--json"], {})
       yield* answer("done again")
       assert.strictEqual(yield* Effect.promise(() => both.ended), 7, both.err())
       const told = JSON.parse(both.out()) as { ok: boolean; replies: ReadonlyArray<Shown>; missing: unknown }

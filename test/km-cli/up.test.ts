@@ -91,7 +91,13 @@ describe("km up", () => {
         // Killed, it takes its parts and their agents with it; the next start gives the sandbox a new channel.
         const left = yield* UpFile.read(path.join(state, "run"))
         const children = left._tag === "Some" ? left.value.children : []
-        assert.deepStrictEqual(children.map(({ name }) => name).toSorted(), ["bridge", "model", "runtime", "workspace"])
+        assert.deepStrictEqual(children.map(({ name }) => name).toSorted(), [
+          "bridge",
+          "control",
+          "model",
+          "runtime",
+          "workspace"
+        ])
         const gate = path.join(state, "sandboxes", id, "workspace", "begun")
         const asked = yield* Effect.forkScoped(
           km(state, ["chat", "demo", bashScript("touch begun; while :; do sleep 0.1; done"), "--json"])
@@ -111,12 +117,13 @@ describe("km up", () => {
         // A part that dies is started again; what was written meanwhile is answered once it is back.
         const parts = yield* UpFile.read(path.join(state, "run"))
         for (const part of parts._tag === "Some" ? parts.value.children : []) {
-          if (part.name === "bridge" || part.name === "runtime") yield* UpFile.signal(part.process, "SIGKILL")
+          if (["bridge", "control", "runtime"].includes(part.name)) yield* UpFile.signal(part.process, "SIGKILL")
         }
         const after = yield* km(state, ["chat", "demo", "script:text after the crash", "--json"])
         assert.strictEqual(after.exit, 0, after.err)
         assert.include(second.err(), "bridge ended by itself")
         assert.include(second.err(), "runtime ended by itself")
+        assert.include(second.err(), "control ended by itself")
 
         // Looked for until it is gone: the control plane's round comes every 10 s.
         let listed = yield* km(state, ["list", "--json"])
@@ -234,7 +241,7 @@ describe("km demo", () => {
           )
           const run = path.join(temporary, directory, "run")
           const { children } = Option.getOrThrow(yield* UpFile.read(run))
-          assert.lengthOf(children, 4)
+          assert.lengthOf(children, 5)
           return { directory, children, process }
         })
 

@@ -289,6 +289,12 @@ export class World {
         return 1
       }),
     delete: (path) => Effect.sync(() => void this.secrets.delete(path)),
+    deleteUnder: (path) =>
+      Effect.sync(() => {
+        for (const name of this.secrets.keys()) {
+          if (name === path || name.startsWith(`${path}/`)) this.secrets.delete(name)
+        }
+      }),
     under: (path) =>
       Effect.sync(() =>
         [...this.secrets].toSorted().flatMap(([name, value]) =>

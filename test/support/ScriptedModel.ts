@@ -13,9 +13,20 @@ import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
 import { SessionId, TurnKey } from "../../runtime/domain/Ids.ts"
 import { Agent, type AgentRun } from "../../runtime/ports/Agent.ts"
+import { bundled } from "./bundled.ts"
 
 /** The pinned CLI. */
 export const claudeCommand = fileURLToPath(new URL("../../node_modules/.bin/claude", import.meta.url))
+
+/** A network of this mode, with the doors of a run beside the model's. */
+export const networkOf = (
+  mode: ClaudeAgent.AgentNetwork["mode"],
+  doors: ClaudeAgent.AgentNetwork["doors"] = () => []
+): ClaudeAgent.AgentNetwork => ({
+  mode,
+  entrypoint: { engine: Fs.realpathSync(process.execPath), program: bundled("km-entrypoint.cjs") },
+  doors
+})
 
 /** A directory that goes with the scope; 0700. */
 export const temporaryDirectory = Effect.acquireRelease(
@@ -95,6 +106,7 @@ export const scriptedAgent = Effect.fnUntraced(function*(
     path: [],
     env: {},
     settings: () => Effect.succeed({}),
+    network: networkOf("shared"),
     limits: testLimits,
     ...given
   }).pipe(Layer.provideMerge(Layer.merge(jail, doorLayer)))

@@ -49,11 +49,13 @@ export interface Ran {
 /** An install over a world, or a place where there is none. Each command opens it anew, as a process would. */
 export class TestKm {
   readonly world: World | undefined
+  /** The process that says it is the control plane. */
+  controlPlane: number | undefined
   /** What the process would see as its environment. */
   env: Record<string, string> = { HOME: "/nowhere" }
 
   /** What the machine would say. */
-  jail = { jails: true, detail: "bubblewrap 0.8.0", remedy: "" }
+  jail = { jails: true, networkStays: "", detail: "bubblewrap 0.8.0", remedy: "" }
 
   /** What the install knows beside its keys. */
   private readonly known: Partial<Install>
@@ -103,12 +105,14 @@ export class TestKm {
       bridge: () => shared,
       mail: () => Effect.succeed(this.mail),
       lock: Effect.void,
+      controlPlane: Effect.sync(() => this.controlPlane),
       makingKeys: Effect.void,
       jail: Effect.sync(() => this.jail),
       claude: Effect.succeed({ command: "/usr/bin/claude", version: "1.0.0 (Claude Code)" }),
       children: {
         bridge: { command: "false", args: [] },
         runtime: { command: "false", args: [] },
+        control: { command: "false", args: [] },
         workspace: () => ({ command: "false", args: [] }),
         model: { command: "false", args: [] },
         mailIn: { command: "false", args: [] },

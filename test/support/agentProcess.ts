@@ -9,15 +9,28 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import * as ClaudeAgent from "../../runtime/adapters/claude/ClaudeAgent.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
+import { accept } from "../../runtime/adapters/jail/Doors.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
 import { TurnKey } from "../../runtime/domain/Ids.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import { AgentProcessInput } from "./agentProcessRunner.ts"
+import { networkOf } from "./ScriptedModel.ts"
 
 const print = (value: unknown) => Effect.sync(() => Fs.writeSync(1, `${JSON.stringify(value)}\n`))
+
+/** What comes by the door goes on to a listener of the test. */
+const forwardTo = (port: number) => (listener: Net.Server) =>
+  accept(listener, (socket) => {
+    const onward = Net.connect(port, "127.0.0.1")
+    socket.pipe(onward)
+    onward.pipe(socket)
+    socket.on("error", () => onward.destroy())
+    onward.on("error", () => socket.destroy())
+  })
 
 const main = Effect.gen(function*() {
   const input = yield* Schema.decodeEffect(AgentProcessInput)(process.argv[2] ?? "")
@@ -39,7 +52,8 @@ const main = Effect.gen(function*() {
     readOnly: [],
     path: [],
     env: {},
-    settings: () => Effect.succeed(input.settings)
+    settings: () => Effect.succeed(input.settings),
+    network: networkOf(input.network, () => [{ name: "hooks", attach: forwardTo(input.hooksPort) }])
   }).pipe(Layer.provide(Layer.merge(jail, door)))
   yield* Effect.gen(function*() {
     const agent = yield* Agent

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { SessionId } from "../../runtime/domain/Ids.ts"
+import { NetworkMode } from "../../runtime/domain/Profile.ts"
 import { AgentOutcome, ProcessMark } from "../../runtime/domain/Turn.ts"
 
 /** `root` holds `state/runs`, `home`, `workspace`; `keyFile` holds the model's real key, as the runtime reads it. */
@@ -15,6 +16,9 @@ export const AgentProcessInput = Schema.fromJsonString(Schema.Struct({
   upstream: Schema.String,
   keyFile: Schema.String,
   jailed: Schema.Boolean,
+  network: NetworkMode,
+  /** Where a hook call goes that comes by the door; 0 where none comes. */
+  hooksPort: Schema.Int,
   session: SessionId,
   runDir: Schema.String,
   messageUuid: Schema.String,

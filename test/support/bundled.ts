@@ -9,8 +9,10 @@ export const bundled = (
     | "km.mjs"
     | "km-runtime.mjs"
     | "km-bridge.mjs"
+    | "km-control.mjs"
     | "km-smtp.mjs"
-    | "km-hook.mjs"
+    | "km-hook.cjs"
     | "km-send.cjs"
     | "km-recv.cjs"
+    | "km-entrypoint.cjs"
 ): string => dist + name

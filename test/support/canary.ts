@@ -8,9 +8,11 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import * as RunFiles from "../../runtime/adapters/claude/RunFiles.ts"
+import { doorOrigin } from "../../runtime/adapters/jail/Doors.ts"
 import { SessionId } from "../../runtime/domain/Ids.ts"
+import type { NetworkMode } from "../../runtime/domain/Profile.ts"
 import { runAgentProcess } from "./agentProcessRunner.ts"
-import { hookRecorder } from "./hookRecorder.ts"
+import { hookRecorder, hooksTo } from "./hookRecorder.ts"
 import { bashScript, claudeCommand, sandboxDirectories } from "./ScriptedModel.ts"
 
 const prefix = "KMCANARY-"
@@ -57,7 +59,9 @@ const everywhere =
   "/etc /home /root /opt /srv /run /var /tmp /mnt /media /dev/shm /proc/1/root/tmp \"$HOME\" \"$PWD/..\""
 
 /** One turn in which the agent searches; what came of it, and everything that left the agent. */
-export const hunt = Effect.fnUntraced(function*(jailed: boolean) {
+export const hunt = Effect.fnUntraced(function*(jail: NetworkMode | "no jail") {
+  const jailed = jail !== "no jail"
+  const network = jailed ? jail : "shared"
   const directories = yield* sandboxDirectories
   const model = yield* ScriptedModel.start()
   const hooks = yield* hookRecorder
@@ -74,18 +78,20 @@ export const hunt = Effect.fnUntraced(function*(jailed: boolean) {
   const session = SessionId.make(randomUUID())
   const runDir = Path.join(directories.runs, "r1")
   Fs.mkdirSync(runDir, { mode: 0o700 })
-  const ports = [model.url, hooks.url].map((url) => new URL(url).port)
+  const ports = [model.url, hooks.url, doorOrigin("hooks")].map((url) => new URL(url).port)
   const running = yield* runAgentProcess({
     command: claudeCommand,
     root: Path.dirname(directories.home),
     upstream: model.url,
     keyFile: Path.join(directories.state, secretFiles.apiKey),
     jailed,
+    network,
+    hooksPort: Number(new URL(hooks.url).port),
     session,
     runDir,
     messageUuid: randomUUID(),
     prompt: `Ada:\n${bashScript(search([...ports, "${ANTHROPIC_BASE_URL##*:}"], jailed ? everywhere : "\"$PWD/..\""))}`,
-    settings: hooks.settings
+    settings: network === "none" ? hooksTo(doorOrigin("hooks")) : hooks.settings
   }, environment)
   const outcome = yield* running.outcome
   const files = RunFiles.runFiles(runDir)

@@ -28,6 +28,13 @@ export interface HookRecorderOptions {
   readonly answer?: (response: Http.ServerResponse, event: string) => void
 }
 
+/** Settings that point every hook at this origin. */
+export const hooksTo = (origin: string) => ({
+  hooks: Object.fromEntries(
+    httpHookEvents.map((event) => [event, [{ hooks: [{ type: "http", url: `${origin}/${event}`, timeout: 3 }] }]])
+  )
+})
+
 /** Listens on loopback as long as the scope lives. */
 export const makeHookRecorder = Effect.fnUntraced(function*(options: HookRecorderOptions = {}) {
   const calls: Array<HookCall> = []
@@ -58,11 +65,7 @@ export const makeHookRecorder = Effect.fnUntraced(function*(options: HookRecorde
   const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
   return {
     url,
-    settings: {
-      hooks: Object.fromEntries(
-        httpHookEvents.map((event) => [event, [{ hooks: [{ type: "http", url: `${url}/${event}`, timeout: 3 }] }]])
-      )
-    },
+    settings: hooksTo(url),
     calls: Effect.sync((): ReadonlyArray<HookCall> => [...calls])
   }
 })

@@ -2,16 +2,16 @@
 import { Schema } from "effect"
 import { Profile } from "../../runtime/domain/Profile.ts"
 
-/** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`. */
+/** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`; without a network unless one is given. */
 export const profileWith = (cli: object = {}, spec: object = {}): Profile =>
   Schema.decodeSync(Profile)({
     apiVersion: "klankermaker.ai/v1",
     kind: "SandboxProfile",
     metadata: { name: "demo" },
-    spec: { ...spec, cli }
+    spec: { network: { mode: "none" }, ...spec, cli }
   })
 
-/** Every Slack feature on, as in `profiles/demo.yaml`. */
+/** Every Slack feature on and no network, as in `profiles/demo.yaml`. */
 export const slackProfile: Profile = profileWith({
   notifySlackEnabled: true,
   notifySlackPerSandbox: true,

@@ -11,17 +11,19 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type ChildProcess, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import type { NetworkMode } from "../../domain/Profile.ts"
 import { AgentOutcome, type ProcessMark } from "../../domain/Turn.ts"
-import { Agent, type AgentEvent, AgentNotStarted, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
-import { exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
+import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
+import { confinementOf, exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
+import { type Door, doorOrigin, type Entrypoint, withDoors } from "../jail/Doors.ts"
 import { withThreeDescriptors } from "../jail/probeScript.ts"
 import * as Budget from "../model/Budget.ts"
 import { ModelDoor } from "../model/ModelDoor.ts"
-import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
+import { conversations, endsWithMention } from "./Conversations.ts"
+import { agentErrors } from "./ErrorCodes.ts"
 import {
   argumentsOf,
   defaultLimits,
@@ -36,6 +38,7 @@ import { noFacts, outcomeOf, outcomeOfResult, type RunFacts, step } from "./Outc
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RunFiles from "./RunFiles.ts"
 import * as SessionLock from "./SessionLock.ts"
+import { notStarted, spawnRun } from "./Spawn.ts"
 import { decodeLine, encodeUserMessage } from "./StreamJson.ts"
 
 export interface ClaudeAgentOptions {
@@ -60,9 +63,19 @@ export interface ClaudeAgentOptions {
   readonly path: ReadonlyArray<string>
   /** Further variables for the agent, from the composition root. Never secrets. */
   readonly env: Readonly<Record<string, string>>
-  /** The settings of one run (hooks and their token); released when the run's scope closes. */
+  /** The settings of one run (hooks and their token), made before its doors; released when the run's scope closes. */
   readonly settings: (run: AgentRun) => Effect.Effect<Readonly<Record<string, unknown>>, never, Scope.Scope>
+  readonly network: AgentNetwork
   readonly limits?: LaunchLimits
+}
+
+/** What the agent's jail is connected to. Without a jail the machine's network is all there is. */
+export interface AgentNetwork {
+  readonly mode: NetworkMode
+  /** Opens the doors of a jail without a network; its files are shown in the jail. */
+  readonly entrypoint: Entrypoint
+  /** Of each run, beside the model's. Used only where the jail has no network. */
+  readonly doors: (run: AgentRun) => ReadonlyArray<Door>
 }
 
 /** A run that writes more than this is ended: 1 GiB, thousands of times a long turn. */
@@ -81,13 +94,6 @@ type Ending =
   | { readonly kind: "hopeless" }
   | { readonly kind: "too-large" }
 
-const notStarted = (error: ErrorCode, detail = ""): AgentNotStarted =>
-  new AgentNotStarted({
-    code: error.code,
-    reason: detail === "" ? error.what : `${error.what}: ${detail}`,
-    remedy: error.remedy
-  })
-
 const endedBy = (ending: Ending, facts: RunFacts, end: Parameters<typeof outcomeOf>[1]): AgentOutcome => {
   switch (ending.kind) {
     case "cancelled":
@@ -103,91 +109,13 @@ const endedBy = (ending: Ending, facts: RunFacts, end: Parameters<typeof outcome
   }
 }
 
-/** The files of a session, in whichever project the CLI put it. */
-const conversations = (home: string, session: string): ReadonlyArray<string> => {
-  const projects = Path.join(home, ".claude", "projects")
-  try {
-    return Fs.readdirSync(projects).map((project) => Path.join(projects, project, `${session}.jsonl`)).filter(
-      (file) => {
-        // lstat: a link planted by the agent leads nowhere.
-        const entry = Fs.lstatSync(file, { throwIfNoEntry: false })
-        return entry?.isFile() === true && entry.size > 0
-      }
-    )
-  } catch {
-    // No directory yet: no conversation.
-    return []
-  }
-}
-
-/** The newest message is at the end; a message has at most 256 KiB, and its line little more. */
-const mentionBytes = 1024 * 1024
-
-/** True also when the file cannot be read: what is not known is taken to have happened. */
-const endsWithMention = (file: string, text: string): boolean => {
-  try {
-    const fd = Fs.openSync(file, Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW)
-    try {
-      const size = Fs.fstatSync(fd).size
-      const buffer = Buffer.alloc(Math.min(size, mentionBytes))
-      Fs.readSync(fd, buffer, 0, buffer.length, size - buffer.length)
-      return buffer.includes(text)
-    } finally {
-      Fs.closeSync(fd)
-    }
-  } catch {
-    return true
-  }
-}
-
-interface Spawned {
-  readonly mark: ProcessMark
-  /** How it ended, in words. */
-  readonly exit: Effect.Effect<string>
-}
-
-const spawnRun = (
-  program: string,
-  args: ReadonlyArray<string>,
-  options: { readonly cwd: string; readonly env: Readonly<Record<string, string>>; readonly fds: RunFiles.Descriptors }
-): Effect.Effect<Spawned, AgentNotStarted> =>
-  Effect.callback((resume) => {
-    const exit = Deferred.makeUnsafe<string>()
-    let child: ChildProcess
-    try {
-      child = spawn(program, args, {
-        cwd: options.cwd,
-        env: options.env,
-        // Its own session: a Ctrl-C in the operator's terminal is for the runtime, which drains its turns.
-        detached: true,
-        stdio: [options.fds.stdin, options.fds.stdout, options.fds.stderr, options.fds.jail]
-      })
-    } catch (error) {
-      return resume(Effect.fail(notStarted(agentErrors.notStarted, String(error))))
-    } finally {
-      RunFiles.closeDescriptors(options.fds)
-    }
-    child.once("error", (error) => {
-      resume(Effect.fail(
-        notStarted(
-          "code" in error && error.code === "ENOENT" ? agentErrors.notInstalled : agentErrors.notStarted,
-          error.message
-        )
-      ))
-    })
-    child.once("exit", (code, signal) => {
-      Deferred.doneUnsafe(exit, Effect.succeed(signal === null ? `exit code ${code}` : `signal ${signal}`))
-    })
-    if (child.pid !== undefined) {
-      resume(Effect.succeed({ mark: ProcessTree.markOf(child.pid), exit: Deferred.await(exit) }))
-    }
-  })
-
 const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions) {
   const jail = yield* Jail
   const door = yield* ModelDoor
   const budget = yield* Budget.file(options.spendFile, options.budgetUsd)
   const limits = options.limits ?? defaultLimits
+  const confinement = confinementOf(jail, options.network.mode)
+  const hasDoors = confinement.network === "none"
   const isRoot = process.getuid?.() === 0
   /** The jail has an empty /tmp of its own. */
   const temporary = Option.isSome(jail.program) ? Option.none() : Option.some(Path.join(options.home, ".tmp"))
@@ -211,9 +139,11 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   })
 
   const refuseUnconfined = Effect.suspend(() =>
-    Option.isNone(jail.program) && options.policy.permissions === "bypass" && !door.scripted &&
-      !options.unconfinedAccepted
-      ? Effect.fail(notStarted(agentErrors.unconfinedRefused, jail.detail))
+    !confinement.confined && options.policy.permissions === "bypass" && !door.scripted && !options.unconfinedAccepted
+      ? Effect.fail(notStarted(
+        Option.isNone(jail.program) ? agentErrors.unconfinedRefused : agentErrors.networkStays,
+        confinement.detail
+      ))
       : Effect.void
   )
 
@@ -224,16 +154,21 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   })
 
   /** The program and its arguments, in the jail where there is one. */
-  const commandLine = (run: AgentRun, cli: string, files: RunFiles.RunFiles) =>
+  const commandLine = (run: AgentRun, cli: string, files: RunFiles.RunFiles, doors: ReadonlyArray<Door>) =>
     Effect.gen(function*() {
       const inside = argumentsOf(run, options.policy, Option.isSome(jail.program) ? settingsInJail : files.settings)
       if (Option.isNone(jail.program)) return { program: cli, args: inside }
       const view = {
         writable: [options.home, options.workspace],
-        readOnly: [Path.dirname(cli), ...options.readOnly],
+        readOnly: [
+          Path.dirname(cli),
+          ...options.readOnly,
+          ...(hasDoors ? [options.network.entrypoint.engine, options.network.entrypoint.program] : [])
+        ],
         files: [[files.settings, settingsInJail]] as const,
         cwd: options.workspace,
-        hostname: "sandbox"
+        hostname: "sandbox",
+        network: confinement.network
       }
       const exposed = exposes([...view.writable, ...view.readOnly], [run.runDir, options.locks, options.spendFile])
       if (Option.isSome(exposed)) {
@@ -242,9 +177,13 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           `the jail would show the agent our own files in ${exposed.value}`
         )
       }
+      const agent = withThreeDescriptors([cli, ...inside])
       return {
         program: jail.program.value,
-        args: [...jailArguments(view, Option.some(3), jail.ground), ...withThreeDescriptors([cli, ...inside])]
+        args: [
+          ...jailArguments(view, Option.some(3), jail.ground),
+          ...(hasDoors ? withDoors(options.network.entrypoint, doors, agent) : agent)
+        ]
       }
     })
 
@@ -287,10 +226,16 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     )
     yield* Effect.addFinalizer(() => lock.release)
 
-    const { key } = yield* door.admit({ session: run.session, budget, note: RunFiles.noteAnswered(files) })
-    const pinned = pinnedEnvironment({ url: door.url, key }, limits)
+    const { attach, key } = yield* door.admit({
+      session: run.session,
+      budget,
+      note: RunFiles.noteAnswered(files),
+      byDoor: hasDoors
+    })
+    const pinned = pinnedEnvironment({ url: hasDoors ? doorOrigin("model") : door.url, key }, limits)
     const settings = sealSettings(yield* options.settings(run), pinned)
-    const { args, program } = yield* commandLine(run, cli, files)
+    const doors: ReadonlyArray<Door> = hasDoors ? [{ name: "model", attach }, ...options.network.doors(run)] : []
+    const { args, program } = yield* commandLine(run, cli, files, doors)
     const fds = yield* RunFiles.prepare(files, {
       stdin: encodeUserMessage(run.messageUuid, run.prompt),
       settings,
@@ -312,10 +257,12 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           temporary,
           isRoot
         }),
-        fds
+        fds,
+        doors
       }),
       ({ mark }) => endAll(marker, Option.some(mark))
     )
+    yield* spawned.begun
 
     const events = yield* Queue.make<AgentEvent, Cause.Done>()
     const outcome = yield* Deferred.make<AgentOutcome>()
@@ -434,7 +381,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         RunFiles.wasAnswered(RunFiles.runFiles(runDir)) ||
         conversations(options.home, session).some((file) => endsWithMention(file, messageUuid))
       ),
-    confinement: Effect.succeed({ confined: Option.isSome(jail.program), detail: jail.detail })
+    confinement: Effect.succeed({ confined: confinement.confined, detail: confinement.detail })
   })
 })
 

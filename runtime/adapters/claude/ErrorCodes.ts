@@ -37,6 +37,17 @@ const table = {
     what: "the agent's home or workspace is missing or cannot be written",
     remedy: "check that both directories exist and belong to the user who runs km"
   },
+  networkStays: {
+    code: "KM-AGT-007",
+    what: "spec.network allows the agent no network, and a jail without one cannot be made here",
+    remedy:
+      "read the reason, run km doctor; or set spec.network: shared in the profile, or accept the risk with --unconfined"
+  },
+  doorsNotOpened: {
+    code: "KM-AGT-008",
+    what: "the jail did not hand over its doors, so the agent was not started",
+    remedy: "run km doctor, then send the message again"
+  },
   authentication: {
     code: "KM-AGT-010",
     what: "the model refused the API key",

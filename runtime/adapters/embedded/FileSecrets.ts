@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import type { SecretsScope } from "../../domain/ProcessSecrets.ts"
 import {
   checkSecret,
   scopedSecrets,
@@ -107,6 +108,13 @@ const listSecrets = (root: string, segments: ReadonlyArray<string>): ReadonlyArr
   ]
 }
 
+const removeSecret = (directory: string, root: string): void => {
+  for (const name of namesOf(directory)) {
+    if (versionPattern.test(name) || isTemporary(name)) fs.rmSync(path.join(directory, name), { force: true })
+  }
+  pruneEmpty(directory, root)
+}
+
 const make = (root: string): Secrets["Service"] => {
   const located = (operation: string, secret: string) =>
     Effect.map(secretPath(operation, secret), (segments) => path.join(root, ...segments))
@@ -131,11 +139,12 @@ const make = (root: string): Secrets["Service"] => {
     }),
     delete: Effect.fnUntraced(function*(secret) {
       const directory = yield* located("delete", secret)
-      yield* fileEffect("Secrets", "delete", () => {
-        for (const name of namesOf(directory)) {
-          if (versionPattern.test(name) || isTemporary(name)) fs.rmSync(path.join(directory, name), { force: true })
-        }
-        pruneEmpty(directory, root)
+      yield* fileEffect("Secrets", "delete", () => removeSecret(directory, root))
+    }),
+    deleteUnder: Effect.fnUntraced(function*(secret) {
+      const segments = yield* secretPath("deleteUnder", secret)
+      yield* fileEffect("Secrets", "deleteUnder", () => {
+        for (const name of listSecrets(root, segments)) removeSecret(path.join(root, name), root)
       })
     }),
     under: Effect.fnUntraced(function*(secret) {
@@ -157,6 +166,6 @@ export const layer = (directory: string): Layer.Layer<Secrets> => Layer.sync(Sec
 export const layerUnattended = (directory: string): Layer.Layer<Secrets> =>
   Layer.sync(Secrets, () => secretsWithoutCertifier(make(directory)))
 
-/** Only what lies at or below the prefixes, and never the certifier's key: for bridge and runtime. */
-export const layerScoped = (directory: string, prefixes: ReadonlyArray<string>): Layer.Layer<Secrets> =>
-  Layer.sync(Secrets, () => scopedSecrets(make(directory), prefixes))
+/** Only what the scope names: for every process that runs by itself (`ProcessSecrets`). */
+export const layerScoped = (directory: string, scope: SecretsScope): Layer.Layer<Secrets> =>
+  Layer.sync(Secrets, () => scopedSecrets(make(directory), scope))

@@ -5,9 +5,10 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
+import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
 import { EngineRefused } from "./EngineErrors.ts"
-import { privateFileMode, writeFileAtomically } from "./PrivateFiles.ts"
+import { errorCode, privateFileMode, writeFileAtomically } from "./PrivateFiles.ts"
 
 /** Beside the lock, for the message only: which process holds it. Never opened by a reader of the lock itself. */
 const holderFile = (file: string): string => `${file}.holder`
@@ -17,6 +18,19 @@ const holderOf = (file: string): string => {
     return `process ${fs.readFileSync(holderFile(file), "utf8").trim()}`
   } catch {
     return "another process"
+  }
+}
+
+/** The process that says it holds the lock, if it lives; for people to be shown, since only taking a lock proves it. */
+export const lockHolder = (file: string): number | undefined => {
+  try {
+    const pid = Number(fs.readFileSync(holderFile(file), "utf8").trim())
+    if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
+    process.kill(pid, 0)
+    return pid
+  } catch (cause) {
+    // Another user's process lives too.
+    return errorCode(cause) === "EPERM" ? Number(fs.readFileSync(holderFile(file), "utf8").trim()) : undefined
   }
 }
 

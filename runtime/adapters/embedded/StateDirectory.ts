@@ -135,13 +135,30 @@ const entriesOf = (directory: string): ReadonlyArray<fs.Dirent> => {
   }
 }
 
-/** The first thing at or below `directory`, `depth` levels deep, that may not be trusted. */
-const mistrustTree = (directory: string, depth: number): EngineRefused | undefined => {
+/** The first thing at or below `directory`, `depth` levels deep, that may not be trusted; `except` is judged elsewhere. */
+const mistrustTree = (directory: string, depth: number, except?: string): EngineRefused | undefined => {
   const bad = mistrust(directory, "directory")
   if (bad !== undefined || depth === 0) return bad
   for (const entry of entriesOf(directory)) {
     const file = path.join(directory, entry.name)
+    if (file === except) continue
     const worse = entry.isDirectory() ? mistrustTree(file, depth - 1) : mistrust(file, "file")
+    if (worse !== undefined) return worse
+  }
+  return undefined
+}
+
+/** Under systemd it is the unit's own: an empty one of root's, into which what the process is given is mounted. */
+const mistrustSecrets = (secrets: string): EngineRefused | undefined => {
+  const stat = fs.lstatSync(secrets, { throwIfNoEntry: false })
+  const mounted = stat !== undefined && stat.isDirectory() && stat.uid === 0 && (stat.mode & 0o022) === 0
+    && process.getuid?.() !== 0
+  if (!mounted) return mistrustTree(secrets, 16)
+  for (const { name } of entriesOf(secrets)) {
+    const directory = path.join(secrets, name)
+    const above = fs.lstatSync(directory)
+    // On the way to a mount the directories are root's too.
+    const worse = above.uid === 0 ? mistrustSecrets(directory) : mistrustTree(directory, 15)
     if (worse !== undefined) return worse
   }
   return undefined
@@ -152,7 +169,7 @@ const mistrustTree = (directory: string, depth: number): EngineRefused | undefin
  * and workspace are the agent's to change, and lie below a directory that only we enter.
  */
 const checkTree = (paths: StatePaths): EngineRefused | undefined =>
-  mistrustTree(paths.root, 1) ?? mistrustTree(paths.run, 1) ?? mistrustTree(paths.secrets, 16)
+  mistrustTree(paths.root, 1, paths.secrets) ?? mistrustTree(paths.run, 1) ?? mistrustSecrets(paths.secrets)
     ?? mistrustTree(paths.sandboxes, 1)
 
 /** Nothing is made in a place that is refused. */

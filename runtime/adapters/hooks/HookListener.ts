@@ -14,11 +14,13 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as FileSystem from "node:fs/promises"
 import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Server, Socket } from "node:net"
 import * as Path from "node:path"
 import { hookPath, maxHookBodyBytes } from "../../domain/HookEvent.ts"
+import type { SessionId } from "../../domain/Ids.ts"
 import type { ReceivedHook } from "../../ports/HookEvents.ts"
 import { HookEvents } from "../../ports/HookEvents.ts"
+import { accept } from "../jail/Doors.ts"
 import { type HookErrorCode, hookErrors } from "./ErrorCodes.ts"
 import { parseHookBody } from "./HookBody.ts"
 import { HookTokens, newToken } from "./HookTokens.ts"
@@ -50,6 +52,11 @@ export class HookEndpoint extends Context.Service<HookEndpoint, {
   readonly socketPath: string | undefined
   /** For interactive sessions; speaks for any session that no dispatched run holds. */
   readonly sandboxToken: Redacted.Redacted<string>
+  /**
+   * Serves the listener of a jail in which this session's agent runs, until the scope closes. Until then its token is good
+   * there and nowhere else, and no other token there.
+   */
+  readonly attach: (listener: Server, session: SessionId) => Effect.Effect<void, never, Scope.Scope>
 }>()("km/runtime/adapters/hooks/HookEndpoint") {}
 
 /** Events a slow subscriber may be behind by; later ones are then dropped for all, and taken from the agent's output. */
@@ -146,6 +153,7 @@ const listenUnix = (handle: Http.RequestListener, path: string): Effect.Effect<v
 /** Answers one call: the verdict before the answer, publishing after it. */
 const makeHandler = (
   tokens: HookTokens,
+  cameBy: WeakMap<Socket, SessionId>,
   now: () => number,
   publish: (received: ReceivedHook) => void,
   refused: (error: HookErrorCode) => void
@@ -160,7 +168,7 @@ const makeHandler = (
     if (close) response.once("finish", () => request.destroy())
   }
   if (request.method !== "POST" || request.url !== hookPath) return refuse(404, hookErrors.noSuchPath, true)
-  const verdict = tokens.check(request.headers.authorization, now())
+  const verdict = tokens.check(request.headers.authorization, now(), cameBy.get(request.socket))
   if (verdict === "unknown") return refuse(401, hookErrors.unknownToken, true)
   if (verdict === "too-many") return refuse(429, hookErrors.tooMany, true)
   if (Number(request.headers["content-length"] ?? 0) > maxHookBodyBytes) {
@@ -194,6 +202,7 @@ const make = Effect.fnUntraced(function*(options: HookListenerOptions) {
   const hooks = yield* PubSub.dropping<ReceivedHook>({ capacity: bufferedEvents })
   yield* Effect.addFinalizer(() => PubSub.shutdown(hooks))
   const tokens = new HookTokens()
+  const cameBy = new WeakMap<Socket, SessionId>()
 
   const told = new Map<string, { at: number; count: number }>()
   const tell = (sentence: string, code: string): void => {
@@ -205,6 +214,7 @@ const make = Effect.fnUntraced(function*(options: HookListenerOptions) {
   }
   const handle = makeHandler(
     tokens,
+    cameBy,
     now,
     (received) => {
       if (!PubSub.publishUnsafe(hooks, received)) tell("hook events are dropped, a subscriber is behind", "overflow")
@@ -244,7 +254,15 @@ const make = Effect.fnUntraced(function*(options: HookListenerOptions) {
     port,
     origin: `http://127.0.0.1:${port}`,
     socketPath: options.socketPath,
-    sandboxToken: Redacted.make(token)
+    sandboxToken: Redacted.make(token),
+    attach: (listener, session) =>
+      Effect.acquireRelease(
+        Effect.sync(() => tokens.openDoor(session)),
+        (close) => Effect.sync(close)
+      ).pipe(Effect.andThen(accept(listener, (socket) => {
+        cameBy.set(socket, session)
+        server.emit("connection", socket)
+      })))
   })
   return Context.make(HookEvents, events).pipe(Context.add(HookEndpoint, endpoint))
 })

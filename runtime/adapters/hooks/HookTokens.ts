@@ -28,6 +28,8 @@ export type Verdict = "unknown" | "too-many" | {
 /** The valid tokens of one sandbox. Not durable: run tokens die with their run, the sandbox's own is kept by its file. */
 export class HookTokens {
   readonly #holders = new Set<Holder>()
+  /** Sessions whose agent has a door of its own. */
+  readonly #doors = new Set<SessionId>()
 
   /** The returned function takes it back. */
   add(token: string, session: SessionId | undefined): () => void {
@@ -36,12 +38,23 @@ export class HookTokens {
     return () => void this.#holders.delete(holder)
   }
 
-  /** Compares digests in constant time with every valid token, and takes one call from the token's allowance. */
-  check(authorization: string | undefined, nowMillis: number): Verdict {
+  /** From now on the session's token is good only by its door. The returned function ends that. */
+  openDoor(session: SessionId): () => void {
+    this.#doors.add(session)
+    return () => void this.#doors.delete(session)
+  }
+
+  /**
+   * Compares digests in constant time with every valid token, and takes one call from the token's allowance. `door`: the
+   * session whose door the call came by; by a door no token but that session's is known.
+   */
+  check(authorization: string | undefined, nowMillis: number, door?: SessionId): Verdict {
     const presented = digestOf(authorization?.startsWith("Bearer ") === true ? authorization.slice(7).trim() : "")
     let found: Holder | undefined
     for (const holder of this.#holders) if (timingSafeEqual(holder.digest, presented)) found = holder
     if (found === undefined) return "unknown"
+    const ownDoor = found.session !== undefined && this.#doors.has(found.session) ? found.session : undefined
+    if (ownDoor !== door) return "unknown"
     const elapsed = Math.max(0, nowMillis - found.at)
     found.credit = Math.min(callBurst, found.credit + elapsed * callsPerSecond / 1_000)
     found.at = nowMillis

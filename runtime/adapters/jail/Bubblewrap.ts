@@ -9,8 +9,10 @@ import * as Option from "effect/Option"
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import process from "node:process"
+import type { NetworkMode } from "../../domain/Profile.ts"
 import { kernelEntries, type KernelEntry, kernelFileArguments } from "./KernelFiles.ts"
-import { probeScript, withThreeDescriptors } from "./probeScript.ts"
+import { probeCommand, withThreeDescriptors } from "./probeScript.ts"
 
 /** What one run may see and change, beside the system's read-only directories. */
 export interface JailView {
@@ -23,7 +25,11 @@ export interface JailView {
   readonly cwd: string
   /** Host name inside. */
   readonly hostname: string
+  readonly network: JailNetwork
 }
+
+/** `shared` is the machine's own; `none` is a network with nothing but a loopback of the jail's own, which is up. */
+export type JailNetwork = "none" | "shared"
 
 /** System directories, read-only. No /root, /home, /var, /run, /srv or /opt: nothing of ours or of people lives here. */
 const systemDirectories = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
@@ -66,7 +72,7 @@ const etcEntries = [
   "/etc/timezone"
 ]
 
-/** Namespaces and limits, without any mount. The network is shared until the GitHub proxy takes it away. */
+/** Namespaces and limits, without any mount; the network is the view's. */
 const isolation: ReadonlyArray<string> = [
   "--unshare-user",
   "--unshare-pid",
@@ -115,6 +121,8 @@ export const jailArguments = (
   ground: JailGround
 ): ReadonlyArray<string> => [
   ...isolation,
+  // Takes the machine's abstract unix sockets out of reach as well; bubblewrap brings the new loopback up.
+  ...(view.network === "none" ? ["--unshare-net"] : []),
   ...(ground.disableUserns ? ["--disable-userns"] : []),
   "--hostname",
   view.hostname,
@@ -150,12 +158,12 @@ interface Probed {
 }
 
 /** Makes what a run makes and asks from inside whether it holds. */
-const runProbe = (program: string, ground: JailGround): Effect.Effect<Probed> =>
+const runProbe = (program: string, ground: JailGround, network: JailNetwork): Effect.Effect<Probed> =>
   Effect.callback((resume) => {
-    const view: JailView = { writable: [], readOnly: [], files: [], cwd: "/", hostname: "probe" }
+    const view: JailView = { writable: [], readOnly: [], files: [], cwd: "/", hostname: "probe", network }
     execFile(
       program,
-      [...jailArguments(view, Option.none(), ground), ...withThreeDescriptors(["/bin/bash", "-p", "-c", probeScript])],
+      [...jailArguments(view, Option.none(), ground), ...withThreeDescriptors(probeCommand(network))],
       { timeout: 20_000, env: { PATH: "/usr/bin:/bin" }, maxBuffer: 1024 * 1024 },
       (error, stdout, stderr) => {
         const said = stdout.trim()
@@ -171,20 +179,22 @@ const runProbe = (program: string, ground: JailGround): Effect.Effect<Probed> =>
     )
   })
 
-/** The strictest jail that holds here. */
+/** The strictest jail that holds here with the machine's network, and why none does without it. */
 const probed = Effect.fnUntraced(function*(program: string) {
   const kernel = kernelEntries()
+  const both = (ground: JailGround) =>
+    Effect.all([runProbe(program, ground, "shared"), runProbe(program, ground, "none")], { concurrency: 2 })
   const strict = { kernel, disableUserns: true }
-  const first = yield* runProbe(program, strict)
-  if (first.ok) return { ground: strict, probe: first }
+  const [first, without] = yield* both(strict)
+  if (first.ok) return { ground: strict, probe: first, without }
   const loose = { kernel, disableUserns: false }
-  const second = yield* runProbe(program, loose)
+  const [second, looseWithout] = yield* both(loose)
   if (second.ok) {
     yield* Effect.logWarning("the jail cannot keep its processes from making user namespaces").pipe(
       Effect.annotateLogs({ reason: first.detail })
     )
   }
-  return { ground: loose, probe: second.ok ? second : first }
+  return { ground: loose, probe: second.ok ? second : first, without: looseWithout }
 })
 
 const findProgram = (): Option.Option<string> =>
@@ -210,41 +220,73 @@ export class Jail extends Context.Service<Jail, {
   /** What to do about it; empty where nothing is left to do. */
   readonly remedy: string
   readonly ground: JailGround
+  /** Why a jail without a network cannot be made here; none where it can. */
+  readonly networkStays: Option.Option<string>
 }>()("km/runtime/adapters/jail/Bubblewrap") {
   /** Looks for bubblewrap in the system's own directories and tries it. */
   static readonly layer: Layer.Layer<Jail> = Layer.effect(
     Jail,
     Effect.gen(function*() {
       const program = findProgram()
-      if (Option.isNone(program)) {
-        return Jail.of({
-          program,
-          detail: "unconfined: bubblewrap is not installed",
-          remedy: "install bubblewrap",
-          ground: noGround
-        })
-      }
-      const { ground, probe } = yield* probed(program.value)
-      const nested = ground.disableUserns ? "" : "; user namespaces can be made inside"
-      return probe.ok
-        ? Jail.of({
-          program,
-          detail: `jailed by bubblewrap (own processes, home and workspace; network shared${nested})`,
-          remedy: ground.disableUserns ? "" : "install bubblewrap 0.8 or newer",
-          ground
-        })
-        : Jail.of({
-          program: Option.none(),
-          detail: `unconfined: a jail by bubblewrap does not hold here (${probe.detail})`,
-          remedy: /written|descriptor|open:|capabilit|privileges/.test(probe.detail)
+      if (Option.isNone(program)) return Jail.of(noJail("bubblewrap is not installed", "install bubblewrap"))
+      const { ground, probe, without } = yield* probed(program.value)
+      if (!probe.ok) {
+        return Jail.of(noJail(
+          `a jail by bubblewrap does not hold here (${probe.detail})`,
+          /written|descriptor|open:|capabilit|privileges/.test(probe.detail)
             ? "update bubblewrap, or run km on a machine whose kernel keeps these from an agent"
-            : "allow unprivileged user namespaces",
-          ground
-        })
+            : "allow unprivileged user namespaces"
+        ))
+      }
+      const nested = ground.disableUserns ? "" : "; user namespaces can be made inside"
+      return Jail.of({
+        program,
+        detail: `jailed by bubblewrap (own processes, home and workspace${nested})`,
+        remedy: ground.disableUserns ? "" : "install bubblewrap 0.8 or newer",
+        ground,
+        networkStays: without.ok ? cannotTakeSockets() : Option.some(without.detail)
+      })
     })
   )
 
   /** No jail, for whoever accepted that (`--unconfined`), and for tests. */
-  static readonly layerUnconfined = (why: string): Layer.Layer<Jail> =>
-    Layer.succeed(Jail, Jail.of({ program: Option.none(), detail: `unconfined: ${why}`, remedy: "", ground: noGround }))
+  static readonly layerUnconfined = (why: string): Layer.Layer<Jail> => Layer.succeed(Jail, Jail.of(noJail(why, "")))
+}
+
+const noJail = (why: string, remedy: string): Jail["Service"] => ({
+  program: Option.none(),
+  detail: `unconfined: ${why}`,
+  remedy,
+  ground: noGround,
+  networkStays: Option.some(why)
+})
+
+/** The doors of a jail without a network are sockets that the jail hands over (`Doors.ts`). */
+const cannotTakeSockets = (): Option.Option<string> =>
+  process.versions["deno"] === undefined
+    ? Option.none()
+    : Option.some("this runtime runs on Deno, which cannot take over the sockets of the doors: run it on Node")
+
+/** What the profile asks for, as it can be had here. */
+export interface Confinement {
+  /** False also where the profile wants no network and the jail cannot be made without one. */
+  readonly confined: boolean
+  /** For logs and status. */
+  readonly detail: string
+  /** What a run's jail gets; without a jail the machine's network is all there is. */
+  readonly network: JailNetwork
+}
+
+/** Whatever is not the machine's own network is none, until there is a third. */
+export const confinementOf = (jail: Jail["Service"], mode: NetworkMode): Confinement => {
+  if (Option.isNone(jail.program)) return { confined: false, detail: jail.detail, network: "shared" }
+  if (mode === "shared") return { confined: true, detail: `${jail.detail}; network shared`, network: "shared" }
+  return Option.match(jail.networkStays, {
+    onNone: () => ({ confined: true, detail: `${jail.detail}; no network`, network: "none" }),
+    onSome: (why) => ({
+      confined: false,
+      detail: `unconfined: ${jail.detail}, but the network stays shared against the profile (${why})`,
+      network: "shared"
+    })
+  })
 }

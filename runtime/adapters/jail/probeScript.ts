@@ -17,7 +17,9 @@ export const withThreeDescriptors = (command: ReadonlyArray<string>): ReadonlyAr
 /**
  * Prints `ok` when the jail holds, or one line for each thing that is wrong. Every file of /proc and /sys that is not a
  * process's own is opened for writing and closed again: nothing is written, nothing is truncated. Files of a process are
- * the agent's own, but for its view of the network, which is the machine's while that is shared.
+ * the agent's own, but for its view of the network, which is the machine's while that is shared. With `none` as its first
+ * argument there must be no interface, address or route but loopback's; the names are those of the kernel's own tunnels,
+ * which are down in every new network (kernel's `sysctl/net.rst`, `fb_tunnels_only_for_init_net`).
  */
 export const probeScript = String.raw`
 shopt -s nullglob globstar dotglob
@@ -47,5 +49,29 @@ for file in /dev/**; do
   case $file in /dev/null | /dev/zero | /dev/full | /dev/random | /dev/urandom | /dev/tty | /dev/pts/*) continue ;; esac
   try "$file"
 done
+if [[ $1 == none ]]; then
+  while IFS=$': \t' read -r name rest; do
+    case $name in
+      Inter-* | face | lo) ;;
+      tunl0 | gre0 | gretap0 | erspan0 | ip_vti0 | ip6_vti0 | sit0 | ip6tnl0 | ip6gre0) ;;
+      *) say "there is a network: $name" ;;
+    esac
+  done < /proc/self/net/dev
+  { read -r heading; while read -r name rest; do say "there is a route: $name"; done; } < /proc/self/net/route
+  for file in /proc/self/net/if_inet6 /proc/self/net/ipv6_route; do
+    [[ -e $file ]] || continue
+    while read -r line; do [[ $line == *[[:space:]]lo ]] || say "there is an address or route: $line"; done < "$file"
+  done
+fi
 [[ $wrong == 1 ]] || echo ok
 `
+
+/** The probe of a jail with this network, as a command. */
+export const probeCommand = (network: "none" | "shared"): ReadonlyArray<string> => [
+  "/bin/bash",
+  "-p",
+  "-c",
+  probeScript,
+  "km-probe",
+  network
+]

@@ -12,7 +12,9 @@ import type * as Scope from "effect/Scope"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import * as Http from "node:http"
 import * as Https from "node:https"
+import type { Server, Socket } from "node:net"
 import type { SessionId } from "../../domain/Ids.ts"
+import { accept } from "../jail/Doors.ts"
 import type { Budget } from "./Budget.ts"
 import { type DoorRefusal, doorRefusals } from "./ErrorCodes.ts"
 import { costOf } from "./Price.ts"
@@ -70,6 +72,8 @@ interface Admitted {
   readonly session: SessionId
   readonly budget: Budget
   readonly note: Effect.Effect<void, { readonly message: string }>
+  /** Its key is good only on connections of its own jail's door, and only there. */
+  readonly byDoor: boolean
   noted: boolean
 }
 
@@ -110,13 +114,23 @@ export class ModelDoor extends Context.Service<ModelDoor, {
   readonly scripted: boolean
   /**
    * A key for one run; it stops working with the scope. `note` is carried out before the first answer of the model is
-   * passed down to the run; while it fails, none is.
+   * passed down to the run; while it fails, none is. With `byDoor` the key works on what `attach` was given and nowhere
+   * else; no other key works there.
    */
   readonly admit: (run: {
     readonly session: SessionId
     readonly budget: Budget
     readonly note?: Effect.Effect<void, { readonly message: string }>
-  }) => Effect.Effect<{ readonly key: string }, never, Scope.Scope>
+    readonly byDoor?: boolean
+  }) => Effect.Effect<
+    {
+      readonly key: string
+      /** Serves the run's own listener until the scope closes. */
+      readonly attach: (listener: Server) => Effect.Effect<void, never, Scope.Scope>
+    },
+    never,
+    Scope.Scope
+  >
 }>()("km/runtime/adapters/model/ModelDoor") {
   /** Listens on 127.0.0.1 as long as the layer lives. One door serves every sandbox of a runtime. */
   static readonly layer = (options: ModelDoorOptions): Layer.Layer<ModelDoor, ModelDoorError> =>
@@ -125,16 +139,18 @@ export class ModelDoor extends Context.Service<ModelDoor, {
 
 const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions) {
   const admitted = new Set<Admitted>()
+  /** By which run's door a connection came; what came over TCP is not among them. */
+  const cameBy = new WeakMap<Socket, Admitted>()
   const caller = makeCaller(new URL(options.upstream))
   yield* Effect.addFinalizer(() => Effect.sync(caller.close))
   const run = Effect.runPromiseWith(yield* Effect.context())
 
   /** Compares with every key, so that the time does not depend on which one it is near to. */
-  const find = (key: string): Admitted | undefined => {
-    const presented = digest(key)
+  const find = (request: Http.IncomingMessage): Admitted | undefined => {
+    const presented = digest(presentedKey(request))
     let found: Admitted | undefined
     for (const entry of admitted) if (timingSafeEqual(entry.keyDigest, presented)) found = entry
-    return found
+    return cameBy.get(request.socket) === (found?.byDoor === true ? found : undefined) ? found : undefined
   }
 
   /** Why it cannot be written down; `undefined` once it is. */
@@ -209,7 +225,7 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
     const path = url.split("?", 1)[0] ?? "/"
     // Older CLIs look whether the base URL answers; they get no further than this.
     if (request.method === "HEAD" && path === "/") return void response.writeHead(200).end()
-    const entry = find(presentedKey(request))
+    const entry = find(request)
     if (entry === undefined) return refuse(response, doorRefusals.wrongKey)
     if (request.method !== "POST" || !openPaths.has(path) || url.length > 300) {
       return refuse(response, doorRefusals.notTheApi)
@@ -255,12 +271,19 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
       Effect.acquireRelease(
         Effect.sync(() => {
           const key = `sk-ant-km-${randomBytes(32).toString("base64url")}`
-          const { budget, note = Effect.void, session } = admission
-          const entry: Admitted = { keyDigest: digest(key), session, budget, note, noted: false }
+          const { budget, byDoor = false, note = Effect.void, session } = admission
+          const entry: Admitted = { keyDigest: digest(key), session, budget, note, byDoor, noted: false }
           admitted.add(entry)
           return { key, entry }
         }),
         ({ entry }) => Effect.sync(() => void admitted.delete(entry))
-      )
+      ).pipe(Effect.map(({ entry, key }) => ({
+        key,
+        attach: (listener) =>
+          accept(listener, (socket) => {
+            cameBy.set(socket, entry)
+            server.emit("connection", socket)
+          })
+      })))
   })
 })

@@ -18,6 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/MailIdentity.ts"
+import { relaySecrets } from "../../domain/ProcessSecrets.ts"
 import { relayPasswordPath, type SmtpListen } from "../../domain/SmtpSettings.ts"
 import { fullVersion, version } from "../../domain/Version.ts"
 import { Secrets } from "../../ports/Secrets.ts"
@@ -116,7 +117,7 @@ const relaying = Effect.fnUntraced(function*(flags: {
     return yield* run
   })).pipe(
     Effect.raceFirst(parentGone(flags.endWithStdin)),
-    Effect.provide(Layer.merge(SqliteMailSpool.layer(root), FileSecrets.layerScoped(paths.secrets, ["mail"])))
+    Effect.provide(Layer.merge(SqliteMailSpool.layer(root), FileSecrets.layerScoped(paths.secrets, relaySecrets)))
   )
 })
 

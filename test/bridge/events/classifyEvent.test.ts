@@ -8,8 +8,33 @@ const team = TeamId.make("T0TEAM0001")
 const bot = "U0BOT0001"
 const classify = (event: unknown) => classifyEvent({ type: "event_callback", event_id: "Ev1", event }, team, bot)
 
+/** Ids in what is expected are plain strings. */
+const is = (actual: unknown, expected: unknown, message?: string) => assert.deepStrictEqual(actual, expected, message)
+
 const encodeMessage = Schema.encodeSync(SlackMessageEvent)
 const base = { type: "message", channel: "C0CHANNEL1", user: "U0ADA0001", text: "hello", ts: "1700000000.000100" }
+
+const outside = (event: unknown, botUser: string | undefined = bot, envelope: object = {}) =>
+  classifyEvent({ type: "event_callback", event_id: "Ev1", event, ...envelope }, team, botUser)
+const isIgnored = (event: unknown, botUser: string | undefined = bot) =>
+  assert.strictEqual(outside(event, botUser)?._tag, "Ignored", JSON.stringify(event))
+
+const original = { ts: "1700000000.000100", user: "U0ADA0001", text: "new", thread_ts: "1700000000.000001" }
+const editOf = (changes: object = {}, previous: object = {}) => ({
+  ...base,
+  ts: "1700000009.000100",
+  subtype: "message_changed",
+  message: { ...original, ...changes },
+  previous_message: { ...original, text: "old", ...previous }
+})
+const where = { team, channel: "C0CHANNEL1", ts: "1700000000.000100", eventId: "Ev1" }
+
+const oversized = (index: number) => ({
+  id: `F${"1".repeat(120)}`,
+  name: "n".repeat(300),
+  mimetype: "m".repeat(120),
+  size: index
+})
 
 describe("classifyEvent", () => {
   it.prop("makes a turn only of what a person said in a channel", [SlackMessageEvent], ([event]) => {
@@ -139,5 +164,164 @@ describe("classifyEvent", () => {
   it("orders timestamps by time, not by letters", () => {
     assert.isTrue(isLater("10000000000.000001", "9999999999.000001"))
     assert.isFalse(isLater("1700000000.000001", "1700000000.000001"))
+  })
+
+  it("keeps all of a message, and no more of it than a turn holds", () => {
+    const incoming = classify({
+      ...base,
+      team: "T0TEAM0001",
+      client_msg_id: "c".repeat(120),
+      files: Array.from({ length: 30 }, (_, index) => oversized(index))
+    })
+    is(incoming, {
+      _tag: "Message",
+      message: {
+        team,
+        channel: "C0CHANNEL1",
+        ts: "1700000000.000100",
+        user: "U0ADA0001",
+        userTeam: "T0TEAM0001",
+        text: "hello",
+        files: Array.from({ length: 25 }, (_, index) => ({
+          id: `F${"1".repeat(99)}`,
+          name: "n".repeat(255),
+          mimeType: "m".repeat(100),
+          size: index
+        })),
+        mention: false,
+        externalPossible: true,
+        gestures: ["event:Ev1", `client:C0CHANNEL1:U0ADA0001:${"c".repeat(100)}`]
+      }
+    })
+  })
+
+  it("knows a mention by the bot's id or the event's kind, an inside channel by Slack's word, gestures by what is there", () => {
+    const messageOf = (event: object, botUser: string | undefined = bot, envelope: object = {}) => {
+      const incoming = outside({ ...base, ...event }, botUser, envelope)
+      return incoming?._tag === "Message" ? incoming.message : undefined
+    }
+    assert.isTrue(messageOf({ type: "app_mention" })?.mention)
+    assert.isTrue(messageOf({ text: `a <@${bot}|km> b` })?.mention)
+    assert.isFalse(messageOf({ text: "<@U0ADA0001>" })?.mention)
+    assert.isFalse(messageOf({ text: "<@undefined>" }, undefined)?.mention)
+    assert.isTrue(messageOf({ type: "app_mention" }, undefined)?.mention)
+    assert.isFalse(messageOf({}, bot, { is_ext_shared_channel: false })?.externalPossible)
+    assert.isTrue(messageOf({}, bot, { is_ext_shared_channel: true })?.externalPossible)
+    is(messageOf({}, bot, { event_id: undefined })?.gestures, [])
+    assert.notProperty(messageOf({}), "userTeam")
+    assert.strictEqual(messageOf({ team: "T0OTHER001" })?.userTeam, "T0OTHER001")
+    assert.strictEqual(messageOf({ subtype: "file_share", text: " ", files: [{ id: "F1" }] })?.files.length, 1)
+    assert.strictEqual(messageOf({ bot_id: "" })?.text, "hello")
+  })
+
+  it("takes nothing for a message that no person said in a channel", () => {
+    for (
+      const event of [
+        { bot_id: "B1" },
+        { subtype: "channel_join" },
+        { user: null },
+        { user: bot },
+        { user: "USLACKBOT" },
+        { channel: "D0DIRECT01" },
+        { text: " " },
+        { text: "", files: [] },
+        { type: "reaction_removed" }
+      ]
+    ) isIgnored({ ...base, ...event })
+    assert.isUndefined(classify(undefined))
+    assert.isUndefined(classify({ type: 1 }))
+  })
+
+  it("reads an edit's own message, thread and author, and leaves what changes no words", () => {
+    is(classify(editOf()), {
+      _tag: "Edited",
+      ...where,
+      threadTs: "1700000000.000001",
+      user: "U0ADA0001",
+      text: "new"
+    })
+    const emptied = classify(editOf({ text: null }))
+    assert.strictEqual(emptied?._tag === "Edited" ? emptied.text : undefined, "")
+    is(outside(editOf(), bot, { event_id: undefined }), {
+      ...classify(editOf()),
+      eventId: ""
+    })
+    for (const changes of [{ text: "old" }, { user: null }, { bot_id: "B1" }, { user: bot }]) isIgnored(editOf(changes))
+    isIgnored({ ...editOf(), message: null })
+    isIgnored({ ...base, subtype: "message_changed" })
+    assert.strictEqual(outside(editOf({ bot_id: "" }))?._tag, "Edited")
+    assert.strictEqual(outside(editOf(), undefined)?._tag, "Edited")
+    // Nothing is known of what it said before.
+    assert.strictEqual(classify({ ...editOf(), previous_message: null })?._tag, "Edited")
+    isIgnored({ ...editOf({ text: "" }), previous_message: null })
+  })
+
+  it("reads a tombstone and a deletion alike: place, thread and author of what was there", () => {
+    const gone = { ...where, _tag: "Deleted", threadTs: "1700000000.000001", user: "U0ADA0001" }
+    const tombstone = editOf({ subtype: "tombstone", user: "USLACKBOT", thread_ts: null })
+    is(classify(tombstone), gone)
+    const { previous_message: _, ...unknown } = editOf({ subtype: "tombstone" })
+    const { user: __, ...nameless } = gone
+    is(classify(unknown), nameless)
+    const deletion = {
+      ...base,
+      subtype: "message_deleted",
+      deleted_ts: "1700000000.000100",
+      previous_message: original
+    }
+    is(classify(deletion), gone)
+    const { deleted_ts: ___, ...implied } = deletion
+    is(classify(implied), gone)
+    is(classify({ ...deletion, previous_message: null }), { ...where, _tag: "Deleted" })
+    isIgnored({ ...base, subtype: "message_deleted" })
+    isIgnored({ ...deletion, previous_message: { ...original, bot_id: "B1" } })
+    isIgnored({ ...deletion, previous_message: { ...original, user: bot } })
+  })
+
+  it("reads each of Slack's names of the stop mark, on a message, from anybody but itself", () => {
+    const reaction = {
+      type: "reaction_added",
+      user: "U0ADA0001",
+      reaction: "octagonal_sign",
+      item_user: "U0GRACE01",
+      item: { type: "message", channel: "C0CHANNEL1", ts: "1700000000.000100" }
+    }
+    const stop = { ...where, _tag: "StopMark", by: "U0ADA0001", author: "U0GRACE01" }
+    for (const name of ["octagonal_sign", "stop_sign", "stop"]) {
+      is(classify({ ...reaction, reaction: name }), stop, name)
+    }
+    const { item_user: _, ...unowned } = reaction
+    const { author: __, ...authorless } = stop
+    is(classify(unowned), authorless)
+    for (
+      const changes of [
+        { reaction: "heart" },
+        { user: bot },
+        { item: { ...reaction.item, type: "file" } },
+        { item: { type: "message", ts: "1700000000.000100" } },
+        { item: { type: "message", channel: "C0CHANNEL1" } }
+      ]
+    ) isIgnored({ ...reaction, ...changes })
+    assert.isUndefined(classify({ ...reaction, user: 1 }))
+  })
+
+  it("reads an accepted invitation of our bot's, or of whom it cannot tell from it yet", () => {
+    const accepted = {
+      type: "shared_channel_invite_accepted",
+      invite: { inviting_user: { id: bot }, recipient_email: "eve@elsewhere.test" },
+      channel: { id: "C0CHANNEL1" },
+      accepting_user: { id: "U0EVE0001" }
+    }
+    const joined = { _tag: "Joined", channel: "C0CHANNEL1", user: "U0EVE0001", email: "eve@elsewhere.test" }
+    is(classify(accepted), joined)
+    const others = { ...accepted, invite: { ...accepted.invite, inviting_user: { id: "U0GRACE01" } } }
+    isIgnored(others)
+    is(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)
+    isIgnored({ ...accepted, invite: { inviting_user: { id: bot } } })
+    isIgnored({ ...accepted, invite: { inviting_user: { id: bot }, recipient_email: null } })
+    assert.isUndefined(classify({ ...accepted, invite: {} }))
+    assert.isUndefined(classify({ ...accepted, channel: {} }))
+    assert.isUndefined(classify({ ...accepted, accepting_user: {} }))
+    assert.isUndefined(classify({ ...accepted, invite: { inviting_user: {}, recipient_email: "a@b.test" } }))
   })
 })

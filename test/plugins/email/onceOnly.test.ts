@@ -71,7 +71,7 @@ describe("km-send and a runtime that is killed", () => {
           const read = yield* mailProgram(paths.sandbox(who).directory, "km-recv", [
             "--json",
             "--wait",
-            "40",
+            "300",
             "--subject",
             "after"
           ])

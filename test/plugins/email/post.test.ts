@@ -49,7 +49,7 @@ describe("mail between sandboxes", () => {
 
       const sent = yield* send(ada, "run the tests\n", "--to", bob, "--subject", "work ünïcode", "--encrypt")
       assert.strictEqual(sent.exit, 0, sent.err)
-      const got = yield* recv(bob, "--json", "--wait", "20", "--mark-read")
+      const got = yield* recv(bob, "--json", "--wait", "300", "--mark-read")
       assert.strictEqual(got.exit, 0, got.err)
       const [first] = messages(got.out.toString())
       assert.deepInclude(first, {
@@ -68,7 +68,7 @@ describe("mail between sandboxes", () => {
       // Bob answers; the runtime raises the hop.
       const answered = yield* send(bob, "done", "--to", ada, "--subject", "Re: work", "--in-reply-to", first?.id ?? "")
       assert.strictEqual(answered.exit, 0, answered.err)
-      const [answer] = messages((yield* recv(ada, "--json", "--wait", "20")).out.toString())
+      const [answer] = messages((yield* recv(ada, "--json", "--wait", "300")).out.toString())
       assert.deepInclude(answer, { status: "verified", hop: 1, inReplyTo: first?.id ?? "", body: "done" })
 
       // As much as mail may hold arrives byte by byte, encrypted; one byte more is refused.
@@ -78,7 +78,7 @@ describe("mail between sandboxes", () => {
       fs.writeFileSync(path.join(workspace, "big.bin"), bytes)
       const big = yield* send(ada, text, "--to", bob, "--subject", "big", "--encrypt", "--attach", "big.bin")
       assert.strictEqual(big.exit, 0, big.err)
-      const inbox = yield* recv(bob, "--json", "--wait", "30", "--subject", "big", "--save-attachments", "in")
+      const inbox = yield* recv(bob, "--json", "--wait", "300", "--subject", "big", "--save-attachments", "in")
       assert.strictEqual(inbox.exit, 0, inbox.err)
       assert.deepInclude(messages(inbox.out.toString())[0], { status: "verified", encrypted: true })
       assert.isTrue(bytes.equals(fs.readFileSync(path.join(paths.sandbox(bob).workspace, "in/big.bin"))))
@@ -136,7 +136,7 @@ describe("mail between sandboxes", () => {
           + "WHERE seq IN (SELECT seq FROM mail WHERE owner = ?)"
       ).run(bob)
       yield* stack.startRuntime
-      const later = yield* recv(ada, "--json", "--wait", "40")
+      const later = yield* recv(ada, "--json", "--wait", "300")
       assert.strictEqual(later.exit, 0, later.err)
       const kept = messages(later.out.toString())
       assert.deepStrictEqual(kept.map(({ id, status }) => [id, status]), [[answer?.id, "verified"]])
@@ -154,7 +154,7 @@ describe("mail between sandboxes", () => {
       assert.match(quarantine.out, /invalid \(header-changed\) .* forged/)
       const shown = yield* km(stack.state, ["email", "read", ada, String(onlyDelivery(database, ada))])
       assert.match(shown.out, /^Status: verified\nFrom: .*\n(.+\n)*\ndone/)
-      const edited = messages((yield* recv(bob, "--json", "--wait", "20")).out.toString())
+      const edited = messages((yield* recv(bob, "--json", "--wait", "300")).out.toString())
       assert.deepStrictEqual(edited.map(({ body, reason, status }) => [body, reason, status]), [
         ["", "changed-in-store", "invalid"]
       ])

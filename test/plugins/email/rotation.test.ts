@@ -43,7 +43,7 @@ describe("km identity rotate and revoke", () => {
             (sent) => Effect.sync(() => assert.strictEqual(sent.exit, 0, sent.err))
           )
         const inbox = Effect.map(
-          mailProgram(paths.sandbox(bob).directory, "km-recv", ["--json", "--wait", "20", "--mark-read"]),
+          mailProgram(paths.sandbox(bob).directory, "km-recv", ["--json", "--wait", "300", "--mark-read"]),
           ({ err, exit, out }) => {
             assert.strictEqual(exit, 0, err)
             return decodeMails(out.toString())

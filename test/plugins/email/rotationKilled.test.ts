@@ -51,7 +51,7 @@ describe("km identity rotate under kill -9", () => {
         const got = yield* mailProgram(
           paths.sandbox(bob).directory,
           "km-recv",
-          ["--json", "--wait", "20", "--mark-read"]
+          ["--json", "--wait", "300", "--mark-read"]
         )
         assert.deepStrictEqual(decodeMails(got.out.toString()), [{ status: "verified", body }], where)
         const verified = yield* km(stack.state, ["identity", "verify"])

@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { durationMillis, DurationText, Profile } from "../../../runtime/domain/Profile.ts"
 import { decodeProfile, nearest } from "../../../runtime/domain/ProfileDecode.ts"
 import { errorCodes, ProfileCode } from "../../../runtime/domain/ProfileErrors.ts"
-import { mergeProfiles, resolveAdds } from "../../../runtime/domain/ProfileExtends.ts"
+import { mergeProfiles, resolveAdds, writeOutShorthands } from "../../../runtime/domain/ProfileExtends.ts"
 import { bareContext, profileFindings } from "../../../runtime/domain/ProfileRules.ts"
 
 const ProfileJson = Schema.fromJsonString(Profile)
@@ -27,6 +27,19 @@ const emailOf = (keys: object, cli: object = {}) => {
   if (result._tag === "Failure") throw new Error("the test's own profile was refused")
   const { spec } = result.success
   return [spec.email.allowedSenders, profileFindings(result.success, bareContext).map(({ code }) => code)]
+}
+
+/** The network that these keys of `spec` mean, and what is said of it. */
+const networkOf = (spec: object) => {
+  const result = decodeProfile({
+    apiVersion: "klankermaker.ai/v1",
+    kind: "SandboxProfile",
+    metadata: { name: "demo" },
+    spec
+  })
+  if (result._tag === "Failure") return result.failure.map(({ code, path }) => `${code} ${path.join(".")}`)
+  const findings = profileFindings(result.success, bareContext)
+  return [result.success.spec.network, ...findings.map(({ code, severity }) => `${severity} ${code}`)]
 }
 
 const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {}) =>
@@ -201,5 +214,53 @@ describe("ProfileExtends", () => {
     assert.deepStrictEqual(mergeProfiles({ l: ["a", "b"] }, { l: { add: ["b", "c"] } }), { l: ["a", "b", "c"] })
     assert.deepStrictEqual(resolveAdds(mergeProfiles({}, { l: { add: ["c"] } })), { l: ["c"] })
     assert.deepStrictEqual(mergeProfiles({ l: ["a"] }, { l: [] }), { l: [] })
+  })
+})
+
+const merged = (...specs: ReadonlyArray<object>) =>
+  specs.map((spec) => writeOutShorthands({ spec })).reduce(mergeProfiles)
+
+describe("spec.network", () => {
+  const open = { mode: "shared", allowedHosts: [] } as const
+  const closed = { mode: "none", allowedHosts: [] } as const
+
+  it("is the machine's when nothing is said; a bare word is short for the mode", () => {
+    assert.deepStrictEqual(networkOf({}), [open])
+    assert.deepStrictEqual(networkOf({ network: {} }), [open])
+    assert.deepStrictEqual(networkOf({ network: "shared" }), [open])
+    assert.deepStrictEqual(networkOf({ network: "none" }), [closed])
+    assert.deepStrictEqual(networkOf({ network: { mode: "none" } }), [closed])
+  })
+
+  it("refuses another word, another type, and a key that is not there", () => {
+    for (const word of ["", "None", "off", "proxies"]) {
+      assert.deepStrictEqual(networkOf({ network: word }), ["KM-PRO-005 spec.network.mode"], word)
+    }
+    for (const value of [null, false, 0, ["none"]]) {
+      assert.deepStrictEqual(networkOf({ network: value }), ["KM-PRO-005 spec.network"], JSON.stringify(value))
+    }
+    assert.deepStrictEqual(networkOf({ network: { mode: "none", hosts: [] } }), ["KM-PRO-003 spec.network.hosts"])
+  })
+
+  it("refuses proxy until there is one, and a list of hosts that would limit nothing", () => {
+    const allowedHosts = ["registry.npmjs.org"]
+    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: { allowedHosts } }).slice(1), ["error KM-PRO-021"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "none", allowedHosts } }).slice(1), ["warning KM-PRO-108"])
+  })
+
+  it("keeps a parent's bare word when a child adds a key, and a child's word wins", () => {
+    assert.deepStrictEqual(merged({ network: "none" }, { network: { allowedHosts: ["a"] } }), {
+      spec: { network: { mode: "none", allowedHosts: ["a"] } }
+    })
+    assert.deepStrictEqual(merged({ network: { mode: "none", allowedHosts: ["a"] } }, { network: "shared" }), {
+      spec: { network: { mode: "shared", allowedHosts: ["a"] } }
+    })
+    for (
+      const raw of [undefined, null, [], "none", { spec: null }, { spec: ["network"] }, { spec: { network: null } }]
+    ) {
+      assert.deepStrictEqual(writeOutShorthands(raw), raw)
+    }
   })
 })

@@ -101,6 +101,32 @@ describe("a token in disguise", () => {
     }
   })
 
+  it("is taken out behind a cut escape with a whole one within", () => {
+    for (const [shape, token] of disguisedTokens) {
+      for (const within of [`${esc}[2 q`, `${esc}[32m`, `${esc}[?25h`, `${esc}(B`]) {
+        for (const cut of [`${esc}[32`, `${esc}__`, `${esc}(`]) {
+          const text = plain.text(`a ${cut}${token.slice(0, 1)}${within}${token.slice(1)}`)
+          assert.isFalse(shows(text, token), `${shape} with ${JSON.stringify([cut, within])}: ${text}`)
+        }
+      }
+    }
+  })
+
+  it("is taken out of JSON within JSON when an escape's end stands before a letter that a backslash changes", () => {
+    for (const letter of ["b", "f", "n", "r", "t", "u"]) {
+      const token = `ghp_${letter}1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8`
+      for (const behind of ["", "\b", "\u0000", `${esc}Pq${esc}\\`]) {
+        const inner = JSON.stringify({
+          output: `ghp_${esc}]8;;https://a.test${esc}\\${behind}${token.slice(4)}`
+        })
+        for (const content of [inner, JSON.stringify({ inner })]) {
+          assert.isFalse(shows(plain.jsonLine(JSON.stringify({ content })), token), content)
+          assert.isFalse(shows(plain.text(content), token), content)
+        }
+      }
+    }
+  })
+
   it("is taken out with Markdown's marks in its prefix", () => {
     const rest = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     for (

@@ -2,6 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import { scopedSecrets, Secrets, secretsWithoutCertifier } from "../../../runtime/ports/Secrets.ts"
+import type { StoreError } from "../../../runtime/ports/StoreError.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 
 const secret = (value: string) => Redacted.make(value)
@@ -76,18 +77,69 @@ export const secretsContract = <LE>(engine: Engine<Secrets, LE>): void => {
       assert.deepStrictEqual(yield* paths(secrets, ""), [])
     }))
 
+  test("deletes everything at or below a path, and gives nothing out", (secrets) =>
+    Effect.gen(function*() {
+      for (
+        const path of ["sandbox/sb-1", "sandbox/sb-1/signing-key", "sandbox/sb-1/a/b", "sandbox/sb-10/signing-key"]
+      ) {
+        yield* secrets.put(path, secret("x"))
+        yield* secrets.put(path, secret("y"))
+      }
+      yield* secrets.deleteUnder("sandbox/sb-1")
+      yield* secrets.deleteUnder("sandbox/sb-1")
+      assert.deepStrictEqual(yield* paths(secrets, ""), ["sandbox/sb-10/signing-key"])
+      for (const path of ["", "..", "sandbox/"]) {
+        assert.strictEqual((yield* Effect.flip(secrets.deleteUnder(path))).reason, "Denied", path)
+      }
+      assert.strictEqual(yield* secrets.put("sandbox/sb-1/signing-key", secret("z")), 1)
+    }))
+
+  test("a scope may delete what it cannot read, and read what it cannot write", (secrets) =>
+    Effect.gen(function*() {
+      for (const path of ["certifier/k", "sandbox/operator/k", "sandbox/sb-1/k", "sandbox/sb-2/k", "slack/k"]) {
+        yield* secrets.put(path, secret(path))
+      }
+      const denied = Effect.fnUntraced(function*<A>(act: Effect.Effect<A, StoreError>) {
+        assert.strictEqual((yield* Effect.flip(Effect.asVoid(act))).reason, "Denied")
+      })
+      const scoped = scopedSecrets(secrets, {
+        read: ["sandbox", "certifier"],
+        delete: ["sandbox/sb-1", "slack"],
+        except: ["sandbox/operator"]
+      })
+      assert.deepStrictEqual(yield* paths(scoped, ""), ["sandbox/sb-1/k", "sandbox/sb-2/k"])
+      yield* denied(scoped.get("sandbox/operator/k"))
+      yield* denied(scoped.get("slack/k"))
+      yield* denied(scoped.put("sandbox/sb-1/k", secret("x")))
+      yield* denied(scoped.put("slack/k", secret("x")))
+      yield* denied(scoped.delete("sandbox/sb-2/k"))
+      yield* denied(scoped.deleteUnder("sandbox"))
+      yield* denied(scoped.deleteUnder("certifier"))
+      yield* scoped.deleteUnder("sandbox/sb-1")
+      yield* scoped.delete("slack/k")
+      const all = scopedSecrets(secrets, { read: ["sandbox"], write: ["sandbox"], except: ["sandbox/operator"] })
+      yield* denied(all.deleteUnder("sandbox"))
+      assert.deepStrictEqual(yield* paths(secrets, ""), ["certifier/k", "sandbox/operator/k", "sandbox/sb-2/k"])
+      const certifying = scopedSecrets(secrets, { read: ["certifier"], certifier: true })
+      assert.strictEqual(yield* value(certifying, "certifier/k"), "certifier/k")
+      yield* denied(certifying.put("certifier/k", secret("x")))
+    }))
+
   test("a scope sees its prefixes only, and never the certifier's key", (secrets) =>
     Effect.gen(function*() {
       for (const path of ["certifier/signing-key", "slack/bot-token", "sandbox/sb-1/signing-key", "slackish/x"]) {
         yield* secrets.put(path, secret(path))
       }
-      const scoped = scopedSecrets(secrets, ["slack", "sandbox/sb-1/", "certifier", ""])
+      const prefixes = ["slack", "sandbox/sb-1/", "certifier", ""]
+      const scoped = scopedSecrets(secrets, { read: prefixes, write: prefixes })
       assert.strictEqual(yield* value(scoped, "slack/bot-token"), "slack/bot-token")
       assert.strictEqual(yield* value(scoped, "sandbox/sb-1/signing-key"), "sandbox/sb-1/signing-key")
       for (
         const path of ["certifier/signing-key", "slackish/x", "sandbox/sb-2/signing-key", "model/anthropic-api-key"]
       ) {
-        for (const act of [scoped.get(path), scoped.put(path, secret("x")), scoped.delete(path)]) {
+        for (
+          const act of [scoped.get(path), scoped.put(path, secret("x")), scoped.delete(path), scoped.deleteUnder(path)]
+        ) {
           assert.strictEqual((yield* Effect.flip(Effect.asVoid(act))).reason, "Denied", path)
         }
       }

@@ -17,7 +17,7 @@ import * as FileAudit from "../../../runtime/adapters/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../../runtime/adapters/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../../../runtime/adapters/embedded/FileSecrets.ts"
 import { readInstall, statePaths, stateRoot } from "../../../runtime/adapters/embedded/StateDirectory.ts"
-import { bridgePinPath } from "../../../runtime/domain/Revocations.ts"
+import { bridgeSecrets } from "../../../runtime/domain/ProcessSecrets.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
@@ -69,7 +69,7 @@ const program = Effect.gen(function*() {
     Layer.provideMerge(Layer.mergeAll(
       EmbeddedEngine.layer(root),
       Errands.layerMemory,
-      FileSecrets.layerScoped(statePaths(root).secrets, ["slack", bridgePinPath]),
+      FileSecrets.layerScoped(statePaths(root).secrets, bridgeSecrets),
       Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
     ))
   )

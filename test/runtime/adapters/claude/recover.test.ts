@@ -37,6 +37,8 @@ describe("recover", () => {
         upstream: model.url,
         keyFile,
         jailed: false,
+        network: "shared",
+        hooksPort: 0,
         session,
         runDir,
         messageUuid: randomUUID(),

@@ -93,6 +93,42 @@ describe("HookListener", () => {
       assert.deepStrictEqual(deltas(yield* published), ["a true", "b true", "c true", "d false"])
     }))
 
+  it.effect("takes a run's token by its jail's door alone, and no other token there", () =>
+    Effect.gen(function*() {
+      const { at, endpoint, hooks, published, sandbox } = yield* started({ stateDirectory: yield* directory })
+      const door = (of: SessionId) =>
+        Effect.gen(function*() {
+          const { token } = yield* hooks.issue(of)
+          const listener = yield* Effect.callback<Net.Server>((resume) => {
+            const server = Net.createServer()
+            server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+          })
+          const address = listener.address()
+          yield* endpoint.attach(listener, of)
+          const port = typeof address === "object" && address !== null ? address.port : 0
+          return { token, at: { host: "127.0.0.1", port } }
+        })
+      const run = yield* Scope.make()
+      const one = yield* door(session).pipe(Scope.provide(run))
+      const two = yield* door(other)
+      assert.strictEqual((yield* call(one.at, one.token, display("a"))).status, 200)
+      assert.strictEqual((yield* call(two.at, two.token, display("b", other))).status, 200)
+      for (
+        const [to, token, of] of [
+          [two.at, one.token, session],
+          [one.at, two.token, other],
+          [at, one.token, session],
+          [one.at, sandbox, other],
+          [one.at, undefined, session]
+        ] as const
+      ) assert.strictEqual(refusal(yield* call(to, token, display("x", of))), "401 KM-AGT-081")
+      assert.strictEqual(refusal(yield* call(one.at, one.token, display("x", other))), "403 KM-AGT-082")
+      yield* Scope.close(run, Exit.void)
+      assert.strictEqual((yield* call(one.at, one.token, display("x"))).status, 0, "the jail is gone")
+      assert.strictEqual(refusal(yield* call(at, one.token, display("x"))), "401 KM-AGT-081")
+      assert.deepStrictEqual(deltas(yield* published), ["a true", "b true"])
+    }))
+
   it.effect("refuses whoever may not speak, with a stable code, and publishes nothing", () =>
     Effect.gen(function*() {
       const { hooks, published, at, sandbox } = yield* started({ stateDirectory: yield* directory })

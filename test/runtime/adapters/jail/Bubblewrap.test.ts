@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
-import { exposes, Jail, jailArguments } from "../../../../runtime/adapters/jail/Bubblewrap.ts"
+import { confinementOf, exposes, Jail, jailArguments } from "../../../../runtime/adapters/jail/Bubblewrap.ts"
 import { kernelEntries, kernelFileArguments } from "../../../../runtime/adapters/jail/KernelFiles.ts"
 
 const view = {
@@ -8,7 +8,8 @@ const view = {
   readOnly: ["/opt/claude"],
   files: [["/s/run/settings.json", "/run/km/settings.json"]],
   cwd: "/s/workspace",
-  hostname: "sandbox"
+  hostname: "sandbox",
+  network: "shared"
 } as const
 
 const ground = { kernel: kernelEntries(), disableUserns: true }
@@ -21,6 +22,11 @@ const mounts = (args: ReadonlyArray<string>) =>
 
 describe("jail arguments", () => {
   const args = jailArguments(view, Option.some(3), ground)
+
+  it("leave the machine's network out exactly where the view has none", () => {
+    assert.notInclude(args, "--unshare-net")
+    assert.include(jailArguments({ ...view, network: "none" }, Option.some(3), ground), "--unshare-net")
+  })
 
   it("unshare everything but the network, drop every capability, and die with the runtime", () => {
     for (
@@ -121,4 +127,43 @@ describe("Jail", () => {
       assert.deepStrictEqual(jail.program, Option.none())
       assert.strictEqual(jail.detail, "unconfined: --unconfined was given")
     }))
+})
+
+describe("what the profile asks for", () => {
+  const jail = {
+    program: Option.some("/usr/bin/bwrap"),
+    detail: "jailed",
+    remedy: "",
+    ground,
+    networkStays: Option.none<string>()
+  }
+
+  it("is had where the jail can be made", () => {
+    assert.deepStrictEqual(confinementOf(jail, "none"), {
+      confined: true,
+      detail: "jailed; no network",
+      network: "none"
+    })
+    assert.deepStrictEqual(confinementOf(jail, "shared"), {
+      confined: true,
+      detail: "jailed; network shared",
+      network: "shared"
+    })
+    // Refused by the profile's rules; a row that has it all the same gets less, not more.
+    assert.strictEqual(confinementOf(jail, "proxy").network, "none")
+  })
+
+  it("is called unconfined where the network cannot be taken away, or where there is no jail", () => {
+    const stays = { ...jail, networkStays: Option.some("no network namespaces") }
+    for (const mode of ["none", "proxy"] as const) {
+      const { confined, detail, network } = confinementOf(stays, mode)
+      assert.deepStrictEqual([confined, network], [false, "shared"])
+      assert.match(detail, /^unconfined: .*network stays shared.*no network namespaces/)
+    }
+    assert.isTrue(confinementOf(stays, "shared").confined)
+    for (const mode of ["none", "proxy", "shared"] as const) {
+      const none = confinementOf({ ...stays, program: Option.none(), detail: "unconfined: no bubblewrap" }, mode)
+      assert.deepStrictEqual(none, { confined: false, detail: "unconfined: no bubblewrap", network: "shared" })
+    }
+  })
 })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Option, Redacted, Scope } from "effect"
 import * as Http from "node:http"
+import * as Net from "node:net"
 import * as ScriptedModel from "../../../../km-cli/local/model/ScriptedModel.ts"
 import * as Budget from "../../../../runtime/adapters/model/Budget.ts"
 import { doorRefusals } from "../../../../runtime/adapters/model/ErrorCodes.ts"
@@ -81,7 +82,52 @@ const refused = (answer: Answer, refusal: (typeof doorRefusals)[keyof typeof doo
   assert.match(body.error.message, new RegExp(`^${refusal.code}: `))
 }
 
+const askAt = (url: string, key: string) => call(url, { headers: { "x-api-key": key }, body: message("script:text") })
+
+/** A listener as a jail hands it over, and its address. */
+const jailListener = Effect.map(
+  Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const server = Net.createServer()
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => void server.close())
+  ),
+  (listener) => {
+    const address = listener.address()
+    return { listener, url: `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}` }
+  }
+)
+
 describe("ModelDoor", () => {
+  it.live("takes a run's key on the listener of its own jail alone, and no other key there", () =>
+    Effect.gen(function*() {
+      const { budget, door, own } = yield* withDoor()
+      const first = yield* jailListener
+      const second = yield* jailListener
+      const scope = yield* Scope.make()
+      const one = yield* door.admit({ session, budget, byDoor: true }).pipe(Scope.provide(scope))
+      const two = yield* door.admit({ session, budget, byDoor: true })
+      yield* one.attach(first.listener).pipe(Scope.provide(scope))
+      yield* two.attach(second.listener)
+      assert.include((yield* askAt(first.url, one.key)).body, "event: message_stop")
+      assert.include((yield* askAt(second.url, two.key)).body, "event: message_stop")
+      assert.include((yield* askAt(door.url, own)).body, "event: message_stop")
+      for (
+        const [url, key] of [
+          [second.url, one.key],
+          [first.url, two.key],
+          [door.url, one.key],
+          [first.url, own],
+          [first.url, ""]
+        ] as const
+      ) refused(yield* askAt(url, key), doorRefusals.wrongKey)
+      yield* Scope.close(scope, Exit.void)
+      // The jail is gone, and its listener with it.
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(askAt(first.url, one.key))))
+      refused(yield* askAt(door.url, one.key), doorRefusals.wrongKey)
+    }))
+
   it.live("puts the real key in the place of the run's own, and nothing else of the caller's credentials", () =>
     Effect.gen(function*() {
       const { door, model, own } = yield* withDoor()

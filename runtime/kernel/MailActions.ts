@@ -3,12 +3,8 @@
  * again after a crash finds its message delivered.
  */
 import * as Effect from "effect/Effect"
-import type { Install } from "../../runtime/domain/Install.ts"
-import type { RunBefore } from "../../runtime/domain/Schedule.ts"
-import { ActionFailed, type ActionRequest, type ActionRunner } from "../../runtime/ports/ActionRunner.ts"
-import type { Backend, InstallPorts } from "../Backend.ts"
-import { operatorDesk, operatorOwner } from "../MailDesk.ts"
-import { troubleOf } from "../trouble.ts"
+import type { RunBefore } from "../domain/Schedule.ts"
+import { ActionFailed, type ActionRequest, type ActionRunner } from "../ports/ActionRunner.ts"
 
 /** Between the operator's text and what became of the step before. */
 const separator = "-".repeat(8)
@@ -38,24 +34,48 @@ const passing = new Set(["KM-EML-103", "KM-EML-104", "KM-CLI-015"])
 const resume = () =>
   Effect.fail(new ActionFailed({ code: "KM-SCH-020", reason: "mail waits for no turn", passing: false }))
 
+/** A letter as a schedule has it; `key` names it for good: a recipient gets one under it, however often it is sent. */
+export interface ScheduledLetter {
+  readonly to: ReadonlyArray<string>
+  readonly cc: ReadonlyArray<string>
+  readonly bcc: ReadonlyArray<string>
+  readonly subject: string
+  readonly body: string
+  readonly encrypt: boolean
+  readonly attachments: readonly []
+  readonly key: string
+}
+
+/** Why a letter was not sent, with the code that a person looks up. */
+export interface LetterRefused {
+  readonly code: string
+  readonly what: string
+  readonly why: string
+}
+
+/** The operator's own mail, as far as a schedule uses it. The codec is a plugin's, so a composition root hands it in. */
+export interface OperatorDesk {
+  /** All recipients or none. */
+  readonly send: (letter: ScheduledLetter) => Effect.Effect<
+    { readonly id: string; readonly recipients: ReadonlyArray<string>; readonly encrypted: boolean },
+    LetterRefused
+  >
+}
+
 export const makeMailActions = Effect.fnUntraced(
-  function*(
-    backend: Pick<Backend, "mail" | "makingKeys">,
-    install: Install,
-    /** Whether the operator's keys may be made and certified here; else they are what a person's command left. */
-    certifies: boolean
-  ) {
-    const ports = yield* Effect.context<InstallPorts>()
+  /** `desk` is opened for each letter, with the keys as they are then. */
+  function*<R>(desk: Effect.Effect<OperatorDesk, LetterRefused, R>) {
+    const ports = yield* Effect.context<R>()
 
     const send = Effect.fnUntraced(
       function*({ action, after, id }: ActionRequest) {
         if (action._tag !== "EmailSend") {
           return yield* new ActionFailed({ code: "KM-SCH-020", reason: "this runner sends mail only", passing: false })
         }
-        const desk = yield* (certifies ? operatorDesk(backend, install) : backend.mail(install, operatorOwner))
         const { bcc, cc, encrypt, subject, to } = action
         const body = mailBody(action.body, after)
-        const sent = yield* desk.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` }, {})
+        const operator = yield* desk
+        const sent = yield* operator.send({ to, cc, bcc, subject, body, encrypt, attachments: [], key: `at/${id}` })
         return {
           _tag: "Done" as const,
           detail: `sent to ${sent.recipients.join(", ")} as ${sent.id}${sent.encrypted ? ", encrypted" : ""}`
@@ -64,8 +84,8 @@ export const makeMailActions = Effect.fnUntraced(
       (effect) =>
         effect.pipe(
           Effect.mapError((error) => {
-            if (error._tag === "ActionFailed") return error
-            const { code, what, why } = troubleOf(error)
+            if (error instanceof ActionFailed) return error
+            const { code, what, why } = error
             return new ActionFailed({ code, reason: why === "" ? what : `${what}: ${why}`, passing: passing.has(code) })
           }),
           Effect.provideContext(ports)

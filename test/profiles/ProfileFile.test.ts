@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { findingLine, readProfile } from "../../km-cli/profile/ProfileFile.ts"
-import { profileJsonSchema } from "../../km-cli/profile/ProfileJsonSchema.ts"
+import { findingLine, readProfile } from "../../profiles/ProfileFile.ts"
+import { profileJsonSchema } from "../../profiles/ProfileJsonSchema.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -36,6 +36,18 @@ describe("ProfileFile", () => {
         notifySlackInboundEnabled: true,
         notifySlackTranscriptEnabled: true
       })
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.live("a child that adds a key to its parent's bare word leaves the agent without a network", () =>
+    Effect.gen(function*() {
+      const found = yield* lines({
+        "a.yaml": "extends: base.yaml\nspec: { network: { allowedHosts: { add: [a.example] } } }\n",
+        "base.yaml": `${head}spec:\n  network: none\n`
+      }, nobody)
+      assert.strictEqual(found.profile?.spec.network.mode, "none")
+      assert.match(found.lines.join("\n"), /^a.yaml:2:\d+ warning KM-PRO-108 spec.network.allowedHosts: /)
+      const wrong = yield* lines({ "a.yaml": `${head}spec:\n  network: nothing\n` }, nobody)
+      assert.match(wrong.lines.join("\n"), /^a.yaml:5:3 error KM-PRO-005 spec.network.mode: .*found "nothing"$/)
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it("profiles/profile.schema.json is what the schema says (node km-cli/build/profileSchema.ts writes it)", () => {

@@ -1,6 +1,6 @@
 /** The JSON Schema of a profile file: what the Effect Schema says, and what a file may say beside it (`extends`). */
 import * as Schema from "effect/Schema"
-import { Profile } from "../../runtime/domain/Profile.ts"
+import { Profile, shorthands } from "../runtime/domain/Profile.ts"
 
 type Json = { readonly [key: string]: unknown }
 
@@ -24,10 +24,23 @@ const withAdd = (schema: unknown): unknown => {
   }
 }
 
+/** A map at `path` may also be written as the one word that is the value of its `key`. */
+const withWord = (schema: unknown, path: ReadonlyArray<string>, key: string): unknown => {
+  if (!isJson(schema)) return schema
+  const properties = isJson(schema["properties"]) ? schema["properties"] : {}
+  const [step, ...rest] = path
+  if (step !== undefined) {
+    return { ...schema, properties: { ...properties, [step]: withWord(properties[step], rest, key) } }
+  }
+  const { description, ...map } = schema
+  return { description, anyOf: [properties[key], map] }
+}
+
 /** The file's whole text, with a newline at the end. Deterministic. */
 export const profileJsonSchema = (): string => {
   const { schema } = Schema.toJsonSchemaDocument(Profile, { onExcessProperty: "error" })
-  const properties = isJson(schema["properties"]) ? schema["properties"] : {}
+  const worded = shorthands.reduce<unknown>((whole, { key, path }) => withWord(whole, path, key), schema)
+  const properties = isJson(worded) && isJson(worded["properties"]) ? worded["properties"] : {}
   const document = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Sandbox profile",

@@ -1,18 +1,17 @@
-/** What the identity directory says about keys, judged as every reader judges it; for commands that show or warn. */
+/** What the identity directory says about keys, judged as every reader judges it; for whoever shows it or warns of it. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { Certificate, type KeyPurpose, verifyCertificate } from "../runtime/domain/Certificate.ts"
-import { KeyId, type SenderId } from "../runtime/domain/Ids.ts"
-import type { Install } from "../runtime/domain/Install.ts"
-import type { Revocations } from "../runtime/domain/Revocations.ts"
-import { wholeRevocations } from "../runtime/kernel/Certifier.ts"
-import { Identities } from "../runtime/ports/Identities.ts"
-import { Sandboxes } from "../runtime/ports/Sandboxes.ts"
-import { Secrets } from "../runtime/ports/Secrets.ts"
-import { KmError } from "./KmError.ts"
+import { Certificate, type KeyPurpose, verifyCertificate } from "../domain/Certificate.ts"
+import { KeyId, type SenderId } from "../domain/Ids.ts"
+import type { Install } from "../domain/Install.ts"
+import type { Revocations } from "../domain/Revocations.ts"
+import { Identities } from "../ports/Identities.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+import { Secrets } from "../ports/Secrets.ts"
+import { wholeRevocations } from "./Certifier.ts"
 
 const decodeCertificate = Schema.decodeUnknownOption(Schema.fromJsonString(Certificate))
 
@@ -42,14 +41,18 @@ const noKey = KeyId.make("0000000000000000")
 
 const iso = (seconds: number): string => new Date(seconds * 1_000).toISOString()
 
+/** The identity directory is not as the certifier left it (KM-EML-030). */
+export class DirectoryTampered extends Schema.TaggedError<DirectoryTampered>()("DirectoryTampered", {
+  what: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `KM-EML-030: ${this.what}: ${this.detail}`
+  }
+}
+
 export const tampered = (detail: string, what = "the identity directory was changed behind the certifier's back") =>
-  new KmError({
-    code: "KM-EML-030",
-    exit: 1,
-    what,
-    why: detail,
-    next: "restore the rows from a backup, and look for who can write the engine's tables"
-  })
+  new DirectoryTampered({ what, detail })
 
 /** Proven whole, up to the last that was made here. */
 export const revocationsOf = Effect.fnUntraced(function*(install: Install) {

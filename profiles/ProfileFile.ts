@@ -5,12 +5,12 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { isMap, isNode, isScalar, isSeq, type Node } from "yaml"
-import type { Profile } from "../../runtime/domain/Profile.ts"
-import { decodeProfile, dotted } from "../../runtime/domain/ProfileDecode.ts"
-import { type ProfileCode, ProfileFinding } from "../../runtime/domain/ProfileErrors.ts"
-import { mergeProfiles, resolveAdds } from "../../runtime/domain/ProfileExtends.ts"
-import { profileFindings } from "../../runtime/domain/ProfileRules.ts"
-import { type ReadYaml, readYaml } from "../Yaml.ts"
+import type { Profile } from "../runtime/domain/Profile.ts"
+import { decodeProfile, dotted } from "../runtime/domain/ProfileDecode.ts"
+import { type ProfileCode, ProfileFinding } from "../runtime/domain/ProfileErrors.ts"
+import { mergeProfiles, resolveAdds, writeOutShorthands } from "../runtime/domain/ProfileExtends.ts"
+import { profileFindings } from "../runtime/domain/ProfileRules.ts"
+import { type ReadYaml, readYaml } from "./Yaml.ts"
 
 /** Bytes; a profile is a page of text, and YAML aliases make larger ones out of small files. */
 const maxProfileBytes = 256 * 1024
@@ -178,7 +178,7 @@ export const readProfile = Effect.fn("ProfileFile.read")(function*(
   const chain = yield* Effect.result(readChain(file, [], undefined))
   if (Result.isFailure(chain)) return { file, profile: undefined, findings: chain.failure } satisfies ProfileReport
   const sources = chain.success
-  const merged = resolveAdds(sources.map(({ raw }) => withoutExtends(raw)).reduce(mergeProfiles))
+  const merged = resolveAdds(sources.map(({ raw }) => writeOutShorthands(withoutExtends(raw))).reduce(mergeProfiles))
   const decoded = decodeProfile(merged)
   if (Result.isFailure(decoded)) {
     return { file, profile: undefined, findings: decoded.failure.map((found) => placed(sources, found)) }
@@ -196,4 +196,14 @@ export const findingLine = (found: LocatedFinding): string => {
   const place = found.line === undefined ? found.file : `${found.file}:${found.line}:${found.column ?? 1}`
   const path = found.path.length === 0 ? "" : ` ${dotted(found.path)}:`
   return `${place} ${found.severity} ${found.code}${path} ${found.message}`
+}
+
+const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`
+
+/** `profiles/x.yaml is valid, 1 warning`, or how many errors there are. */
+export const verdict = (report: ProfileReport): string => {
+  const errors = report.findings.filter(({ severity }) => severity === "error").length
+  const warnings = report.findings.length - errors
+  const rest = warnings === 0 ? "" : `, ${count(warnings, "warning")}`
+  return errors === 0 ? `${report.file} is valid${rest}` : `${report.file} has ${count(errors, "error")}${rest}`
 }

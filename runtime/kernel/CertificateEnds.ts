@@ -1,17 +1,17 @@
 /**
- * What `km up` does about certificates that end: with the certifier's key it certifies the operator anew, without it it
+ * What the control plane does about certificates that end: with the certifier's key it certifies the operator anew, without it it
  * says which command a person has to run, and when.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import type { Install } from "../../runtime/domain/Install.ts"
-import { dueKeys, keysOfAll } from "../IdentityKeys.ts"
-import { certifyOperator } from "./FirstRun.ts"
+import type { Install } from "../domain/Install.ts"
+import { dueKeys, keysOfAll } from "./IdentityKeys.ts"
+import { certifyOperatorAnew } from "./OperatorMail.ts"
 
 /** Every day, long before the certificate of 30 days ends; a failure is tried again the next day. */
 export const renewOperator = (install: Install) =>
-  certifyOperator(install).pipe(
+  certifyOperatorAnew(install).pipe(
     Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
     Effect.catchDefect((defect) => Effect.logError("certifying the operator anew ended in a defect", defect)),
     Effect.delay("1 day"),
@@ -30,7 +30,9 @@ export const warnOfEnds = Effect.fnUntraced(function*(install: Install) {
     for (const [command, ending] of due) {
       if (told.has(command)) continue
       yield* Effect.logWarning(
-        `${ending.map(({ detail }) => detail).join("; ")}; km up renews nothing (unattendedCertifier is false): ` +
+        `${
+          ending.map(({ detail }) => detail).join("; ")
+        }; nothing is renewed by itself (unattendedCertifier is false): ` +
           `run \`${command}\``
       )
     }

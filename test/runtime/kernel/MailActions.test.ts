@@ -2,14 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { DatabaseSync } from "node:sqlite"
-import { KmError } from "../../../km-cli/KmError.ts"
-import { mailBody, makeMailActions } from "../../../km-cli/up/MailActions.ts"
 import { makeMailDesk } from "../../../plugins/email/MailDesk.ts"
 import { postTrouble } from "../../../plugins/email/PostCodes.ts"
 import { InstallName } from "../../../runtime/domain/Ids.ts"
-import type { Install } from "../../../runtime/domain/Install.ts"
 import { ScheduleName } from "../../../runtime/domain/Schedule.ts"
 import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
+import { mailBody, makeMailActions } from "../../../runtime/kernel/MailActions.ts"
+import { ensureOperator, operatorOwner } from "../../../runtime/kernel/OperatorMail.ts"
 import { km, kmUp } from "../../support/KmProcess.ts"
 import { mailState } from "../../support/MailState.ts"
 import { untilReal } from "../../support/untilReal.ts"
@@ -21,14 +20,11 @@ const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
   ScheduledAction.cases.EmailSend.make({ to, cc: [], bcc: [], subject: "Deploy", body: "go\n", encrypt: false })
 
 const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(effect, (error) => {
-    const { code, next, what, why } = postTrouble(error)
-    return new KmError({ code, exit: 1, what, why, next })
-  })
+  Effect.mapError(effect, postTrouble)
 
 /** The runner of one `km up` over the state. */
 const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Success<ReturnType<typeof mailState>>) {
-  const install: Install = {
+  const install = {
     version: 1,
     install: InstallName.make("km"),
     certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64"),
@@ -36,34 +32,20 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
     bridgeHost: "127.0.0.1:9",
     slackApiUrl: "http://127.0.0.1:9/api/",
     local: true
-  }
-  return yield* makeMailActions(
-    {
-      makingKeys: Effect.void,
-      mail: (_, who) =>
-        Effect.map(
-          makeMailDesk({
-            ...who,
-            install: install.install,
-            certifierPublicKey: certifier.publicKey,
-            domain: "km.invalid",
-            revocations: 0
-          }),
-          (desk) => ({
-            send: (letter, how) => told(desk.send(letter, how)),
-            refusing: () => Effect.die("unused"),
-            judgeAll: Effect.die("unused"),
-            list: () => Effect.die("unused"),
-            replies: () => Effect.die("unused"),
-            get: () => Effect.die("unused"),
-            raw: () => Effect.die("unused"),
-            saveAttachments: () => Effect.die("unused")
-          })
-        )
-    },
-    install,
-    true
-  ).pipe(Effect.provideContext(ports))
+  } as const
+  const desk = makeMailDesk({
+    ...operatorOwner,
+    install: InstallName.make("km"),
+    certifierPublicKey: certifier.publicKey,
+    domain: "km.invalid",
+    revocations: 0
+  })
+  const opened = Effect.gen(function*() {
+    yield* ensureOperator(install, Effect.void)
+    const { send } = yield* desk
+    return { send: (letter: Parameters<typeof send>[0]) => told(send(letter, {})) }
+  })
+  return yield* makeMailActions(told(opened)).pipe(Effect.provideContext(ports))
 })
 
 const request = (id: string, action: ReturnType<typeof mailTo>) => ({

@@ -1,0 +1,82 @@
+/** Starts a run's process, and lets its agent begin only once the jail's doors are served. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, spawn } from "node:child_process"
+import type { ProcessMark } from "../../domain/Turn.ts"
+import { AgentNotStarted } from "../../ports/Agent.ts"
+import { type Door, type HandOver, handOverFrom } from "../jail/Doors.ts"
+import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+import * as RunFiles from "./RunFiles.ts"
+
+export const notStarted = (error: ErrorCode, detail = ""): AgentNotStarted =>
+  new AgentNotStarted({
+    code: error.code,
+    reason: detail === "" ? error.what : `${error.what}: ${detail}`,
+    remedy: error.remedy
+  })
+
+export interface Spawned {
+  readonly mark: ProcessMark
+  /** How it ended, in words. */
+  readonly exit: Effect.Effect<string>
+  /** Complete once the agent itself runs: at once, or when every door has been handed over and is served. */
+  readonly begun: Effect.Effect<void, AgentNotStarted, Scope.Scope>
+}
+
+/** Serves the doors before the agent may begin, so that its first call is heard. */
+const through = (
+  handOver: HandOver,
+  doors: ReadonlyArray<Door>
+): Effect.Effect<void, AgentNotStarted, Scope.Scope> =>
+  Effect.gen(function*() {
+    const listeners = yield* handOver.listeners
+    for (const [index, listener] of listeners.entries()) yield* doors[index]?.attach(listener) ?? Effect.void
+    yield* handOver.begin
+  }).pipe(Effect.mapError(({ detail }) => notStarted(agentErrors.doorsNotOpened, detail)))
+
+/** `program` runs the jail's first program where there are `doors`. */
+export const spawnRun = (
+  program: string,
+  args: ReadonlyArray<string>,
+  options: {
+    readonly cwd: string
+    readonly env: Readonly<Record<string, string>>
+    readonly fds: RunFiles.Descriptors
+    readonly doors: ReadonlyArray<Door>
+  }
+): Effect.Effect<Spawned, AgentNotStarted> =>
+  Effect.callback((resume) => {
+    const exit = Deferred.makeUnsafe<string>()
+    const { doors, fds } = options
+    let child: ChildProcess
+    try {
+      child = spawn(program, args, {
+        cwd: options.cwd,
+        env: options.env,
+        // Its own session: a Ctrl-C in the operator's terminal is for the runtime, which drains its turns.
+        detached: true,
+        stdio: [fds.stdin, fds.stdout, fds.stderr, fds.jail, ...(doors.length === 0 ? [] : ["ipc" as const])]
+      })
+    } catch (error) {
+      return resume(Effect.fail(notStarted(agentErrors.notStarted, String(error))))
+    } finally {
+      RunFiles.closeDescriptors(fds)
+    }
+    const begun = doors.length === 0 ? Effect.void : through(handOverFrom(child, doors), doors)
+    child.once("error", (error) => {
+      resume(Effect.fail(
+        notStarted(
+          "code" in error && error.code === "ENOENT" ? agentErrors.notInstalled : agentErrors.notStarted,
+          error.message
+        )
+      ))
+    })
+    child.once("exit", (code, signal) => {
+      Deferred.doneUnsafe(exit, Effect.succeed(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    })
+    if (child.pid !== undefined) {
+      resume(Effect.succeed({ mark: ProcessTree.markOf(child.pid), exit: Deferred.await(exit), begun }))
+    }
+  })

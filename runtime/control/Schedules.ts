@@ -1,0 +1,70 @@
+/** What runs this install's schedules: the runners of this build, over the install's own parts. */
+import type * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import * as path from "node:path"
+import { makeMailDesk } from "../../plugins/email/MailDesk.ts"
+import { postTrouble } from "../../plugins/email/PostCodes.ts"
+import { findingLine, readProfile, verdict } from "../../profiles/ProfileFile.ts"
+import { holdLock } from "../adapters/embedded/ProcessLock.ts"
+import { statePaths } from "../adapters/embedded/StateDirectory.ts"
+import type { Install } from "../domain/Install.ts"
+import { ownersOfChannels } from "../kernel/ChannelPlan.ts"
+import { makeMailActions } from "../kernel/MailActions.ts"
+import { deskOptions, ensureOperator, operatorOwner } from "../kernel/OperatorMail.ts"
+import { makeSandboxActions } from "../kernel/SandboxActions.ts"
+import { ScheduleRunner } from "../kernel/ScheduleRunner.ts"
+import { ActionRunners } from "../ports/ActionRunner.ts"
+import { Sandboxes } from "../ports/Sandboxes.ts"
+
+export interface SchedulesOptions {
+  readonly state: string
+  readonly install: Install
+  /** The certifier's key is within reach. */
+  readonly certifies: boolean
+}
+
+/** The profile's file has errors, all of them in one line. */
+class ProfileFaulty extends Data.TaggedError("ProfileFaulty")<{ readonly message: string }> {}
+
+/** The same verdict as `km create`, on the file as it is when the action begins. */
+const profileReader =
+  (sandboxes: Sandboxes["Service"], files: Context.Context<FileSystem.FileSystem | Path.Path>) => (file: string) =>
+    Effect.gen(function*() {
+      const report = yield* readProfile(file, ownersOfChannels(yield* sandboxes.list))
+      if (report.profile !== undefined) return report.profile
+      return yield* new ProfileFaulty({
+        message: `KM-CLI-006: ${verdict(report)}: ${report.findings.map(findingLine).join("; ")}`
+      })
+    }).pipe(Effect.provideContext(files))
+
+/** The operator's desk; its mail identity is kept certified where that is possible. */
+const desk = ({ certifies, install, state }: SchedulesOptions) => {
+  const alone = holdLock(path.join(statePaths(state).run, "keys.lock"), "makes keys")
+  return Effect.gen(function*() {
+    if (certifies) yield* ensureOperator(install, alone)
+    const { send } = yield* makeMailDesk(yield* deskOptions(install, operatorOwner))
+    return { send: (letter: Parameters<typeof send>[0]) => Effect.mapError(send(letter, {}), postTrouble) }
+  }).pipe(Effect.mapError(postTrouble))
+}
+
+/** One for each room that can do an action. */
+const runners = (options: SchedulesOptions) =>
+  Layer.effect(
+    ActionRunners,
+    Effect.gen(function*() {
+      const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+      const sandboxes = yield* makeSandboxActions({
+        install: options.install,
+        creates: options.certifies,
+        readProfile: profileReader(yield* Sandboxes, files)
+      })
+      return [sandboxes, yield* makeMailActions(desk(options))]
+    })
+  )
+
+/** Runs this install's schedules for as long as it is used; one per install, as the control plane is. */
+export const schedules = (options: SchedulesOptions) => ScheduleRunner.layer.pipe(Layer.provide(runners(options)))
