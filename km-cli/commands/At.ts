@@ -26,6 +26,7 @@ import { type ExitCode, KmError } from "../KmError.ts"
 import { refusalNotes } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** 2 for what was typed wrongly, 3 for what is not there, 5 for a state that does not allow it, 6 for what is not done. */
@@ -156,6 +157,7 @@ export const at = Effect.fn("km.at")(function*(input: AtInput) {
     if (!(yield* confirmed("Commit?", input.yes))) {
       return yield* data(["nothing was stored"], { ok: true, stored: false, ...view })
     }
+    yield* recorded("schedule.add", name, stepsOf(step).map(({ action }) => kindText(action)).join(", "))
     yield* Effect.catchTag(
       scheduler.add(schedule),
       "ScheduleTaken",
@@ -291,10 +293,13 @@ export interface ChangeInput {
   readonly dryRun: boolean
 }
 
+/** As the journal has them. */
+const changeActions = { paused: "schedule.pause", cancelled: "schedule.cancel", resumed: "schedule.resume" } as const
+
 /** Moves a schedule from some states to another; `decide` says what it then fires, or refuses. */
 const change = Effect.fnUntraced(function*(
   { dryRun, reference }: ChangeInput,
-  verb: string,
+  verb: keyof typeof changeActions,
   from: ReadonlyArray<ScheduleState>,
   state: ScheduleState,
   decide: (schedule: Schedule, now: number) => Result.Result<number | undefined, ScheduleRefused>
@@ -308,7 +313,10 @@ const change = Effect.fnUntraced(function*(
     const now = yield* Clock.currentTimeMillis
     const nextAt = yield* Effect.fromResult(decide(schedule, now))
     const changes = { state, nextAt, note: `${verb} by the operator at ${new Date(now).toISOString()}` }
-    if (!dryRun && !(yield* (yield* Scheduler).change(schedule.name, from, changes))) return yield* wrong
+    if (!dryRun) {
+      yield* recorded(changeActions[verb], schedule.name)
+      if (!(yield* (yield* Scheduler).change(schedule.name, from, changes))) return yield* wrong
+    }
     yield* data(
       [
         `${schedule.name} ${dryRun ? "would be" : "is"} ${verb}${
@@ -364,6 +372,7 @@ export const runNow = Effect.fn("km.at.run-now")(function*(input: ChangeInput & 
       const sure = yield* confirmed("Run it now?", input.yes)
       if (!sure) return yield* data(["nothing was done"], { ok: true, requested: false, name: schedule.name })
     }
+    yield* recorded("schedule.run", schedule.name, id)
     yield* (yield* Scheduler).request(schedule.name, instant)
     yield* noteIfDown(backend.paths.run)
     yield* data([`${schedule.name} runs now; km at history ${schedule.name} shows how it ends`], {

@@ -15,13 +15,13 @@ import {
   rotateKey,
   type Rotation
 } from "../../runtime/kernel/KeyRotation.ts"
-import { Audit } from "../../runtime/ports/Audit.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { type ExitCode, KmError, kmError } from "../KmError.ts"
 import { data, talk } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import { inInstall, ownerOf } from "./Identity.ts"
 
 const iso = (seconds: number): string => new Date(seconds * 1_000).toISOString()
@@ -59,12 +59,6 @@ const leavesNothing = Effect.fnUntraced(function*(owner: SenderId) {
   yield* secrets.deleteUnder(`sandbox/${owner}`)
 })
 
-/** In the journal before it has an effect: whose keys are changed, and how. */
-const recorded = Effect.fnUntraced(function*(change: "rotate" | "renew" | "revoke", subject: SenderId, detail: string) {
-  const audit = yield* Audit
-  yield* audit.record({ actor: "operator", action: `identity.${change}`, subject, verdict: "allowed", detail })
-})
-
 const sentence = ({ completed, ended, keyId, purpose }: Rotation): string =>
   `${purpose}: ${keyId} from now on${completed ? " (begun by an earlier rotate, completed now)" : ""}` +
   ended.map((old) => `; ${old.keyId} until ${iso(old.until)}`).join("")
@@ -96,7 +90,7 @@ export const identityRotate = Effect.fn("km.identity.rotate")((input: RotateInpu
       return yield* data(lines, { ok: true, dryRun: true, owner: subject, current })
     }
     const owner = { install: install.install, subject }
-    yield* recorded("rotate", subject, has.join(", "))
+    yield* recorded("identity.rotate", subject, has.join(", "))
     const rotated = yield* Effect.forEach(has, (what) => rotateKey(all, certifier, owner, what)).pipe(
       Effect.ensuring(Effect.ignore(leavesNothing(subject)))
     )
@@ -131,7 +125,7 @@ export const identityRenew = Effect.fn("km.identity.renew")(
           const before = yield* certifiedUntil(all, certifier, owner, purpose)
           if (before === undefined) continue
           if (!input.dryRun) {
-            yield* recorded("renew", subject, purpose)
+            yield* recorded("identity.renew", subject, purpose)
             yield* renewKey(all, certifier, owner, purpose)
           }
           const until = yield* certifiedUntil(all, certifier, owner, purpose)
@@ -178,7 +172,7 @@ export const identityRevoke = Effect.fn("km.identity.revoke")(
       }
       const all = yield* ports
       const certifier = yield* certifierKey(all.secrets)
-      yield* recorded("revoke", owner, `${keyId}: ${input.reason}`)
+      yield* recorded("identity.revoke", owner, `${keyId}: ${input.reason}`)
       const number = yield* announce(all, certifier, {
         install: install.install,
         subject: owner,

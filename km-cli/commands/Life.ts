@@ -12,6 +12,7 @@ import { SandboxHost } from "../../runtime/ports/SandboxHost.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, span, talk } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import { labelOf, resolve } from "../Reference.ts"
 import * as UpFile from "../up/UpFile.ts"
 
@@ -38,6 +39,7 @@ export const pause = Effect.fn("km.pause")(function*({ dryRun, reference }: Life
     const change = yield* telling(row, Effect.fromResult(SandboxLife.lifeChange(row, "paused")))
     if (change === "nothing") return yield* data([`${nameOf(row)} is paused already`], { ...json, changed: false })
     if (dryRun) return yield* data([`would pause ${labelOf(row)}`], { ...json, changed: false })
+    yield* recorded("sandbox.pause", row.id)
     yield* talk(`pausing ${labelOf(row)}; the turn in hand is finished first`)
     yield* telling(row, SandboxLife.pause(row))
     yield* data([`${nameOf(row)} is paused; messages wait until km resume ${nameOf(row)}`], { ...json, changed: true })
@@ -59,6 +61,7 @@ export const resume = Effect.fn("km.resume")(function*({ dryRun, reference }: Li
     const change = yield* telling(row, Effect.fromResult(SandboxLife.lifeChange(row, "running")))
     if (change === "nothing") return yield* data([`${nameOf(row)} runs already`], { ...json, changed: false })
     if (dryRun) return yield* data([`would resume ${labelOf(row)}`], { ...json, changed: false })
+    yield* recorded("sandbox.resume", row.id)
     yield* telling(row, SandboxLife.resume(row))
     if (install.local && Option.isNone(yield* UpFile.running(backend.paths.run))) {
       yield* talk("km up is not running; the sandbox starts with it")
@@ -115,12 +118,9 @@ export const extend = Effect.fn("km.extend")(function*(input: ExtendInput) {
   return yield* Effect.gen(function*() {
     const row = yield* resolve(input.reference)
     const now = yield* Clock.currentTimeMillis
-    const until = yield* telling(
-      row,
-      input.dryRun
-        ? Effect.fromResult(SandboxLife.extendedUntil(row, extension, now))
-        : SandboxLife.extend(row, extension)
-    )
+    const planned = yield* telling(row, Effect.fromResult(SandboxLife.extendedUntil(row, extension, now)))
+    if (!input.dryRun) yield* recorded("sandbox.extend", row.id, `until ${new Date(planned).toISOString()}`)
+    const until = input.dryRun ? planned : yield* telling(row, SandboxLife.extend(row, extension))
     const expiresAt = new Date(until).toISOString()
     yield* data(
       [`${nameOf(row)} ${input.dryRun ? "would live" : "lives"} until ${expiresAt}, ${span(until - now)} from now`],

@@ -18,6 +18,7 @@ import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import { labelOf } from "../Reference.ts"
 
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
@@ -67,6 +68,7 @@ export const replay = Effect.fn("km.replay")(function*(input: { readonly turn: s
       const { replay: kept } = last
       if (kept?._tag === "Show") {
         // The agent has done its work: what could not be shown is shown, and nothing is done twice.
+        if (!input.dryRun) yield* recorded("turn.replay", row.id, `${last.key} shown`)
         const { text } = kept
         return yield* data(
           [isBlank(text) ? "The agent finished without a written answer." : text],

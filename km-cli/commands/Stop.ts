@@ -14,10 +14,9 @@ import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import { labelOf, resolve } from "../Reference.ts"
 import * as UpFile from "../up/UpFile.ts"
-
-/** Messages of a queue that are looked at, as by the runtime. */
 
 export interface StopInput {
   readonly reference: string
@@ -44,6 +43,7 @@ export const stop = Effect.fn("km.stop")(function*(input: StopInput) {
     }
     const what = key === undefined ? `${turns.length} ${turns.length === 1 ? "turn" : "turns"}` : `turn ${key}`
     if (input.dryRun) return yield* data([`would stop ${what} in ${labelOf(row)}`], { ...json, asked: false })
+    yield* recorded("turn.stop", row.id, turns.join(" "))
     const controls = yield* Controls
     // Served late, it spares what was written after it.
     const at = yield* Clock.currentTimeMillis

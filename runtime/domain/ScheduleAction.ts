@@ -58,6 +58,17 @@ export const ScheduledAction = Schema.TaggedUnion({
   }
 })
 export type ScheduledAction = typeof ScheduledAction.Type
+
+/** As the journal has them: what a person's command of the same effect is called. */
+export const auditedAs: Readonly<Record<ScheduledAction["_tag"], string>> = {
+  Create: "sandbox.create",
+  Destroy: "sandbox.destroy",
+  Stop: "sandbox.pause",
+  Resume: "sandbox.resume",
+  Extend: "sandbox.extend",
+  AgentRun: "agent.run",
+  EmailSend: "mail.send"
+}
 export type ActionKind = ScheduledAction["_tag"]
 
 /** What the control plane can do by itself; every other kind needs a runner of its own. */

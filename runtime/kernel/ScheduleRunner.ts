@@ -11,9 +11,10 @@ import * as Option from "effect/Option"
 import * as EffectSchedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { runIdOf, type Schedule, type ScheduleName, type ScheduleRun } from "../domain/Schedule.ts"
-import { kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
+import { auditedAs, kindText, retryClass, targetOf } from "../domain/ScheduleAction.ts"
 import type { TurnRecord } from "../domain/TurnRecord.ts"
 import { ActionFailed, type ActionRequest, type ActionRunner, ActionRunners } from "../ports/ActionRunner.ts"
+import { Audit } from "../ports/Audit.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { type Firing, Scheduler } from "../ports/Scheduler.ts"
 import type { StoreError } from "../ports/StoreError.ts"
@@ -66,6 +67,7 @@ const requestOf = (run: ScheduleRun): ActionRequest => ({
 
 const make = Effect.gen(function*() {
   const runners = yield* ActionRunners
+  const audit = yield* Audit
   const sandboxes = yield* Sandboxes
   const scheduler = yield* Scheduler
   const records = yield* TurnRecords
@@ -89,6 +91,30 @@ const make = Effect.gen(function*() {
       : `${reference} fits ${meaning.ids.length} sandboxes: ${meaning.ids.join(", ")}`
     return yield* new ActionFailed({ code: "KM-SCH-021", reason, passing: false })
   })
+
+  /** In the journal before it has an effect, by which schedule it is done. */
+  const recorded = ({ id, schedule, step: { action }, target }: ScheduleRun) =>
+    audit.record({
+      actor: "control-plane",
+      action: auditedAs[action._tag],
+      ...(target === undefined ? {} : { subject: target }),
+      rule: schedule,
+      verdict: "allowed",
+      detail: `run ${id}`
+    }).pipe(
+      Effect.catch(({ message }) =>
+        // An end goes on: it also frees the disk that may be full.
+        action._tag === "Destroy"
+          ? Effect.logError("the audit could not be written", message)
+          : Effect.fail(
+            new ActionFailed({
+              code: "KM-SCH-022",
+              reason: `the audit cannot be written: ${message}`,
+              passing: true
+            })
+          )
+      )
+    )
 
   /** What this room's runner says of it; a defect of the runner is the action's failure. */
   const asking = <A>(run: ScheduleRun, question: (runner: ActionRunner) => Effect.Effect<A, ActionFailed>) =>
@@ -139,6 +165,7 @@ const make = Effect.gen(function*() {
     const attempt = Effect.gen(function*() {
       run = yield* begin(run)
       yield* patiently(scheduler.save(run))
+      yield* recorded(run)
       return yield* asking(run, (runner) => runner.start(requestOf(run)))
     })
     for (let n = 0;; n++) {

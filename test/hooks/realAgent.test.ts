@@ -12,6 +12,7 @@ import { agentSettings, managedSettings } from "../../hooks/Settings.ts"
 import { TranscriptPlugin } from "../../plugins/transcript/TranscriptPlugin.ts"
 import { HookEndpoint, layer as hookLayer } from "../../runtime/adapters/hooks/HookListener.ts"
 import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import { visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
 import { redactedMark } from "../../runtime/domain/Redactor.ts"
 import type { TurnRow } from "../../runtime/domain/Turn.ts"
 import type { AgentRun } from "../../runtime/ports/Agent.ts"
@@ -100,16 +101,16 @@ const setUp = Effect.fnUntraced(
       const shown = yield* observer.exited(ended)
       yield* Scope.close(watching, Exit.void)
       yield* observer.posted(ended)
-      return { outcome, shown }
+      return { outcome, shown, said: visibleOutcome(ended, Context.get(ports, Redaction).redact) }
     })
 
     const live = () => {
       const sets = bridge.calls.flatMap(({ action }) => action.action === "live.set" ? [action.markdown] : [])
       return { first: sets[0] ?? "", last: sets.at(-1) ?? "", all: sets }
     }
-    /** The attached session: it is uploaded beside the turns, after them. */
+    // Sessions are attached beside everything else.
     const uploaded = untilReal(
-      "a session is attached",
+      "the session is attached",
       Effect.sync(() => {
         const upload = bridge.calls.findLast(({ action }) => action.action === "upload")?.action
         const bytes = upload?.action === "upload" ? objects.objects.get(sandbox)?.get(upload.object) : undefined
@@ -161,7 +162,8 @@ describe("the real CLI with our settings", () => {
       const token = `ghp_${"a1B2c3D4".repeat(5)}`
       const run = runOf(world.directories, bashScript(`echo ${canary}; echo ${token}; echo "$KM_HOOK_TOKEN"; env`))
       yield* world.turn(run)
-      const everything = JSON.stringify(world.bridge.calls) + (yield* world.uploaded)
+      const session = yield* world.uploaded
+      const everything = JSON.stringify(world.bridge.calls) + session
       for (const secret of [canary, token]) assert.notInclude(everything, secret)
       assert.notMatch(everything, /kmh_[A-Za-z0-9_-]{43}/)
       assert.include(world.live().last, redactedMark)
@@ -190,18 +192,17 @@ describe("the real CLI with our settings", () => {
       assert.include(yield* world.detail, "KM-AGT-093")
     }))
 
-  it.live("shows retries while they last, and in their place what became of the turn", () =>
+  it.live("shows retries while they last, and puts the outcome of a turn that said nothing in their place", () =>
     Effect.gen(function*() {
       const world = yield* setUp()
-      const { outcome, shown } = yield* world.turn(runOf(world.directories, "script:error:529"))
+      const { outcome, said, shown } = yield* world.turn(runOf(world.directories, "script:error:529"))
       assert.strictEqual(outcome._tag, "Failed")
-      assert.strictEqual(shown.length, 1)
+      assert.strictEqual(world.live().last, said)
+      // By this digest the origin knows that it has nothing more to post.
+      assert.deepStrictEqual(shown.map(({ sha256 }) => sha256), [sha256Hex(said)])
       assert.include(yield* world.names, "StopFailure")
-      const { all, last } = world.live()
-      assert.include(all.join("\n"), "retry 1 of 1")
-      assert.notInclude(all.slice(0, -1).join("\n"), "API Error")
-      assert.match(last, /Failed\./)
-      assert.strictEqual(shown[0]?.sha256, sha256Hex(last))
+      assert.include(world.live().all.join("\n"), "retry 1 of 1")
+      assert.notInclude(world.live().all.slice(0, -1).join("\n"), "API Error")
     }))
 
   it.live("adds only its own turn to the thread when it resumes a session", () =>

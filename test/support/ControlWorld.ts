@@ -32,6 +32,7 @@ import {
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { StoreError } from "../../runtime/ports/StoreError.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
@@ -82,6 +83,14 @@ const answer = (world: World, action: BridgeAction): BridgeResult => {
 }
 
 /** The whole state; `snapshot` is what must be the same before a create and after its destroy. */
+const brokenAudit = new StoreError({
+  port: "Audit",
+  operation: "record",
+  reason: "Full",
+  detail: "the test's disk",
+  cause: undefined
+})
+
 export class World {
   readonly rows = new Map<SandboxId, SandboxRow>()
   readonly aliasChannels = new Map<Alias, ChannelId>()
@@ -108,6 +117,7 @@ export class World {
   readonly answers = new Map<string, BridgeResult>()
   readonly effects: Array<Post> = []
   bridgeDown = false
+  auditBroken = false
   hostBroken = false
   neverReady = false
 
@@ -368,7 +378,14 @@ export class World {
     return Layer.mergeAll(
       wrapped,
       Reports.memory(this.reports),
-      Audit.memory(this.audit, "operator"),
+      Layer.effect(
+        Audit,
+        Effect.map(Audit, (audit) =>
+          Audit.of({
+            ...audit,
+            record: (entry) => this.auditBroken ? Effect.fail(brokenAudit) : audit.record(entry)
+          }))
+      ).pipe(Layer.provide(Audit.memory(this.audit, "operator"))),
       InstallStore.memory(this.installStore),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
       Layer.succeed(SandboxHost, this.guard(this.host)),

@@ -16,10 +16,12 @@ import {
   ActionRunners,
   type ActionStarted
 } from "../../../runtime/ports/ActionRunner.ts"
+import { Audit, type AuditRecord } from "../../../runtime/ports/Audit.ts"
 import { makeMemoryTurnQueueState } from "../../../runtime/ports/MemoryTurnQueue.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { makeMemorySchedulerState, Scheduler } from "../../../runtime/ports/Scheduler.ts"
+import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { slackProfile } from "../../support/profiles.ts"
@@ -56,6 +58,10 @@ class Stage {
   readonly effects = new Map<string, ActionRequest>()
   /** Every beginning of an action. */
   readonly begun: Array<ActionRequest> = []
+  /** What was written down, and how many actions had begun before. */
+  readonly journal: Array<AuditRecord & { readonly after: number }> = []
+  /** How many records are refused before one is taken. */
+  auditFailures = 0
   /** Of what happens in the world, each time, whatever the id. */
   readonly happened: Array<string> = []
   /** Failures that the next beginnings meet, in order. */
@@ -87,6 +93,24 @@ class Stage {
   private around<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return this.place.pipe(Effect.andThen(effect), Effect.tap(() => this.place))
   }
+
+  private readonly audited = Layer.effect(
+    Audit,
+    Effect.map(Audit, (audit) =>
+      Audit.of({
+        ...audit,
+        record: (entry) =>
+          this.around(Effect.suspend(() => {
+            if (this.auditFailures > 0) {
+              this.auditFailures -= 1
+              const why = { reason: "Full", detail: "the test's disk", cause: undefined } as const
+              return Effect.fail(new StoreError({ port: "Audit", operation: "record", ...why }))
+            }
+            this.journal.push({ ...entry, after: this.begun.length })
+            return Effect.void
+          }))
+      }))
+  ).pipe(Layer.provide(Audit.layerMemory))
 
   layer() {
     const runner = {
@@ -143,6 +167,7 @@ class Stage {
         TurnQueue.memory(this.queue),
         Sandboxes.memory(this.sandboxes),
         Reports.layerMemory,
+        this.audited,
         Layer.succeed(ActionRunners, [runner])
       ))
     )
@@ -619,6 +644,7 @@ describe("ScheduleRunner", () => {
               Sandboxes.memory(stage.sandboxes),
               TurnQueue.memory(stage.queue),
               TurnRecords.memory(stage.records),
+              Audit.layerMemory,
               Layer.succeed(ActionRunners, [runner])
             ))
           )
@@ -782,4 +808,28 @@ describe("ScheduleRunner", () => {
       "None"
     ])
   })
+
+  it.effect("is in the journal before it has an effect, with the schedule as its rule; what is not, does not happen", () =>
+    Effect.gen(function*() {
+      const stage = new Stage(demo)
+      stage.auditFailures = 1
+      stage.add({ ...once(minute), step: { action: extend("demo") } })
+      yield* during(stage, TestClock.adjust(2 * minute))
+      const act = { actor: "control-plane", action: "sandbox.extend", subject: demo.id, rule: name }
+      assert.deepStrictEqual(stage.journal, [])
+      assert.deepStrictEqual(stage.begun, [])
+      assert.deepInclude(stage.runs()[0], { outcome: "failed", code: "KM-SCH-022" })
+      const later = new Stage(demo)
+      later.add({ ...once(minute), step: { action: extend("demo") } })
+      yield* during(later, TestClock.adjust(2 * minute))
+      assert.deepStrictEqual(later.journal, [
+        { ...act, verdict: "allowed", detail: `run ${later.runs()[0]?.id}`, after: 0 }
+      ])
+      // An end also frees the disk that may be full.
+      const full = new Stage(demo)
+      full.auditFailures = 1
+      full.add({ ...once(minute), step: { action: ScheduledAction.cases.Destroy.make({ target: "demo" }) } })
+      yield* during(full, TestClock.adjust(2 * minute))
+      assert.lengthOf(full.begun, 1)
+    }))
 })
