@@ -6,9 +6,10 @@ import { Acceptance } from "../../../bridge/events/Acceptance.ts"
 import type { IncomingMessage } from "../../../bridge/events/classifyEvent.ts"
 import { ChannelId, MessageTs, TeamId } from "../../../runtime/domain/Ids.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { profileWith, slackProfile } from "../../support/profiles.ts"
 import { ada, channel, scriptedSlack } from "../scripted.ts"
-import { event, team, ts, world } from "./scene.ts"
+import { event, marksOf, team, told, ts, world } from "./scene.ts"
 
 const message: IncomingMessage = {
   team: TeamId.make(team),
@@ -62,5 +63,16 @@ describe("taking a message", () => {
         yield* elsewhere
         assert.deepStrictEqual(since, [1_715_000_000_000 - 59_999, 1_715_000_000_500 - 59_999])
       }).pipe(world(scriptedSlack(), { sandboxes: counted }))
+    }))
+
+  it.effect("that ends in a defect is refused where its author sees it, and is no error of the request", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack()
+      const queue = Layer.mock(TurnQueue, { create: () => Effect.void, send: () => Effect.die(new Error("a defect")) })
+      yield* Effect.gen(function*() {
+        assert.strictEqual((yield* event()).status, 200)
+        assert.include(JSON.stringify(yield* told(slack)), "KM-SLK-015")
+        assert.deepStrictEqual(marksOf(slack), [[ts, "no_entry_sign"]])
+      }).pipe(world(slack, { queue }))
     }))
 })
