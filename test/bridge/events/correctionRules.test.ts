@@ -2,9 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
-import { ada, channel, refused, scriptedSlack } from "../scripted.ts"
-import { waiting } from "../world.ts"
+import { ada, botUser, channel, refused, scriptedSlack } from "../scripted.ts"
+import { sandbox, waiting } from "../world.ts"
 import { envelope, event, keyOf, post, receive, requests, stops, told, ts, world } from "./scene.ts"
 
 const inner = { user: ada, ts, text: "new" }
@@ -164,4 +165,20 @@ describe("a correction", () => {
         assert.lengthOf(yield* stops(1), 1)
       }).pipe(world(scriptedSlack(), { operators: [ada] }))
     }))
+
+  it.effect("leaves our own mention out, as the message did", () =>
+    Effect.gen(function*() {
+      yield* event()
+      yield* edited({ text: `<@${botUser}> once more` })
+      assert.deepStrictEqual((yield* requests).map((request) => request.text), ["once more"])
+    }).pipe(world(scriptedSlack())))
+
+  it.effect("of a turn whose sandbox is gone is taken and changes nothing", () =>
+    Effect.gen(function*() {
+      yield* event()
+      yield* (yield* Sandboxes).remove(sandbox)
+      const item = { type: "message", channel, ts }
+      const reaction = { type: "reaction_added", user: ada, reaction: "stop", item_user: ada, item }
+      assert.strictEqual((yield* post(envelope(reaction, { event_id: "EvMark" }))).status, 200)
+    }).pipe(world(scriptedSlack())))
 })

@@ -117,7 +117,20 @@ describe("parseRepeated", () => {
       "last friday": "? * FRIL"
     }, day)
     for (
-      const odd of ["0th", "32nd", "6th monday", "last", "sixth", "15", "100th", "first blursday", "x15th", "15th x"]
+      const odd of [
+        "0th",
+        "32nd",
+        "6th monday",
+        "last",
+        "sixth",
+        "15",
+        "100th",
+        "first blursday",
+        "x15th",
+        "15th x",
+        "21st monday",
+        "1stx monday"
+      ]
     ) {
       assert.strictEqual(
         day(odd),
