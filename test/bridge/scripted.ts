@@ -8,6 +8,7 @@ import { SlackApi, type SlackCallOptions } from "../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../bridge/slack/SlackSecrets.ts"
 import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/Ids.ts"
+import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
@@ -115,6 +116,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       SlackSecrets.layer
     )),
     Layer.provideMerge(Layer.mergeAll(
+      Audit.layerMemory,
       Controls.layerMemory,
       Errands.layerMemory,
       options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency),

@@ -151,7 +151,12 @@ describe("a correction", () => {
         yield* mark({ item: { type: "message", channel: "C0ELSE0001", ts } })
         assert.isFalse(yield* asked)
         yield* mark()
-        assert.deepStrictEqual(yield* stops(1), [{ id: `mark-${keyOf()}-${ada}`, turn: keyOf(), by: "ada" }])
+        assert.deepStrictEqual(yield* stops(1), [{
+          kind: "stop",
+          id: `mark-${keyOf()}-${ada}`,
+          turn: keyOf(),
+          by: "ada"
+        }])
       }).pipe(world(scriptedSlack()))
       yield* Effect.gen(function*() {
         yield* event()

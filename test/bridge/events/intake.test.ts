@@ -196,12 +196,18 @@ describe("a message", () => {
         yield* event({ text: "!stop", ts: "1700000000.000200" }, { event_id: "Ev2" })
         const [first, second] = yield* stops(2)
         assert.deepStrictEqual(first, {
+          kind: "stop",
           id: `stop-${keyOf()}`,
           group: GroupId.make(`${channel}:1700000000.000001`),
           by: "ada",
           at: 1_715_000_000_000
         })
-        assert.deepStrictEqual(second, { id: `stop-${keyOf("1700000000.000200")}`, by: "ada", at: 1_715_000_000_000 })
+        assert.deepStrictEqual(second, {
+          kind: "stop",
+          id: `stop-${keyOf("1700000000.000200")}`,
+          by: "ada",
+          at: 1_715_000_000_000
+        })
         assert.lengthOf(yield* waiting, 0)
         yield* told(slack)
         assert.deepStrictEqual(marksOf(slack), [[ts, "octagonal_sign"], ["1700000000.000200", "octagonal_sign"]])
