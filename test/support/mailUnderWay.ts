@@ -4,11 +4,14 @@ import type { DatabaseSync } from "node:sqlite"
 import type { SandboxId } from "../../runtime/domain/Ids.ts"
 
 export const mailUnderWay = (database: DatabaseSync, owner: SandboxId) => ({
-  /** The newest message that was delivered, as it travelled. */
-  newest: (): Uint8Array => {
-    const row = database.prepare("SELECT raw FROM mail WHERE owner = ? ORDER BY seq DESC LIMIT 1").get(owner)
-    return row?.["raw"] instanceof Uint8Array ? row["raw"] : new Uint8Array()
-  },
+  /** The newest message that was delivered, as it travelled; a delivery that is still under way is waited for. */
+  newest: Effect.gen(function*() {
+    for (;;) {
+      const row = database.prepare("SELECT raw FROM mail WHERE owner = ? ORDER BY seq DESC LIMIT 1").get(owner)
+      if (row?.["raw"] instanceof Uint8Array) return row["raw"]
+      yield* Effect.sleep("50 millis")
+    }
+  }).pipe(Effect.timeout("5 minutes"), Effect.orDie),
   /** As if it had been under way until now; `name` is the delivery's. What was seen before is forgotten. */
   arrives: (name: string, raw: Uint8Array): void => {
     database.prepare("DELETE FROM mail_seen WHERE owner = ?").run(owner)

@@ -83,7 +83,7 @@ describe("whoever writes the directory", () => {
     Effect.gen(function*() {
       const { ada, arrives, bob, identity, judged, newest, putRow, reread, rowOf, send } = yield* scene
       assert.strictEqual((yield* send(ada, bob, "true")).exit, 0)
-      const held = newest()
+      const held = yield* newest
       const good = rowOf(ada)
       const thief = signingKeyFromSeed(generateSeed())
       const forged = certify(
@@ -134,7 +134,7 @@ describe("whoever writes the directory", () => {
       Effect.gen(function*() {
         const { ada, arrives, bob, database, identity, judged, newest, reread, send, stack, stateOf } = yield* scene
         assert.strictEqual((yield* send(ada, bob, "true")).exit, 0)
-        const held = newest()
+        const held = yield* newest
         for (const _ of [1, 2, 3]) {
           const rotated = yield* identity("rotate", ada, "--purpose", "mail")
           assert.strictEqual(rotated.exit, 0, rotated.err)

@@ -58,7 +58,7 @@ describe("km identity rotate and revoke", () => {
 
         yield* send("before", "--encrypt")
         assert.deepInclude((yield* inbox)[0], { status: "verified", body: "before", encrypted: true })
-        const before = newest()
+        const before = yield* newest
         const oldKey = manifestIn(before)?.key ?? ""
 
         const adas = decodeRotated((yield* identity("rotate", ada, "--json")).out)
@@ -69,7 +69,7 @@ describe("km identity rotate and revoke", () => {
         // The same runtime, at once: signed with the new key, encrypted for the new key.
         yield* send("after", "--encrypt")
         assert.deepInclude((yield* inbox)[0], { status: "verified", body: "after", encrypted: true })
-        const manifest = manifestIn(newest())
+        const manifest = manifestIn(yield* newest)
         assert.strictEqual(manifest?.key, adas.rotated[0]?.keyId)
         assert.strictEqual(manifest?.encryption?.key, adas.rotated[1]?.keyId)
         assert.strictEqual(manifest?.encryption?.recipients[0]?.key, bobs.rotated[0]?.keyId)
