@@ -71,11 +71,11 @@ const stoppable = Effect.fnUntraced(function*(row: SandboxRow, turn: TurnKey | u
   const keys = [...new Set([...open, ...queued].map(({ key }) => key))].filter((key) =>
     turn === undefined || key === turn
   )
-  const recorded = yield* (yield* TurnRecords).among(keys.map((key) => ({ sandbox: row.id, key })))
+  const records = yield* (yield* TurnRecords).among(keys.map((key) => ({ sandbox: row.id, key })))
   const over = new Set([
     ...open.filter(({ state }) => !beforeItsEnd.includes(state)).map(({ key }) => key),
     // What the runtime has still to take from its queue.
-    ...[...recorded.values()].map(({ key }) => key)
+    ...[...records.values()].map(({ key }) => key)
   ])
   return keys.filter((key) => !over.has(key))
 })

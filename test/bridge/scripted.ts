@@ -14,12 +14,13 @@ import { Errands } from "../../runtime/ports/Errands.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { Posts } from "../../runtime/ports/Posts.ts"
 import { Reports } from "../../runtime/ports/Reports.ts"
-import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { makeMemorySandboxesState, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { Seen } from "../../runtime/ports/Seen.ts"
+import { makeMemorySeenState, Seen } from "../../runtime/ports/Seen.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { certifier, host, install } from "./world.ts"
@@ -93,6 +94,23 @@ export const scriptedSlack = (answers: Readonly<Record<string, Answers>> = {}) =
 }
 export type ScriptedSlack = ReturnType<typeof scriptedSlack>
 
+/** What is changed in one step lies beside each other. What a test puts around the sandboxes is over the same rows. */
+const stores = (over: {
+  readonly queue?: Layer.Layer<TurnQueue>
+  readonly seen?: Layer.Layer<Seen>
+  readonly sandboxes?: Layer.Layer<Sandboxes, never, Sandboxes>
+}) =>
+  Layer.suspend(() => {
+    const rows = makeMemorySandboxesState()
+    const seen = makeMemorySeenState()
+    const sandboxes = Sandboxes.memory(rows)
+    return Layer.mergeAll(
+      over.sandboxes === undefined ? sandboxes : Layer.provide(over.sandboxes, sandboxes),
+      over.seen ?? Seen.memory(seen),
+      over.queue ?? TurnQueue.memory(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
+    )
+  })
+
 /** The whole bridge over it. */
 export const bridgeOverScript = (slack: ScriptedSlack, options: {
   readonly idempotency?: MemoryIdempotencyState
@@ -103,7 +121,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
   readonly queue?: Layer.Layer<TurnQueue>
   readonly seen?: Layer.Layer<Seen>
   readonly threads?: Layer.Layer<Threads>
-  readonly sandboxes?: Layer.Layer<Sandboxes>
+  readonly sandboxes?: Layer.Layer<Sandboxes, never, Sandboxes>
 } = {}) =>
   layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
@@ -124,12 +142,10 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       Leases.layerMemory,
       options.objects ?? Objects.layerMemory,
       options.posts ?? Posts.layerMemory,
-      options.sandboxes ?? Sandboxes.layerMemory,
       Reports.layerMemory,
       Secrets.layerMemory,
-      options.seen ?? Seen.layerMemory,
       options.threads ?? Threads.layerMemory,
-      options.queue ?? TurnQueue.layerMemory
+      stores(options)
     )),
     Layer.provideMerge(BridgeSettings.layer({
       install,

@@ -228,7 +228,7 @@ describe("a message", () => {
         }, 503],
         [
           "the queue",
-          { queue: Layer.mock(TurnQueue, { create: () => Effect.void, send: () => Effect.fail(storeError) }) },
+          { queue: Layer.mock(TurnQueue, { create: () => Effect.void, accept: () => Effect.fail(storeError) }) },
           {},
           503
         ]

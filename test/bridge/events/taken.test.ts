@@ -52,7 +52,7 @@ describe("taking a message", () => {
             ...inner,
             youngerThan: (instant) => Effect.andThen(Effect.sync(() => since.push(instant)), inner.youngerThan(instant))
           }))
-      ).pipe(Layer.provide(Sandboxes.layerMemory))
+      )
       yield* Effect.gen(function*() {
         const elsewhere = event({ channel: "C0ELSE0001" })
         for (let time = 0; time < 3; time++) yield* elsewhere
@@ -68,7 +68,10 @@ describe("taking a message", () => {
   it.effect("that ends in a defect is refused where its author sees it, and is no error of the request", () =>
     Effect.gen(function*() {
       const slack = scriptedSlack()
-      const queue = Layer.mock(TurnQueue, { create: () => Effect.void, send: () => Effect.die(new Error("a defect")) })
+      const queue = Layer.mock(TurnQueue, {
+        create: () => Effect.void,
+        accept: () => Effect.die(new Error("a defect"))
+      })
       yield* Effect.gen(function*() {
         assert.strictEqual((yield* event()).status, 200)
         assert.include(JSON.stringify(yield* told(slack)), "KM-SLK-015")
