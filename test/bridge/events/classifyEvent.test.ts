@@ -42,7 +42,7 @@ describe("classifyEvent", () => {
     assert.isDefined(incoming)
     if (incoming?._tag !== "Message") return
     assert.isTrue(event.bot_id === undefined || event.bot_id === null || event.bot_id === "")
-    assert.include([undefined, "", "thread_broadcast", "file_share"], event.subtype)
+    assert.include([undefined, null, "", "thread_broadcast", "file_share"], event.subtype)
     assert.notInclude([undefined, bot], event.user)
     assert.isFalse(event.channel.startsWith("D"))
   }, { arbitrary: { runs: 500 } })
