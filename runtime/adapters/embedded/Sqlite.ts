@@ -188,8 +188,10 @@ const rolledBack = (database: DatabaseSync, cause: unknown): unknown => {
   }
 }
 
-/** Runs the jobs in one transaction, each in its own savepoint: one that throws leaves the others alone. */
+/** Runs the jobs in one transaction. */
 const transact = (database: DatabaseSync, statements: Statements, batch: ReadonlyArray<Job>): Attempt => {
+  const jobs = batch.filter(({ cancelled }) => !cancelled)
+  if (jobs.length === 0) return { _tag: "Done" }
   try {
     statements.run("BEGIN IMMEDIATE")
   } catch (cause) {
@@ -197,18 +199,22 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
   }
   const answers: Array<() => void> = []
   try {
-    for (const job of batch) {
-      if (job.cancelled) continue
-      statements.run("SAVEPOINT job")
-      try {
-        answers.push(job.attempt(statements))
-      } catch (cause) {
-        // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
-        if (!database.isTransaction || isDamage(cause)) throw cause
-        statements.run("ROLLBACK TO job")
-        answers.push(() => job.fail(cause))
+    // One that throws leaves the others alone; a job without others needs no savepoint.
+    const [alone, ...others] = jobs
+    if (alone !== undefined && others.length === 0) answers.push(alone.attempt(statements))
+    else {
+      for (const job of jobs) {
+        statements.run("SAVEPOINT job")
+        try {
+          answers.push(job.attempt(statements))
+        } catch (cause) {
+          // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
+          if (!database.isTransaction || isDamage(cause)) throw cause
+          statements.run("ROLLBACK TO job")
+          answers.push(() => job.fail(cause))
+        }
+        statements.run("RELEASE job")
       }
-      statements.run("RELEASE job")
     }
     statements.run("COMMIT")
   } catch (cause) {
@@ -316,7 +322,10 @@ const open = Effect.fnUntraced(function*(options: SqliteOptions) {
         return Effect.sync(() => {
           job.cancelled = true
         })
-      })
+      }),
+    version: whileBusy(() => Number(Object.values(statements.get("PRAGMA data_version") ?? {})[0])).pipe(
+      Effect.catch((cause) => failure("Sqlite", "version", cause))
+    )
   })
 })
 
@@ -337,6 +346,8 @@ export class Sqlite extends Context.Service<Sqlite, {
     operation: string,
     change: (statements: Statements) => A
   ) => Effect.Effect<A, StoreError>
+  /** Another number once another process has committed; what is written here does not change it. */
+  readonly version: Effect.Effect<number, StoreError>
 }>()("km/runtime/adapters/embedded/Sqlite") {
   /** Opens or creates the file (0600). Closing the scope first writes what was asked for. */
   static readonly layer = (options: SqliteOptions): Layer.Layer<Sqlite, StoreError | EngineRefused> =>
