@@ -10,6 +10,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { type Bell, counter, makeBell } from "../../ports/Bell.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
+import { integer } from "./columns.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { errorCode, privateFileMode } from "./PrivateFiles.ts"
 import { Sqlite, type SqliteOptions } from "./Sqlite.ts"
@@ -112,18 +113,24 @@ export class Doorbell extends Context.Service<Doorbell, {
 }
 
 /**
- * Asks once per 5 s, for all who wait in this process, whether another one has written; only then do they look. What this
- * process writes it rings for by itself.
+ * Asks once per 5 s, for all who wait in this process, whether another one has written what is waited for; only then do
+ * they look. What this process writes it rings for by itself.
  */
 const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDiscard(Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
   // Who cannot be told by the store whether there is anything new looks, and meets the store's trouble itself.
-  const version = Effect.orElseSucceed(sqlite.version, () => undefined)
+  const version = sqlite.read("Doorbell", "lookAgain", (tables) => {
+    const row = tables.get("SELECT data_version, (SELECT number FROM revision) AS number FROM pragma_data_version") ??
+      {}
+    // The first changes with any commit of another process, the second with what somebody may wait for, whoever wrote it.
+    return { others: integer(row, "data_version"), revision: integer(row, "number") }
+  }).pipe(Effect.orElseSucceed(() => undefined))
   let last = yield* version
   const look = Effect.gen(function*() {
     const now = yield* version
-    if (now === undefined || now !== last) yield* doorbell.ringAll
+    const same = now !== undefined && (now.others === last?.others || now.revision === last?.revision)
+    if (!same) yield* doorbell.ringAll
     last = now
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(lookAgainEvery), look)))

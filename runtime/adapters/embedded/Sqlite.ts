@@ -188,10 +188,16 @@ const rolledBack = (database: DatabaseSync, cause: unknown): unknown => {
   }
 }
 
-/** Runs the jobs in one transaction. */
-const transact = (database: DatabaseSync, statements: Statements, batch: ReadonlyArray<Job>): Attempt => {
-  const jobs = batch.filter(({ cancelled }) => !cancelled)
-  if (jobs.length === 0) return { _tag: "Done" }
+/** Some job threw: what it changed, and what the others did, is undone. */
+class JobFailed extends Error {}
+
+/** Runs the jobs in one transaction. With `apart`, each in its own savepoint: one that throws leaves the others alone. */
+const run = (
+  database: DatabaseSync,
+  statements: Statements,
+  jobs: ReadonlyArray<Job>,
+  apart: boolean
+): Attempt => {
   try {
     statements.run("BEGIN IMMEDIATE")
   } catch (cause) {
@@ -199,22 +205,18 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
   }
   const answers: Array<() => void> = []
   try {
-    // One that throws leaves the others alone; a job without others needs no savepoint.
-    const [alone, ...others] = jobs
-    if (alone !== undefined && others.length === 0) answers.push(alone.attempt(statements))
-    else {
-      for (const job of jobs) {
-        statements.run("SAVEPOINT job")
-        try {
-          answers.push(job.attempt(statements))
-        } catch (cause) {
-          // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
-          if (!database.isTransaction || isDamage(cause)) throw cause
-          statements.run("ROLLBACK TO job")
-          answers.push(() => job.fail(cause))
-        }
-        statements.run("RELEASE job")
+    for (const job of jobs) {
+      if (apart) statements.run("SAVEPOINT job")
+      try {
+        answers.push(job.attempt(statements))
+      } catch (cause) {
+        // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
+        if (!database.isTransaction || isDamage(cause)) throw cause
+        if (!apart) throw jobs.length === 1 ? cause : new JobFailed()
+        statements.run("ROLLBACK TO job")
+        answers.push(() => job.fail(cause))
       }
+      if (apart) statements.run("RELEASE job")
     }
     statements.run("COMMIT")
   } catch (cause) {
@@ -222,6 +224,14 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
   }
   for (const answer of answers) answer()
   return { _tag: "Done" }
+}
+
+/** Hardly a job throws: all run together first, and only when one did, again and apart. */
+const transact = (database: DatabaseSync, statements: Statements, batch: ReadonlyArray<Job>): Attempt => {
+  const jobs = batch.filter(({ cancelled }) => !cancelled)
+  if (jobs.length === 0) return { _tag: "Done" }
+  const attempt = run(database, statements, jobs, false)
+  return attempt._tag === "Lost" && attempt.cause instanceof JobFailed ? run(database, statements, jobs, true) : attempt
 }
 
 /** The failure that a thrown value stands for; what is neither SQLite's nor the file system's is a bug of ours. */
@@ -322,10 +332,7 @@ const open = Effect.fnUntraced(function*(options: SqliteOptions) {
         return Effect.sync(() => {
           job.cancelled = true
         })
-      }),
-    version: whileBusy(() => Number(Object.values(statements.get("PRAGMA data_version") ?? {})[0])).pipe(
-      Effect.catch((cause) => failure("Sqlite", "version", cause))
-    )
+      })
   })
 })
 
@@ -346,8 +353,6 @@ export class Sqlite extends Context.Service<Sqlite, {
     operation: string,
     change: (statements: Statements) => A
   ) => Effect.Effect<A, StoreError>
-  /** Another number once another process has committed; what is written here does not change it. */
-  readonly version: Effect.Effect<number, StoreError>
 }>()("km/runtime/adapters/embedded/Sqlite") {
   /** Opens or creates the file (0600). Closing the scope first writes what was asked for. */
   static readonly layer = (options: SqliteOptions): Layer.Layer<Sqlite, StoreError | EngineRefused> =>
