@@ -99,13 +99,15 @@ export class Doorbell extends Context.Service<Doorbell, {
           },
           forget: (name) =>
             Effect.sync(() => {
-              bells.get(name)?.ring()
+              const bell = bells.get(name)
+              // Before the ring: who is woken goes on at once, and must find the next bell.
               bells.delete(name)
+              bell?.ring()
               untouched.delete(name)
               fs.rmSync(path.join(directory, name), { force: true })
             }),
           ringAll: Effect.sync(() => {
-            for (const bell of bells.values()) bell.ring()
+            for (const bell of [...bells.values()]) bell.ring()
           })
         })
       })

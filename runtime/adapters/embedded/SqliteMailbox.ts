@@ -93,8 +93,10 @@ const make = Effect.fnUntraced(function*(directory: string) {
       const now = yield* Clock.currentTimeMillis
       const found = yield* look(now)
       if (enough(found) || now >= until) return found
-      const next = Math.max(1, Math.min(soonest(found), until) - now)
-      yield* bell(owner).wait(rung, Duration.millis(next))
+      const next = soonest(found)
+      yield* bell(owner).wait(rung, Duration.millis(Math.max(1, Math.min(next, until) - now)))
+      // Nothing was rung for and nothing comes due: a last look would find what this one found.
+      if (bell(owner).count() === rung && next > until) return found
     }
   })
 

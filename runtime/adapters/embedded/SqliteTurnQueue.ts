@@ -297,6 +297,8 @@ const make = Effect.gen(function*() {
         }
         if (now >= until) return Option.none()
         yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
+        // Nothing was rung for and nothing comes due: a last look would find what this one found.
+        if (bell.count() === rung && next > until) return Option.none()
       }
     }),
     extend: Effect.fnUntraced(function*(queue, receipt, visibility) {
