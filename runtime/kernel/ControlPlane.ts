@@ -18,7 +18,7 @@ import { TurnRequest } from "../domain/Turn.ts"
 import { Bridge } from "../ports/Bridge.ts"
 import { reported, Reports } from "../ports/Reports.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
-import { type DeadEntry, TurnQueue } from "../ports/TurnQueue.ts"
+import { type DeadEntry, type QueueDepth, TurnQueue } from "../ports/TurnQueue.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
@@ -48,6 +48,8 @@ export class ControlPlane extends Context.Service<ControlPlane, {
   /** Renews no certificate: the certifier's key is out of its reach. */
   static readonly layerWithoutRenewal = Layer.effect(ControlPlane, Effect.suspend(() => make(false)))
 }
+
+const noDepth: QueueDepth = { waiting: 0, inFlight: 0, dead: 0 }
 
 const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
 
@@ -125,16 +127,18 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     yield* Effect.logError("a message died in the queue").pipe(Effect.annotateLogs({ turn: entry.key }))
   })
 
-  const lookAt = Effect.fnUntraced(function*(row: ReportedSandbox, now: number) {
+  const lookAt = Effect.fnUntraced(function*(row: ReportedSandbox, now: number, depth: QueueDepth) {
     if (row.status === "destroying") {
       if (unfinished.has(row.id)) yield* teardown.run(row.id, row.endReason ?? "destroyed")
       return
     }
-    const end = endOf(row, now, yield* queuedOf(row))
-    if (end !== undefined) return yield* teardown.run(row.id, end)
+    const end = endOf(row, now, depth.waiting + depth.inFlight)
+    // The round may have lasted: what came meanwhile keeps the sandbox.
+    const ends = end === "idle" ? endOf(row, now, yield* queuedOf(row)) : end
+    if (ends !== undefined) return yield* teardown.run(row.id, ends)
     if (row.status === "creating" || row.status === "starting") return
     yield* warn(row, now)
-    if (row.inventory.some(({ kind }) => kind === "queue")) {
+    if (depth.dead > 0) {
       for (const entry of yield* queue.deadLetters(row.id)) if (!entry.noticed) yield* noticeDead(row, entry)
     }
     if (renews && (yield* provisioning.renewCertificate(row))) yield* Effect.logInfo("certificate renewed")
@@ -143,9 +147,13 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
   const round = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const rows = yield* reportedBy(yield* sandboxes.list)
-    yield* Effect.forEach(rows, (row) => contained(row, lookAt(row, now)), { concurrency: 4, discard: true })
+    const depths = yield* queue.occupied
+    yield* Effect.forEach(rows, (row) => contained(row, lookAt(row, now, depths.get(row.id) ?? noDepth)), {
+      concurrency: 4,
+      discard: true
+    })
     unfinished = new Set(rows.filter(({ status }) => status === "destroying").map(({ id }) => id))
-  }).pipe(Effect.catch((error) => Effect.logWarning("control round could not list sandboxes", error.message)))
+  }).pipe(Effect.catch((error) => Effect.logWarning("control round could not list sandboxes or queues", error.message)))
 
   const repair = Effect.fnUntraced(function*(row: SandboxRow, generation: string) {
     const plan = channelPlanOf(row, row.channel)

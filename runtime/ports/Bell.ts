@@ -7,21 +7,30 @@ import * as Stream from "effect/Stream"
 const lookAgain = Duration.seconds(5)
 
 export interface Bell {
-  /** How often it has rung. Read it before looking at what the bell announces. */
+  /** Rises with each ring. Read it before looking at what the bell announces. */
   readonly count: () => number
   readonly ring: () => void
-  /** Completes once the bell has rung more than `count` times, or after `longest`, whichever is first. */
+  /** Completes once the bell has rung since `count` was read, or after `longest`, whichever is first. */
   readonly wait: (count: number, longest: Duration.Duration) => Effect.Effect<void>
 }
 
-/** Waiters that are interrupted leave nothing behind, so a bell may outlive the program that waits on it. */
-export const makeBell = (): Bell => {
+/** Numbers that only rise. */
+export const counter = (): () => number => {
+  let last = 0
+  return () => ++last
+}
+
+/**
+ * Waiters that are interrupted leave nothing behind, so a bell may outlive the program that waits on it. Bells that share
+ * `tick` may take each other's place: to who counted the one before, the next has rung.
+ */
+export const makeBell = (tick: () => number = counter()): Bell => {
   const waiters = new Set<() => void>()
-  let rung = 0
+  let rung = tick()
   return {
     count: () => rung,
     ring: () => {
-      rung++
+      rung = tick()
       const woken = [...waiters]
       waiters.clear()
       for (const wake of woken) wake()

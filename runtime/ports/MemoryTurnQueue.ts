@@ -16,7 +16,7 @@ import {
   whyNotAccepting
 } from "./QueueRules.ts"
 import { makeMemorySeenState, type MemorySeenState, seenRetentionMillis } from "./Seen.ts"
-import type { AcceptAnswer, DeadEntry, QueueEntry, ReceivedEntry, TurnQueue } from "./TurnQueue.ts"
+import type { AcceptAnswer, DeadEntry, QueueDepth, QueueEntry, ReceivedEntry, TurnQueue } from "./TurnQueue.ts"
 
 interface MemoryMessage {
   readonly entry: QueueEntry
@@ -119,6 +119,12 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
       const { body, entry, receiveCount, sentAt } = message
       return Option.some({ ...entry, body, receipt, receiveCount, sentAt })
     }
+  }
+
+  const depthAt = (queue: SandboxId, now: number): QueueDepth => {
+    const { dead, messages } = state.queues.get(queue) ?? { dead: new Map(), messages: [] }
+    const flying = messages.filter(({ visibleAt }) => visibleAt > now).length
+    return { waiting: messages.length - flying, inFlight: flying, dead: dead.size }
   }
 
   const inFlight = (queue: SandboxId, receipt: string) =>
@@ -241,12 +247,12 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
             state: stateAt(visibleAt, now)
           }))
       ),
-    depth: (queue) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { dead, messages } = state.queues.get(queue) ?? { dead: new Map(), messages: [] }
-        const flying = messages.filter(({ visibleAt }) => visibleAt > now).length
-        return { waiting: messages.length - flying, inFlight: flying, dead: dead.size }
-      }),
+    depth: (queue) => Effect.map(Clock.currentTimeMillis, (now) => depthAt(queue, now)),
+    occupied: Effect.map(Clock.currentTimeMillis, (now) =>
+      new Map(
+        [...state.queues.keys()].map((queue) => [queue, depthAt(queue, now)] as const)
+          .filter(([, { dead, inFlight, waiting }]) => dead + inFlight + waiting > 0)
+      )),
     deadLetters: (queue) => Effect.sync(() => [...state.queues.get(queue)?.dead.values() ?? []]),
     markNoticed: (queue, key) =>
       Effect.sync(() => {

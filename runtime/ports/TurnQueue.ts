@@ -113,6 +113,8 @@ export class TurnQueue extends Context.Service<TurnQueue, {
   /** Everything that waits or is in flight, oldest first, without the bodies. */
   readonly keys: (queue: SandboxId) => Effect.Effect<ReadonlyArray<QueuedKey>, StoreError>
   readonly depth: (queue: SandboxId) => Effect.Effect<QueueDepth, StoreError>
+  /** The depth of every queue that holds anything, waiting, in flight or dead. */
+  readonly occupied: Effect.Effect<ReadonlyMap<SandboxId, QueueDepth>, StoreError>
   readonly deadLetters: (queue: SandboxId) => Effect.Effect<ReadonlyArray<DeadEntry>, StoreError>
   readonly markNoticed: (queue: SandboxId, key: TurnKey) => Effect.Effect<void, StoreError>
   /**

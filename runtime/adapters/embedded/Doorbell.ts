@@ -1,6 +1,6 @@
 /**
  * Wake-ups between the processes of one machine: a file per topic, touched by who has something to say, and one
- * directory watcher per process. A lost ring costs at most one `lookAgain`; nobody polls busily.
+ * directory watcher per process. A ring that is lost on the way is made good by `lookAgain`; nobody polls busily.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -8,11 +8,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { type Bell, makeBell } from "../../ports/Bell.ts"
+import { type Bell, counter, makeBell } from "../../ports/Bell.ts"
+import type { StoreError } from "../../ports/StoreError.ts"
+import { integer } from "./columns.ts"
+import type { EngineRefused } from "./EngineErrors.ts"
 import { errorCode, privateFileMode } from "./PrivateFiles.ts"
+import { Sqlite, type SqliteOptions } from "./Sqlite.ts"
 
-/** Readers that wait look anyway after this long (docs/architecture.md). */
-export const lookAgain = Duration.seconds(5)
+/** What another process has changed is heard after this long at the latest (docs/architecture.md). */
+export const lookAgainEvery = Duration.seconds(5)
 
 /** Lower-case letters, digits and dashes; it names a file. */
 const topicPattern = /^[a-z0-9][a-z0-9-]{0,79}$/
@@ -33,17 +37,21 @@ export class Doorbell extends Context.Service<Doorbell, {
   readonly topic: (name: string) => Bell
   /** Removes the topic's file; who still waits is woken. */
   readonly forget: (name: string) => Effect.Effect<void>
+  /** Wakes whoever waits in this process, on whatever topic. */
+  readonly ringAll: Effect.Effect<void>
 }>()("km/runtime/adapters/embedded/Doorbell") {
   /** Without a watcher (the system has too few) rings still arrive within this process, others within 5 s. */
   static readonly layer = (directory: string): Layer.Layer<Doorbell> =>
     Layer.effect(
       Doorbell,
       Effect.gen(function*() {
+        // One counter for all: who waits on a topic that was forgotten and rung anew has not missed it.
+        const tick = counter()
         const bells = new Map<string, Bell>()
         const untouched = new Set<string>()
         const pending = makeBell()
         const bellOf = (name: string): Bell => {
-          const bell = bells.get(name) ?? makeBell()
+          const bell = bells.get(name) ?? makeBell(tick)
           bells.set(name, bell)
           return bell
         }
@@ -79,11 +87,11 @@ export class Doorbell extends Context.Service<Doorbell, {
         return Doorbell.of({
           topic: (name) => {
             if (!topicPattern.test(name)) throw new Error(`${name} cannot name a doorbell`)
-            const bell = bellOf(name)
             return {
-              ...bell,
+              count: () => bellOf(name).count(),
+              wait: (count, longest) => Effect.suspend(() => bellOf(name).wait(count, longest)),
               ring: () => {
-                bell.ring()
+                bellOf(name).ring()
                 untouched.add(name)
                 pending.ring()
               }
@@ -91,12 +99,48 @@ export class Doorbell extends Context.Service<Doorbell, {
           },
           forget: (name) =>
             Effect.sync(() => {
-              bells.get(name)?.ring()
+              const bell = bells.get(name)
+              // Before the ring: who is woken goes on at once, and must find the next bell.
               bells.delete(name)
+              bell?.ring()
               untouched.delete(name)
               fs.rmSync(path.join(directory, name), { force: true })
-            })
+            }),
+          ringAll: Effect.sync(() => {
+            for (const bell of [...bells.values()]) bell.ring()
+          })
         })
       })
     )
 }
+
+/**
+ * Asks once per 5 s, for all who wait in this process, whether another one has written what is waited for; only then do
+ * they look. What this process writes it rings for by itself.
+ */
+const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDiscard(Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  // Who cannot be told by the store whether there is anything new looks, and meets the store's trouble itself.
+  const version = sqlite.read("Doorbell", "lookAgain", (tables) => {
+    const row = tables.get("SELECT data_version, (SELECT number FROM revision) AS number FROM pragma_data_version") ??
+      {}
+    // The first changes with any commit of another process, the second with what somebody may wait for, whoever wrote it.
+    return { others: integer(row, "data_version"), revision: integer(row, "number") }
+  }).pipe(Effect.orElseSucceed(() => undefined))
+  let last = yield* version
+  const look = Effect.gen(function*() {
+    const now = yield* version
+    const same = now !== undefined && (now.others === last?.others || now.revision === last?.revision)
+    if (!same) yield* doorbell.ringAll
+    last = now
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(lookAgainEvery), look)))
+}))
+
+/** A file of tables that processes share, and the doorbell in `bells` by which they tell each other what is new in it. */
+export const sharedTables = (
+  bells: string,
+  options: SqliteOptions
+): Layer.Layer<Sqlite | Doorbell, StoreError | EngineRefused> =>
+  lookAgain.pipe(Layer.provideMerge(Layer.merge(Sqlite.layer(options), Doorbell.layer(bells))))

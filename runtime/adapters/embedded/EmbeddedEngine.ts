@@ -18,7 +18,7 @@ import type { StoreError } from "../../ports/StoreError.ts"
 import { threadRetentionMillis, type Threads } from "../../ports/Threads.ts"
 import type { TurnQueue } from "../../ports/TurnQueue.ts"
 import type { TurnRecords } from "../../ports/TurnRecords.ts"
-import { Doorbell } from "./Doorbell.ts"
+import { sharedTables } from "./Doorbell.ts"
 import type { EngineRefused } from "./EngineErrors.ts"
 import { engineMigrations } from "./EngineSchema.ts"
 import * as FileObjects from "./FileObjects.ts"
@@ -103,8 +103,7 @@ export const layer = (
   options: EngineOptions = {}
 ): Layer.Layer<EnginePorts, StoreError | EngineRefused> =>
   ownMemory(Layer.unwrap(Effect.map(openStateDirectory(stateDirectory), (paths) => {
-    const tables = Sqlite.layer({ ...options, file: paths.database, migrations: engineMigrations })
-    const shared = Layer.merge(tables, Doorbell.layer(paths.bells))
+    const shared = sharedTables(paths.bells, { ...options, file: paths.database, migrations: engineMigrations })
     return Layer.mergeAll(
       SqliteControls.layer,
       SqliteIdempotency.layer,

@@ -286,6 +286,36 @@ CREATE TABLE mail_filed (
 CREATE TABLE mail_revisions (owner TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 `
 
+/** Table and event of whatever a reader waits for: leases and reports are not among it, and are written all the time. */
+const awaited = [
+  ["controls", "INSERT"],
+  ["mail", "INSERT"],
+  ["mail", "UPDATE OF state, visible_at"],
+  ["mail_outbox", "INSERT"],
+  ["mail_outbox", "UPDATE OF visible_at"],
+  ["mail_out_to", "INSERT"],
+  ["mail_out_to", "UPDATE OF state, next_at"],
+  ["mail_revisions", "INSERT"],
+  ["mail_revisions", "UPDATE"],
+  ["queue_messages", "INSERT"],
+  ["queue_messages", "UPDATE OF visible_at, head"],
+  ["queue_messages", "DELETE"],
+  ["queues", "DELETE"],
+  ["sandbox_changes", "INSERT"],
+  ["sandbox_changes", "UPDATE"]
+] as const
+
+const engine10 = `
+-- Rises with every change that a reader may wait for, whoever makes it: who lost a ring sees by it that there was one.
+CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
+INSERT INTO revision (number) VALUES (0);
+${
+  awaited.map(([table, event], n) =>
+    `CREATE TRIGGER revision_${n} AFTER ${event} ON ${table} BEGIN UPDATE revision SET number = number + 1; END;`
+  ).join("\n")
+}
+`
+
 export const engineMigrations: ReadonlyArray<string> = [
   engine1,
   engine2,
@@ -295,7 +325,8 @@ export const engineMigrations: ReadonlyArray<string> = [
   engine6,
   engine7,
   engine8,
-  engine9
+  engine9,
+  engine10
 ]
 
 const sandbox1 = `

@@ -188,8 +188,16 @@ const rolledBack = (database: DatabaseSync, cause: unknown): unknown => {
   }
 }
 
-/** Runs the jobs in one transaction, each in its own savepoint: one that throws leaves the others alone. */
-const transact = (database: DatabaseSync, statements: Statements, batch: ReadonlyArray<Job>): Attempt => {
+/** Some job threw: what it changed, and what the others did, is undone. */
+class JobFailed extends Error {}
+
+/** Runs the jobs in one transaction. With `apart`, each in its own savepoint: one that throws leaves the others alone. */
+const run = (
+  database: DatabaseSync,
+  statements: Statements,
+  jobs: ReadonlyArray<Job>,
+  apart: boolean
+): Attempt => {
   try {
     statements.run("BEGIN IMMEDIATE")
   } catch (cause) {
@@ -197,18 +205,18 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
   }
   const answers: Array<() => void> = []
   try {
-    for (const job of batch) {
-      if (job.cancelled) continue
-      statements.run("SAVEPOINT job")
+    for (const job of jobs) {
+      if (apart) statements.run("SAVEPOINT job")
       try {
         answers.push(job.attempt(statements))
       } catch (cause) {
         // A full disk ends the whole transaction by itself; so does damage: nothing may be written after it.
         if (!database.isTransaction || isDamage(cause)) throw cause
+        if (!apart) throw jobs.length === 1 ? cause : new JobFailed()
         statements.run("ROLLBACK TO job")
         answers.push(() => job.fail(cause))
       }
-      statements.run("RELEASE job")
+      if (apart) statements.run("RELEASE job")
     }
     statements.run("COMMIT")
   } catch (cause) {
@@ -216,6 +224,14 @@ const transact = (database: DatabaseSync, statements: Statements, batch: Readonl
   }
   for (const answer of answers) answer()
   return { _tag: "Done" }
+}
+
+/** Hardly a job throws: all run together first, and only when one did, again and apart. */
+const transact = (database: DatabaseSync, statements: Statements, batch: ReadonlyArray<Job>): Attempt => {
+  const jobs = batch.filter(({ cancelled }) => !cancelled)
+  if (jobs.length === 0) return { _tag: "Done" }
+  const attempt = run(database, statements, jobs, false)
+  return attempt._tag === "Lost" && attempt.cause instanceof JobFailed ? run(database, statements, jobs, true) : attempt
 }
 
 /** The failure that a thrown value stands for; what is neither SQLite's nor the file system's is a bug of ours. */

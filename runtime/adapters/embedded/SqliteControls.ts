@@ -1,4 +1,5 @@
 /** Requests that overtake the queue: a table and a doorbell. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -8,7 +9,7 @@ import type { SandboxId } from "../../domain/Ids.ts"
 import { controlKinds, ControlRequest, Controls } from "../../ports/Controls.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { reader } from "./columns.ts"
-import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Doorbell } from "./Doorbell.ts"
 import { Sqlite } from "./Sqlite.ts"
 
 const RequestJson = Schema.fromJsonString(ControlRequest)
@@ -59,7 +60,7 @@ const make = Effect.gen(function*() {
             // What was acknowledged is forgotten, so the set does not grow.
             emitted = new Set(requests.map(({ id }) => id))
             if (fresh.length > 0) return fresh
-            yield* bell.wait(rung, lookAgain)
+            yield* bell.wait(rung, Duration.infinity)
           }
         })
         return Stream.fromIterableEffectRepeat(next)

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { SandboxId } from "../../domain/Ids.ts"
-import { grantLease, holdsLease, type Lease, Leases, type LeaseTiming } from "../../ports/Leases.ts"
+import { grantLease, type Lease, Leases, type LeaseTiming } from "../../ports/Leases.ts"
 import { integer, reader, text } from "./columns.ts"
 import { Sqlite, type Statements } from "./Sqlite.ts"
 
@@ -32,6 +32,16 @@ const store = (tables: Statements, lease: Lease): void =>
     lease.expiresAt
   )
 
+/** False when it was given to another holder since (`holdsLease`), or is gone. */
+const expireAt = (tables: Statements, { epoch, expiresAt, holder, sandbox }: Lease): boolean =>
+  tables.run(
+    "UPDATE leases SET expires_at = ? WHERE sandbox = ? AND holder = ? AND epoch = ?",
+    expiresAt,
+    sandbox,
+    holder,
+    epoch
+  ) > 0
+
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const write = <A>(operation: string, change: (tables: Statements, now: number) => A) =>
@@ -47,15 +57,11 @@ const make = Effect.gen(function*() {
       }),
     renew: (lease) =>
       write("renew", (tables, now) => {
-        if (!holdsLease(find(tables, lease.sandbox), lease)) return Option.none()
         const renewed = { ...lease, expiresAt: now + timing.lengthMillis }
-        store(tables, renewed)
-        return Option.some(renewed)
+        return expireAt(tables, renewed) ? Option.some(renewed) : Option.none()
       }),
     release: (lease) =>
-      write("release", (tables, now) => {
-        if (holdsLease(find(tables, lease.sandbox), lease)) store(tables, { ...lease, expiresAt: now })
-      }),
+      Effect.asVoid(write("release", (tables, now) => expireAt(tables, { ...lease, expiresAt: now }))),
     current: (sandbox) => sqlite.read("Leases", "current", (tables) => Option.fromNullishOr(find(tables, sandbox))),
     remove: (sandbox) =>
       Effect.asVoid(write("remove", (tables) => tables.run("DELETE FROM leases WHERE sandbox = ?", sandbox)))

@@ -25,7 +25,7 @@ import {
   type WaitingMail
 } from "../../ports/Mail.ts"
 import { integer, reader, text } from "./columns.ts"
-import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Doorbell } from "./Doorbell.ts"
 import {
   hasArrived,
   inlineBytes,
@@ -190,7 +190,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
         continue
       }
       if (now >= until) return []
-      yield* bell.wait(rung, Duration.min(Duration.millis(Math.min(next, until) - now), lookAgain))
+      yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
     }
   })
 

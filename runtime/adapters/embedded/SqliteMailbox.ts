@@ -11,7 +11,7 @@ import type { SenderId } from "../../domain/Ids.ts"
 import { type FiledMail, Mailbox, type MailFolder, maxMailWaitMillis, maxSummaryBytes } from "../../ports/Mail.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { integer, text } from "./columns.ts"
-import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Doorbell } from "./Doorbell.ts"
 import {
   contentFile,
   contentOf,
@@ -79,7 +79,7 @@ const make = Effect.fnUntraced(function*(directory: string) {
   const bell = (owner: SenderId) => doorbell.topic(mailTopic(owner))
   const ring = (owner: SenderId) => Effect.sync(() => bell(owner).ring())
 
-  /** Looks until there is something or the time is over: at a ring, when `soonest` says so, and every 5 s. */
+  /** Looks until there is something or the time is over: at a ring, and when `soonest` says so. */
   const waiting = Effect.fnUntraced(function*<A, E>(
     owner: SenderId,
     wait: Duration.Duration,
@@ -93,8 +93,10 @@ const make = Effect.fnUntraced(function*(directory: string) {
       const now = yield* Clock.currentTimeMillis
       const found = yield* look(now)
       if (enough(found) || now >= until) return found
-      const next = Math.max(1, Math.min(soonest(found), until) - now)
-      yield* bell(owner).wait(rung, Duration.min(Duration.millis(next), lookAgain))
+      const next = soonest(found)
+      yield* bell(owner).wait(rung, Duration.millis(Math.max(1, Math.min(next, until) - now)))
+      // Nothing was rung for and nothing comes due: a last look would find what this one found.
+      if (bell(owner).count() === rung && next > until) return found
     }
   })
 

@@ -18,7 +18,7 @@ import {
 } from "../../ports/Sandboxes.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { integer, reader } from "./columns.ts"
-import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Doorbell, lookAgainEvery } from "./Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
 
 const topic = "sandboxes"
@@ -215,12 +215,12 @@ const make = Effect.gen(function*() {
               last = seq
               return row
             }
-            yield* bell.wait(rung, lookAgain)
+            yield* bell.wait(rung, Duration.infinity)
           }
         })
         return Stream.fromEffectRepeat(next)
       }),
-    lagMillis: Duration.toMillis(lookAgain),
+    lagMillis: Duration.toMillis(lookAgainEvery),
     changes: Stream.suspend(() => {
       const bell = doorbell.topic(topic)
       let last = 0
@@ -233,7 +233,7 @@ const make = Effect.gen(function*() {
           )
           for (const row of rows) last = Math.max(last, integer(row, "seq"))
           if (rows.length > 0) return rows.map((row) => readId(row["id"]))
-          yield* bell.wait(rung, lookAgain)
+          yield* bell.wait(rung, Duration.infinity)
         }
       })
       return Stream.fromIterableEffectRepeat(next)

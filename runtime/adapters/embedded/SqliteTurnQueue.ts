@@ -1,4 +1,4 @@
-/** The queue in tables. A waiting receive costs one look per 5 s; the writer is asked only when there is something. */
+/** The queue in tables. A waiting receive costs one look; the writer is asked only when there is something. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
-import { GroupId, isLater, type SandboxId, TurnKey } from "../../domain/Ids.ts"
+import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/Ids.ts"
 import { SandboxRow } from "../../domain/Sandbox.ts"
 import {
   checkBody,
@@ -20,16 +20,18 @@ import {
 import {
   type AcceptAnswer,
   type DeadEntry,
+  type QueueDepth,
   type QueueEntry,
   type ReceivedEntry,
   TurnQueue
 } from "../../ports/TurnQueue.ts"
 import { integer, reader, text } from "./columns.ts"
-import { Doorbell, lookAgain } from "./Doorbell.ts"
+import { Doorbell } from "./Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
 import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
+const readSandbox = reader("sandbox id", SandboxId)
 const readGroup = reader("group", GroupId)
 const { fields } = SandboxRow
 const readJudged = reader(
@@ -54,6 +56,12 @@ const deadOf = (row: Row): DeadEntry => ({
   receiveCount: integer(row, "receive_count"),
   deadAt: integer(row, "dead_at"),
   noticed: integer(row, "noticed") === 1
+})
+
+const depthOf = (row: Row): QueueDepth => ({
+  waiting: integer(row, "waiting"),
+  inFlight: integer(row, "flying"),
+  dead: integer(row, "dead")
 })
 
 /** Makes the next message of the group the one that may be received. True when there is one. */
@@ -136,9 +144,13 @@ const exists = (tables: Statements, queue: SandboxId): boolean =>
 
 /** `undefined` when there is no queue; else when its next message becomes visible, `Infinity` when it has none. */
 const soonest = (tables: Statements, queue: SandboxId): number | undefined => {
-  const row = tables.get("SELECT min(visible_at) AS at FROM queue_messages WHERE queue = ? AND head = 1", queue)
-  if (row !== undefined && row["at"] !== null) return integer(row, "at")
-  return exists(tables, queue) ? Number.POSITIVE_INFINITY : undefined
+  const row = tables.get(
+    `SELECT (SELECT min(visible_at) FROM queue_messages WHERE queue = queues.id AND head = 1) AS at
+     FROM queues WHERE id = ?`,
+    queue
+  )
+  if (row === undefined) return undefined
+  return row["at"] === null ? Number.POSITIVE_INFINITY : integer(row, "at")
 }
 
 const take = (
@@ -284,7 +296,9 @@ const make = Effect.gen(function*() {
           continue
         }
         if (now >= until) return Option.none()
-        yield* bell.wait(rung, Duration.min(Duration.millis(Math.min(next, until) - now), lookAgain))
+        yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
+        // Nothing was rung for and nothing comes due: a last look would find what this one found.
+        if (bell.count() === rung && next > until) return Option.none()
       }
     }),
     extend: Effect.fnUntraced(function*(queue, receipt, visibility) {
@@ -365,8 +379,20 @@ const make = Effect.gen(function*() {
           now,
           queue
         ) ?? {}
-        return { waiting: integer(row, "waiting"), inFlight: integer(row, "flying"), dead: integer(row, "dead") }
+        return depthOf(row)
       }),
+    occupied: read("occupied", (tables, now) =>
+      new Map(
+        tables.all(
+          // From indices alone, past the bodies: only the first of a group is ever in flight.
+          `SELECT queue, sum(held) - sum(flying) AS waiting, sum(flying) AS flying, sum(dead) AS dead FROM (
+             SELECT queue, count(*) AS held, 0 AS flying, 0 AS dead FROM queue_messages GROUP BY queue
+             UNION ALL SELECT queue, 0, count(*), 0 FROM queue_messages WHERE head = 1 AND visible_at > ? GROUP BY queue
+             UNION ALL SELECT queue, 0, 0, count(*) FROM queue_dead GROUP BY queue
+           ) GROUP BY queue`,
+          now
+        ).map((row) => [readSandbox(row["queue"]), depthOf(row)])
+      )),
     deadLetters: (queue) =>
       read(
         "deadLetters",

@@ -9,7 +9,7 @@ import { SenderId } from "../../domain/Ids.ts"
 import { maxMailWaitMillis } from "../../ports/Mail.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { integer, text } from "../embedded/columns.ts"
-import { Doorbell, lookAgain } from "../embedded/Doorbell.ts"
+import { Doorbell, sharedTables } from "../embedded/Doorbell.ts"
 import type { EngineRefused } from "../embedded/EngineErrors.ts"
 import { engineMigrations } from "../embedded/EngineSchema.ts"
 import { contentOf, mailTopic, putArrival, removeFiles, spoolFile, spoolTopic } from "../embedded/mailTables.ts"
@@ -46,6 +46,12 @@ const make = Effect.fnUntraced(function*(directory: string) {
         return [{ owner, id, from: text(row, "mail_from"), recipients, createdAt: integer(row, "created_at") }]
       }))
 
+  /** Unix milliseconds when the next attempt is due. */
+  const soonest = sqlite.read("MailSpool", "due", (tables) => {
+    const row = tables.get("SELECT min(next_at) AS at FROM mail_out_to WHERE state = 'waiting'")
+    return row === undefined || row["at"] === null ? Number.POSITIVE_INFINITY : integer(row, "at")
+  })
+
   return MailSpool.of({
     due: Effect.fnUntraced(function*(limit, wait) {
       const bell = doorbell.topic(spoolTopic)
@@ -55,7 +61,8 @@ const make = Effect.fnUntraced(function*(directory: string) {
         const now = yield* Clock.currentTimeMillis
         const found = yield* dueNow(limit, now)
         if (found.length > 0 || now >= until) return found
-        yield* bell.wait(rung, Duration.min(Duration.millis(until - now), lookAgain))
+        const next = Math.max(yield* soonest, now + 1)
+        yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
       }
     }),
     raw: ({ id, owner }) =>
@@ -107,7 +114,6 @@ export const layer = (stateDirectory: string): Layer.Layer<MailSpool, StoreError
   ownMemory(
     Layer.unwrap(Effect.map(openStateDirectory(stateDirectory), (paths) =>
       Layer.effect(MailSpool, make(paths.mail)).pipe(
-        Layer.provide(Sqlite.layer({ file: paths.database, migrations: engineMigrations })),
-        Layer.provide(Doorbell.layer(paths.bells))
+        Layer.provide(sharedTables(paths.bells, { file: paths.database, migrations: engineMigrations }))
       )))
   )

@@ -331,6 +331,27 @@ export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
       assert.strictEqual((yield* states)[0], "T1:C1:a1 a waiting")
     }))
 
+  test("tells the depths of all queues that hold anything, at once", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1", "a"), entry("a2", "a"), entry("b1", "b")])
+      yield* turns.create(other)
+      yield* mustReceive()
+      assert.deepStrictEqual(yield* turns.occupied, new Map([[queue, { waiting: 2, inFlight: 1, dead: 0 }]]))
+      yield* turns.send(other, entry("a"))
+      yield* passTime("120 seconds")
+      for (let count = 1; count <= 5; count++) {
+        yield* receive(other)
+        yield* passTime("120 seconds")
+      }
+      yield* receive(other)
+      const depths = yield* turns.occupied
+      assert.deepStrictEqual(depths.get(queue), yield* turns.depth(queue))
+      assert.deepStrictEqual(depths.get(other), { waiting: 0, inFlight: 0, dead: 1 })
+      yield* turns.destroy(other)
+      yield* turns.destroy(queue)
+      assert.deepStrictEqual(yield* turns.occupied, new Map())
+    }))
+
   test("a receive that waits is woken by a send", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([])
