@@ -29,18 +29,16 @@ const taken = (changes: Partial<IncomingMessage> = {}) =>
 describe("taking a message", () => {
   it.effect("says what became of it", () =>
     Effect.gen(function*() {
-      yield* Effect.gen(function*() {
-        assert.strictEqual(yield* taken({ channel: ChannelId.make("C0ELSE0001") }), "no sandbox")
-        assert.strictEqual(yield* taken(), "not addressed")
-        assert.strictEqual(yield* taken({ mention: true }), "queued")
-        assert.strictEqual(yield* taken({ mention: true }), "repeated")
-        const later = MessageTs.make("1700000000.000200")
-        assert.strictEqual(yield* taken({ text: "!stop", ts: later }), "stopped")
-        assert.strictEqual(yield* taken({ userTeam: "T0OTHER001", ts: MessageTs.make("1700000000.000300") }), "refused")
-      }).pipe(world(scriptedSlack(), {
-        row: { profile: profileWith({ ...slackProfile.spec.cli, notifySlackInboundMentionOnly: true }) }
-      }))
-    }))
+      assert.strictEqual(yield* taken({ channel: ChannelId.make("C0ELSE0001") }), "no sandbox")
+      assert.strictEqual(yield* taken(), "not addressed")
+      assert.strictEqual(yield* taken({ mention: true }), "queued")
+      assert.strictEqual(yield* taken({ mention: true }), "repeated")
+      const later = MessageTs.make("1700000000.000200")
+      assert.strictEqual(yield* taken({ text: "!stop", ts: later }), "stopped")
+      assert.strictEqual(yield* taken({ userTeam: "T0OTHER001", ts: MessageTs.make("1700000000.000300") }), "refused")
+    }).pipe(world(scriptedSlack(), {
+      row: { profile: profileWith({ ...slackProfile.spec.cli, notifySlackInboundMentionOnly: true }) }
+    })))
 
   it.effect("looks through all rows at most twice a second, however busy a channel is that is none of ours", () =>
     Effect.gen(function*() {

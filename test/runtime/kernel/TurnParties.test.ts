@@ -85,7 +85,7 @@ describe("TurnParties: origins", () => {
     Effect.gen(function*() {
       const parties = yield* TurnParties
       let calls = 0
-      yield* during(parties.addOrigin(first, origin(() => Effect.sync(() => undefined))))
+      yield* during(parties.addOrigin(first, origin(() => Effect.undefined)))
       const failed = yield* Effect.flip(parties.ask("slack", "settle", () =>
         Effect.suspend(() => {
           calls++

@@ -68,7 +68,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     kind: "slack",
     environment: () => ({ KM_TEST: "1" }),
     frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
-    session: () => Effect.sync(() => undefined),
+    session: () => Effect.undefined,
     starting: () => say("⏳"),
     settle: (_, shown) => Effect.as(say(`settle ${shown.length}`), []),
     notice: (_, step, text) => say(`notice ${step} ${text === sessionLostNotice}`),
