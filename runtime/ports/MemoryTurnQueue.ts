@@ -251,7 +251,7 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     occupied: Effect.map(Clock.currentTimeMillis, (now) =>
       new Map(
         [...state.queues.keys()].map((queue) => [queue, depthAt(queue, now)] as const)
-          .filter(([, { dead, inFlight, waiting }]) => dead + inFlight + waiting > 0)
+          .filter(([, depth]) => depth.dead + depth.inFlight + depth.waiting > 0)
       )),
     deadLetters: (queue) => Effect.sync(() => [...state.queues.get(queue)?.dead.values() ?? []]),
     markNoticed: (queue, key) =>

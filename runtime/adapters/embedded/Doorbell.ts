@@ -107,7 +107,8 @@ export class Doorbell extends Context.Service<Doorbell, {
               fs.rmSync(path.join(directory, name), { force: true })
             }),
           ringAll: Effect.sync(() => {
-            for (const bell of [...bells.values()]) bell.ring()
+            // As they are now: who is woken goes on at once, and may ask for another.
+            for (const bell of Array.from(bells.values())) bell.ring()
           })
         })
       })

@@ -4,18 +4,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/Ids.ts"
-import { SandboxRow } from "../../domain/Sandbox.ts"
 import {
   checkBody,
   QueueMissing,
   ReceiptExpired,
   SandboxEnding,
   stateAt,
-  turnQueueLimits,
-  whyNotAccepting
+  turnQueueLimits
 } from "../../ports/QueueRules.ts"
 import {
   type AcceptAnswer,
@@ -25,6 +22,7 @@ import {
   type ReceivedEntry,
   TurnQueue
 } from "../../ports/TurnQueue.ts"
+import { judging } from "./acceptingRows.ts"
 import { integer, reader, text } from "./columns.ts"
 import { Doorbell } from "./Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "./Sqlite.ts"
@@ -33,16 +31,6 @@ import { markSeen, turnSeen } from "./SqliteSeen.ts"
 const readKey = reader("turn key", TurnKey)
 const readSandbox = reader("sandbox id", SandboxId)
 const readGroup = reader("group", GroupId)
-const { fields } = SandboxRow
-const readJudged = reader(
-  "sandbox",
-  Schema.fromJsonString(Schema.Struct({
-    desired: fields.desired,
-    generation: fields.generation,
-    lastAcceptedTs: fields.lastAcceptedTs,
-    status: fields.status
-  }))
-)
 
 const entryOf = (row: Row): QueueEntry => ({
   key: readKey(row["key"]),
@@ -115,28 +103,6 @@ const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, no
       ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
-}
-
-type Judged = Pick<SandboxRow, "desired" | "generation" | "lastAcceptedTs" | "status">
-
-/** What rows say, by their text as it was last read: most messages find it as it was, and decoding costs more than storing. */
-const judging = () => {
-  const known = new Map<SandboxId, { readonly attributes: string; readonly row: Judged }>()
-  /** Why the sandbox's row takes no message, if it takes none, and the newest `ts` in it. */
-  return (tables: Statements, sandbox: SandboxId, generation: string) => {
-    const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", sandbox)
-    if (found === undefined) {
-      known.delete(sandbox)
-      return { why: whyNotAccepting(undefined, generation), newest: "" }
-    }
-    const attributes = text(found, "attributes")
-    const last = known.get(sandbox)
-    const row = last?.attributes === attributes ? last.row : readJudged(attributes)
-    if (last?.row !== row) known.set(sandbox, { attributes, row })
-    const accepted = text(found, "accepted_ts")
-    const stored = row.lastAcceptedTs ?? ""
-    return { why: whyNotAccepting(row, generation), newest: isLater(accepted, stored) ? accepted : stored }
-  }
 }
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
