@@ -37,3 +37,10 @@ export const besideClaude: ReadonlyArray<string> = ["../node_modules/.bin/claude
 /** Directory of the profiles that are shipped. */
 export const profiles = (): string =>
   ["../profiles", "../../profiles"].map(here).find((directory) => fs.existsSync(directory)) ?? here("../profiles")
+
+/** The first command after `km up`, as it can be typed in `directory`: an installed km has its profiles elsewhere. */
+export const firstCreate = (directory: string = process.cwd()): string => {
+  const beside = "profiles/demo.yaml"
+  const file = fs.existsSync(`${directory}/${beside}`) ? beside : `${profiles()}/demo.yaml`
+  return `km create ${/^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`} --alias demo`
+}

@@ -4,6 +4,7 @@ import type { SandboxRow } from "../runtime/domain/Sandbox.ts"
 import { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import { kmError } from "./KmError.ts"
 import { talk } from "./Output.ts"
+import { firstCreate } from "./Programs.ts"
 
 /**
  * The row that `reference` names: an id or alias as a whole, else the only one that an id or alias begins with. Anything
@@ -20,7 +21,7 @@ export const resolve = Effect.fn("Reference.resolve")(function*(reference: strin
       "KM-CLI-002",
       `no sandbox is called ${JSON.stringify(reference)}`,
       near === undefined ? "there are no sandboxes" : `the nearest is ${near}`,
-      rows.length === 0 ? "km create profiles/demo.yaml --alias demo" : "km list"
+      rows.length === 0 ? firstCreate() : "km list"
     )
   }
   const [row] = found

@@ -7,6 +7,7 @@ import { Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { endLine, endsOf } from "../at/EndNotes.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
+import { firstCreate } from "../Programs.ts"
 import { byAge, listCells, listHead, viewOf } from "../SandboxView.ts"
 
 export const list = Effect.fn("km.list")(function*() {
@@ -18,7 +19,7 @@ export const list = Effect.fn("km.list")(function*() {
   }).pipe(Effect.provide(backend.ports("short")))
   const now = yield* Clock.currentTimeMillis
   const sorted = byAge(rows)
-  if (rows.length === 0) yield* talk("no sandboxes; make one: km create profiles/demo.yaml --alias demo")
+  if (rows.length === 0) yield* talk(`no sandboxes; make one: ${firstCreate()}`)
   yield* data(
     rows.length === 0 ? [] : columns([listHead, ...sorted.map((row) => listCells(row, now))]),
     { ok: true, sandboxes: sorted.map(viewOf) }

@@ -7,6 +7,7 @@ import process from "node:process"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, JsonFlag, talk } from "../Output.ts"
+import { firstCreate } from "../Programs.ts"
 import { type Running, up as runUp } from "../up/Up.ts"
 import * as UpFile from "../up/UpFile.ts"
 
@@ -39,7 +40,7 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
   )
   if (modelScripted) yield* talk(scriptedNotice)
   yield* talk("Everything here is one trust domain: whoever can read the state directory owns the install.")
-  yield* talk("next: km create profiles/demo.yaml --alias demo, then km chat demo \"hello\"; Ctrl-C ends")
+  yield* talk(`next: ${firstCreate()}, then km chat demo "hello"; Ctrl-C ends`)
 })
 
 export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean }) {

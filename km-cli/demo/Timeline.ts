@@ -4,7 +4,7 @@
  */
 import type { RemoteChange } from "../local/workspace/WorkspaceClient.ts"
 
-/** In the order in which they can happen. */
+/** In the order in which they happen. */
 export const stages = [
   "event received",
   "stored",
@@ -13,8 +13,9 @@ export const stages = [
   "agent started",
   "first text visible",
   "answer settled",
-  "transcript uploaded",
-  "✅"
+  "✅",
+  // Beside the turns, so after the mark.
+  "transcript uploaded"
 ] as const
 export type Stage = typeof stages[number]
 

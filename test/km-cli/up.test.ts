@@ -214,8 +214,8 @@ describe("km demo", () => {
         "agent started",
         "first text visible",
         "answer settled",
-        "transcript uploaded",
-        "✅"
+        "✅",
+        "transcript uploaded"
       ])
       assert.isTrue(timeline.every(({ millis }) => millis >= 0))
       assert.include(ran.err, "SCRIPTED")
