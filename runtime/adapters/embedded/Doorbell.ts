@@ -39,6 +39,8 @@ export class Doorbell extends Context.Service<Doorbell, {
   readonly forget: (name: string) => Effect.Effect<void>
   /** Wakes whoever waits in this process, on whatever topic. */
   readonly ringAll: Effect.Effect<void>
+  /** Completes as soon as anybody waits in this process. */
+  readonly awaited: Effect.Effect<void>
 }>()("km/runtime/adapters/embedded/Doorbell") {
   /** Without a watcher (the system has too few) rings still arrive within this process, others within 5 s. */
   static readonly layer = (directory: string): Layer.Layer<Doorbell> =>
@@ -50,6 +52,8 @@ export class Doorbell extends Context.Service<Doorbell, {
         const bells = new Map<string, Bell>()
         const untouched = new Set<string>()
         const pending = makeBell()
+        const begun = makeBell()
+        let waiting = 0
         const bellOf = (name: string): Bell => {
           const bell = bells.get(name) ?? makeBell(tick)
           bells.set(name, bell)
@@ -89,7 +93,14 @@ export class Doorbell extends Context.Service<Doorbell, {
             if (!topicPattern.test(name)) throw new Error(`${name} cannot name a doorbell`)
             return {
               count: () => bellOf(name).count(),
-              wait: (count, longest) => Effect.suspend(() => bellOf(name).wait(count, longest)),
+              wait: (count, longest) =>
+                Effect.acquireUseRelease(
+                  Effect.sync(() => {
+                    if (++waiting === 1) begun.ring()
+                  }),
+                  () => bellOf(name).wait(count, longest),
+                  () => Effect.sync(() => void waiting--)
+                ),
               ring: () => {
                 bellOf(name).ring()
                 untouched.add(name)
@@ -106,6 +117,7 @@ export class Doorbell extends Context.Service<Doorbell, {
               untouched.delete(name)
               fs.rmSync(path.join(directory, name), { force: true })
             }),
+          awaited: Effect.suspend(() => waiting > 0 ? Effect.void : begun.wait(begun.count(), Duration.infinity)),
           ringAll: Effect.sync(() => {
             // As they are now: who is woken goes on at once, and may ask for another.
             for (const bell of Array.from(bells.values())) bell.ring()
@@ -116,8 +128,8 @@ export class Doorbell extends Context.Service<Doorbell, {
 }
 
 /**
- * Asks once per 5 s, for all who wait in this process, whether another one has written what is waited for; only then do
- * they look. What this process writes it rings for by itself.
+ * While anybody waits in this process, asks once per 5 s for all of them whether another one has written what is waited
+ * for; only then do they look. What this process writes it rings for by itself.
  */
 const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDiscard(Effect.gen(function*() {
   const sqlite = yield* Sqlite
@@ -136,7 +148,8 @@ const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDisc
     if (!same) yield* doorbell.ringAll
     last = now
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(lookAgainEvery), look)))
+  const next = Effect.all([doorbell.awaited, Effect.sleep(lookAgainEvery), look], { discard: true })
+  yield* Effect.forkScoped(Effect.forever(next))
 }))
 
 /** A file of tables that processes share, and the doorbell in `bells` by which they tell each other what is new in it. */
