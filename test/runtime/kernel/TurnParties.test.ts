@@ -146,7 +146,7 @@ describe("TurnParties: observers", () => {
   for (
     const [call, limit] of [["starting", 10_000], ["started", 10_000], ["exited", 1_200_000], [
       "posted",
-      1_200_000
+      10_000
     ]] as const
   ) {
     it.effect(`one that hangs in ${call} holds the turn for ${limit / 1_000} s`, () =>
