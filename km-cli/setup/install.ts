@@ -23,6 +23,9 @@ const launcher = (prefix: string, file: string): string =>
     quoted(path.join(prefix, library, "dist", file))
   } "$@"\n`
 
+/** Started by the jail alone, in the jail alone. */
+const unlaunched: ReadonlySet<string> = new Set(["km-entrypoint"])
+
 /** Where each shell looks below a prefix. */
 const completions = {
   bash: "share/bash-completion/completions/km",
@@ -48,7 +51,9 @@ const contentsFor = (prefix: string): Contents => {
   for (const file of shipped.filter((name) => !name.startsWith("dist/cache/"))) {
     const program = /^dist\/(km(?:-[a-z]+)?)\.[cm]js$/.exec(file)?.[1]
     put(`${library}/${file}`, fs.readFileSync(path.join(root, file)), program !== undefined)
-    if (program !== undefined) put(`bin/${program}`, launcher(prefix, path.basename(file)), true)
+    if (program !== undefined && !unlaunched.has(program)) {
+      put(`bin/${program}`, launcher(prefix, path.basename(file)), true)
+    }
   }
   put(`${library}/node`, fs.readFileSync(process.execPath), true)
   const [license] = fs.globSync(path.join(root, "node_modules/node/node_modules/node-*/LICENSE"))

@@ -121,6 +121,7 @@ describe("make install", () => {
       assert.deepStrictEqual(fs.readdirSync(path.join(prefix, "bin")), [
         "km",
         "km-bridge",
+        "km-control",
         "km-hook",
         "km-recv",
         "km-runtime",
@@ -134,7 +135,7 @@ describe("make install", () => {
           cwd: "/",
           env: { PATH: "/nowhere", HOME: directory }
         })
-      for (const name of ["km", "km-bridge", "km-runtime", "km-smtp"]) {
+      for (const name of ["km", "km-bridge", "km-control", "km-runtime", "km-smtp"]) {
         const version = asked(name, "--version")
         assert.strictEqual(version.status, 0, version.stderr)
         assert.match(version.stdout, /\d+\.\d+\.\d+ \(/)

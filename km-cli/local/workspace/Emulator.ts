@@ -80,7 +80,8 @@ export const startEmulator = Effect.fn("Emulator.start")(function*(options: {
     ({ running }) => Effect.promise(() => running.close().catch(() => undefined))
   )
   const agent = yield* Effect.acquireRelease(
-    Effect.sync(() => new http.Agent({ keepAlive: true, maxSockets: 32 })),
+    // A connection a call: the emulator closes a kept one after 5 s, also just when the next call has been written to it.
+    Effect.sync(() => new http.Agent({ keepAlive: false, maxSockets: 32 })),
     (pool) => Effect.sync(() => pool.destroy())
   )
   const address = `http://127.0.0.1:${port}`
