@@ -53,10 +53,13 @@ const looked = (text: string, redact: (text: string) => string): string => {
   return beginning.length < maxLooked / 2 ? "" : beginning
 }
 
-/** Where the last word begins: what has no white space and is ASCII, as tokens are. */
+/** ASCII, and what shows as nothing: neither letter, number, punctuation, symbol nor white space, also half a pair. */
+const ofWord = /[!-~]|[^\s\p{L}\p{N}\p{P}\p{S}]|[\u115f\u1160\u3164\uffa0]/u
+
+/** Where the last word begins: what has no white space and is ASCII, as tokens are, with what is hidden in it. */
 const lastWord = (text: string): number => {
   let end = text.length
-  while (end > 0 && /[!-~]/.test(text.charAt(end - 1))) end--
+  while (end > 0 && ofWord.test(text.charAt(end - 1))) end--
   return end
 }
 
@@ -79,7 +82,8 @@ const growing = (entry: TextEntry, redact: (text: string) => string): string => 
     else stretches.push((stretches.pop() ?? "") + piece)
   }
   return stretches.map((stretch, index) => {
-    const told = redact(stretch)
+    // Half a character, its other half in the piece that is missing, would look like a word of its own.
+    const told = redact(stretch.replace(/\p{Cs}/gu, ""))
     const kept = told.slice(0, unfinished(told))
     const begin = index === 0 ? 0 : kept.indexOf("\n")
     return begin < 0 ? "" : kept.slice(begin)

@@ -72,6 +72,16 @@ describe("a secret on its way out", () => {
     { arbitrary: { runs: 300 } }
   )
 
+  it("shows not even in half where the cut goes through or behind what shows as nothing", () => {
+    const token = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImExQjJ"
+    for (const end of ["\udb40", "\u{e0041}", "\u2064", "\u00ad\ufe0f", "\u3164", "\u{10ffff}"]) {
+      for (const rest of [[], [piece(2, "\udc41 and more\nnext ", false)]]) {
+        const live = liveText([piece(0, `Here: ${token}${end}`, false), ...rest].reduce(fold, emptyModel), redact)
+        assert.notInclude(live, token.slice(0, 16), JSON.stringify(end))
+      }
+    }
+  })
+
   it("a streamed text shows every word that is finished", () => {
     const model = [piece(0, "One two thr", false)].reduce(fold, emptyModel)
     assert.strictEqual(liveText(model, redact), "One two")
