@@ -46,21 +46,24 @@ const longestEntry = 20_000
 /** Programs log what others wrote, and one line in the file stays one line on the screen. */
 const inert = (text: string): string => foreignLine(text, longestEntry)
 
+/** A line that no logger of ours wrote; its indent stays, as that of a stack trace. */
+const rawLine = (text: string): string => `${/^ {0,20}/.exec(text)?.[0] ?? ""}${inert(text)}`
+
 const lineOf = (part: string, raw: string, before: string): Line => {
   const decoded = decodeEntry(raw)
   if (Option.isNone(decoded)) {
-    return { part, at: before, text: `${part}: ${inert(raw)}`, json: { part, line: raw } }
+    return { part, at: before, text: `${part}: ${rawLine(raw)}`, json: { part, line: raw } }
   }
   const { annotations = {}, cause = "", level, message, timestamp } = decoded.value
   const notes = Object.entries(annotations).map(([key, value]) => `${key}=${shown(value)}`).join(" ")
-  const head = `${timestamp} ${level.padEnd(5)} ${part}: ${[message].flat().map(shown).join(" ")}${
-    notes === "" ? "" : `  ${notes}`
+  const head = `${inert(timestamp)} ${inert(level).padEnd(5)} ${part}: ${inert([message].flat().map(shown).join(" "))}${
+    notes === "" ? "" : `  ${inert(notes)}`
   }`
   const chain = cause.split("\n").filter((line) => line.trim() !== "")
   return {
     part,
     at: timestamp,
-    text: [inert(head), ...chain.map((line) => `    ${inert(line)}`)].join("\n"),
+    text: [head, ...chain.map((line) => `    ${inert(line)}`)].join("\n"),
     json: { part, ...decoded.value }
   }
 }

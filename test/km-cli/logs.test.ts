@@ -74,7 +74,7 @@ describe("km logs", () => {
           "runtime: Error: out of memory",
           "runtime:     at main.ts:1",
           "bridge: third",
-          "runtime: fourth [2J"
+          "runtime: fourth"
         ])
         assert.lengthOf((yield* km.run("logs", "-n", "2")).out, 2)
         assert.deepStrictEqual((yield* km.run("logs", "-n", "0")).out, [])
