@@ -3,13 +3,12 @@
  * attribute that the runtime reads every 2 s while a turn runs. Delivered at least once.
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { GroupId, type SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
-import { type Bell, makeBell } from "./Bell.ts"
+import { type Bell, makeBell, whenRung } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Stops one turn, or whatever runs or waits in a thread, or everything of the sandbox when neither is given. */
@@ -65,13 +64,12 @@ export class Controls extends Context.Service<Controls, {
         watch: (sandbox) =>
           Stream.suspend(() => {
             const emitted = new Set<string>()
-            const next: Effect.Effect<ReadonlyArray<ControlRequest>> = Effect.suspend(() => {
-              const count = state.bell.count()
-              const fresh = [...state.requests.get(sandbox)?.values() ?? []].filter(({ id }) => !emitted.has(id))
-              if (fresh.length === 0) return Effect.andThen(state.bell.wait(count, Duration.infinity), next)
-              for (const { id } of fresh) emitted.add(id)
-              return Effect.succeed(fresh)
-            })
+            const next = whenRung(state.bell, Infinity, () =>
+              Effect.sync(() => {
+                const fresh = [...state.requests.get(sandbox)?.values() ?? []].filter(({ id }) => !emitted.has(id))
+                for (const { id } of fresh) emitted.add(id)
+                return { found: fresh, enough: fresh.length > 0, nextAt: Infinity }
+              }))
             return Stream.fromIterableEffectRepeat(next)
           }),
         acknowledge: (sandbox, id) => Effect.sync(() => void state.requests.get(sandbox)?.delete(id)),

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type GroupId, isLater, type SandboxId, type TurnKey } from "../domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
-import { type Bell, makeBell } from "./Bell.ts"
+import { type Bell, makeBell, whenRung } from "./Bell.ts"
 import {
   checkBody,
   QueueMissing,
@@ -192,15 +192,12 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     receive: Effect.fnUntraced(function*(queue, { visibility, wait }) {
       const start = yield* Clock.currentTimeMillis
       const until = start + Math.min(Duration.toMillis(wait), turnQueueLimits.maxWaitMillis)
-      for (;;) {
-        const rung = state.bell.count()
-        const messages = yield* found(queue)
-        const now = yield* Clock.currentTimeMillis
-        const taken = take(messages, now, Duration.toMillis(visibility))
-        if (Option.isSome(taken) || now >= until) return taken
-        const soonest = heads(messages).reduce((least, { visibleAt }) => Math.min(least, visibleAt), until)
-        yield* state.bell.wait(rung, Duration.millis(soonest - now))
-      }
+      return yield* whenRung(state.bell, until, (now) =>
+        Effect.map(found(queue), (messages) => {
+          const taken = take(messages, now, Duration.toMillis(visibility))
+          const nextAt = heads(messages).reduce((least, { visibleAt }) => Math.min(least, visibleAt), Infinity)
+          return { found: taken, enough: Option.isSome(taken), nextAt }
+        }))
     }),
     extend: (queue, receipt, visibility) =>
       Effect.map(inFlight(queue, receipt), ({ message, now }) => {

@@ -2,16 +2,14 @@
  * Schedules, their firings and the record of every run. Firings come at least once per instant; the claim of a run by
  * `{schedule}:{instant}` makes them one. Embedded: tables and a doorbell; AWS: EventBridge Scheduler, a queue, a table.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Schedule, ScheduleName, ScheduleRun } from "../domain/schedule/Schedule.ts"
-import { type Bell, makeBell, ringsOf } from "./Bell.ts"
+import { type Bell, makeBell, ringsOf, whenRung } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Another schedule has the name and may still fire. */
@@ -125,16 +123,13 @@ export const firingsBy = <E>(
     now: number
   ) => Effect.Effect<{ readonly firings: ReadonlyArray<Firing>; readonly nextAt: number | undefined }, E>
 ): Stream.Stream<Firing, E> => {
-  const next: Effect.Effect<ReadonlyArray<Firing>, E> = Effect.gen(function*() {
-    for (;;) {
-      const rung = bell.count()
-      const now = yield* Clock.currentTimeMillis
-      const { firings, nextAt } = yield* due(now)
-      if (firings.length > 0) return firings
+  const next = whenRung(bell, Infinity, (now) =>
+    Effect.map(due(now), ({ firings, nextAt }) => ({
+      found: firings,
+      enough: firings.length > 0,
       // Never longer: a clock that is set forward, or a machine that slept, is noticed.
-      yield* bell.wait(rung, Duration.millis(Math.min(lookAgainMillis, Math.max(1, (nextAt ?? Infinity) - now))))
-    }
-  })
+      nextAt: Math.min(now + lookAgainMillis, Math.max(now + 1, nextAt ?? Infinity))
+    })))
   return Stream.fromIterableEffectRepeat(next)
 }
 

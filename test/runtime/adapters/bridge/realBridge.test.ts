@@ -24,7 +24,7 @@ const clientOf = (url: string, outbox = makeMemoryOutboxState(), epoch = 0, onSt
     sender: sandbox,
     epoch: Effect.succeed(epoch),
     onStaleEpoch,
-    backoff: { firstMillis: 5, capMillis: 50 }
+    backoff: { firstMillis: 5, longestMillis: 50 }
   }).pipe(Layer.provide([NodeHttpClient.layerNodeHttp, Outbox.memory(outbox), Secrets.memory(secrets)]))
 }
 
