@@ -2,10 +2,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type GroupId, isLater, type SandboxId, type TurnKey } from "../domain/sandbox/Ids.ts"
-import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
-import { type Bell, makeBell, whenRung } from "./Bell.ts"
+import { type GroupId, isLater, type SandboxId, type TurnKey } from "../../domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { type Bell, makeBell, whenRung } from "../Bell.ts"
 import {
   checkBody,
   QueueMissing,
@@ -14,9 +15,17 @@ import {
   stateAt,
   turnQueueLimits,
   whyNotAccepting
-} from "./QueueRules.ts"
-import { makeMemorySeenState, type MemorySeenState, seenRetentionMillis } from "./Seen.ts"
-import type { AcceptAnswer, DeadEntry, QueueDepth, QueueEntry, ReceivedEntry, TurnQueue } from "./TurnQueue.ts"
+} from "../QueueRules.ts"
+import { seenRetentionMillis } from "../Seen.ts"
+import {
+  type AcceptAnswer,
+  type DeadEntry,
+  type QueueDepth,
+  type QueueEntry,
+  type ReceivedEntry,
+  TurnQueue
+} from "../TurnQueue.ts"
+import { makeMemorySeenState, type MemorySeenState } from "./MemorySeen.ts"
 
 interface MemoryMessage {
   readonly entry: QueueEntry
@@ -270,3 +279,8 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     })
   }
 }
+
+export const layerOver = (state: MemoryTurnQueueState): Layer.Layer<TurnQueue> =>
+  Layer.sync(TurnQueue, () => TurnQueue.of(memoryQueue(state)))
+
+export const layer: Layer.Layer<TurnQueue> = Layer.suspend(() => layerOver(makeMemoryTurnQueueState()))
