@@ -116,7 +116,8 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const scope = yield* Scope.Scope
   const queue = yield* Queue.unbounded<PendingEvent>()
   const agent = yield* Effect.acquireRelease(
-    Effect.sync(() => new http.Agent({ keepAlive: true, maxSockets: 64 })),
+    // A connection a delivery: a receiver may close a kept one just when the next event has been written to it.
+    Effect.sync(() => new http.Agent({ keepAlive: false, maxSockets: 64 })),
     (pool) => Effect.sync(() => pool.destroy())
   )
   let url: string | undefined
@@ -128,8 +129,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const closeOne = () => {
     open -= 1
     if (open > 0) return
-    for (const deferred of waiting) Deferred.doneUnsafe(deferred, Effect.void)
+    // Who is told goes on at once, and may wait again for what it publishes.
+    const told = [...waiting]
     waiting.clear()
+    for (const deferred of told) Deferred.doneUnsafe(deferred, Effect.void)
   }
 
   const post = (
