@@ -8,6 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as crypto from "node:crypto"
 import * as http from "node:http"
+import { unending } from "../../../runtime/ports/Unending.ts"
 import type { EventFault, Faults } from "./Faults.ts"
 import { slackId } from "./Identifiers.ts"
 import { send } from "./InnerHttp.ts"
@@ -256,7 +257,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
     }
   })
 
-  yield* Queue.take(queue).pipe(Effect.flatMap(handOver), Effect.forever, Effect.forkIn(scope))
+  yield* unending("an event was lost by a defect of the workspace", 0, Effect.flatMap(Queue.take(queue), handOver))
+    .pipe(
+      Effect.forkIn(scope)
+    )
 
   const shakeHands = Effect.fnUntraced(function*(target: string) {
     const challenge = crypto.randomBytes(24).toString("base64url")
