@@ -94,9 +94,10 @@ export const makeCourier = Effect.gen(function*() {
     run: unending(
       "a round of the courier ended in a defect",
       lookAgain,
-      Effect.catch(
-        roundWithin(patience),
-        (error) => Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
+      roundWithin(patience).pipe(
+        Effect.catch((error) =>
+          Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
+        )
       )
     )
   }
