@@ -17,6 +17,7 @@ import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { spanOfTraceparent } from "../../runtime/ports/TraceParent.ts"
 import type { ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
 import type { StopRequests } from "./StopRequests.ts"
 
@@ -230,11 +231,15 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
 
   yield* Effect.forEach(open, ({ key, receipt }) => tendUntilSettled(key, receipt), { discard: true })
 
-  const loop = Effect.gen(function*() {
-    const received = Deferred.makeUnsafe<void>()
-    yield* Effect.forkIn(worker(received), scope)
-    yield* Deferred.await(received)
-  }).pipe(Effect.forever)
+  const loop = unending(
+    "receiving messages ended in a defect; it goes on",
+    "1 second",
+    Effect.gen(function*() {
+      const received = Deferred.makeUnsafe<void>()
+      yield* Effect.forkIn(worker(received), scope)
+      yield* Deferred.await(received)
+    })
+  )
 
   return yield* Effect.raceFirst(loop, Deferred.await(failed))
 })

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import { pauseAfter } from "../../ports/Backoff.ts"
 import { wholeOf } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
+import { unending } from "../../ports/Unending.ts"
 import { bounceId, bounceMessage, messageIdOf } from "./bounce.ts"
 import { smtpErrors } from "./ErrorCodes.ts"
 import { type RelayOptions, type RelayReply, sendByRelay } from "./relay.ts"
@@ -117,14 +118,14 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
 
   return {
     round: Effect.map(roundWithin(Duration.zero), ({ done }) => done),
-    run: roundWithin(patience).pipe(
-      Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), { due: 1, done: 0 })),
-      Effect.catchDefect((defect) =>
-        Effect.as(Effect.logError("a round of the relay ended in a defect", defect), { due: 1, done: 0 })
-      ),
-      // What is due stays so while it cannot be written down.
-      Effect.flatMap(({ done, due }) => due > 0 && done === 0 ? Effect.sleep(lookAgain) : Effect.void),
-      Effect.forever
+    run: unending(
+      "a round of the relay ended in a defect",
+      lookAgain,
+      roundWithin(patience).pipe(
+        Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), { due: 1, done: 0 })),
+        // What is due stays so while it cannot be written down.
+        Effect.flatMap(({ done, due }) => due > 0 && done === 0 ? Effect.sleep(lookAgain) : Effect.void)
+      )
     )
   }
 })

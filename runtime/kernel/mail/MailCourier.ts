@@ -13,6 +13,7 @@ import { isEnding } from "../../domain/sandbox/Sandbox.ts"
 import { pauseAfter } from "../../ports/Backoff.ts"
 import { MailOutbox, type OutgoingMail } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { unending } from "../../ports/Unending.ts"
 
 /** Messages at a time: their commits gather in one. No bytes pass through here. */
 const batch = 32
@@ -89,15 +90,14 @@ export const makeCourier = Effect.gen(function*() {
         if (leased === 0) return all
       }
     }),
-    run: roundWithin(patience).pipe(
-      Effect.asVoid,
-      Effect.catch((error) =>
-        Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
-      ),
-      Effect.catchDefect((defect) =>
-        Effect.andThen(Effect.logError("a round of the courier ended in a defect", defect), Effect.sleep(lookAgain))
-      ),
-      Effect.forever
+    run: unending(
+      "a round of the courier ended in a defect",
+      lookAgain,
+      roundWithin(patience).pipe(
+        Effect.catch((error) =>
+          Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
+        )
+      )
     )
   }
 })
