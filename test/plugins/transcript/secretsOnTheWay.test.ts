@@ -8,7 +8,7 @@ import { splitMarkdown } from "../../../bridge/render/splitMarkdown.ts"
 import type { LiveInput } from "../../../plugins/transcript/LiveInput.ts"
 import { emptyModel, fold } from "../../../plugins/transcript/LiveModel.ts"
 import { liveText, quoted } from "../../../plugins/transcript/LiveText.ts"
-import { makeRedactor, redactedMark } from "../../../runtime/domain/Redactor.ts"
+import { makeRedactor, redactedMark } from "../../../runtime/domain/text/Redactor.ts"
 import { disguise, Disguised, disguisedTokens, shows } from "../../support/disguises.ts"
 import { line, makeWorld, rowOf, runTurn } from "./transcriptWorld.ts"
 
