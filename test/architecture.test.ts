@@ -121,6 +121,25 @@ describe("architecture", () => {
     assert.isAbove(files.length, 20)
   })
 
+  it("no file imports itself, through whatever others", () => {
+    const imported = new Map(files.map((file) => [
+      file,
+      importsOf(readFileSync(path.join(root, file), "utf8"))
+        .filter((specifier) => specifier.startsWith("."))
+        .map((specifier) => path.normalize(path.join(path.dirname(file), specifier)))
+    ]))
+    const over = new Set<string>()
+    const circles: Array<string> = []
+    const walk = (file: string, way: ReadonlyArray<string>): void => {
+      if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" → "))
+      if (over.has(file) || way.includes(file)) return
+      for (const next of imported.get(file) ?? []) walk(next, [...way, file])
+      over.add(file)
+    }
+    for (const file of files) walk(file, [])
+    assert.deepStrictEqual(circles, [])
+  })
+
   it("no two files differ by case only", () => {
     const seen = new Map<string, string>()
     for (const file of files) {
