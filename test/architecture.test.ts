@@ -31,11 +31,14 @@ const disk = path.join("runtime", "adapters", "disk") + path.sep
 /** Rooms whose folders know nothing of one another. */
 const apart = ["runtime/engines", "runtime/substrates"]
 
-/** Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation. */
+/**
+ * Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation, `node:net` is
+ * the type of what a door is given.
+ */
 const packages: Record<string, RegExp> = {
   "runtime/domain":
     /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto)$/,
-  "runtime/ports": /^effect\/\w+$/,
+  "runtime/ports": /^(effect\/\w+|node:net)$/,
   "runtime/kernel": /^(effect\/\w+|node:crypto|node:path)$/
 }
 

@@ -16,6 +16,7 @@ import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { mailFrame } from "./mailFrame.ts"
 import type { MailRoom } from "./MailRoom.ts"
 import { answerSubject, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
@@ -167,7 +168,7 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
     frame: (row) =>
       Effect.sync(() => {
         running.begin(row)
-        return { sender: originOf(row).sender, place: "a mail" }
+        return mailFrame(originOf(row), row.request)
       }),
     session: Effect.fn("MailOrigin.session")(function*(row: TurnRow) {
       yield* Effect.timeoutOption(taken(originOf(row)), filedWithin)

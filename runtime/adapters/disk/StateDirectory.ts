@@ -23,8 +23,6 @@ export interface SandboxPaths {
   readonly workspace: string
   /** Sockets and locks. */
   readonly run: string
-  /** The mail socket and the programs for it: shown to the agent, which cannot write it. */
-  readonly mail: string
 }
 
 export interface StatePaths {
@@ -52,8 +50,7 @@ export const sandboxPaths = (directory: string): SandboxPaths => ({
   runs: path.join(directory, "runs"),
   home: path.join(directory, "home"),
   workspace: path.join(directory, "workspace"),
-  run: path.join(directory, "run"),
-  mail: path.join(directory, "mail")
+  run: path.join(directory, "run")
 })
 
 export const statePaths = (root: string): StatePaths => {

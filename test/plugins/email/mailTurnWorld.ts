@@ -14,6 +14,7 @@ import { call } from "../../../plugins/email/socketClient.ts"
 import * as SandboxStore from "../../../runtime/adapters/disk/SandboxStore.ts"
 import { statePaths } from "../../../runtime/adapters/disk/StateDirectory.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import type { Install } from "../../../runtime/domain/install/Install.ts"
 import type { Profile } from "../../../runtime/domain/profile/Profile.ts"
 import { type Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { AgentOutcome, type TurnRow } from "../../../runtime/domain/turn/Turn.ts"
@@ -23,11 +24,13 @@ import { certifyMail, ensureSecret, mailSecrets } from "../../../runtime/kernel/
 import { PluginHost } from "../../../runtime/kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../../../runtime/kernel/turns/TurnPipeline.ts"
 import { Agent, type AgentRun } from "../../../runtime/ports/Agent.ts"
+import { AgentPrograms } from "../../../runtime/ports/AgentPrograms.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
+import { Installation } from "../../../runtime/ports/Installation.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
-import { Mailbox, Mailer, MailSetup } from "../../../runtime/ports/Mail.ts"
+import { Mailbox, Mailer } from "../../../runtime/ports/Mail.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -47,6 +50,16 @@ const certifier = signingKeyFromSeed(Uint8Array.from({ length: 32 }, () => 7))
 export const ada = SandboxId.make("sb-aaaa1111")
 export const bob = SandboxId.make("sb-bbbb2222")
 export const carol = SandboxId.make("sb-cccc3333")
+/** Everything but what the mail of a sandbox asks for is never looked at. */
+const installOf = (certifierPublicKey: Uint8Array): Install => ({
+  version: 1,
+  install,
+  certifierPublicKey: Buffer.from(certifierPublicKey).toString("base64"),
+  bridgeUrl: "http://127.0.0.1",
+  bridgeHost: "127.0.0.1",
+  slackApiUrl: "http://127.0.0.1/api/",
+  local: true
+})
 const everyone = [ada, bob, carol]
 const addressOf = (id: SandboxId) => `${id}@km.invalid`
 
@@ -138,10 +151,10 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     delivered(EmbeddedEngine.layer(state)),
     FileSecrets.layer(paths.secrets),
     SandboxStore.layer(paths.sandbox(bob).directory),
-    Layer.succeed(MailSetup)(MailSetup.of({
-      certifierPublicKey: certifier.publicKey,
-      domain: "km.invalid",
-      socket: path.join(state, "mail.sock")
+    Layer.succeed(Installation)(installOf(certifier.publicKey)),
+    Layer.succeed(AgentPrograms)(AgentPrograms.of({
+      // The socket lies there; the programs are started by the test.
+      place: () => Effect.succeed({ directory: state, contribution: { path: [state], readOnly: [] } })
     }))
   ))
   const sandboxes = Context.get(store, Sandboxes)

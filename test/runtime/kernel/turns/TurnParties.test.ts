@@ -1,6 +1,7 @@
 /** Origins that die are asked again, observers that die or hang are left out, and neither outlives its plugin. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { personFrame } from "../../../../runtime/domain/turn/TurnFrame.ts"
 import { receivedRow } from "../../../../runtime/kernel/turns/TurnMachine.ts"
 import { askOr, TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
 import type { OriginHandler, TurnObserver } from "../../../../runtime/ports/Plugin.ts"
@@ -14,7 +15,7 @@ const row = receivedRow(message(1, 1).request, undefined, 0)
 const origin = (session: OriginHandler["session"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
   kind,
   environment: () => ({}),
-  frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+  frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
   session,
   starting: () => Effect.void,
   settle: () => Effect.succeed([]),
