@@ -145,6 +145,9 @@ export interface Plugin<Config, R = never> {
   readonly start: (config: Config) => Effect.Effect<PluginInstance, PluginError, R | Scope.Scope>
 }
 
+/** The ports that a plugin needs. */
+export type PortsOf<P> = P extends Plugin<infer _Config, infer R> ? R : never
+
 /** Erases `Config` for storage in a list; the host has decoded it by then. */
 // oxlint-disable-next-line typescript/no-explicit-any
 export type AnyPlugin<R = never> = Plugin<any, R>

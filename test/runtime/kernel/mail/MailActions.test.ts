@@ -19,9 +19,6 @@ const bob = "sb-bbbb2222"
 const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
   ScheduledAction.cases.EmailSend.make({ to, cc: [], bcc: [], subject: "Deploy", body: "go\n", encrypt: false })
 
-const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(effect, postTrouble)
-
 /** The runner of one `km up` over the state. */
 const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Success<ReturnType<typeof mailState>>) {
   const install = {
@@ -43,9 +40,11 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
   const opened = Effect.gen(function*() {
     yield* ensureOperator(install, Effect.void)
     const { send } = yield* desk
-    return { send: (letter: Parameters<typeof send>[0]) => told(send(letter, {})) }
+    return { send: (letter: Parameters<typeof send>[0]) => send(letter, {}) }
   })
-  return yield* makeMailActions(told(opened)).pipe(Effect.provideContext(ports))
+  return yield* makeMailActions(
+    Effect.mapError(opened, (error) => error._tag === "MailTrouble" ? error : postTrouble(error))
+  ).pipe(Effect.provideContext(ports))
 })
 
 const request = (id: string, action: ReturnType<typeof mailTo>) => ({
