@@ -43,7 +43,15 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
     Effect.mapError(Layer.build(layer), tell) as Effect.Effect<Context.Context<A>, E2, R | Scope.Scope>
   )
 
-/** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
+/** As `km-send` and `km-recv` tell it. */
+const told = <A, R>(effect: Effect.Effect<A, MailTrouble, R>) =>
+  Effect.mapError(
+    effect,
+    ({ code, exit, next, what, why }) =>
+      new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
+  )
+
+/** The codec is read when a command writes or reads mail. */
 const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
   const [{ mailDesks }, { deskOptions }] = yield* Effect.promise(() =>
     Promise.all([import("../plugins/index.ts"), import("../runtime/kernel/mail/OperatorMail.ts")])
@@ -51,12 +59,6 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
   const [load] = mailDesks
   if (load === undefined) return yield* kmError("KM-CLI-035", "mail cannot be used", "no plugin of this build has it")
   const make = yield* Effect.promise(load)
-  const told = <A, R>(effect: Effect.Effect<A, MailTrouble, R>) =>
-    Effect.mapError(
-      effect,
-      ({ code, exit, next, what, why }) =>
-        new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
-    )
   const options = yield* Effect.mapError(deskOptions(install, who), troubleOf)
   const desk = yield* told(make(options))
   return {

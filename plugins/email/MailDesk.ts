@@ -64,10 +64,10 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
       const wanted = asciiLowerCase(name.trim())
       return wanted.includes("@") ? sandboxAt(sandboxes, wanted) : sandboxes.named(wanted)
     })
-    const refusing = found.flatMap(Option.toArray).filter(({ id, profile }) =>
+    const those = found.flatMap(Option.toArray).filter(({ id, profile }) =>
       !allowsSender(profile.spec.email.allowedSenders, proven, id)
     )
-    return [...new Set(refusing.map(({ id }) => id))]
+    return [...new Set(those.map(({ id }) => id))]
   })
 
   /** All that came and that nobody else is judging. */

@@ -89,6 +89,8 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
     const status = yield* RuntimeStatus
     const background = (effect: Effect.Effect<void>) =>
       Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))
+    // Not ready before the first poll, also in a later life.
+    yield* status.pollFailed
     const marks = makeOwedMarks({ bridge, ledger, redaction })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(marks.settle(), Effect.sleep(owedEvery))))
 

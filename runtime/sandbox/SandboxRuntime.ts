@@ -12,7 +12,7 @@ import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
 import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/disk/SandboxStore.ts"
-import { sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
+import { ownPaths, sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
 import { doorOrigin, doorPorts } from "../adapters/jail/Doors.ts"
@@ -53,21 +53,8 @@ const infoLayer = (row: SandboxRow, install: Install, state: string) => {
 
 /** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
 const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
-  const { bells, database, install, mail, objects, run, secrets } = statePaths(state)
   const own = sandboxPaths(directory)
-  return [
-    bells,
-    database,
-    install,
-    mail,
-    objects,
-    run,
-    secrets,
-    own.ledger,
-    own.runs,
-    own.run,
-    path.join(directory, "hooks.json")
-  ]
+  return [...ownPaths(state), own.ledger, own.runs, own.run, path.join(directory, "hooks.json")]
 }
 
 /** The agent behind the model door, told by its settings to call our hooks. */
@@ -233,10 +220,8 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   )
   const status = Layer.unwrap(Effect.gen(function*() {
     const { confined, detail } = yield* (yield* Agent).confinement
-    const { cli } = row.profile.spec
     yield* Effect.logInfo("agent's confinement").pipe(Effect.annotateLogs({ confined, confinement: detail }))
-    const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
-    return StatusBoard.layer({ hasQueue, confined, confinement: detail })
+    return StatusBoard.layer({ confined, confinement: detail })
   }))
   const drainFor = Effect.sync(() => lease.held() ? drainLimit : Duration.zero)
   const all = PluginHost.layer(builtInPlugins, drainFor).pipe(

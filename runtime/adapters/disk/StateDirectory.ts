@@ -189,6 +189,12 @@ const opening = <A>(
     }
   })
 
+/** All that an install has for itself: everything but what belongs to a sandbox. */
+export const ownPaths = (root: string): ReadonlyArray<string> => {
+  const { root: _root, sandbox: _sandbox, sandboxes: _sandboxes, ...own } = statePaths(root)
+  return Object.values(own)
+}
+
 /**
  * Creates what is missing (0700) and refuses a place that another user owns or can enter. Sets the process's umask to
  * 077, so that files made by libraries are private too.

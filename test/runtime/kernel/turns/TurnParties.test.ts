@@ -175,15 +175,15 @@ describe("TurnParties: observers", () => {
     }).pipe(quiet))
 })
 
+const door = (name: string, port: number, open: AgentDoor["open"] = () => Effect.succeed(() => undefined)) => ({
+  name,
+  port,
+  env: {},
+  open
+})
+
 describe("TurnParties: what plugins add to the agent", () => {
   const run = { session: SessionId.make("11111111-1111-4111-8111-111111111111"), turn: row.key }
-  const door = (name: string, port: number, open: AgentDoor["open"] = () => Effect.succeed(() => undefined)) => ({
-    name,
-    port,
-    env: {},
-    open
-  })
-
   it.effect("is there while its plugin is, in the order in which they came", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties
