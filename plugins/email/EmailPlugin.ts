@@ -24,6 +24,7 @@ import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { makeAnnouncer } from "./Announcer.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
@@ -89,14 +90,14 @@ const serveStops = (
     yield* Effect.logInfo("stop requested").pipe(Effect.annotateLogs({ ...target, stopped }))
     yield* controls.acknowledge(sandbox, request)
   })
-  return controls.watch(sandbox).pipe(
-    Stream.runForEach(serve),
-    Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
-    Effect.catchDefect((defect) =>
-      Effect.logError("serving a stop request ended in a defect; it is tried again", defect)
-    ),
-    Effect.andThen(Effect.sleep(lookAgain)),
-    Effect.forever
+  return unending(
+    "serving a stop request ended in a defect; it is tried again",
+    lookAgain,
+    controls.watch(sandbox).pipe(
+      Stream.runForEach(serve),
+      Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+      Effect.andThen(Effect.sleep(lookAgain))
+    )
   )
 }
 
@@ -193,7 +194,8 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       yield* Effect.forkScoped(announcer.again)
       if (config.alone) yield* Effect.forkScoped(serveStops(info.id, { controls, turns }))
       if (config.alone && email.onReceive === "turn") yield* Effect.forkScoped(takeReplays(info.id, { queue, turns }))
-      return yield* Effect.forever(judgeNext)
+      // The lease lapses, so that a mail that ends in a defect comes again and does not hold up the next one.
+      return yield* unending("judging a mail ended in a defect; it comes again", lookAgain, judgeNext)
     })
 
     return {

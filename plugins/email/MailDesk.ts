@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
 import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
-import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, sandboxAt } from "../../runtime/ports/Mail.ts"
 import { type DeskLetter, type MailDesk, MailTrouble, type MakeMailDesk } from "../../runtime/ports/MailDesk.ts"
+import * as MemoryLedger from "../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../runtime/ports/memory/MemoryLedger.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { attachmentType } from "./attachmentType.ts"
 import { makeMailRoom } from "./MailRoom.ts"
@@ -35,7 +36,7 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
   const sandboxes = yield* Sandboxes
   const memory = makeMemoryLedgerState()
   memory.facts.set(lastRevocation, String(options.revocations))
-  const room = yield* makeMailRoom(options).pipe(Effect.provide(Ledger.memory(memory)))
+  const room = yield* makeMailRoom(options).pipe(Effect.provide(MemoryLedger.layerOver(memory)))
 
   /** The limit is that of `km-send`. */
   const send = Effect.fnUntraced(function*(letter: DeskLetter, how: { readonly dryRun?: boolean }) {

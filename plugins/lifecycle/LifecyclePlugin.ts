@@ -17,6 +17,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { type RuntimeReport, RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 /** True when the sandbox has a channel to say things in. */
 export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
@@ -87,9 +88,11 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       yield* ledger.remember(fact, String(yield* Clock.currentTimeMillis))
     }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))
 
-    const active = Effect.flatMap(Clock.currentTimeMillis, status.active).pipe(
-      Effect.catchDefect((defect) => Effect.logError("activity could not be noted because of a defect", defect))
-    )
+    const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
+    const noted = (changed: Effect.Effect<unknown>) =>
+      Effect.forkScoped(
+        unending("activity could not be noted because of a defect", 0, Effect.andThen(changed, active))
+      )
     // `changed` completes at the next change that the control plane has to know of at once.
     let told: string | undefined
     const changed = status.changes.pipe(
@@ -112,8 +115,8 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       const changes = yield* turns.changes
       const hooks = yield* subscribe
       // A turn changes its state, or a session that a person started does something.
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(changes), active)))
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(hooks), active)))
+      yield* noted(PubSub.take(changes))
+      yield* noted(PubSub.take(hooks))
 
       yield* status.changes.pipe(
         Stream.filter((report) => report.ready),
@@ -121,7 +124,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
         Stream.runForEach(greet),
         Effect.forkScoped
       )
-      return yield* Effect.forever(reportOnce)
+      return yield* unending("reporting ended in a defect; it goes on", retryAfter, reportOnce)
     })
     return { run }
   })
