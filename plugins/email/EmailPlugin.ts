@@ -30,6 +30,7 @@ import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
 import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
+import { makeOwedTurn } from "./OwedTurn.ts"
 import { takeReplays } from "./Replays.ts"
 
 export const EmailConfig = Schema.Struct({
@@ -151,8 +152,10 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const channel = slack ? info.channel : undefined
     const announcer = makeAnnouncer({ owner: info.id, channel, bridge, redaction, list: room.list })
 
-    /** Before the mail is filed: the ledger has the turn first, and knows it again when the mail is judged again. */
-    const startTurn = Effect.fnUntraced(function*(mail: AdmittedMail) {
+    const owed = makeOwedTurn({ owner: info.id, ledger, mailbox, turns })
+
+    /** Before the mail is filed: its turn is owed from then on. */
+    const oweTurn = Effect.fnUntraced(function*(mail: AdmittedMail) {
       const { judged, receivedAt, verdict } = mail
       if (email.onReceive !== "turn") return ""
       const sent = judged.inReplyTo === null ? undefined : yield* room.sent(judged.inReplyTo)
@@ -161,24 +164,25 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       if (request === undefined) return ""
       const { open } = yield* turns.health
       if (open >= maxOpenTurns && Option.isNone(yield* ledger.get(request.key))) return "too-many"
-      const taken = yield* turns.submit(request, undefined)
-      yield* Effect.logInfo("a mail starts a turn").pipe(Effect.annotateLogs({ turn: request.key, taken }))
+      yield* owed.owe(request)
       return ""
     })
 
     const judgeNext = Effect.gen(function*() {
+      yield* owed.settle
       const leased = yield* mailbox.lease(info.id, visibility, patience)
       if (Option.isNone(leased)) return
-      const filed = yield* room.judge(leased.value, startTurn)
+      const filed = yield* room.judge(leased.value, oweTurn)
       if (filed === undefined) return
       yield* Effect.logInfo("mail filed").pipe(
         Effect.annotateLogs({ folder: filed.folder, status: filed.judged.status, reason: filed.judged.reason })
       )
       yield* announcer.filed(filed)
+      yield* owed.settle
     }).pipe(
       Effect.catch((error) =>
         Effect.gen(function*() {
-          // Nothing is lost: the lease lapses and the message comes again.
+          // Nothing is lost: the lease lapses and the message comes again; a turn that is owed is tried first.
           yield* Effect.logError("mail waits", error.message)
           // No turn can be taken now; the next mail must not overtake this one.
           const full = error._tag === "StoreError" && (error.port === "Turns" || error.port === "Ledger")

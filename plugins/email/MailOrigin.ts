@@ -21,8 +21,6 @@ import type { MailRoom } from "./MailRoom.ts"
 import { answerSubject, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
 
-/** A turn may be taken a moment before its mail is filed; it begins without, when that takes longer than this. */
-const filedWithin = Duration.seconds(60)
 /** A channel that cannot be reached must not hold up the conversation: the request is in the outbox by then. */
 const shownWithin = Duration.seconds(10)
 /** 1 s, doubling, at most 30 s apart, for ever: an outcome is not given up because a store is busy. */
@@ -83,16 +81,6 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
   const { bridge, channel, mailbox, owner, queue, redaction, room } = deps
 
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
-
-  /** From the moment it is filed the agent can fetch it; then it counts as read, because a turn has taken it. */
-  const taken = Effect.fnUntraced(function*({ delivery }: Origin) {
-    for (;;) {
-      const than = yield* mailbox.revision(owner)
-      if (Option.isSome(yield* mailbox.get(owner, delivery))) break
-      yield* mailbox.revision(owner, { than, wait: filedWithin })
-    }
-    yield* mailbox.markRead(owner, [delivery])
-  })
 
   /** The outcome, mailed once: its key is the turn's, so that the mailbox drops a second one. */
   const mailBack = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
@@ -171,7 +159,8 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
         return mailFrame(originOf(row), row.request)
       }),
     session: Effect.fn("MailOrigin.session")(function*(row: TurnRow) {
-      yield* Effect.timeoutOption(taken(originOf(row)), filedWithin)
+      // A turn has taken it.
+      yield* mailbox.markRead(owner, [originOf(row).delivery])
       return Option.getOrUndefined(yield* mailbox.noted(owner, sessionNote(row.request.group)))
     }, Effect.catch((error) => Effect.as(Effect.logWarning("a conversation begins anew", error.message), undefined))),
     starting: bind,

@@ -60,6 +60,7 @@ describe("mail turns through crashes", () => {
       const calls = yield* oneTurn([])
       // The whole way is in it, or this test tests nothing.
       for (const name of ["recordSeen", "file", "markRead", "note", "noted"]) assert.include(calls, `Mailbox.${name}`)
+      assert.isBelow(calls.indexOf("Mailbox.file"), calls.indexOf("Ledger.insert"), "filed before it is a turn")
       for (const name of ["Ledger.insert", "Ledger.update", "Mailer.sendAll", "Bridge.call"]) {
         assert.include(calls, name)
       }

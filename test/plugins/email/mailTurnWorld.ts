@@ -271,10 +271,12 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     database.close()
     return arrived?.["n"] === 0
   })
-  /** Nothing of Bob's waits, and every turn is over. */
+  /** Nothing of Bob's waits, no turn is owed, and every turn is over. */
   const quiet = Effect.gen(function*() {
+    const judged = yield* judgedAll
+    const owed = Option.getOrElse(yield* ledger.recall("mail-turn-owed"), () => "")
     const rows: ReadonlyArray<TurnRow> = yield* turns
-    return (yield* judgedAll) && rows.every(({ state: at }) => at === "settled")
+    return judged && owed === "" && rows.every(({ state: at }) => at === "settled")
   })
 
   const letter = (subject: string, body: string, more: object = {}) => ({
