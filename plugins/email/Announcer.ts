@@ -8,7 +8,7 @@ import type { MailOrigin } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import { AnnouncementPace } from "./AnnouncementPace.ts"
-import type { MailRoom } from "./MailRoom.ts"
+import type { MailAccount } from "./MailAccount.ts"
 
 /** Characters of an address or a subject in a line of the channel. */
 const shownCharacters = 150
@@ -44,7 +44,7 @@ export interface AnnouncerDeps {
   readonly channel: ChannelId | undefined
   readonly bridge: Bridge["Service"]
   readonly redaction: Redaction["Service"]
-  readonly list: MailRoom["list"]
+  readonly list: MailAccount["list"]
 }
 
 export const makeAnnouncer = ({ bridge, channel, list, owner, redaction }: AnnouncerDeps) => {

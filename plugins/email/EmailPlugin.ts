@@ -26,8 +26,8 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
 import { makeAnnouncer } from "./Announcer.ts"
+import { makeMailAccount } from "./MailAccount.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
-import { makeMailRoom } from "./MailRoom.ts"
 import { listen } from "./MailSocket.ts"
 import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
 import { makeOwedTurn } from "./OwedTurn.ts"
@@ -127,7 +127,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const turns = yield* Turns
     const domain = installation.mailDomain ?? defaultMailDomain(info.install)
     const relay = relayOf(installation)
-    const room = yield* makeMailRoom({
+    const account = yield* makeMailAccount({
       owner: info.id,
       install: info.install,
       certifierPublicKey: Buffer.from(installation.certifierPublicKey, "base64"),
@@ -147,10 +147,10 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       failed("start")
     )
     const socket = path.join(directory, "mail.sock")
-    yield* Effect.mapError(listen(socket, info.id, room, () => running.hop), failed("listen"))
+    yield* Effect.mapError(listen(socket, info.id, account, () => running.hop), failed("listen"))
 
     const channel = slack ? info.channel : undefined
-    const announcer = makeAnnouncer({ owner: info.id, channel, bridge, redaction, list: room.list })
+    const announcer = makeAnnouncer({ owner: info.id, channel, bridge, redaction, list: account.list })
 
     const owed = makeOwedTurn({ owner: info.id, ledger, mailbox, turns })
 
@@ -158,7 +158,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const oweTurn = Effect.fnUntraced(function*(mail: AdmittedMail) {
       const { judged, receivedAt, verdict } = mail
       if (email.onReceive !== "turn") return ""
-      const sent = judged.inReplyTo === null ? undefined : yield* room.sent(judged.inReplyTo)
+      const sent = judged.inReplyTo === null ? undefined : yield* account.sent(judged.inReplyTo)
       if (!mayStartTurn(email.onReceive, mail, isAwaited(sent, verdict.sender, receivedAt))) return ""
       const request = requestOf(info.id, mail, sent !== undefined)
       if (request === undefined) return ""
@@ -172,7 +172,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       yield* owed.settle
       const leased = yield* mailbox.lease(info.id, visibility, patience)
       if (Option.isNone(leased)) return
-      const filed = yield* room.judge(leased.value, oweTurn)
+      const filed = yield* account.judge(leased.value, oweTurn)
       if (filed === undefined) return
       yield* Effect.logInfo("mail filed").pipe(
         Effect.annotateLogs({ folder: filed.folder, status: filed.judged.status, reason: filed.judged.reason })
@@ -206,7 +206,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       run,
       origin: makeMailOrigin({
         owner: info.id,
-        room,
+        account,
         mailbox,
         queue,
         bridge,

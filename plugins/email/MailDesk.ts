@@ -12,13 +12,13 @@ import { type DeskLetter, type MailDesk, MailTrouble, type MakeMailDesk } from "
 import * as MemoryLedger from "../../runtime/ports/memory/MemoryLedger.ts"
 import { makeMemoryLedgerState } from "../../runtime/ports/memory/MemoryLedger.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { lastRevocation } from "./AccountDirectory.ts"
 import { attachmentType } from "./attachmentType.ts"
-import { makeMailRoom } from "./MailRoom.ts"
+import { makeMailAccount } from "./MailAccount.ts"
 import { postRefused, postTrouble } from "./PostCodes.ts"
 import { allowsSender } from "./protocol/allowedSenders.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
 import { MailAddress } from "./protocol/MailAddress.ts"
-import { lastRevocation } from "./RoomDirectory.ts"
 import { savedAttachments } from "./savedAttachments.ts"
 
 /** Longer than judging the largest message takes; after a crash the message waits this long. */
@@ -36,7 +36,7 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
   const sandboxes = yield* Sandboxes
   const memory = makeMemoryLedgerState()
   memory.facts.set(lastRevocation, String(options.revocations))
-  const room = yield* makeMailRoom(options).pipe(Effect.provide(MemoryLedger.layerOver(memory)))
+  const account = yield* makeMailAccount(options).pipe(Effect.provide(MemoryLedger.layerOver(memory)))
 
   /** The limit is that of `km-send`. */
   const send = Effect.fnUntraced(function*(letter: DeskLetter, how: { readonly dryRun?: boolean }) {
@@ -48,7 +48,7 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
       )
     }
     const attachments = letter.attachments.map((part) => ({ ...part, type: attachmentType(part.name) }))
-    return yield* room.send({ ...letter, attachments }, how)
+    return yield* account.send({ ...letter, attachments }, how)
   })
 
   /** Which of these, by id, alias or address. */
@@ -76,13 +76,13 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
     for (;;) {
       const leased = yield* mailbox.lease(options.owner, visibility)
       if (Option.isNone(leased)) return
-      yield* room.judge(leased.value)
+      yield* account.judge(leased.value)
     }
   })
 
   const saveAttachments = Effect.fnUntraced(
     function*(delivery: string, judged: Judged, receivedAt: number, directory: string) {
-      const parts = judged.attachments.length === 0 ? [] : yield* room.attachments(delivery, judged, receivedAt)
+      const parts = judged.attachments.length === 0 ? [] : yield* account.attachments(delivery, judged, receivedAt)
       return yield* Effect.try({
         try: () => savedAttachments(directory, parts),
         catch: (cause) => postRefused("KM-EML-109", cause instanceof Error ? cause.message : directory)
@@ -94,10 +94,10 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
     send: (letter, how) => told(send(letter, how)),
     refusing: (names) => told(refusing(names)),
     judgeAll: told(judgeAll),
-    list: (folder, page) => told(room.list(folder, page)),
-    replies: (messageId) => told(room.replies(messageId)),
-    get: (delivery) => told(room.get(delivery)),
-    raw: (delivery) => told(room.raw(delivery)),
+    list: (folder, page) => told(account.list(folder, page)),
+    replies: (messageId) => told(account.replies(messageId)),
+    get: (delivery) => told(account.get(delivery)),
+    raw: (delivery) => told(account.raw(delivery)),
     saveAttachments: (...args) => told(saveAttachments(...args))
   }
   return desk

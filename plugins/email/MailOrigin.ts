@@ -16,8 +16,8 @@ import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { MailAccount } from "./MailAccount.ts"
 import { mailFrame } from "./mailFrame.ts"
-import type { MailRoom } from "./MailRoom.ts"
 import { answerSubject, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
 
@@ -30,7 +30,7 @@ const shownCharacters = 200_000
 
 export interface MailOriginDeps {
   readonly owner: SandboxId
-  readonly room: MailRoom
+  readonly account: MailAccount
   readonly mailbox: Mailbox["Service"]
   readonly queue: TurnQueue["Service"]
   readonly bridge: Bridge["Service"]
@@ -78,13 +78,13 @@ const lostNotice = "_The earlier conversation of this thread could not be found:
 const noAnswer = "(The agent finished without a written answer.)"
 
 export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): OriginHandler => {
-  const { bridge, channel, mailbox, owner, queue, redaction, room } = deps
+  const { bridge, channel, mailbox, owner, queue, redaction, account } = deps
 
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
 
   /** The outcome, mailed once: its key is the turn's, so that the mailbox drops a second one. */
   const mailBack = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
-    yield* room.send({
+    yield* account.send({
       to: [origin.address],
       cc: [],
       bcc: [],

@@ -9,7 +9,7 @@ import * as path from "node:path"
 import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
 import { EmailPlugin } from "../../../plugins/email/EmailPlugin.ts"
-import { type MailRoom, makeMailRoom } from "../../../plugins/email/MailRoom.ts"
+import { type MailAccount, makeMailAccount } from "../../../plugins/email/MailAccount.ts"
 import { call } from "../../../plugins/email/socketClient.ts"
 import * as SandboxStore from "../../../runtime/adapters/disk/SandboxStore.ts"
 import { statePaths } from "../../../runtime/adapters/disk/StateDirectory.ts"
@@ -180,9 +180,9 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     answer: () => Effect.succeed(AgentOutcome.cases.Answered.make({ text: "the tests pass" }))
   }
   const results = new Map<string, AgentOutcome>()
-  const rooms = new Map<SandboxId, MailRoom>()
+  const accounts = new Map<SandboxId, MailAccount>()
   for (const id of everyone) {
-    const room = makeMailRoom({
+    const account = makeMailAccount({
       owner: id,
       install,
       certifierPublicKey: certifier.publicKey,
@@ -190,12 +190,12 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       name: "",
       policy: profileWith().spec.email
     })
-    rooms.set(id, yield* Effect.provide(room, store))
+    accounts.set(id, yield* Effect.provide(account, store))
   }
-  const roomOf = (id: SandboxId): MailRoom => {
-    const room = rooms.get(id)
-    if (room === undefined) throw new Error(`no room of ${id}`)
-    return room
+  const accountOf = (id: SandboxId): MailAccount => {
+    const account = accounts.get(id)
+    if (account === undefined) throw new Error(`no account of ${id}`)
+    return account
   }
   const mailbox = Context.get(store, Mailbox)
   const ledger = Context.get(store, Ledger)
@@ -255,10 +255,10 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     for (;;) {
       const leased = yield* mailbox.lease(id, Duration.minutes(1))
       if (Option.isNone(leased)) break
-      yield* roomOf(id).judge(leased.value)
+      yield* accountOf(id).judge(leased.value)
     }
-    const rows = yield* roomOf(id).list("inbox", { limit: 500 })
-    return (yield* roomOf(id).opened(rows.map(({ row }) => row))).map(({ judged, row }) => ({
+    const rows = yield* accountOf(id).list("inbox", { limit: 500 })
+    return (yield* accountOf(id).opened(rows.map(({ row }) => row))).map(({ judged, row }) => ({
       ...judged,
       delivery: row.id
     }))
@@ -339,7 +339,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     live,
     inboxOf,
     quiet,
-    roomOf,
+    accountOf,
     turns,
     mailbox,
     ledger,

@@ -85,8 +85,8 @@ describe("mail in schedules", () => {
       }
       yield* (yield* runnerOf(place)).start(again)
       yield* (yield* runnerOf(place)).start(request("nightly:2+s", mailTo("ada")))
-      const room = yield* place.roomOf(ada)
-      const judged = [yield* room.judge, yield* room.judge, yield* room.judge]
+      const account = yield* place.accountOf(ada)
+      const judged = [yield* account.judge, yield* account.judge, yield* account.judge]
       assert.deepStrictEqual(
         judged.map((mail) => mail && [mail.judged.id === id, mail.folder, mail.judged.body]),
         [
@@ -98,12 +98,12 @@ describe("mail in schedules", () => {
       )
       const gone = yield* Effect.flip((yield* runnerOf(place)).start(request("nightly:3", mailTo("ada", "nobody"))))
       assert.deepStrictEqual([gone.code, gone.passing], ["KM-EML-101", false])
-      assert.isUndefined(yield* room.judge, "to all or to none")
+      assert.isUndefined(yield* account.judge, "to all or to none")
     }).pipe(Effect.scoped))
 
   it.live("km up that is killed while it sends, loses nothing and sends nothing twice", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
       const names = Array.from({ length: 12 }, (_, n) => `mail-${n}`)
       const rows = (table: string, columns: string) => {
         const database = new DatabaseSync(`${state}/engine.db`, { readOnly: true })
@@ -132,9 +132,9 @@ describe("mail in schedules", () => {
       )
       assert.deepStrictEqual([...new Set(outcomes())], ["succeeded"])
       yield* untilReal("all of it is delivered", Effect.sync(() => rows("mail_outbox", "seq").length === 0))
-      const room = yield* roomOf(ada)
+      const account = yield* accountOf(ada)
       const subjects: Array<string> = []
-      for (let mail = yield* room.judge; mail !== undefined; mail = yield* room.judge) {
+      for (let mail = yield* account.judge; mail !== undefined; mail = yield* account.judge) {
         subjects.push(mail.judged.subject)
       }
       assert.deepStrictEqual(subjects.toSorted(), names.toSorted())
