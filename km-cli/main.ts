@@ -85,7 +85,7 @@ const open = async (root: string): Promise<Backend> => {
     ProcessLock,
     State,
     Host,
-    Outboxes
+    MemoryOutbox
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
     import("../runtime/adapters/bridge/BridgeClient.ts"),
@@ -96,7 +96,7 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/adapters/disk/ProcessLock.ts"),
     import("../runtime/adapters/disk/StateDirectory.ts"),
     import("../runtime/substrates/process/EmbeddedHost.ts"),
-    import("../runtime/ports/Outbox.ts")
+    import("../runtime/ports/memory/MemoryOutbox.ts")
   ])
   const { besideClaude, children, profiles } = await import("./Programs.ts")
   const { versionOf } = await import("./Machine.ts")
@@ -131,7 +131,7 @@ const open = async (root: string): Promise<Backend> => {
           sender: "operator",
           epoch: Effect.succeed(0)
           // An operator's request that is given up is asked again by the next command; nothing of it stays on disk.
-        }).pipe(Layer.provide(Layer.merge(Outboxes.Outbox.layerMemory, FetchHttpClient.layer))),
+        }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer))),
         (error) =>
           error._tag === "SigningKeyMissing"
             ? kmError("KM-CLI-025", "the operator has no key", error.message)

@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { wholeOf } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
 import { unending } from "../../ports/Unending.ts"
@@ -22,14 +23,12 @@ const patience = Duration.seconds(20)
 /** After a failure of the store. */
 const lookAgain = Duration.seconds(5)
 
-const firstRetryMillis = 60_000
-const longestRetryMillis = 3_600_000
+const retrying = { firstMillis: 60_000, longestMillis: 3_600_000 }
 /** RFC 5321 §4.5.4.1 has 4 to 5 days; an agent that waits for an answer is better told sooner. */
 export const giveUpMillis = 2 * 24 * 3_600_000
 
 /** A minute after the first try, then twice as long each time, up to an hour. */
-export const retryAfterMillis = (earlierTries: number): number =>
-  Math.min(longestRetryMillis, firstRetryMillis * 2 ** Math.min(earlierTries, 6))
+export const retryAfterMillis = (earlierTries: number): number => pauseAfter(retrying, earlierTries + 1)
 
 interface Outcome extends SpoolOutcome {
   /** The relay's last word, not ours. */

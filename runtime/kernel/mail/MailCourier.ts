@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { isEnding } from "../../domain/sandbox/Sandbox.ts"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { MailOutbox, type OutgoingMail } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { unending } from "../../ports/Unending.ts"
@@ -23,12 +24,10 @@ const patience = Duration.seconds(20)
 /** After a failure of the store. */
 const lookAgain = Duration.seconds(5)
 
-const firstRetryMillis = 1_000
-const longestRetryMillis = 300_000
+const redelivery = { firstMillis: 1_000, longestMillis: 300_000 }
 
 /** A second after the first try, then twice as long each time, up to five minutes; for ever, as nothing is given up. */
-export const redeliverAfterMillis = (earlierTries: number): number =>
-  Math.min(longestRetryMillis, firstRetryMillis * 2 ** Math.min(earlierTries, 10))
+export const redeliverAfterMillis = (earlierTries: number): number => pauseAfter(redelivery, earlierTries + 1)
 
 export const makeCourier = Effect.gen(function*() {
   const outbox = yield* MailOutbox
@@ -74,7 +73,7 @@ export const makeCourier = Effect.gen(function*() {
     const gone = yield* goneOf(mails).pipe(
       // Not held for as long as the lease is.
       Effect.tapError(() =>
-        Effect.forEach(mails, (mail) => Effect.ignore(outbox.defer(mail, Duration.millis(firstRetryMillis))))
+        Effect.forEach(mails, (mail) => Effect.ignore(outbox.defer(mail, Duration.millis(redelivery.firstMillis))))
       )
     )
     const done = yield* Effect.forEach(mails, deliver(gone), { concurrency: batch })
