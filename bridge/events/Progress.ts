@@ -11,6 +11,7 @@ import * as Queue from "effect/Queue"
 import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 export class Progress extends Context.Service<Progress, {
   /** Served without having been queued. */
@@ -58,13 +59,7 @@ export class Progress extends Context.Service<Progress, {
         )
       )
       yield* Effect.forkScoped(
-        Effect.forever(Effect.delay(
-          Effect.catchDefect(
-            flush,
-            (defect) => Effect.logError("progress was not written because of a defect", defect)
-          ),
-          "2 seconds"
-        ))
+        unending("progress was not written because of a defect", 0, Effect.delay(flush, "2 seconds"))
       )
       yield* Effect.addFinalizer(() => flush)
       return Progress.of({
