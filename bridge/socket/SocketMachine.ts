@@ -2,6 +2,7 @@
  * When to open, ping and give up connections of Socket Mode, decided from what happened and the time alone. One
  * connection, two while one takes the place of the other; never none on purpose.
  */
+import { type Backoff, pauseAfter } from "../../runtime/ports/Backoff.ts"
 import type { SocketTrouble } from "./SocketErrors.ts"
 
 /** Milliseconds without a sign of life after which a connection is dead; half-open ones are closed by nobody else. */
@@ -21,9 +22,9 @@ export const lingerMillis = 15_000
 const youngMillis = 10_000
 /** `apps.connections.open` never more often, whatever happens. */
 const spacingMillis = 1_000
-const backOff = { firstMillis: 1_000, mostMillis: 60_000 }
+const backOff: Backoff = { firstMillis: 1_000, longestMillis: 60_000 }
 /** Places among the ten come free only when other programs end. */
-const crowdedBackOff = { firstMillis: 30_000, mostMillis: 600_000 }
+const crowdedBackOff: Backoff = { firstMillis: 30_000, longestMillis: 600_000 }
 /** What only a person can repair is looked at this rarely, and at once when the token changes. */
 export const stoppedMillis = 600_000
 /** Between two looks at the stored token while that is what is wrong. */
@@ -115,11 +116,8 @@ export const initial = (now: number): SocketMachine => ({
 const final: ReadonlySet<SocketTrouble> = new Set(["link_disabled", "auth", "no_app_token", "wrong_app"])
 
 /** Half of the time is chance, so that many clients that fell together do not come back together. */
-const delayOf = (
-  failures: number,
-  random: number,
-  { firstMillis, mostMillis }: { readonly firstMillis: number; readonly mostMillis: number }
-): number => Math.min(mostMillis, firstMillis * 2 ** Math.max(0, Math.min(30, failures - 1))) * (0.5 + random / 2)
+const delayOf = (failures: number, random: number, backoff: Backoff): number =>
+  pauseAfter(backoff, failures) * (0.5 + random / 2)
 
 const linkOf = (machine: SocketMachine, id: number): Link | undefined => machine.links.find((link) => link.id === id)
 const without = (machine: SocketMachine, id: number): SocketMachine => ({

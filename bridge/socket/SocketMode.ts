@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { eventErrors } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { EventIntake, readDelivery } from "../events/EventIntake.ts"
@@ -218,27 +219,29 @@ export class SocketMode extends Context.Service<SocketMode, {
           })
         )
         let input: Input = { _tag: "Tick" }
-        while (true) {
-          const now = yield* Clock.currentTimeMillis
-          const before = machine
-          const next = step(machine, input, now, yield* Random.next)
-          machine = next.machine
-          yield* logChange(before, machine)
-          yield* Effect.forEach(next.commands, carryOut, { discard: true })
-          const wait = Math.max(0, wakeAt(machine, now) - now)
-          input = yield* Effect.timeoutOrElse(Queue.take(inputs), {
-            duration: Math.max(1, Math.ceil(wait)),
-            orElse: () => Effect.succeed<Input>({ _tag: "Tick" })
+        return yield* unending(
+          "a step of the socket ended in a defect",
+          "1 second",
+          Effect.gen(function*() {
+            const now = yield* Clock.currentTimeMillis
+            const before = machine
+            const next = step(machine, input, now, yield* Random.next)
+            input = { _tag: "Tick" }
+            machine = next.machine
+            yield* logChange(before, machine)
+            yield* Effect.forEach(next.commands, carryOut, { discard: true })
+            input = yield* Effect.timeoutOrElse(Queue.take(inputs), {
+              duration: Math.max(1, Math.ceil(wakeAt(machine, now) - now)),
+              orElse: () => Effect.succeed<Input>({ _tag: "Tick" })
+            })
           })
-        }
+        )
       }).pipe(
         Effect.scoped,
-        Effect.tapCause((cause) => Effect.logError("the socket's loop ended and is begun again", cause)),
-        Effect.catchDefect(() => Effect.sleep("10 seconds")),
-        Effect.andThen(Effect.sync(() => {
+        // Connections end with their scope; who begins again begins without one.
+        Effect.ensuring(Effect.sync(() => {
           machine = { ...machine, links: [] }
-        })),
-        Effect.forever
+        }))
       )
 
       return SocketMode.of({
