@@ -34,6 +34,10 @@ const up = Command.make(
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    socket: Flag.Boolean("socket").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Let the local workspace deliver by Socket Mode, as slack.com can to a laptop")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))
