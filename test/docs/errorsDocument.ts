@@ -11,16 +11,16 @@ import { errorCodes as slackInbound } from "../../plugins/slack-inbound/ErrorCod
 import { errorCodes as transcript } from "../../plugins/transcript/ErrorCodes.ts"
 import { errorCodes as bridgeClient } from "../../runtime/adapters/bridge/ErrorCodes.ts"
 import { errorCodes as claude } from "../../runtime/adapters/claude/ErrorCodes.ts"
-import { errorCodes as engine } from "../../runtime/adapters/embedded/EngineErrors.ts"
+import { errorCodes as engine } from "../../runtime/adapters/disk/EngineErrors.ts"
 import { errorCodes as hooks } from "../../runtime/adapters/hooks/ErrorCodes.ts"
-import { errorCodes as host } from "../../runtime/adapters/host/ErrorCodes.ts"
 import { errorCodes as model } from "../../runtime/adapters/model/ErrorCodes.ts"
 import { errorCodes as smtp } from "../../runtime/adapters/smtp/ErrorCodes.ts"
-import { errorCodes as profile } from "../../runtime/domain/ProfileErrors.ts"
-import { errorCodes as identity } from "../../runtime/kernel/IdentityErrors.ts"
-import { errorCodes as sandbox } from "../../runtime/kernel/SandboxErrors.ts"
-import { errorCodes as schedules } from "../../runtime/kernel/ScheduleErrors.ts"
-import { errorCodes as turns } from "../../runtime/kernel/TurnErrors.ts"
+import { errorCodes as profile } from "../../runtime/domain/profile/ProfileErrors.ts"
+import { errorCodes as identity } from "../../runtime/kernel/identity/IdentityErrors.ts"
+import { errorCodes as sandbox } from "../../runtime/kernel/sandboxes/SandboxErrors.ts"
+import { errorCodes as schedules } from "../../runtime/kernel/schedules/ScheduleErrors.ts"
+import { errorCodes as turns } from "../../runtime/kernel/turns/TurnErrors.ts"
+import { errorCodes as host } from "../../runtime/substrates/process/ErrorCodes.ts"
 
 interface ErrorCode {
   readonly code: string
