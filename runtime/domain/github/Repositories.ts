@@ -1,7 +1,7 @@
 /** Names of repositories and the patterns for them: the one matcher of validation, minting, proxy and doctor. */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { asciiLowerCase } from "../Ascii.ts"
+import { asciiLowerCase } from "../text/Ascii.ts"
 import type { GitHubPolicy, PinnedRepository } from "./GitHubPolicy.ts"
 
 /** GitHub's own rule for logins: letters, digits and single inner hyphens, at most 39; `_` is in those of managed users. */
