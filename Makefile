@@ -73,7 +73,7 @@ uninstall: ## remove what `make install` put below PREFIX, and nothing else
 bench: build ## measure (AREA=bridge for a part); writes test/bench/results/latest.json
 	node test/bench/main.ts $(AREA)
 
-routes: setup ## compare the routes we judge with GitHub's API description (OPENAPI=version, WRITE=1 takes it over)
+routes: setup ## compare the routes we judge with GitHub's API description (OPENAPI=, SCHEMA=: other versions; WRITE=1 takes them over)
 	@node km-cli/build/githubRoutes.ts
 
 mutants: setup ## change the code in small ways, see whether a test notices (AREA=folder, SEED=n, FULL=1)

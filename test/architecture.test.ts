@@ -31,10 +31,10 @@ const disk = path.join("runtime", "adapters", "disk") + path.sep
 /** Rooms whose folders know nothing of one another. */
 const apart = ["runtime/engines", "runtime/substrates"]
 
-/** Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation. */
+/** Packages that a room may import; a room without an entry may import any. `node:crypto` and graphql's parser are pure computation. */
 const packages: Record<string, RegExp> = {
   "runtime/domain":
-    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto)$/,
+    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto|graphql\/language)$/,
   "runtime/ports": /^effect\/\w+$/,
   "runtime/kernel": /^(effect\/\w+|node:crypto|node:path)$/
 }
