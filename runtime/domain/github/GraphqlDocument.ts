@@ -42,16 +42,39 @@ const parsed = (text: string): DocumentNode | Denied => {
 
 const directivesKnown = new Set(["include", "skip"])
 
-/** Every directive of the tree is one that leaves out, and so could only make a selection smaller. */
-const oddDirective = (node: unknown, depth = 0): boolean => {
-  if (depth > 500) return true
-  if (Array.isArray(node)) return node.some((inner) => oddDirective(inner, depth + 1))
-  if (!isObject(node)) return false
-  if (node["kind"] === Kind.DIRECTIVE) {
-    const name = node["name"]
-    return !(isObject(name) && typeof name["value"] === "string" && directivesKnown.has(name["value"]))
+/**
+ * Why the tree means something else to different readers: a directive that is not one of leaving out, which could only make a
+ * selection smaller, or a name that stands twice where only one of them counts.
+ */
+const oddTree = (node: unknown, depth = 0): string | undefined => {
+  if (depth > 1_000) return "it is nested too deep"
+  if (Array.isArray(node)) return firstOdd(node, depth)
+  if (!isObject(node)) return undefined
+  if (node["kind"] === Kind.DIRECTIVE && !directivesKnown.has(nameIn(node["name"]))) {
+    return "a directive is not include or skip"
   }
-  return Object.values(node).some((inner) => oddDirective(inner, depth + 1))
+  for (const key of ["fields", "arguments", "variableDefinitions"]) {
+    const list = node[key]
+    if (Array.isArray(list) && new Set(list.map(ownName)).size < list.length) return "a name stands twice"
+  }
+  return firstOdd(Object.values(node), depth)
+}
+
+const firstOdd = (nodes: ReadonlyArray<unknown>, depth: number): string | undefined => {
+  for (const inner of nodes) {
+    const odd = oddTree(inner, depth + 1)
+    if (odd !== undefined) return odd
+  }
+  return undefined
+}
+
+const nameIn = (node: unknown): string => isObject(node) && typeof node["value"] === "string" ? node["value"] : ""
+
+/** Of an argument or a member of an object, or of the variable that is defined. */
+const ownName = (node: unknown): string => {
+  if (!isObject(node)) return ""
+  const { name, variable } = node
+  return isObject(variable) ? nameIn(variable["name"]) : nameIn(name)
 }
 
 /** `{ query, variables?, operationName? }`, as `POST /graphql` takes it. */
@@ -82,7 +105,8 @@ export const readGraphql = (body: unknown): GraphqlRequest | Denied => {
   const [operation] = chosen
   if (operation === undefined || chosen.length > 1) return malformed("the document selects no single operation")
   if (operation.operation === OperationTypeNode.SUBSCRIPTION) return malformed("subscriptions are not taken")
-  if (oddDirective(document)) return malformed("a directive is not include or skip")
+  const odd = oddTree(document)
+  if (odd !== undefined) return malformed(odd)
   return { operation, fragments, variables: variables ?? {} }
 }
 
@@ -118,10 +142,6 @@ const objectOf = (request: GraphqlRequest, node: ObjectValueNode): JsonObject =>
       value !== undefined
     )
   )
-
-/** Names of an object or of arguments that stand twice: which of them counts is not said by the language. */
-export const hasTwins = (names: ReadonlyArray<{ readonly name: { readonly value: string } }>): boolean =>
-  new Set(names.map(({ name }) => name.value)).size < names.length
 
 /** The request written anew: the operation that runs, the fragments it uses, and its variables. */
 export const writtenRequest = (

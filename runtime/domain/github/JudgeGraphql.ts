@@ -10,7 +10,7 @@ import {
 import { accessByName, publicOnly } from "./Access.ts"
 import { denied, shown } from "./Denials.ts"
 import type { Denied, Facts, GitHubPolicy, JudgeGraphql, Judgement, Lookup, PinnedRepository } from "./GitHubPolicy.ts"
-import { type GraphqlRequest, hasTwins, readGraphql, valueOf, writtenRequest } from "./GraphqlDocument.ts"
+import { type GraphqlRequest, readGraphql, valueOf, writtenRequest } from "./GraphqlDocument.ts"
 import { isUnknowns, type MutationContext, mutationMoves, nodeOf, subjectsOf } from "./GraphqlMoves.ts"
 import { type MutationRule, mutationRules } from "./GraphqlMutations.ts"
 import { type FlatField, flatFields, isDenied, refusedSelection, startWalk, type Walk } from "./GraphqlSelection.ts"
@@ -134,9 +134,6 @@ const inputOf = (context: Context, node: FieldNode, rule: MutationRule): JsonObj
   if (only === undefined || given.length > 1 || only.name.value !== "input") {
     return denied("graphql.malformed", "a mutation has one argument, input")
   }
-  if (only.value.kind === Kind.OBJECT && hasTwins(only.value.fields)) {
-    return denied("graphql.malformed", "a name stands twice in the input")
-  }
   const input = valueOf(context.request, only.value)
   if (!isObject(input)) return denied("graphql.malformed", "the input is not an object")
   return unknownNames(input, [...rule.subjects, ...rule.others]) ?? input
@@ -227,7 +224,6 @@ const judgeOperation = (context: Context): Judgement => {
   if (inFragment) return denied("graphql.malformed", "a mutation stands in a fragment")
   const additions = new Map<FieldNode, JsonObject>()
   for (const field of fields) {
-    if (hasTwins(field.node.arguments ?? [])) return denied("graphql.malformed", "an argument stands twice")
     const refused = mutates && field.name !== "__typename"
       ? mutationRoot(context, field, additions)
       : queryRoot(context, field)

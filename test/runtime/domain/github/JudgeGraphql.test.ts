@@ -141,6 +141,8 @@ describe("queries", () => {
     [`{node(id:"NEW"){id}}`, "needs node NEW"],
     [`{nodes(ids:["N1","N2"]){id}}`, "needs node N1, node N2"],
     [`{node(id:"I"){... on Issue{repository{owner{repositories(first:1){nodes{name}}}}}}}`, "graphql.field"],
+    ["query($a:Int,$a:Int){viewer{login}}", "graphql.malformed"],
+    ["{rateLimit(dryRun:true,dryRun:false){cost}}", "graphql.malformed"],
     ["subscription{x}", "graphql.malformed"],
     ["{viewer{login}", "graphql.malformed"],
     ["type Query{a:Int}", "graphql.malformed"],
@@ -341,6 +343,10 @@ describe("mutations", () => {
     assert.strictEqual(
       asked(`mutation($r:ID="REFO"){updateRef(input:{refId:$r,oid:"x"}){clientMutationId}}`),
       "ref.unlisted"
+    )
+    assert.strictEqual(
+      asked(`mutation{createCommitOnBranch(input:{branch:{id:"REF",id:"REFO"}}){clientMutationId}}`),
+      "graphql.malformed"
     )
     assert.strictEqual(asked(`mutation{updateRef(input:null){clientMutationId}}`), "graphql.malformed")
   })
