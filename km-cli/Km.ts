@@ -7,6 +7,7 @@ import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
+import { policy } from "./commands/PolicyCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
@@ -339,6 +340,7 @@ export const km = Command.make("km").pipe(
     slack,
     email,
     identity,
+    policy,
     doctor,
     config,
     systemd,
