@@ -24,6 +24,7 @@ import * as Budget from "../model/Budget.ts"
 import { ModelDoor } from "../model/ModelDoor.ts"
 import { type Contributed, contributed } from "./Contributions.ts"
 import { conversations, endsWithMention } from "./Conversations.ts"
+import { endedBy, type Ending } from "./Ending.ts"
 import { agentErrors } from "./ErrorCodes.ts"
 import {
   argumentsOf,
@@ -35,7 +36,7 @@ import {
   sealSettings
 } from "./Launch.ts"
 import { readLines, tail } from "./LineTail.ts"
-import { noFacts, outcomeOf, outcomeOfResult, type RunFacts, step } from "./Outcome.ts"
+import { noFacts, outcomeOf, outcomeOfResult, step } from "./Outcome.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RunFiles from "./RunFiles.ts"
 import * as SessionLock from "./SessionLock.ts"
@@ -83,28 +84,6 @@ const politeMillis = 3_000
 
 /** Where the jail shows the settings. */
 const settingsInJail = "/run/km/settings.json"
-
-/** Why a run is being ended before its time. */
-type Ending =
-  | { readonly kind: "cancelled"; readonly by: string }
-  | { readonly kind: "timed-out"; readonly afterMillis: number }
-  | { readonly kind: "hopeless" }
-  | { readonly kind: "too-large" }
-
-const endedBy = (ending: Ending, facts: RunFacts, end: Parameters<typeof outcomeOf>[1]): AgentOutcome => {
-  switch (ending.kind) {
-    case "cancelled":
-      return AgentOutcome.cases.Cancelled.make({ by: ending.by })
-    case "timed-out":
-      return AgentOutcome.cases.TimedOut.make({ afterMillis: ending.afterMillis })
-    case "hopeless":
-      return outcomeOf(facts, end)
-    case "too-large": {
-      const { code, remedy, what } = agentErrors.outputTooLarge
-      return AgentOutcome.cases.Failed.make({ code, reason: what, remedy })
-    }
-  }
-}
 
 const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions) {
   const jail = yield* Jail

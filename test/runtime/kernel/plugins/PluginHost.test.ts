@@ -270,6 +270,19 @@ describe("PluginHost", () => {
       yield* Scope.close(running.scope, Exit.void)
     }).pipe(quietly))
 
+  it.effect("a plugin whose door another one has stays down, and says so", () =>
+    Effect.gen(function*() {
+      const door = { name: "proxy", port: 4_703, env: {}, open: () => Effect.succeed(() => undefined) }
+      const opening = { start: () => Effect.succeed({ agent: { doors: [door] } }) }
+      const { host: hosted } = yield* host([plugin("a", opening), plugin("b", opening)])
+      yield* elapse("10 minutes")
+      const [first, second] = yield* hosted.status
+      assert.deepInclude(first, { state: "running", restarts: 0 })
+      assert.deepInclude(second, { state: "failed", restarts: 0 })
+      assert.include(second?.detail ?? "", "the door proxy on port 4703 is taken")
+      assert.include(second?.detail ?? "", "KM-HST-102")
+    }).pipe(quietly))
+
   it.effect("a turn outlives the crash of its origin's plugin", () =>
     Effect.gen(function*() {
       const one = message(1, 1)

@@ -8,7 +8,7 @@ import { LedgerHealth } from "../../../../runtime/kernel/turns/LedgerHealth.ts"
 import { freshSession, messageUuid, sessionLostNotice } from "../../../../runtime/kernel/turns/Prompt.ts"
 import { makeAdvance, makeJob } from "../../../../runtime/kernel/turns/TurnJob.ts"
 import { receivedRow, replayRequest } from "../../../../runtime/kernel/turns/TurnMachine.ts"
-import { TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
+import { type Addition, TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
 import { makeWorker, type WorkerOptions } from "../../../../runtime/kernel/turns/TurnWorker.ts"
 import {
   Agent,
@@ -35,6 +35,7 @@ const answered = AgentOutcome.cases.Answered.make({ text: "done" })
 const mark = { pid: 7, startTime: "1", bootId: "b" }
 
 interface Parts {
+  readonly addition?: Addition
   readonly row?: TurnRow
   readonly agent?: Partial<Agent["Service"]>
   readonly process?: Partial<AgentProcess>
@@ -111,6 +112,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     const parties = yield* TurnParties
     yield* parties.addOrigin(PluginId.make("origin"), origin)
     yield* parties.addObserver(PluginId.make("observer"), observer)
+    if (parts.addition !== undefined) yield* parties.addAddition(PluginId.make("adding"), parts.addition)
     const changes = yield* PubSub.unbounded<TurnRow>()
     const advance = makeAdvance(yield* Ledger, yield* LedgerHealth, {
       runDir: (_, attempt) => `/run/${attempt}`,
@@ -175,6 +177,30 @@ describe("TurnWorker", () => {
       })
       assert.include(prompt, "Message from Ada in #x")
       assert.isTrue(prompt.endsWith(`\n\n${request.text}`))
+    }).pipe(Effect.scoped))
+
+  it.effect("gives the agent what plugins add, and tells it their lines with the message, not when it continues", () =>
+    Effect.gen(function*() {
+      const agent = { env: { KM_ADDED: "1" }, path: ["/programs"] }
+      const addition = { agent, promptLines: () => Effect.succeed(["You may push to fix/*."]) }
+      const first = yield* whole({ addition })
+      assert.deepStrictEqual(first.starts.map(({ contributions }) => contributions), [[{ ...agent, doors: [] }]])
+      assert.include(first.starts[0]?.prompt, "\n[km] You may push to fix/*.\n")
+      const lives = { crashed: false }
+      const again = yield* whole({
+        addition,
+        process: {
+          outcome: Effect.sync(() => {
+            if (lives.crashed) return AgentOutcome.cases.Answered.make({ text: "done" })
+            lives.crashed = true
+            return AgentOutcome.cases.Crashed.make({ detail: "killed" })
+          })
+        }
+      })
+      assert.lengthOf(again.starts, 2)
+      assert.match(again.starts[1]?.prompt ?? "", /^\[km\] You were interrupted/)
+      assert.notInclude(again.starts[1]?.prompt, "You may push")
+      assert.lengthOf(again.starts[1]?.contributions ?? [], 1)
     }).pipe(Effect.scoped))
 
   it.effect("resumes the thread's session; one that is no session's name is none", () =>
