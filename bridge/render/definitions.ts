@@ -45,10 +45,36 @@ export const environmentOf = (definitions: Definitions, used: (label: string) =>
 })
 
 /** The lines that this text needs besides its own, in the order of their use. */
-export const missingIn = (text: string, definitions: Definitions): ReadonlyArray<string> => {
+const missingIn = (text: string, definitions: Definitions): ReadonlyArray<string> => {
   if (definitions.size === 0 || !text.includes("[")) return []
   const own = definitionsOf(text)
   const used = new Set<string>()
   reader.parse(text, environmentOf(definitions, (label) => used.add(label)))
   return [...used].flatMap((label) => own.has(label) ? [] : [definitions.get(label) ?? ""])
+}
+
+interface Around {
+  readonly opens: string
+  readonly closes: string
+}
+
+/** With the definitions that a part needs and does not hold, as far as they fit: behind it, unless it ends in open code. */
+export const withDefinitions = (
+  part: Around,
+  inner: string,
+  definitions: Definitions,
+  { limit, weigh }: { readonly limit: number; readonly weigh: (text: string) => number }
+): Around => {
+  const text = part.opens + inner + part.closes
+  let room = limit - weigh(text) - 1
+  const lines = missingIn(text, definitions).filter((line) => {
+    const fits = weigh(line) < room
+    if (fits) room -= weigh(line) + 1
+    return fits
+  })
+  if (lines.length === 0) return part
+  const behind = `\n\n${lines.join("\n")}`
+  return missingIn(text + behind, definitions).length + lines.length <= missingIn(text, definitions).length
+    ? { ...part, closes: part.closes + behind }
+    : { ...part, opens: `${lines.join("\n")}\n\n${part.opens}` }
 }

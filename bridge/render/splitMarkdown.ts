@@ -4,7 +4,7 @@
  * (code, list items, quotes, tables, emphasis, links) is closed before it and opened again after it.
  */
 import { beginning, going } from "./containerMarks.ts"
-import { type Definitions, definitionsOf, missingIn } from "./definitions.ts"
+import { type Definitions, definitionsOf, withDefinitions } from "./definitions.ts"
 import { type Block, type BlockMap, blocksOf } from "./markdownBlocks.ts"
 import { cutText, headOf, type TextCut, weigh } from "./markdownCuts.ts"
 
@@ -68,7 +68,7 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
     const end = cut?.end ?? markdown.length
     const part = { opens: place.opens, closes: cut?.closes ?? "" }
     const inner = markdown.slice(place.at, end)
-    const { closes, opens } = withDefinitions(part, inner, definitions, limit)
+    const { closes, opens } = withDefinitions(part, inner, definitions, { limit, weigh })
     parts.push({
       text: opens + inner + closes,
       opens,
@@ -80,24 +80,6 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
     place = cut.next
   }
   return parts
-}
-
-type Around = Pick<MarkdownPart, "opens" | "closes">
-
-/** With the definitions that a part needs and does not hold, as far as they fit: behind it, unless it ends in open code. */
-const withDefinitions = (part: Around, inner: string, definitions: Definitions, limit: number): Around => {
-  const text = part.opens + inner + part.closes
-  let room = limit - weigh(text) - 1
-  const lines = missingIn(text, definitions).filter((line) => {
-    const fits = weigh(line) < room
-    if (fits) room -= weigh(line) + 1
-    return fits
-  })
-  if (lines.length === 0) return part
-  const behind = `\n\n${lines.join("\n")}`
-  return missingIn(text + behind, definitions).length + lines.length <= missingIn(text, definitions).length
-    ? { ...part, closes: part.closes + behind }
-    : { ...part, opens: `${lines.join("\n")}\n\n${part.opens}` }
 }
 
 /** A line that may be a table's rule. */

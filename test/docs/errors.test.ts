@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { codeUses, readUses } from "./codeUses.ts"
 import { allCodes, errorsDocument } from "./errorsDocument.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -25,6 +26,14 @@ describe("docs/errors.md", () => {
   it("every entry says what happened and what to do", () => {
     const mute = allCodes.filter(({ remedy, what }) => what.trim().length < 8 || remedy.trim().length < 4)
     assert.deepStrictEqual(mute, [])
+  })
+
+  it("every use of a code, in any family, was read against its sentence", () => {
+    const uses = [...codeUses()].map(([code, files]) => `${code}: ${files.join(", ")}`)
+    const told = new Map(allCodes.map(({ code, what }) => [code, what]))
+    const unread = uses.filter((use) => !readUses.includes(use)).map((use) => `${use} (${told.get(use.slice(0, 10))})`)
+    assert.deepStrictEqual(unread, [], "read it, then write its line into test/docs/codeUses.ts")
+    assert.deepStrictEqual(readUses.filter((use) => !uses.includes(use)), [], "gone from the source")
   })
 
   it("every code in the source is in a table", () => {

@@ -14,7 +14,10 @@ const table = {
     "Choose a time before or after the gap."
   ],
   "KM-SCH-006": ["A cron or rate expression is not right.", "Follow the reason; `km at --help` names the fields."],
-  "KM-SCH-010": ["An action was not understood.", "See the actions in `km at --help`."],
+  "KM-SCH-010": [
+    "An action, or the name for a schedule, was not understood.",
+    "See the actions and names in `km at --help`."
+  ],
   "KM-SCH-011": ["A schedule of this name exists.", "Choose another --name, or cancel that one."],
   "KM-SCH-012": ["No schedule has this name or prefix, or several have it.", "`km at list --all` shows them all."],
   "KM-SCH-013": [

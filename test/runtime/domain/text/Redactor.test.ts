@@ -195,6 +195,7 @@ describe("Redactor", () => {
     const half = "x".repeat(maxHeldCharacters / 2 + 1)
     const out = lines.push(half) + lines.push(half) + lines.push("tail\n{\"ok\":true}\n") + lines.end()
     assert.isBelow(out.length, 200)
+    assert.deepInclude(JSON.parse(out.split("\n")[0] ?? ""), { type: "redacted" })
     assert.strictEqual(out.split("\n")[1], "{\"ok\":true}")
   })
 
