@@ -32,7 +32,7 @@ check: setup ## format check, lint, type check
 	$(call quietly,dprint check)
 	$(call quietly,oxlint -c oxlint.json --deny-warnings)
 	$(call quietly,tsc -p .)
-	$(call quietly,deno check --quiet runtime/main.ts bridge/main.ts hooks/main.ts)
+	$(call quietly,deno check --quiet runtime/sandbox/main.ts bridge/main.ts hooks/main.ts)
 	@report="$$(effect-tsgo diagnostics --project tsconfig.json --strict --format text || true)"; \
 	case "$$report" in \
 	  *"0 errors, 0 warnings and 0 messages."*) ;; \

@@ -3,7 +3,7 @@
  * and one for `/v2`, from which answers and `docs/errors.md` are made.
  */
 import * as Schema from "effect/Schema"
-import { BridgeErrorCode, type BridgeFailure, BridgeResult } from "../runtime/domain/BridgeProtocol.ts"
+import { BridgeErrorCode, type BridgeFailure, BridgeResult } from "../runtime/domain/slack/BridgeProtocol.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 
 interface ErrorRow {

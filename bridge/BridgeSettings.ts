@@ -1,7 +1,7 @@
 /** What the bridge is told about its install when it starts; secrets are not among it, they are read when needed. */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
-import type { InstallName, TeamId, UserId } from "../runtime/domain/Ids.ts"
+import type { InstallName, TeamId, UserId } from "../runtime/domain/sandbox/Ids.ts"
 
 export interface BridgeSettingsShape {
   readonly install: InstallName

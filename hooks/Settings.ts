@@ -3,7 +3,7 @@
  * event that takes no http, and an environment that no repository can change. Pure; the composition root hands the
  * result to the Agent adapter.
  */
-import { type HookEventName, hookPath } from "../runtime/domain/HookEvent.ts"
+import { type HookEventName, hookPath } from "../runtime/domain/turn/HookEvent.ts"
 
 /** Names of the variables through which hooks find the listener. */
 export const hookUrlVariable = "KM_HOOK_URL"

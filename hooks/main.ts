@@ -10,7 +10,7 @@
 import { connect } from "node:net"
 import process from "node:process"
 
-/** As the listener's own cap (`runtime/domain/HookEvent.ts`); repeated so that nothing is loaded for it. */
+/** As the listener's own cap (`runtime/domain/turn/HookEvent.ts`); repeated so that nothing is loaded for it. */
 const maxBytes = 1024 * 1024
 /** For all of it: reading, connecting, sending, the answer. */
 const patienceMillis = 1_500

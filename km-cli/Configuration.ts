@@ -7,9 +7,9 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { userInfo } from "node:os"
-import { InstallName } from "../runtime/domain/Ids.ts"
-import { durationMillis, DurationText } from "../runtime/domain/Profile.ts"
-import { expandHome, statePlace } from "../runtime/domain/StatePath.ts"
+import { expandHome, statePlace } from "../runtime/domain/install/StatePath.ts"
+import { durationMillis, DurationText } from "../runtime/domain/profile/Profile.ts"
+import { InstallName } from "../runtime/domain/sandbox/Ids.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { type KmError, kmError } from "./KmError.ts"
 
@@ -79,7 +79,7 @@ const readFile = Effect.fnUntraced(function*(file: string, required: boolean) {
     ? Object.keys(raw).find((key) => !settingKeys.includes(key))
     : undefined
   if (unknown === undefined) return yield* wrong(decoded.failure.message)
-  const { nearest } = yield* Effect.promise(() => import("../runtime/domain/ProfileDecode.ts"))
+  const { nearest } = yield* Effect.promise(() => import("../runtime/domain/profile/ProfileDecode.ts"))
   return yield* wrong(`unknown key ${unknown}; did you mean ${nearest(unknown, settingKeys) ?? "state"}?`)
 })
 

@@ -3,7 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { fullVersion as version } from "../runtime/domain/Version.ts"
+import { fullVersion as version } from "../runtime/domain/install/Version.ts"
 import { childrenOf } from "./CommandTree.ts"
 import { data } from "./Output.ts"
 

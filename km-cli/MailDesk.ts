@@ -3,10 +3,10 @@
  * composition root hands it in.
  */
 import * as Effect from "effect/Effect"
-import type { SandboxId } from "../runtime/domain/Ids.ts"
-import type { Install } from "../runtime/domain/Install.ts"
-import type { Judged, MailSummary } from "../runtime/domain/JudgedMail.ts"
-import { ensureOperator, operatorOwner } from "../runtime/kernel/OperatorMail.ts"
+import type { Install } from "../runtime/domain/install/Install.ts"
+import type { Judged, MailSummary } from "../runtime/domain/mail/JudgedMail.ts"
+import type { SandboxId } from "../runtime/domain/sandbox/Ids.ts"
+import { ensureOperator, operatorOwner } from "../runtime/kernel/mail/OperatorMail.ts"
 import type { FiledMail, MailFolder } from "../runtime/ports/Mail.ts"
 import type { Backend } from "./Backend.ts"
 import { KmError } from "./KmError.ts"

@@ -5,7 +5,7 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import process from "node:process"
-import { foreignLine, foreignText, visibleJson } from "../runtime/domain/ForeignText.ts"
+import { foreignLine, foreignText, visibleJson } from "../runtime/domain/text/ForeignText.ts"
 import type { KmError } from "./KmError.ts"
 
 /** On every command: one JSON document on standard output, of the shape that the command's help names. */

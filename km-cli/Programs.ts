@@ -20,7 +20,7 @@ const program = (name: string, source: string, ...args: ReadonlyArray<string>): 
 /** The processes that `km up` starts. */
 export const children = {
   bridge: program("km-bridge.mjs", "../bridge/main.ts"),
-  runtime: program("km-runtime.mjs", "../runtime/main.ts", "--all"),
+  runtime: program("km-runtime.mjs", "../runtime/sandbox/main.ts", "--all"),
   control: program("km-control.mjs", "../runtime/control/main.ts"),
   workspace: (credentials: string) => program("km.mjs", "./main.ts", "workspace", "--credentials", credentials),
   model: program("km.mjs", "./main.ts", "model"),

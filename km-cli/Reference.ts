@@ -1,6 +1,6 @@
 /** How a person names a sandbox: its id, its alias, or a prefix that fits only one. */
 import * as Effect from "effect/Effect"
-import type { SandboxRow } from "../runtime/domain/Sandbox.ts"
+import type { SandboxRow } from "../runtime/domain/sandbox/Sandbox.ts"
 import { Sandboxes } from "../runtime/ports/Sandboxes.ts"
 import { kmError } from "./KmError.ts"
 import { talk } from "./Output.ts"
@@ -15,7 +15,7 @@ export const resolve = Effect.fn("Reference.resolve")(function*(reference: strin
   const rows = yield* sandboxes.list
   const found = pick(rows, reference)
   if (found.length === 0) {
-    const { nearest } = yield* Effect.promise(() => import("../runtime/domain/ProfileDecode.ts"))
+    const { nearest } = yield* Effect.promise(() => import("../runtime/domain/profile/ProfileDecode.ts"))
     const near = nearest(reference, rows.flatMap(namesOf))
     return yield* kmError(
       "KM-CLI-002",

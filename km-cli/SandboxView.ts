@@ -1,7 +1,7 @@
 /** A sandbox as `km list` and `km status` show it, for people and as stable JSON. */
 import * as Schema from "effect/Schema"
-import { NetworkMode } from "../runtime/domain/Profile.ts"
-import type { ReportedSandbox, SandboxRow } from "../runtime/domain/Sandbox.ts"
+import { NetworkMode } from "../runtime/domain/profile/Profile.ts"
+import type { ReportedSandbox, SandboxRow } from "../runtime/domain/sandbox/Sandbox.ts"
 import { span } from "./Output.ts"
 
 const iso = (millis: number | undefined): string | undefined =>

@@ -2,7 +2,7 @@
 import * as CliError from "effect/cli/CliError"
 import type * as Command from "effect/cli/Command"
 import * as Completion from "effect/cli/Completions"
-import { distance, nearest } from "../runtime/domain/ProfileDecode.ts"
+import { distance, nearest } from "../runtime/domain/profile/ProfileDecode.ts"
 import { childrenOf } from "./CommandTree.ts"
 
 /** The command that a path names. */

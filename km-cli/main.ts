@@ -17,7 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
-import type { EngineRefused } from "../runtime/adapters/embedded/EngineErrors.ts"
+import type { EngineRefused } from "../runtime/adapters/disk/EngineErrors.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
@@ -49,7 +49,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
     Promise.all([
       import("../plugins/email/MailDesk.ts"),
       import("../plugins/email/PostCodes.ts"),
-      import("../runtime/kernel/OperatorMail.ts")
+      import("../runtime/kernel/mail/OperatorMail.ts")
     ])
   )
   const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
@@ -89,13 +89,13 @@ const open = async (root: string): Promise<Backend> => {
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
     import("../runtime/adapters/bridge/BridgeClient.ts"),
-    import("../runtime/adapters/embedded/EmbeddedEngine.ts"),
-    import("../runtime/adapters/embedded/FileAudit.ts"),
-    import("../runtime/adapters/embedded/FileInstallStore.ts"),
-    import("../runtime/adapters/embedded/FileSecrets.ts"),
-    import("../runtime/adapters/embedded/ProcessLock.ts"),
-    import("../runtime/adapters/embedded/StateDirectory.ts"),
-    import("../runtime/adapters/host/EmbeddedHost.ts"),
+    import("../runtime/engines/embedded/EmbeddedEngine.ts"),
+    import("../runtime/engines/embedded/FileAudit.ts"),
+    import("../runtime/engines/embedded/FileInstallStore.ts"),
+    import("../runtime/engines/embedded/FileSecrets.ts"),
+    import("../runtime/adapters/disk/ProcessLock.ts"),
+    import("../runtime/adapters/disk/StateDirectory.ts"),
+    import("../runtime/substrates/process/EmbeddedHost.ts"),
     import("../runtime/ports/Outbox.ts")
   ])
   const { besideClaude, children, profiles } = await import("./Programs.ts")

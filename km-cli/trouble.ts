@@ -1,6 +1,6 @@
 /** Failures of ports, kernel and parts as a person sees them: code, what, why, next. */
-import type { DirectoryTampered } from "../runtime/kernel/IdentityKeys.ts"
-import type { SandboxRefused } from "../runtime/kernel/SandboxErrors.ts"
+import type { DirectoryTampered } from "../runtime/kernel/identity/IdentityKeys.ts"
+import type { SandboxRefused } from "../runtime/kernel/sandboxes/SandboxErrors.ts"
 import type { BridgeRefused } from "../runtime/ports/Bridge.ts"
 import type { QueueMissing, SandboxEnding } from "../runtime/ports/QueueRules.ts"
 import type { HostFailed } from "../runtime/ports/SandboxHost.ts"

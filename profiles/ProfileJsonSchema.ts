@@ -1,6 +1,6 @@
 /** The JSON Schema of a profile file: what the Effect Schema says, and what a file may say beside it (`extends`). */
 import * as Schema from "effect/Schema"
-import { Profile, shorthands } from "../runtime/domain/Profile.ts"
+import { Profile, shorthands } from "../runtime/domain/profile/Profile.ts"
 
 type Json = { readonly [key: string]: unknown }
 
@@ -44,7 +44,8 @@ export const profileJsonSchema = (): string => {
   const document = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Sandbox profile",
-    description: "What a sandbox may do. Generated from runtime/domain/Profile.ts by km-cli/build/profileSchema.ts.",
+    description:
+      "What a sandbox may do. Generated from runtime/domain/profile/Profile.ts by km-cli/build/profileSchema.ts.",
     ...schema,
     properties: {
       ...Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, withAdd(value)])),

@@ -15,6 +15,8 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   "runtime/ports": ["runtime/domain"],
   "runtime/kernel": core,
   "runtime/adapters": core,
+  "runtime/engines": core,
+  "runtime/substrates": core,
   plugins: core,
   hooks: core,
   profiles: ["runtime/domain"],
@@ -22,6 +24,12 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   "km-cli": [...kernel, "profiles"],
   "infra-sam": kernel
 }
+
+/** What engines and substrates may use of the adapters: what they all need on a sandbox's disk. */
+const disk = path.join("runtime", "adapters", "disk") + path.sep
+
+/** Rooms whose folders know nothing of one another. */
+const apart = ["runtime/engines", "runtime/substrates"]
 
 /** Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation. */
 const packages: Record<string, RegExp> = {
@@ -35,7 +43,7 @@ const topRooms = ["runtime", "plugins", "hooks", "bridge", "km-cli", "profiles",
 
 /** Parts of a root, in files of their own because the root is more than 300 lines: its folder → the root that may name it. */
 const rootParts: Record<string, string> = {
-  "runtime/compose": "runtime/main.ts",
+  "runtime/sandbox": "runtime/sandbox/main.ts",
   "runtime/control": "runtime/control/main.ts"
 }
 
@@ -87,9 +95,11 @@ export const violation = (file: string, specifier: string): string | undefined =
   }
   if (isCompositionRoot(file)) return undefined
   const targetRoom = roomOf(target)
+  if (apart.includes(room) && target.startsWith(disk)) return undefined
   if (targetRoom === room) {
-    const [, own] = file.split(path.sep)
-    const [, other] = target.split(path.sep)
+    const [, own, ownPart] = file.split(path.sep)
+    const [, other, otherPart] = target.split(path.sep)
+    if (apart.includes(room) && ownPart !== otherPart) return `${room}/${ownPart} may not import ${room}/${otherPart}`
     return room === "plugins" && own !== other && path.basename(file) !== "index.ts"
       ? "a plugin may not import another plugin"
       : undefined
@@ -141,20 +151,24 @@ describe("architecture", () => {
   it("catches what it is for", () => {
     assert.isDefined(violation("runtime/domain/X.ts", "../ports/TurnQueue.ts"))
     assert.isDefined(violation("runtime/domain/X.ts", "node:fs"))
-    assert.isDefined(violation("runtime/kernel/X.ts", "../adapters/embedded/Sqlite.ts"))
+    assert.isDefined(violation("runtime/kernel/X.ts", "../engines/embedded/SqliteSeen.ts"))
     assert.isDefined(violation("plugins/a/X.ts", "../b/Y.ts"))
     assert.isDefined(violation("plugins/a/X.ts", "../../runtime/kernel/Y.ts"))
-    assert.isDefined(violation("bridge/X.ts", "../runtime/adapters/embedded/Sqlite.ts"))
+    assert.isDefined(violation("bridge/X.ts", "../runtime/adapters/disk/Sqlite.ts"))
+    assert.isDefined(violation("runtime/adapters/claude/X.ts", "../../engines/embedded/SqliteSeen.ts"))
+    assert.isDefined(violation("runtime/engines/aws/X.ts", "../embedded/SqliteSeen.ts"))
+    assert.isDefined(violation("runtime/engines/aws/X.ts", "../../adapters/jail/Doors.ts"))
+    assert.isUndefined(violation("runtime/engines/aws/X.ts", "../../adapters/disk/Sqlite.ts"))
     assert.isDefined(violation("bridge/X.ts", "./main.ts"))
-    assert.isDefined(violation("bridge/main.ts", "../runtime/compose/Supervisor.ts"))
-    assert.isUndefined(violation("runtime/main.ts", "./compose/Supervisor.ts"))
+    assert.isDefined(violation("bridge/main.ts", "../runtime/sandbox/Supervisor.ts"))
+    assert.isUndefined(violation("runtime/sandbox/main.ts", "./Supervisor.ts"))
     assert.isUndefined(violation("runtime/control/main.ts", "./Schedules.ts"))
-    assert.isDefined(violation("runtime/main.ts", "./control/Schedules.ts"))
+    assert.isDefined(violation("runtime/sandbox/main.ts", "../control/Schedules.ts"))
     assert.isDefined(violation("km-cli/up/Up.ts", "../../runtime/control/Schedules.ts"))
-    assert.isDefined(violation("runtime/control/Schedules.ts", "../compose/Supervisor.ts"))
+    assert.isDefined(violation("runtime/control/Schedules.ts", "../sandbox/Supervisor.ts"))
     assert.isDefined(violation("bridge/X.ts", "effect"))
     assert.isDefined(violation("bridge/X.ts", "./Events"))
-    assert.isUndefined(violation("runtime/main.ts", "./adapters/embedded/Sqlite.ts"))
+    assert.isUndefined(violation("runtime/sandbox/main.ts", "../engines/embedded/SqliteSeen.ts"))
     assert.isUndefined(violation("plugins/a/X.ts", "../../runtime/ports/Plugin.ts"))
   })
 })

@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { TeamId } from "../../runtime/domain/Ids.ts"
+import type { TeamId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { EventRefused } from "../BridgeErrors.ts"

@@ -2,13 +2,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { sha256Base64Url, sha256Hex } from "../../runtime/domain/Digest.ts"
-import type { ChannelId, MessageTs } from "../../runtime/domain/Ids.ts"
+import type { ChannelId, MessageTs } from "../../runtime/domain/sandbox/Ids.ts"
+import { sha256Base64Url, sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { type ErrandOf, Errands } from "../../runtime/ports/Errands.ts"
+import { Once } from "../actions/Once.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { Poster } from "../slack/Poster.ts"
 import { refusalOfSlack } from "../slack/SlackErrors.ts"
-import { Once } from "../v2/Once.ts"
 import { Progress } from "./Progress.ts"
 
 export interface NotePlace {

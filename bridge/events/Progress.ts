@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/Ids.ts"
+import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 

@@ -1,9 +1,9 @@
 /** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, a look back, or nothing. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/Ids.ts"
-import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/Slack.ts"
-import type { TurnFile } from "../../runtime/domain/Turn.ts"
+import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/slack/Slack.ts"
+import type { TurnFile } from "../../runtime/domain/turn/Turn.ts"
 
 /** A message that may start a turn. `text` is still in Slack's encoding. */
 export interface IncomingMessage {

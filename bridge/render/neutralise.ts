@@ -1,5 +1,5 @@
 /** What an agent writes is shown, never obeyed: no pings, no invisible characters, no reversed text. */
-import { withoutHidden } from "../../runtime/domain/HiddenText.ts"
+import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { literalRanges } from "./literalRanges.ts"
 
 /** Slack's own control sequences that notify somebody. Source: docs.slack.dev/messaging/formatting-message-text. */

@@ -1,6 +1,6 @@
 /** Slack's error strings translated once, at the edge: what they mean for us and for the sender of a request. */
 import * as Schema from "effect/Schema"
-import type { BridgeErrorCode } from "../../runtime/domain/BridgeProtocol.ts"
+import type { BridgeErrorCode } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { BridgeRefusal } from "../BridgeErrors.ts"
 
 /**

@@ -13,8 +13,8 @@ import {
   ScheduledAction,
   type ScheduleStep,
   stepsOf
-} from "../../runtime/domain/ScheduleAction.ts"
-import { refusal, type ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
+} from "../../runtime/domain/schedule/ScheduleAction.ts"
+import { refusal, type ScheduleRefused } from "../../runtime/kernel/schedules/ScheduleErrors.ts"
 import { pathFrom } from "../Configuration.ts"
 
 const quoted = (text: string): string => JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 59)}…`)

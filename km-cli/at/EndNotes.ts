@@ -1,8 +1,8 @@
 /** Warnings that a sandbox ends before its schedule's next times, and what to do about each. */
-import type { ReportedSandbox } from "../../runtime/domain/Sandbox.ts"
-import type { Schedule } from "../../runtime/domain/Schedule.ts"
-import { type EarlyEnd, earlyEnds } from "../../runtime/kernel/ScheduleEnds.ts"
-import { instantText, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
+import type { ReportedSandbox } from "../../runtime/domain/sandbox/Sandbox.ts"
+import type { Schedule } from "../../runtime/domain/schedule/Schedule.ts"
+import { type EarlyEnd, earlyEnds } from "../../runtime/kernel/schedules/ScheduleEnds.ts"
+import { instantText, nextInstants } from "../../runtime/kernel/schedules/ScheduleTimes.ts"
 import { span } from "../Output.ts"
 
 /** Times ahead that are looked at. */

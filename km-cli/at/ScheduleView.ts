@@ -1,8 +1,8 @@
 /** Schedules and runs as `km at` shows them: lines for people, and the documented shapes under `--json`. */
-import { foreignLine } from "../../runtime/domain/ForeignText.ts"
-import { type Schedule, type ScheduleRun, whenText } from "../../runtime/domain/Schedule.ts"
-import { actionText, type ScheduleStep } from "../../runtime/domain/ScheduleAction.ts"
-import { instantText } from "../../runtime/kernel/ScheduleTimes.ts"
+import { type Schedule, type ScheduleRun, whenText } from "../../runtime/domain/schedule/Schedule.ts"
+import { actionText, type ScheduleStep } from "../../runtime/domain/schedule/ScheduleAction.ts"
+import { foreignLine } from "../../runtime/domain/text/ForeignText.ts"
+import { instantText } from "../../runtime/kernel/schedules/ScheduleTimes.ts"
 import { columns } from "../Output.ts"
 
 const iso = (instant: number): string => new Date(instant).toISOString()

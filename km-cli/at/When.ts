@@ -8,9 +8,9 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as fs from "node:fs"
 import process from "node:process"
-import { type When, whenText } from "../../runtime/domain/Schedule.ts"
-import { wallOf } from "../../runtime/kernel/ScheduleCron.ts"
-import { refusal, type ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
+import { type When, whenText } from "../../runtime/domain/schedule/Schedule.ts"
+import { wallOf } from "../../runtime/kernel/schedules/ScheduleCron.ts"
+import { refusal, type ScheduleRefused } from "../../runtime/kernel/schedules/ScheduleErrors.ts"
 import {
   onceAt,
   parseIso,
@@ -18,8 +18,8 @@ import {
   refuse,
   speaksOfRepeating,
   wallInstant
-} from "../../runtime/kernel/ScheduleGrammar.ts"
-import { zoneOf } from "../../runtime/kernel/ScheduleTimes.ts"
+} from "../../runtime/kernel/schedules/ScheduleGrammar.ts"
+import { zoneOf } from "../../runtime/kernel/schedules/ScheduleTimes.ts"
 import { proposalsFor } from "./WhenHint.ts"
 
 /** A time that is understood. */

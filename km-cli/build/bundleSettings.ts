@@ -37,7 +37,7 @@ export const entries = ["km", "km-runtime", "km-control", "km-smtp", "km-bridge"
 /** Output name → source. */
 export const programs = {
   "chunks/km-main": "km-cli/main.ts",
-  "chunks/km-runtime-main": "runtime/main.ts",
+  "chunks/km-runtime-main": "runtime/sandbox/main.ts",
   "chunks/km-control-main": "runtime/control/main.ts",
   "chunks/km-smtp-main": "runtime/adapters/smtp/main.ts",
   "chunks/km-bridge-main": "bridge/main.ts"

@@ -5,13 +5,19 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
-import type { Install } from "../../runtime/domain/Install.ts"
-import { type Schedule, ScheduleName, type ScheduleState, whenText } from "../../runtime/domain/Schedule.ts"
-import { kindText, maxSteps, referencesOf, type ScheduleStep, stepsOf } from "../../runtime/domain/ScheduleAction.ts"
-import { operatorOwner } from "../../runtime/kernel/OperatorMail.ts"
-import { refusal, ScheduleRefused } from "../../runtime/kernel/ScheduleErrors.ts"
-import { meaningOf, wholeNames } from "../../runtime/kernel/ScheduleTargets.ts"
-import { instantText, nextAfter, nextInstants } from "../../runtime/kernel/ScheduleTimes.ts"
+import type { Install } from "../../runtime/domain/install/Install.ts"
+import { type Schedule, ScheduleName, type ScheduleState, whenText } from "../../runtime/domain/schedule/Schedule.ts"
+import {
+  kindText,
+  maxSteps,
+  referencesOf,
+  type ScheduleStep,
+  stepsOf
+} from "../../runtime/domain/schedule/ScheduleAction.ts"
+import { operatorOwner } from "../../runtime/kernel/mail/OperatorMail.ts"
+import { refusal, ScheduleRefused } from "../../runtime/kernel/schedules/ScheduleErrors.ts"
+import { meaningOf, wholeNames } from "../../runtime/kernel/schedules/ScheduleTargets.ts"
+import { instantText, nextAfter, nextInstants } from "../../runtime/kernel/schedules/ScheduleTimes.ts"
 import { reported } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../runtime/ports/Scheduler.ts"

@@ -1,9 +1,16 @@
 /** `km identity list`, `show`, `verify`: who is known in this install, and which of their keys hold. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Install } from "../../runtime/domain/Install.ts"
-import { dueKeys, keysOf, keysOfAll, type KeyView, revocationsOf, tampered } from "../../runtime/kernel/IdentityKeys.ts"
-import { currentKeyId, rotatable } from "../../runtime/kernel/KeyRotation.ts"
+import type { Install } from "../../runtime/domain/install/Install.ts"
+import {
+  dueKeys,
+  keysOf,
+  keysOfAll,
+  type KeyView,
+  revocationsOf,
+  tampered
+} from "../../runtime/kernel/identity/IdentityKeys.ts"
+import { currentKeyId, rotatable } from "../../runtime/kernel/identity/KeyRotation.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { opened } from "../Opened.ts"

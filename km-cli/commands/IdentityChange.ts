@@ -2,10 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { KeyId, SandboxId, type SenderId } from "../../runtime/domain/Ids.ts"
-import { announce, certifierKey } from "../../runtime/kernel/Certifier.ts"
-import type { IdentityRefused } from "../../runtime/kernel/IdentityErrors.ts"
-import { keysOf, revocationsOf } from "../../runtime/kernel/IdentityKeys.ts"
+import { KeyId, SandboxId, type SenderId } from "../../runtime/domain/sandbox/Ids.ts"
+import { announce, certifierKey } from "../../runtime/kernel/identity/Certifier.ts"
+import type { IdentityRefused } from "../../runtime/kernel/identity/IdentityErrors.ts"
+import { keysOf, revocationsOf } from "../../runtime/kernel/identity/IdentityKeys.ts"
 import {
   certifiedUntil,
   currentKeyId,
@@ -14,7 +14,7 @@ import {
   rotatable,
   rotateKey,
   type Rotation
-} from "../../runtime/kernel/KeyRotation.ts"
+} from "../../runtime/kernel/identity/KeyRotation.ts"
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"

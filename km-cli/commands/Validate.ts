@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { findingLine, readProfile, verdict } from "../../profiles/ProfileFile.ts"
-import { ownersOfChannels } from "../../runtime/kernel/ChannelPlan.ts"
+import { ownersOfChannels } from "../../runtime/kernel/sandboxes/ChannelPlan.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { Backend } from "../Backend.ts"
 import { pathFrom } from "../Configuration.ts"

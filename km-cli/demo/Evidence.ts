@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { TurnKey } from "../../runtime/domain/Ids.ts"
+import type { TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 
 const LogLine = Schema.fromJsonString(Schema.Struct({
   message: Schema.Unknown,

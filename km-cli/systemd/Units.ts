@@ -13,7 +13,7 @@ import {
   relaySecrets,
   runtimeSecrets,
   type SecretsScope
-} from "../../runtime/domain/ProcessSecrets.ts"
+} from "../../runtime/domain/install/ProcessSecrets.ts"
 
 export interface UnitOptions {
   /** Absolute path of the Node binary. */

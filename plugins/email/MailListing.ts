@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { SenderId } from "../../runtime/domain/Ids.ts"
+import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import type { List } from "./MailRequests.ts"
 import type { MailRoom } from "./MailRoom.ts"

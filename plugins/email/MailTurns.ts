@@ -1,9 +1,9 @@
 /** Which mail starts a turn, what that turn is, and what its answer refers to. Pure. */
-import { sha256Base64Url } from "../../runtime/domain/Digest.ts"
-import { GroupId, type SenderId, TurnKey } from "../../runtime/domain/Ids.ts"
-import type { Judged } from "../../runtime/domain/JudgedMail.ts"
-import type { Profile } from "../../runtime/domain/Profile.ts"
-import type { TurnRequest } from "../../runtime/domain/Turn.ts"
+import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
+import type { Profile } from "../../runtime/domain/profile/Profile.ts"
+import { GroupId, type SenderId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
+import { sha256Base64Url } from "../../runtime/domain/text/Digest.ts"
+import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import type { Verdict } from "./protocol/Verdict.ts"
 import type { SentMail } from "./SentMail.ts"
 

@@ -1,8 +1,8 @@
 /** What a room has filed, opened with the room's own key, and what it remembers of the messages that it sent. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { SenderId } from "../../runtime/domain/Ids.ts"
-import { summaryOf, unsealed, unsealedSummary } from "../../runtime/domain/JudgedMail.ts"
+import { summaryOf, unsealed, unsealedSummary } from "../../runtime/domain/mail/JudgedMail.ts"
+import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { type FiledMail, Mailbox, type MailFolder, wholeOf } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { referencesAfter } from "./MailTurns.ts"

@@ -2,9 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { asciiLowerCase } from "../../runtime/domain/Ascii.ts"
-import type { InstallName, KeyId, SenderId } from "../../runtime/domain/Ids.ts"
-import type { OlderSender } from "../../runtime/domain/Install.ts"
 import {
   directoryPinPath,
   mailBoxHistory,
@@ -13,8 +10,11 @@ import {
   mailboxKeyPath,
   mailSigningKeyFromText,
   mailSigningKeyPath
-} from "../../runtime/domain/MailIdentity.ts"
-import type { Profile } from "../../runtime/domain/Profile.ts"
+} from "../../runtime/domain/identity/MailIdentity.ts"
+import type { OlderSender } from "../../runtime/domain/install/Install.ts"
+import type { Profile } from "../../runtime/domain/profile/Profile.ts"
+import type { InstallName, KeyId, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
+import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
 import { directoryHolding } from "../../runtime/ports/Directory.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"

@@ -1,8 +1,8 @@
 /** Reads what arrives with the room's keys: who may write, what is quarantined, and how often answers may follow each other. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/JudgedMail.ts"
+import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/mail/JudgedMail.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { bouncePrefix, type LeasedMail, Mailbox, wholeOf } from "../../runtime/ports/Mail.ts"
 import { judgedOf } from "./judgedOf.ts"
 import { type AdmittedMail, isAskedFor, maxHops } from "./MailTurns.ts"

@@ -3,8 +3,8 @@
  * reading them does, and every message asks for two senders.
  */
 import * as Effect from "effect/Effect"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import type { Revocations } from "../../runtime/domain/Revocations.ts"
+import type { Revocations } from "../../runtime/domain/identity/Revocations.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import type { DirectoryTampered } from "./protocol/MailErrors.ts"
 import { certifiedSender, type KnownSender, readRevocations } from "./protocol/SenderDirectory.ts"
 

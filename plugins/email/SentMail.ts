@@ -1,7 +1,7 @@
 /** What a sandbox remembers of the messages that it sent: that they are its own, and who is waited for. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { SenderId } from "../../runtime/domain/Ids.ts"
+import { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 
 export const SentMail = Schema.Struct({
   /** The mailboxes that it went to. */

@@ -1,6 +1,6 @@
 /**
  * Text that somebody else wrote, as `km-send` and `km-recv` show it: inert, and where it is a field, on one line. `km` has
- * the same of its own (`runtime/domain/ForeignText.ts`): the jail shows the agent's programs this folder alone, so they
+ * the same of its own (`runtime/domain/text/ForeignText.ts`): the jail shows the agent's programs this folder alone, so they
  * import nothing from other rooms. One list of examples holds both to the same results.
  */
 

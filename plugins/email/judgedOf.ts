@@ -1,5 +1,5 @@
 /** A verdict as it is kept and shown: without the attachments' bytes, which stay in the message. */
-import type { Judged } from "../../runtime/domain/JudgedMail.ts"
+import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
 import type { Verdict } from "./protocol/Verdict.ts"
 
 /** `reason` is the verdict's own, or why the message is in quarantine. */

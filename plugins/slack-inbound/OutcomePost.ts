@@ -1,7 +1,7 @@
 /** The posts that show a turn's outcome in its thread: the same ids and texts whenever they are made, so once each. */
 import * as Effect from "effect/Effect"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import type { ShownPart, SlackOrigin as Origin, TurnRow } from "../../runtime/domain/Turn.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
+import type { ShownPart, SlackOrigin as Origin, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 
 /** Characters of one `post`: three bytes each at most, so that a whole request stays below the bridge's 1 MiB. */

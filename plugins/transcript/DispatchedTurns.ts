@@ -9,11 +9,17 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { isBlank } from "../../runtime/domain/Blank.ts"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import { type ChannelId, type MessageTs, requestIdOf, type SessionId, type TurnKey } from "../../runtime/domain/Ids.ts"
-import { visibleOutcome } from "../../runtime/domain/OutcomeText.ts"
-import type { ShownPart, TurnRow } from "../../runtime/domain/Turn.ts"
+import {
+  type ChannelId,
+  type MessageTs,
+  requestIdOf,
+  type SessionId,
+  type TurnKey
+} from "../../runtime/domain/sandbox/Ids.ts"
+import { isBlank } from "../../runtime/domain/text/Blank.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
+import { visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
+import type { ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"

@@ -1,5 +1,5 @@
 /** What can be told of a turn, in the live model's terms, and how hooks and the agent's output tell it. Pure. */
-import type { HookEvent } from "../../runtime/domain/HookEvent.ts"
+import type { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 import type { AgentEvent } from "../../runtime/ports/Agent.ts"
 
 /** Who tells: hooks, the agent's standard output, the transcript file. */

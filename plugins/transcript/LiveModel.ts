@@ -8,8 +8,8 @@
  * because whatever standard output has told so far came before it.
  */
 import * as HashSet from "effect/HashSet"
-import { isBlank } from "../../runtime/domain/Blank.ts"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
+import { isBlank } from "../../runtime/domain/text/Blank.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { countAgain, type FoldedSteps, foldedText, foldOldest, noSteps } from "./FoldedSteps.ts"
 import {
   type Entry,

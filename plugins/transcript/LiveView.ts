@@ -1,7 +1,7 @@
 /** A live model and the message that shows it, kept together: whatever is told appears, redacted, within a second. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { ChannelId, MessageTs, RequestId, SessionId } from "../../runtime/domain/Ids.ts"
+import type { ChannelId, MessageTs, RequestId, SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import { squash } from "./LiveEntries.ts"

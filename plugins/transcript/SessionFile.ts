@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import { constants, existsSync } from "node:fs"
 import * as FileSystem from "node:fs/promises"
 import * as Path from "node:path"
-import type { SessionId } from "../../runtime/domain/Ids.ts"
+import type { SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 
 /** Bytes; a larger file is not read at all. The CLI's own sessions stay below 50 MiB. */
 export const maxSessionBytes = 256 * 1024 * 1024

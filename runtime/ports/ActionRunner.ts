@@ -2,10 +2,10 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { SandboxId, TurnKey } from "../domain/Ids.ts"
-import type { RunBefore, ScheduleName } from "../domain/Schedule.ts"
-import type { ActionKind, ScheduledAction } from "../domain/ScheduleAction.ts"
-import type { TurnRecord } from "../domain/TurnRecord.ts"
+import type { SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
+import type { RunBefore, ScheduleName } from "../domain/schedule/Schedule.ts"
+import type { ActionKind, ScheduledAction } from "../domain/schedule/ScheduleAction.ts"
+import type { TurnRecord } from "../domain/turn/TurnRecord.ts"
 
 /** The action did not happen, or not as asked. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {

@@ -6,8 +6,8 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { SessionId, TurnKey } from "../domain/Ids.ts"
-import type { AgentOutcome, ProcessMark } from "../domain/Turn.ts"
+import type { SessionId, TurnKey } from "../domain/sandbox/Ids.ts"
+import type { AgentOutcome, ProcessMark } from "../domain/turn/Turn.ts"
 
 export interface AgentRun {
   readonly turn: TurnKey

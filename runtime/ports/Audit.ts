@@ -22,7 +22,7 @@ import {
   linkLine,
   readLink,
   swapped
-} from "../domain/Audit.ts"
+} from "../domain/install/Audit.ts"
 import { type Bell, makeBell } from "./Bell.ts"
 import { InstallStore } from "./InstallStore.ts"
 import type { StoreError } from "./StoreError.ts"

@@ -2,8 +2,8 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { BridgeAction, BridgeResult } from "../domain/BridgeProtocol.ts"
-import { BridgeErrorCode } from "../domain/BridgeProtocol.ts"
+import type { BridgeAction, BridgeResult } from "../domain/slack/BridgeProtocol.ts"
+import { BridgeErrorCode } from "../domain/slack/BridgeProtocol.ts"
 
 /**
  * A final refusal, or the end of the retries that `BridgeCall.patience` allows. `undeliverable` codes mean that Slack

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { GroupId, type SandboxId, TurnKey } from "../domain/Ids.ts"
+import { GroupId, type SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
 import { type Bell, makeBell } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 

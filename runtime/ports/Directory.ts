@@ -3,8 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
-import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/Certificate.ts"
-import type { KeyId, SenderId } from "../domain/Ids.ts"
+import type { CertifiedKey, KeyPurpose, SignedRevocation } from "../domain/identity/Certificate.ts"
+import type { KeyId, SenderId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Of a promise of 60 s for a revoked key, this much is the copy; the rest is for a request that is already judged. */

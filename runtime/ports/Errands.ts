@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ChannelId, MessageTs, UserId } from "../domain/Ids.ts"
+import { ChannelId, MessageTs, UserId } from "../domain/sandbox/Ids.ts"
 
 /** An SQS message's; counted in bytes of the errand as JSON. */
 export const maxErrandBytes = 256 * 1024

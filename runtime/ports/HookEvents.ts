@@ -3,8 +3,8 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import type { HookEvent } from "../domain/HookEvent.ts"
-import type { SessionId } from "../domain/Ids.ts"
+import type { SessionId } from "../domain/sandbox/Ids.ts"
+import type { HookEvent } from "../domain/turn/HookEvent.ts"
 
 export interface ReceivedHook {
   readonly event: HookEvent

@@ -3,8 +3,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { ChainHead, ChainName } from "../domain/Audit.ts"
-import type { Install } from "../domain/Install.ts"
+import type { ChainHead, ChainName } from "../domain/install/Audit.ts"
+import type { Install } from "../domain/install/Install.ts"
 import { StoreError } from "./StoreError.ts"
 
 /** There is no install here yet: `km up` makes one. */

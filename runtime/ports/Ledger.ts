@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { TurnKey } from "../domain/Ids.ts"
-import type { TurnRow } from "../domain/Turn.ts"
+import type { TurnKey } from "../domain/sandbox/Ids.ts"
+import type { TurnRow } from "../domain/turn/Turn.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Settled rows are kept 30 days after they finished (docs/architecture.md), then read as absent; open rows never expire. */

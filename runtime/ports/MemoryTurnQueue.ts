@@ -3,8 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type GroupId, isLater, type SandboxId, type TurnKey } from "../domain/Ids.ts"
-import type { SandboxRow } from "../domain/Sandbox.ts"
+import { type GroupId, isLater, type SandboxId, type TurnKey } from "../domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import { type Bell, makeBell } from "./Bell.ts"
 import {
   checkBody,

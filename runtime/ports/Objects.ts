@@ -5,8 +5,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { sha256Hex } from "../domain/Digest.ts"
-import type { SandboxId } from "../domain/Ids.ts"
+import type { SandboxId } from "../domain/sandbox/Ids.ts"
+import { sha256Hex } from "../domain/text/Digest.ts"
 import { StoreError } from "./StoreError.ts"
 
 export class ObjectMissing extends Schema.TaggedError<ObjectMissing>()("ObjectMissing", { name: Schema.String }) {

@@ -2,7 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { RequestId } from "../domain/Ids.ts"
+import type { RequestId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export interface OutboxEntry {

@@ -5,9 +5,9 @@
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Profile } from "../domain/Profile.ts"
-import type { TurnOrigin, TurnRow } from "../domain/Turn.ts"
-import { ShownPart } from "../domain/Turn.ts"
+import type { Profile } from "../domain/profile/Profile.ts"
+import type { TurnOrigin, TurnRow } from "../domain/turn/Turn.ts"
+import { ShownPart } from "../domain/turn/Turn.ts"
 import type { AgentProcess } from "./Agent.ts"
 
 /** Kebab-case: `slack-inbound`, `transcript`. */

@@ -4,7 +4,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { ChannelId, MessageTs, SenderId } from "../domain/Ids.ts"
+import type { ChannelId, MessageTs, SenderId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export interface LiveRow {

@@ -1,7 +1,7 @@
 /** What every engine's queue refuses, and its numbers. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { isEnding, type SandboxRow } from "../domain/Sandbox.ts"
+import { isEnding, type SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import { StoreError } from "./StoreError.ts"
 
 /** Nothing is put into the queue of a sandbox whose end has begun, or of another one than was meant. */

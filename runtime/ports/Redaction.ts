@@ -3,8 +3,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { Redactor } from "../domain/Redactor.ts"
-import { makeRedactor } from "../domain/Redactor.ts"
+import type { Redactor } from "../domain/text/Redactor.ts"
+import { makeRedactor } from "../domain/text/Redactor.ts"
 
 export class Redaction extends Context.Service<Redaction, {
   /** For text of any kind: posts, notices, titles. Never fails, never returns a known secret. */

@@ -5,8 +5,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { SandboxId } from "../domain/Ids.ts"
-import { noReport, type ReportedSandbox, type SandboxReport, type SandboxRow } from "../domain/Sandbox.ts"
+import type { SandboxId } from "../domain/sandbox/Ids.ts"
+import { noReport, type ReportedSandbox, type SandboxReport, type SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export interface MemoryReportsState {

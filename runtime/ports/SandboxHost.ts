@@ -2,7 +2,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { SandboxId } from "../domain/Ids.ts"
+import type { SandboxId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** The host could not bring the sandbox to the wanted state. */

@@ -1,7 +1,7 @@
 /** Which sandbox this runtime serves: given at start by the composition root, constant while it runs. */
 import * as Context from "effect/Context"
-import type { ChannelId, InstallName, SandboxId } from "../domain/Ids.ts"
-import type { Profile } from "../domain/Profile.ts"
+import type { Profile } from "../domain/profile/Profile.ts"
+import type { ChannelId, InstallName, SandboxId } from "../domain/sandbox/Ids.ts"
 
 export class SandboxInfo extends Context.Service<SandboxInfo, {
   readonly id: SandboxId

@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Schedule, ScheduleName, ScheduleRun } from "../domain/Schedule.ts"
+import type { Schedule, ScheduleName, ScheduleRun } from "../domain/schedule/Schedule.ts"
 import { type Bell, makeBell, ringsOf } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { SecretsScope } from "../domain/ProcessSecrets.ts"
+import type { SecretsScope } from "../domain/install/ProcessSecrets.ts"
 import { StoreError } from "./StoreError.ts"
 
 const denied = (operation: string, detail: string): StoreError =>

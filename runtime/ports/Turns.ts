@@ -3,8 +3,8 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import type { GroupId, TurnKey } from "../domain/Ids.ts"
-import type { TurnRequest, TurnRow } from "../domain/Turn.ts"
+import type { GroupId, TurnKey } from "../domain/sandbox/Ids.ts"
+import type { TurnRequest, TurnRow } from "../domain/turn/Turn.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /**

@@ -6,7 +6,7 @@ import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import * as Budget from "../../runtime/adapters/model/Budget.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
-import { SessionId } from "../../runtime/domain/Ids.ts"
+import { SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import { runOf, scriptedAgent } from "../support/ScriptedModel.ts"
 import { type BenchRow, meets, percentile } from "./BenchRow.ts"
 

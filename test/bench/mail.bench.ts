@@ -10,9 +10,9 @@ import { readMail } from "../../plugins/email/protocol/readMail.ts"
 import { makeSeenMemory } from "../../plugins/email/protocol/SeenMail.ts"
 import { certifiedSender, readRevocations } from "../../plugins/email/protocol/SenderDirectory.ts"
 import { writeV2 } from "../../plugins/email/protocol/writeMail.ts"
-import { certify } from "../../runtime/domain/Certificate.ts"
-import { generateSeed, type SigningKey, signingKeyFromSeed } from "../../runtime/domain/Ed25519.ts"
-import { InstallName, SandboxId } from "../../runtime/domain/Ids.ts"
+import { certify } from "../../runtime/domain/identity/Certificate.ts"
+import { generateSeed, type SigningKey, signingKeyFromSeed } from "../../runtime/domain/identity/Ed25519.ts"
+import { InstallName, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { type BenchRow, meets, percentile } from "./BenchRow.ts"
 
 const install = InstallName.make("km")

@@ -11,11 +11,15 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
-import * as FileSecrets from "../../runtime/adapters/embedded/FileSecrets.ts"
-import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
-import type { SandboxId } from "../../runtime/domain/Ids.ts"
-import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/JudgedMail.ts"
-import { mailboxKeyPath, mailSigningKeyFromText, mailSigningKeyPath } from "../../runtime/domain/MailIdentity.ts"
+import { statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
+import {
+  mailboxKeyPath,
+  mailSigningKeyFromText,
+  mailSigningKeyPath
+} from "../../runtime/domain/identity/MailIdentity.ts"
+import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/mail/JudgedMail.ts"
+import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { profileWith } from "../support/profiles.ts"
 import { makeStack } from "../support/Stack.ts"

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { AgentOutcome } from "../../runtime/domain/Turn.ts"
+import { AgentOutcome } from "../../runtime/domain/turn/Turn.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import type { BenchRow } from "./BenchRow.ts"
 import { type AgentOf, noteStart, runLoad } from "./wholeRuntimes.ts"

@@ -14,14 +14,21 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { SlackInboundPlugin } from "../../plugins/slack-inbound/SlackInboundPlugin.ts"
-import * as EmbeddedEngine from "../../runtime/adapters/embedded/EmbeddedEngine.ts"
-import * as SandboxStore from "../../runtime/adapters/embedded/SandboxStore.ts"
-import type { BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import { ChannelId, InstallName, MessageTs, SandboxId, type SessionId, type TurnKey } from "../../runtime/domain/Ids.ts"
-import { Profile } from "../../runtime/domain/Profile.ts"
-import { TurnRequest } from "../../runtime/domain/Turn.ts"
-import { PluginHost } from "../../runtime/kernel/PluginHost.ts"
-import { TurnPipeline } from "../../runtime/kernel/TurnPipeline.ts"
+import * as SandboxStore from "../../runtime/adapters/disk/SandboxStore.ts"
+import { Profile } from "../../runtime/domain/profile/Profile.ts"
+import {
+  ChannelId,
+  InstallName,
+  MessageTs,
+  SandboxId,
+  type SessionId,
+  type TurnKey
+} from "../../runtime/domain/sandbox/Ids.ts"
+import type { BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import * as EmbeddedEngine from "../../runtime/engines/embedded/EmbeddedEngine.ts"
+import { PluginHost } from "../../runtime/kernel/plugins/PluginHost.ts"
+import { TurnPipeline } from "../../runtime/kernel/turns/TurnPipeline.ts"
 import type { Agent } from "../../runtime/ports/Agent.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"

@@ -8,9 +8,17 @@ import { Notes } from "../../bridge/events/Notes.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { Refusals } from "../../bridge/events/Refusals.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
-import { ChannelId, InstallName, MessageTs, SandboxId, slackTurnKey, TeamId, UserId } from "../../runtime/domain/Ids.ts"
-import { Provisioning } from "../../runtime/kernel/Provisioning.ts"
-import { Teardown } from "../../runtime/kernel/Teardown.ts"
+import {
+  ChannelId,
+  InstallName,
+  MessageTs,
+  SandboxId,
+  slackTurnKey,
+  TeamId,
+  UserId
+} from "../../runtime/domain/sandbox/Ids.ts"
+import { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
+import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"

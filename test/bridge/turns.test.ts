@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Marks } from "../../bridge/events/Marks.ts"
-import { TurnRequest } from "../../runtime/domain/Turn.ts"
+import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { userIdOf } from "../support/Workspace.ts"
 import { bridgeOver, callsOf, callV2, furnish, listen, room, say, waiting } from "./world.ts"
 

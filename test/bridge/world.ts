@@ -8,10 +8,9 @@ import { BridgeApp, layer as bridgeLayer } from "../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../bridge/BridgeSettings.ts"
 import { slackSignature } from "../../bridge/slack/slackSignature.ts"
 import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
-import { type BridgeAction, bridgeHeaders, signedText } from "../../runtime/domain/BridgeProtocol.ts"
-import { certify } from "../../runtime/domain/Certificate.ts"
-import { sha256Hex } from "../../runtime/domain/Digest.ts"
-import { type SigningKey, signingKeyFromSeed, signText } from "../../runtime/domain/Ed25519.ts"
+import { certify } from "../../runtime/domain/identity/Certificate.ts"
+import { type SigningKey, signingKeyFromSeed, signText } from "../../runtime/domain/identity/Ed25519.ts"
+import type { Profile } from "../../runtime/domain/profile/Profile.ts"
 import {
   ChannelId,
   InstallName,
@@ -21,9 +20,10 @@ import {
   type SenderId,
   TeamId,
   UserId
-} from "../../runtime/domain/Ids.ts"
-import type { Profile } from "../../runtime/domain/Profile.ts"
-import type { SandboxRow } from "../../runtime/domain/Sandbox.ts"
+} from "../../runtime/domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { type BridgeAction, bridgeHeaders, signedText } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"

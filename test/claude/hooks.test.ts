@@ -4,7 +4,7 @@ import { Effect, Option, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
-import { HookEvent } from "../../runtime/domain/HookEvent.ts"
+import { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 import { claudeHome } from "../support/claudeCli.ts"
 import { type HookRecorderOptions, makeHookRecorder } from "../support/hookRecorder.ts"
 

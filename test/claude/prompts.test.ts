@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
-import { messagePrompt } from "../../runtime/kernel/Prompt.ts"
+import { messagePrompt } from "../../runtime/kernel/turns/Prompt.ts"
 import { claudeHome } from "../support/claudeCli.ts"
 
 const setup = Effect.gen(function*() {

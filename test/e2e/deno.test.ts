@@ -38,7 +38,7 @@ describe("Deno", () => {
       const stack = yield* startStack({
         // On Deno the sources are what people run.
         bridgeRoot: `${root}bridge/main.ts`,
-        runtimeRoot: `${root}runtime/main.ts`,
+        runtimeRoot: `${root}runtime/sandbox/main.ts`,
         engine: (program, state) => ({
           command: deno,
           args: flagsOf(`km-${program}`, { KM_STATE: state, KM_CLAUDE: fs.realpathSync(claudeCommand) })

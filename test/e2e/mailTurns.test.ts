@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { DatabaseSync } from "node:sqlite"
-import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import { statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { mailProgram } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { agentSettings, hookTokenVariable, hookUrlVariable, managedSettings, shellWord } from "../../hooks/Settings.ts"
-import { HookEvent } from "../../runtime/domain/HookEvent.ts"
+import { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 
 const input = {
   listener: "http://127.0.0.1:4070/",

@@ -54,7 +54,7 @@ const X25519Set = Schema.fromJsonString(Schema.Struct({
 
 type Bundle =
   & Pick<typeof import("../../plugins/email/protocol/naclBox.ts"), "boxKeyFromPrivate" | "x25519">
-  & Pick<typeof import("../../runtime/domain/Ed25519.ts"), "verifierOf">
+  & Pick<typeof import("../../runtime/domain/identity/Ed25519.ts"), "verifierOf">
 
 describe("Wycheproof", () => {
   const directory = mkdtempSync(path.join(tmpdir(), "km-wycheproof-"))
@@ -66,7 +66,7 @@ describe("Wycheproof", () => {
     writeFileSync(
       entry,
       `export { boxKeyFromPrivate, x25519 } from ${of("plugins/email/protocol/naclBox.ts")}\n` +
-        `export { verifierOf } from ${of("runtime/domain/Ed25519.ts")}\n`
+        `export { verifierOf } from ${of("runtime/domain/identity/Ed25519.ts")}\n`
     )
     await build({ ...programSettings, entryPoints: { bundle: entry }, outdir: directory, absWorkingDir: root })
     const file = path.join(directory, "bundle.mjs")

@@ -10,7 +10,7 @@ import { marked } from "../../runtime/adapters/claude/ProcessTree.ts"
 import * as RunFiles from "../../runtime/adapters/claude/RunFiles.ts"
 import { jailArguments } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
-import { SessionId } from "../../runtime/domain/Ids.ts"
+import { SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import { runAgentProcess } from "../support/agentProcessRunner.ts"
 import { bashScript, claudeCommand, sandboxDirectories, until } from "../support/ScriptedModel.ts"
 

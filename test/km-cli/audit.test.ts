@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { ChainName } from "../../runtime/domain/Audit.ts"
+import { ChainName } from "../../runtime/domain/install/Audit.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { World } from "../support/ControlWorld.ts"
 import { TestKm } from "../support/TestKm.ts"

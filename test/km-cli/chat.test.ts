@@ -5,9 +5,17 @@ import { Effect, FileSystem, Path } from "effect"
 import { credentialsOf, writeCredentials } from "../../km-cli/local/workspace/Credentials.ts"
 import { OneTerminal } from "../../km-cli/Output.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
-import { Alias, ChannelId, GroupId, InstallName, MessageTs, SandboxId, slackTurnKey } from "../../runtime/domain/Ids.ts"
-import { TeamId } from "../../runtime/domain/Ids.ts"
-import type { TurnResult } from "../../runtime/domain/Turn.ts"
+import {
+  Alias,
+  ChannelId,
+  GroupId,
+  InstallName,
+  MessageTs,
+  SandboxId,
+  slackTurnKey
+} from "../../runtime/domain/sandbox/Ids.ts"
+import { TeamId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { TurnResult } from "../../runtime/domain/turn/Turn.ts"
 import { World } from "../support/ControlWorld.ts"
 import { profileWith } from "../support/profiles.ts"
 import { TestKm } from "../support/TestKm.ts"

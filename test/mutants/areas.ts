@@ -12,9 +12,9 @@ export const root = fileURLToPath(new URL("../..", import.meta.url))
 export const areas: ReadonlyArray<string> = [
   "runtime/kernel",
   "bridge/events",
-  "bridge/v2",
+  "bridge/actions",
   "plugins/email/protocol",
-  "runtime/domain/Redactor.ts"
+  "runtime/domain/text/Redactor.ts"
 ]
 
 /**

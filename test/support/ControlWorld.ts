@@ -3,12 +3,12 @@
  * crashes a program before or after its n-th call of a port.
  */
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
-import type { BridgeAction, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/domain/Certificate.ts"
-import { generateSeed } from "../../runtime/domain/Ed25519.ts"
-import type { Alias, SandboxId } from "../../runtime/domain/Ids.ts"
-import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/Ids.ts"
-import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/Sandbox.ts"
+import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/domain/identity/Certificate.ts"
+import { generateSeed } from "../../runtime/domain/identity/Ed25519.ts"
+import type { Alias, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
+import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"

@@ -1,7 +1,7 @@
 /** Port `Bridge` that keeps what it was asked, acts like an idempotent bridge, and refuses what the test says. */
 import { Effect, Layer } from "effect"
-import type { BridgeAction, BridgeErrorCode, BridgeResult } from "../../runtime/domain/BridgeProtocol.ts"
-import { MessageTs } from "../../runtime/domain/Ids.ts"
+import { MessageTs } from "../../runtime/domain/sandbox/Ids.ts"
+import type { BridgeAction, BridgeErrorCode, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 

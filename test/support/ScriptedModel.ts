@@ -11,7 +11,7 @@ import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import * as ClaudeAgent from "../../runtime/adapters/claude/ClaudeAgent.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
-import { SessionId, TurnKey } from "../../runtime/domain/Ids.ts"
+import { SessionId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { Agent, type AgentRun } from "../../runtime/ports/Agent.ts"
 import { bundled } from "./bundled.ts"
 

@@ -5,9 +5,9 @@ import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import { SessionId } from "../../runtime/domain/Ids.ts"
-import { NetworkMode } from "../../runtime/domain/Profile.ts"
-import { AgentOutcome, ProcessMark } from "../../runtime/domain/Turn.ts"
+import { NetworkMode } from "../../runtime/domain/profile/Profile.ts"
+import { SessionId } from "../../runtime/domain/sandbox/Ids.ts"
+import { AgentOutcome, ProcessMark } from "../../runtime/domain/turn/Turn.ts"
 
 /** `root` holds `state/runs`, `home`, `workspace`; `keyFile` holds the model's real key, as the runtime reads it. */
 export const AgentProcessInput = Schema.fromJsonString(Schema.Struct({

@@ -1,9 +1,9 @@
 /** A sandbox's turns as its ledger has them, read beside the runtime that writes it. */
 import { Effect } from "effect"
-import * as SandboxStore from "../../runtime/adapters/embedded/SandboxStore.ts"
-import { statePaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
-import type { SandboxId } from "../../runtime/domain/Ids.ts"
-import type { TurnRow } from "../../runtime/domain/Turn.ts"
+import * as SandboxStore from "../../runtime/adapters/disk/SandboxStore.ts"
+import { statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
+import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 
 /** Newest first. */

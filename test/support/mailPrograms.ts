@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import * as path from "node:path"
-import { sandboxPaths } from "../../runtime/adapters/embedded/StateDirectory.ts"
+import { sandboxPaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 
 export interface ProgramRun {
   readonly exit: number | null

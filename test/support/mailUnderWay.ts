@@ -1,7 +1,7 @@
 /** Mail that a test holds back and delivers when it wants, straight into the engine's table. */
 import { Effect } from "effect"
 import type { DatabaseSync } from "node:sqlite"
-import type { SandboxId } from "../../runtime/domain/Ids.ts"
+import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 
 export const mailUnderWay = (database: DatabaseSync, owner: SandboxId) => ({
   /** The newest message that was delivered, as it travelled; a delivery that is still under way is waited for. */

@@ -1,6 +1,6 @@
 /** Profiles for tests, decoded as files are. */
 import { Schema } from "effect"
-import { Profile } from "../../runtime/domain/Profile.ts"
+import { Profile } from "../../runtime/domain/profile/Profile.ts"
 
 /** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`; without a network unless one is given. */
 export const profileWith = (cli: object = {}, spec: object = {}): Profile =>

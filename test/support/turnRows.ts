@@ -1,5 +1,6 @@
 /** Builders of turns for tests: a Slack message as the bridge queues it, and its row in the ledger. */
 import { Schema } from "effect"
+import { Profile } from "../../runtime/domain/profile/Profile.ts"
 import {
   ChannelId,
   GroupId,
@@ -9,9 +10,8 @@ import {
   slackTurnKey,
   TeamId,
   UserId
-} from "../../runtime/domain/Ids.ts"
-import { Profile } from "../../runtime/domain/Profile.ts"
-import { TurnRequest, type TurnRow } from "../../runtime/domain/Turn.ts"
+} from "../../runtime/domain/sandbox/Ids.ts"
+import { TurnRequest, type TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { QueueEntry } from "../../runtime/ports/TurnQueue.ts"
 
 export const sandbox = SandboxId.make("sb-00000001")

@@ -112,7 +112,7 @@ export const positionOf = (request: MessagesRequest): Position => {
   }
 }
 
-/** Begins every line that the runtime puts into a prompt; no line of a person's can (`runtime/kernel/Prompt.ts`). */
+/** Begins every line that the runtime puts into a prompt; no line of a person's can (`runtime/kernel/turns/Prompt.ts`). */
 const framePrefix = "[km]"
 
 /** What the person wrote, without the runtime's own lines and without the directive; at most 400 characters. */
@@ -156,7 +156,7 @@ const answer = (position: Position): Plan => reply([text(`You wrote:\n\n${quoted
 /** Milliseconds between two pieces of text in the demo: enough to see it grow. */
 const demoPauseMillis = 30
 
-/** The last line that a scheduled prompt asks for (`runtime/kernel/SandboxActions.ts`); a script always succeeds. */
+/** The last line that a scheduled prompt asks for (`runtime/kernel/sandboxes/SandboxActions.ts`); a script always succeeds. */
 const expectedPattern = /last line that is exactly:\n(.+)(?:\n|$)/
 
 const demo = (position: Position): Plan => {

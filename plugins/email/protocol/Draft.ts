@@ -1,7 +1,7 @@
 /** What a person or agent wants to say, and its checking: nothing is repaired silently, what cannot be sent is refused. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { sha256Hex } from "../../../runtime/domain/Digest.ts"
+import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { canonicalBody } from "./bodyText.ts"
 import { DisplayName, type MailAddress, mailAddress, MessageId } from "./MailAddress.ts"
 import { MailRefused, type RefusalReason } from "./MailErrors.ts"

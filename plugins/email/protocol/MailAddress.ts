@@ -1,6 +1,6 @@
 /** Mail addresses as this protocol allows them: one spelling, plain ASCII, nothing that a header could misread. */
 import * as Schema from "effect/Schema"
-import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
+import { asciiLowerCase } from "../../../runtime/domain/text/Ascii.ts"
 
 /**
  * Lower-case `local@domain`; local part at most 64, all at most 254 characters (RFC 5321 §4.5.3.1). Quoted local

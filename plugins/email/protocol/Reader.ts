@@ -1,6 +1,6 @@
 /** Who reads, and whom the reader knows: all that verifying needs beside the message. */
 import type * as Effect from "effect/Effect"
-import type { InstallName, KeyId, SenderId } from "../../../runtime/domain/Ids.ts"
+import type { InstallName, KeyId, SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { MailAddress } from "./MailAddress.ts"
 import type { BoxKey } from "./naclBox.ts"
 import type { KnownSender } from "./SenderDirectory.ts"

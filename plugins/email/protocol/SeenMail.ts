@@ -1,6 +1,6 @@
 /** The memory of what was verified before: a signature says who wrote a message, only memory says that it came once. */
 import * as Effect from "effect/Effect"
-import type { SenderId } from "../../../runtime/domain/Ids.ts"
+import type { SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
 
 /** One verified copy. */
 export interface SeenEntry {

@@ -1,5 +1,5 @@
 /** What reading a message comes to, and what a profile's `verifyInbound` makes of it. */
-import type { SenderId } from "../../../runtime/domain/Ids.ts"
+import type { SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { MailReason, MailStatus } from "./wire.ts"
 
 export interface ReadAttachment {

@@ -1,6 +1,6 @@
 /** `spec.email.allowedSenders`: who may write to a sandbox. Asked only about senders whose identity is proven. */
-import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
-import type { SenderId } from "../../../runtime/domain/Ids.ts"
+import type { SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { asciiLowerCase } from "../../../runtime/domain/text/Ascii.ts"
 import type { Verdict } from "./Verdict.ts"
 
 /** One pattern as parsed; `undefined` from the parser for what is none. */

@@ -1,6 +1,6 @@
 /** A message's own words about itself, for those that no manifest speaks for: everything here is somebody's claim. */
 import { decodeWords } from "postal-mime"
-import { sha256Hex } from "../../../runtime/domain/Digest.ts"
+import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { comparableText, mailboxesOf } from "./headerText.ts"
 import { headerValues, type ParsedMail, type ParsedPart } from "./MimeReader.ts"
 import type { ReadAttachment, ReadMail } from "./Verdict.ts"

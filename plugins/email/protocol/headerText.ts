@@ -1,6 +1,6 @@
 /** What a header's value says: as addresses where it must be exactly those, and as text without its folding. */
 import { addressParser, decodeWords } from "postal-mime"
-import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
+import { asciiLowerCase } from "../../../runtime/domain/text/Ascii.ts"
 import { mailAddress } from "./MailAddress.ts"
 
 /** One mailbox of an address header; `undefined` stands for what is none (a group, a name alone). */

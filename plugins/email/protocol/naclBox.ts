@@ -5,8 +5,8 @@
 import { blake2b } from "@noble/hashes/blake2.js"
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto"
 import nacl from "tweetnacl"
-import { keyIdOf } from "../../../runtime/domain/Ed25519.ts"
-import type { KeyId } from "../../../runtime/domain/Ids.ts"
+import { keyIdOf } from "../../../runtime/domain/identity/Ed25519.ts"
+import type { KeyId } from "../../../runtime/domain/sandbox/Ids.ts"
 
 /** DER prefixes of RFC 8410 keys: what stands before the 32 raw bytes. */
 const pkcs8Prefix = Buffer.from("302e020100300506032b656e04220420", "hex")

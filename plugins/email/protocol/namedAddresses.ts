@@ -5,7 +5,7 @@
  */
 import { domainToASCII, domainToUnicode } from "node:url"
 import { addressParser, decodeWords } from "postal-mime"
-import { asciiLowerCase } from "../../../runtime/domain/Ascii.ts"
+import { asciiLowerCase } from "../../../runtime/domain/text/Ascii.ts"
 
 const longestAddress = 254
 

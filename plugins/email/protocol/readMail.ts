@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { SenderId } from "../../../runtime/domain/Ids.ts"
+import { SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { claimed } from "./claimedMail.ts"
 import { type ParsedMail, parseMail, tokenIn } from "./MimeReader.ts"
 import { addressesNamed } from "./namedAddresses.ts"

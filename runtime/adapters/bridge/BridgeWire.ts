@@ -8,18 +8,18 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { BridgeErrorCode, BridgeResult } from "../../domain/BridgeProtocol.ts"
+import type { SigningKey } from "../../domain/identity/Ed25519.ts"
+import { signText } from "../../domain/identity/Ed25519.ts"
+import type { InstallName, RequestId, SenderId } from "../../domain/sandbox/Ids.ts"
+import type { BridgeErrorCode, BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
 import {
   BridgeAnswer,
   bridgeHeaders,
   maxBridgeBodyBytes,
   retryableBridgeCodes,
   signedText
-} from "../../domain/BridgeProtocol.ts"
-import { sha256Hex } from "../../domain/Digest.ts"
-import type { SigningKey } from "../../domain/Ed25519.ts"
-import { signText } from "../../domain/Ed25519.ts"
-import type { InstallName, RequestId, SenderId } from "../../domain/Ids.ts"
+} from "../../domain/slack/BridgeProtocol.ts"
+import { sha256Hex } from "../../domain/text/Digest.ts"
 
 /** What one attempt came to. */
 export type Attempt = Data.TaggedEnum<{

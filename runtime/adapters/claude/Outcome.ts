@@ -1,9 +1,9 @@
 /** From the lines of a run to its events and its one outcome. Pure: the same lines always mean the same. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { withoutHidden } from "../../domain/HiddenText.ts"
-import { SessionId } from "../../domain/Ids.ts"
-import { AgentOutcome } from "../../domain/Turn.ts"
+import { SessionId } from "../../domain/sandbox/Ids.ts"
+import { withoutHidden } from "../../domain/text/HiddenText.ts"
+import { AgentOutcome } from "../../domain/turn/Turn.ts"
 import { AgentEvent } from "../../ports/Agent.ts"
 import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
 import type { Line, ResultLine } from "./StreamJson.ts"

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Fs from "node:fs"
-import type { ProcessMark } from "../../domain/Turn.ts"
+import type { ProcessMark } from "../../domain/turn/Turn.ts"
 
 /** The variable that every process of a run inherits. Its value is random per run and no secret. */
 export const markerVariable = "KM_RUN"

@@ -8,8 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { SessionId } from "../../domain/Ids.ts"
-import { ProcessMark } from "../../domain/Turn.ts"
+import type { SessionId } from "../../domain/sandbox/Ids.ts"
+import { ProcessMark } from "../../domain/turn/Turn.ts"
 import { endMarked, isAlive, markOf } from "./ProcessTree.ts"
 
 const LockFile = Schema.fromJsonString(Schema.Struct({

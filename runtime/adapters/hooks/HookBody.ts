@@ -1,7 +1,7 @@
 /** From the bytes of a hook call to an event that is safe to keep: decoded by schema, and without what nobody shows. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { HookEvent } from "../../domain/HookEvent.ts"
+import { HookEvent } from "../../domain/turn/HookEvent.ts"
 
 /** Characters kept of one text inside a tool's input; a tool line shows at most 120. */
 const maxInputCharacters = 4_096

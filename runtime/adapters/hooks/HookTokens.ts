@@ -1,6 +1,6 @@
 /** Who may speak for which session, and how often: tokens of runs, the sandbox's own token, and a rate for each. */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
-import type { SessionId } from "../../domain/Ids.ts"
+import type { SessionId } from "../../domain/sandbox/Ids.ts"
 
 /** Calls a token may make at once, and per second from then on. A busy turn makes about 30 a second. */
 export const callBurst = 600

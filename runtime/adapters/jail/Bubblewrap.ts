@@ -10,7 +10,7 @@ import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
-import type { NetworkMode } from "../../domain/Profile.ts"
+import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { kernelEntries, type KernelEntry, kernelFileArguments } from "./KernelFiles.ts"
 import { probeCommand, withThreeDescriptors } from "./probeScript.ts"
 

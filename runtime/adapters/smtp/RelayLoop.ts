@@ -8,9 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { wholeOf } from "../../ports/Mail.ts"
+import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
 import { bounceId, bounceMessage, messageIdOf } from "./bounce.ts"
 import { smtpErrors } from "./ErrorCodes.ts"
-import { MailSpool, type SpooledMail, type SpoolOutcome } from "./MailSpool.ts"
 import { type RelayOptions, type RelayReply, sendByRelay } from "./relay.ts"
 
 /** Messages on their way at a time. */

@@ -1,9 +1,9 @@
 /** What a sender is told of mail that its recipients did not get. */
 import * as Effect from "effect/Effect"
 import MailComposer from "nodemailer/lib/mail-composer"
-import { sha256Hex } from "../../domain/Digest.ts"
+import { sha256Hex } from "../../domain/text/Digest.ts"
 import { bouncePrefix } from "../../ports/Mail.ts"
-import type { SpooledMail } from "./MailSpool.ts"
+import type { SpooledMail } from "../../ports/MailSpool.ts"
 
 export interface Undelivered {
   readonly address: string

@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createTransport } from "nodemailer"
-import { foreignLine } from "../../domain/ForeignText.ts"
-import type { SmtpRelay } from "../../domain/SmtpSettings.ts"
+import type { SmtpRelay } from "../../domain/mail/SmtpSettings.ts"
+import { foreignLine } from "../../domain/text/ForeignText.ts"
 import { isLoopback } from "./loopback.ts"
 
 /** `later`: the same may work another time. */

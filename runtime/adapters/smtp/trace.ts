@@ -1,5 +1,5 @@
 /** What a message gets on its way in: trace headers (RFC 5321 §4.4) and a name under which a repetition is known. */
-import { sha256Hex } from "../../domain/Digest.ts"
+import { sha256Hex } from "../../domain/text/Digest.ts"
 
 export interface Hop {
   /** What the client called itself: anything. */

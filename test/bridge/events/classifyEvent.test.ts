@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { classifyEvent } from "../../../bridge/events/classifyEvent.ts"
-import { ChannelId, isLater, TeamId } from "../../../runtime/domain/Ids.ts"
-import { SlackMessageEvent, SlackReactionEvent } from "../../../runtime/domain/Slack.ts"
+import { ChannelId, isLater, TeamId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { SlackMessageEvent, SlackReactionEvent } from "../../../runtime/domain/slack/Slack.ts"
 
 const team = TeamId.make("T0TEAM0001")
 const bot = "U0BOT0001"

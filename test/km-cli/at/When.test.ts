@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import { machineZone, parseWhen, timingText } from "../../../km-cli/at/When.ts"
-import { whenText } from "../../../runtime/domain/Schedule.ts"
-import { instantText, nextInstants } from "../../../runtime/kernel/ScheduleTimes.ts"
+import { whenText } from "../../../runtime/domain/schedule/Schedule.ts"
+import { instantText, nextInstants } from "../../../runtime/kernel/schedules/ScheduleTimes.ts"
 
 /** Friday; the instant at which the reference's parser was measured. */
 const now = Date.parse("2026-04-10T12:00:00Z")

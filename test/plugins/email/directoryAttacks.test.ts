@@ -6,12 +6,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Option, Redacted, Schema } from "effect"
 import { DatabaseSync } from "node:sqlite"
 import { writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
-import { layer as fileSecrets } from "../../../runtime/adapters/embedded/FileSecrets.ts"
-import { statePaths } from "../../../runtime/adapters/embedded/StateDirectory.ts"
-import { certify } from "../../../runtime/domain/Certificate.ts"
-import { generateSeed, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
-import { mailCertificate, mailSigningKeyFromText, mailSigningKeyPath } from "../../../runtime/domain/MailIdentity.ts"
+import { statePaths } from "../../../runtime/adapters/disk/StateDirectory.ts"
+import { certify } from "../../../runtime/domain/identity/Certificate.ts"
+import { generateSeed, signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import {
+  mailCertificate,
+  mailSigningKeyFromText,
+  mailSigningKeyPath
+} from "../../../runtime/domain/identity/MailIdentity.ts"
+import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { layer as fileSecrets } from "../../../runtime/engines/embedded/FileSecrets.ts"
 import { Mailbox, Mailer, wholeOf } from "../../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"

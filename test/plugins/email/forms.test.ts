@@ -9,7 +9,7 @@ import { DisplayName, domainOf, mailAddress, MessageId } from "../../../plugins/
 import { AttachmentName, AttachmentType, HeaderText } from "../../../plugins/email/protocol/Manifest.ts"
 import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../../../plugins/email/protocol/strictBase64.ts"
 import { wrappedBase64 } from "../../../plugins/email/protocol/wrappedBase64.ts"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 
 const check = (schema: Parameters<typeof Schema.is>[0], good: ReadonlyArray<string>, odd: ReadonlyArray<string>) => {
   const fits = Schema.is(schema)

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Schema } from "effect"
 import { makeListing } from "../../../plugins/email/MailListing.ts"
 import { decodeRequest, List } from "../../../plugins/email/MailRequests.ts"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Mailbox } from "../../../runtime/ports/Mail.ts"
 import { mailState } from "../../support/MailState.ts"
 

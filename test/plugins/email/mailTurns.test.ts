@@ -14,9 +14,9 @@ import {
 } from "../../../plugins/email/MailTurns.ts"
 import type { Verdict } from "../../../plugins/email/protocol/Verdict.ts"
 import { MailStatus } from "../../../plugins/email/protocol/wire.ts"
-import { Alias } from "../../../runtime/domain/Ids.ts"
-import { AgentOutcome, type MailOrigin, TurnRequest } from "../../../runtime/domain/Turn.ts"
-import { replayRequest } from "../../../runtime/kernel/TurnMachine.ts"
+import { Alias } from "../../../runtime/domain/sandbox/Ids.ts"
+import { AgentOutcome, type MailOrigin, TurnRequest } from "../../../runtime/domain/turn/Turn.ts"
+import { replayRequest } from "../../../runtime/kernel/turns/TurnMachine.ts"
 import { ada, bob, carol, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
 
 const Text = Schema.String.check(Schema.isMaxLength(30))

@@ -5,7 +5,7 @@ import { boxKeyFromPrivate, openSealedBox, sealBox } from "../../../plugins/emai
 import { readMail } from "../../../plugins/email/protocol/readMail.ts"
 import { makeSeenMemory } from "../../../plugins/email/protocol/SeenMail.ts"
 import { writeV1, writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
-import { signingKeyFromSeed, signText } from "../../../runtime/domain/Ed25519.ts"
+import { signingKeyFromSeed, signText } from "../../../runtime/domain/identity/Ed25519.ts"
 import { headerOf, partsOf, split } from "./rewriting.ts"
 import { bob, carol, counting, directory, install, now, plain, read, readerOf, text, veteran } from "./world.ts"
 

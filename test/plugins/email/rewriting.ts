@@ -7,8 +7,8 @@ import {
   signManifest
 } from "../../../plugins/email/protocol/Manifest.ts"
 import { type BoxKey, openSecretBox, secretBox, sharedKey } from "../../../plugins/email/protocol/naclBox.ts"
-import type { SigningKey } from "../../../runtime/domain/Ed25519.ts"
-import { signText } from "../../../runtime/domain/Ed25519.ts"
+import type { SigningKey } from "../../../runtime/domain/identity/Ed25519.ts"
+import { signText } from "../../../runtime/domain/identity/Ed25519.ts"
 
 export interface Pieces {
   /** Each with its folded lines, without the last line end. */

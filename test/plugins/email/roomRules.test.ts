@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { maxHops } from "../../../plugins/email/MailTurns.ts"
 import { certifiedAlias, certifiedSender, hasName } from "../../../plugins/email/protocol/SenderDirectory.ts"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { mailState } from "../../support/MailState.ts"
 import { alice, certificate, certifier, install, now, revocationsOf } from "./world.ts"
 

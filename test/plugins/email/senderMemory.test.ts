@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeSenderMemory } from "../../../plugins/email/SenderMemory.ts"
-import { signRevocation } from "../../../runtime/domain/Certificate.ts"
+import { signRevocation } from "../../../runtime/domain/identity/Certificate.ts"
 import { alice, bob, certificate, certifier, install, now } from "./world.ts"
 
 const revoke = (number: number, { key, sender }: typeof alice) =>

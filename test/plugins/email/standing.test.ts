@@ -13,9 +13,9 @@ import { certifiedSender, currentBox, readRevocations } from "../../../plugins/e
 import { admits, type Verdict } from "../../../plugins/email/protocol/Verdict.ts"
 import type { MailStatus } from "../../../plugins/email/protocol/wire.ts"
 import { writeV1, writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
-import { signRevocation } from "../../../runtime/domain/Certificate.ts"
-import { signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, type KeyId } from "../../../runtime/domain/Ids.ts"
+import { signRevocation } from "../../../runtime/domain/identity/Certificate.ts"
+import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import { InstallName, type KeyId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { passedOn, resign } from "./rewriting.ts"
 import {
   alice,

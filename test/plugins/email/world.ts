@@ -13,9 +13,9 @@ import {
   v1Sender
 } from "../../../plugins/email/protocol/SenderDirectory.ts"
 import type { Signer, WriteV2Options } from "../../../plugins/email/protocol/writeMail.ts"
-import { certify, type KeyPurpose, type SignedRevocation } from "../../../runtime/domain/Certificate.ts"
-import { type SigningKey, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, type KeyId, SandboxId, type SenderId } from "../../../runtime/domain/Ids.ts"
+import { certify, type KeyPurpose, type SignedRevocation } from "../../../runtime/domain/identity/Certificate.ts"
+import { type SigningKey, signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import { InstallName, type KeyId, SandboxId, type SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
 
 export const install = InstallName.make("km")
 /** 2026-11-23T12:00:00Z. */

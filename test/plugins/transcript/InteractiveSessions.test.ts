@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import type { HookEvent } from "../../../runtime/domain/HookEvent.ts"
-import { MessageTs, SessionId } from "../../../runtime/domain/Ids.ts"
-import { redactedMark } from "../../../runtime/domain/Redactor.ts"
+import { MessageTs, SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { redactedMark } from "../../../runtime/domain/text/Redactor.ts"
+import type { HookEvent } from "../../../runtime/domain/turn/HookEvent.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { channel } from "../../support/turnRows.ts"
 import {

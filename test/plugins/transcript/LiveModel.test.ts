@@ -9,8 +9,8 @@ import {
   type LiveModel,
   reconcile
 } from "../../../plugins/transcript/LiveModel.ts"
-import { HookEvent } from "../../../runtime/domain/HookEvent.ts"
-import { SessionId } from "../../../runtime/domain/Ids.ts"
+import { SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { HookEvent } from "../../../runtime/domain/turn/HookEvent.ts"
 import { AgentEvent } from "../../../runtime/ports/Agent.ts"
 
 const session = SessionId.make("11111111-1111-4111-8111-111111111111")

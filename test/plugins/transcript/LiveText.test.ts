@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import type { LiveInput } from "../../../plugins/transcript/LiveInput.ts"
 import { emptyModel, fold } from "../../../plugins/transcript/LiveModel.ts"
 import { liveText, maxLiveCharacters, maxToolLine, quoted, toolLine } from "../../../plugins/transcript/LiveText.ts"
-import { makeRedactor, redactedMark } from "../../../runtime/domain/Redactor.ts"
+import { makeRedactor, redactedMark } from "../../../runtime/domain/text/Redactor.ts"
 
 const plain = makeRedactor([]).text
 const model = (...inputs: ReadonlyArray<LiveInput>) => inputs.reduce(fold, emptyModel)

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Logger, Schema } from "effect"
 import * as TestClock from "effect/testing/TestClock"
-import { ChannelId, MessageTs, UserId } from "../../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, UserId } from "../../../runtime/domain/sandbox/Ids.ts"
 import {
   Errand,
   type ErrandKind,

@@ -1,7 +1,7 @@
 /** What a queue takes on conditions: the message, its keys and the channel's newest `ts`, all of it or none. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
-import { GroupId, MessageTs, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { GroupId, MessageTs, SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
 import { type AcceptTerms, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"

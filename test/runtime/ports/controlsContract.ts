@@ -1,7 +1,7 @@
 /** What every control channel must do: hand over each request until it is acknowledged, at least once. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Controls, type StopRequest } from "../../../runtime/ports/Controls.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

@@ -1,7 +1,7 @@
 /** What every directory of keys must do: keep history and revocations, renew, and leave tombstones for 30 days. */
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { KeyId, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { KeyId, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { directoryHolding, directoryMaxAgeMillis, directoryMissRestMillis } from "../../../runtime/ports/Directory.ts"
 import { Identities, tombstoneMillis } from "../../../runtime/ports/Identities.ts"
 import { type Engine, timeOf } from "./Engine.ts"

@@ -1,9 +1,9 @@
 /** What every store of an install's settings must do: give back what was put, and never take a head back. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { ChainName, genesis } from "../../../runtime/domain/Audit.ts"
-import { InstallName } from "../../../runtime/domain/Ids.ts"
-import type { Install } from "../../../runtime/domain/Install.ts"
+import { ChainName, genesis } from "../../../runtime/domain/install/Audit.ts"
+import type { Install } from "../../../runtime/domain/install/Install.ts"
+import { InstallName } from "../../../runtime/domain/sandbox/Ids.ts"
 import { InstallStore } from "../../../runtime/ports/InstallStore.ts"
 import type { Engine } from "./Engine.ts"
 

@@ -1,7 +1,7 @@
 /** What every lease store must do: one holder at a time, and an epoch that only rises. */
 import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Option } from "effect"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { type Lease, Leases } from "../../../runtime/ports/Leases.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

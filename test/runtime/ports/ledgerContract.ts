@@ -1,8 +1,8 @@
 /** What every ledger must do: insert once, compare before it changes, forget only what is long settled. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
-import { ChannelId, GroupId, MessageTs, TeamId, TurnKey, UserId } from "../../../runtime/domain/Ids.ts"
-import { TurnRow } from "../../../runtime/domain/Turn.ts"
+import { ChannelId, GroupId, MessageTs, TeamId, TurnKey, UserId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { TurnRow } from "../../../runtime/domain/turn/Turn.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

@@ -1,7 +1,7 @@
 /** What every mailbox must do: one delivery per recipient and id, lost leases come again, what is filed stays. */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import {
   type Judgement,
   Mailbox,

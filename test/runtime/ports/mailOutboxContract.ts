@@ -1,7 +1,7 @@
 /** What every outbox must do: what was sent is delivered once to each, by whoever holds it, and nothing is left for nobody. */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Mailbox, Mailer, MailOutbox, wholeOf } from "../../../runtime/ports/Mail.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

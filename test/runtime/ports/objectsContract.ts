@@ -1,8 +1,8 @@
 /** What every object store must do: whole objects under their owner's prefix, and no name that leads out of it. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
-import { sha256Hex } from "../../../runtime/domain/Digest.ts"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import type { Engine } from "./Engine.ts"

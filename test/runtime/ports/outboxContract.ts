@@ -1,7 +1,7 @@
 /** What every outbox must do: keep each request once, whole and in order, until it is removed. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { requestIdOf } from "../../../runtime/domain/Ids.ts"
+import { requestIdOf } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Outbox, type OutboxEntry } from "../../../runtime/ports/Outbox.ts"
 import type { Engine } from "./Engine.ts"
 

@@ -1,8 +1,8 @@
 /** What every store of reports must do: keep what was not named, an item per sandbox. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { SandboxId } from "../../../runtime/domain/Ids.ts"
-import { noReport } from "../../../runtime/domain/Sandbox.ts"
+import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { noReport } from "../../../runtime/domain/sandbox/Sandbox.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import type { Engine } from "./Engine.ts"
 

@@ -1,9 +1,9 @@
 /** What every store of sandboxes must do: guard ids and aliases, change single attributes, tell watchers. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Schema, Stream } from "effect"
-import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
-import { Profile } from "../../../runtime/domain/Profile.ts"
-import type { SandboxRow } from "../../../runtime/domain/Sandbox.ts"
+import { Profile } from "../../../runtime/domain/profile/Profile.ts"
+import { Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../../../runtime/domain/sandbox/Sandbox.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

@@ -1,8 +1,14 @@
 /** What every scheduler must do: fire at least once, claim once, keep runs through crashes, and forget old ones. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import { runIdOf, type Schedule, ScheduleName, type ScheduleRun, When } from "../../../runtime/domain/Schedule.ts"
-import { ScheduledAction } from "../../../runtime/domain/ScheduleAction.ts"
+import {
+  runIdOf,
+  type Schedule,
+  ScheduleName,
+  type ScheduleRun,
+  When
+} from "../../../runtime/domain/schedule/Schedule.ts"
+import { ScheduledAction } from "../../../runtime/domain/schedule/ScheduleAction.ts"
 import { type Firing, keptRuns, Scheduler, ScheduleTaken } from "../../../runtime/ports/Scheduler.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

@@ -1,7 +1,7 @@
 /** What every store of gestures and posts must do: the first owner of a key stays, for 30 days. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { ChannelId, MessageTs, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
 import { type LiveRow, Posts, postsRetentionMillis } from "../../../runtime/ports/Posts.ts"
 import { Seen, seenRetentionMillis } from "../../../runtime/ports/Seen.ts"
 import { type Engine, timeOf } from "./Engine.ts"

@@ -1,7 +1,7 @@
 /** What every thread store must do: one row per thread, its sandbox's own, for 30 days after the last turn. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { ChannelId, MessageTs, SandboxId, SessionId } from "../../../runtime/domain/Ids.ts"
+import { ChannelId, MessageTs, SandboxId, SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { threadRetentionMillis, type ThreadRow, Threads } from "../../../runtime/ports/Threads.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

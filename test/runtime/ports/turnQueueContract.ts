@@ -1,7 +1,7 @@
 /** What every engine's queue must do: SQS FIFO's promises, checked on Effect's clock. */
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Option } from "effect"
-import { GroupId, SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
+import { GroupId, SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
 import { turnQueueLimits } from "../../../runtime/ports/QueueRules.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import type { Seen } from "../../../runtime/ports/Seen.ts"

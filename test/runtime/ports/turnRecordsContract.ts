@@ -1,8 +1,8 @@
 /** What every store of turn records must do: keep the first of a key, apart by sandbox, 30 days, and wake who waits. */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option, Stream } from "effect"
-import { SandboxId, TurnKey } from "../../../runtime/domain/Ids.ts"
-import { TurnRecord } from "../../../runtime/domain/TurnRecord.ts"
+import { SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
+import { TurnRecord } from "../../../runtime/domain/turn/TurnRecord.ts"
 import { recordRetentionMillis, turnName, TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { type Engine, timeOf } from "./Engine.ts"
 

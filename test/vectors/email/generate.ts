@@ -15,8 +15,8 @@ import {
 } from "../../../plugins/email/protocol/Manifest.ts"
 import { boxKeyFromPrivate, sealBox, secretBox, sharedKey } from "../../../plugins/email/protocol/naclBox.ts"
 import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
-import { signingKeyFromSeed, signText } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName } from "../../../runtime/domain/Ids.ts"
+import { signingKeyFromSeed, signText } from "../../../runtime/domain/identity/Ed25519.ts"
+import { InstallName } from "../../../runtime/domain/sandbox/Ids.ts"
 import {
   duplicateHeader,
   likeSes,

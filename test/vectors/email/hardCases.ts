@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import { manifestJson, manifestSignedText } from "../../../plugins/email/protocol/Manifest.ts"
 import { boxKeyFromPrivate, sealBox, secretBox } from "../../../plugins/email/protocol/naclBox.ts"
-import { type SigningKey, signText } from "../../../runtime/domain/Ed25519.ts"
+import { type SigningKey, signText } from "../../../runtime/domain/identity/Ed25519.ts"
 import {
   addHeader,
   canonical,

@@ -2,9 +2,9 @@
 import nacl from "tweetnacl"
 import { MailAddress } from "../../../plugins/email/protocol/MailAddress.ts"
 import { boxKeyFromPrivate } from "../../../plugins/email/protocol/naclBox.ts"
-import { certify, type Revocation, signRevocation } from "../../../runtime/domain/Certificate.ts"
-import { keyIdOf, signingKeyFromSeed } from "../../../runtime/domain/Ed25519.ts"
-import { InstallName, SandboxId } from "../../../runtime/domain/Ids.ts"
+import { certify, type Revocation, signRevocation } from "../../../runtime/domain/identity/Certificate.ts"
+import { keyIdOf, signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { carol, certificate, certifier, counting, install, now } from "../../plugins/email/world.ts"
 import { base64 } from "./writing.ts"
 

@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import { type Manifest, manifestJson } from "../../../plugins/email/protocol/Manifest.ts"
 import { type BoxKey, openSecretBox, secretBox, sharedKey } from "../../../plugins/email/protocol/naclBox.ts"
-import { sha256Hex } from "../../../runtime/domain/Digest.ts"
-import type { SigningKey } from "../../../runtime/domain/Ed25519.ts"
+import type { SigningKey } from "../../../runtime/domain/identity/Ed25519.ts"
+import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import {
   addHeader,
   canonical,

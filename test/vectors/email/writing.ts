@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import { writeV2, type WriteV2Options } from "../../../plugins/email/protocol/writeMail.ts"
-import { signText } from "../../../runtime/domain/Ed25519.ts"
+import { signText } from "../../../runtime/domain/identity/Ed25519.ts"
 import { fullDraft } from "../../plugins/email/tampering.ts"
 import { alice, bob, boxOf, now, text, veteran } from "../../plugins/email/world.ts"
 

@@ -7,7 +7,7 @@ import {
   pinnedEnvironment,
   sealSettings
 } from "../../../../runtime/adapters/claude/Launch.ts"
-import { SessionId, TurnKey } from "../../../../runtime/domain/Ids.ts"
+import { SessionId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 
 const session = SessionId.make("0b0e6a40-1111-4222-8333-444444444444")
 const policy = { permissions: "bypass", model: "default", trustRepoSettings: false } as const

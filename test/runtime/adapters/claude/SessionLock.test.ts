@@ -5,7 +5,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ProcessTree from "../../../../runtime/adapters/claude/ProcessTree.ts"
 import * as SessionLock from "../../../../runtime/adapters/claude/SessionLock.ts"
-import { SessionId } from "../../../../runtime/domain/Ids.ts"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { temporaryDirectory } from "../../../support/ScriptedModel.ts"
 
 const session = SessionId.make("0b0e6a40-1111-4222-8333-444444444444")

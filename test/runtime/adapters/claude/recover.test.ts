@@ -7,7 +7,7 @@ import * as Path from "node:path"
 import * as ScriptedModel from "../../../../km-cli/local/model/ScriptedModel.ts"
 import { isAlive, marked } from "../../../../runtime/adapters/claude/ProcessTree.ts"
 import * as RunFiles from "../../../../runtime/adapters/claude/RunFiles.ts"
-import { SessionId } from "../../../../runtime/domain/Ids.ts"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import type { AgentRun } from "../../../../runtime/ports/Agent.ts"
 import { runAgentProcess } from "../../../support/agentProcessRunner.ts"
 import {

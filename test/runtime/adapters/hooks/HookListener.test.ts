@@ -10,8 +10,8 @@ import * as Path from "node:path"
 import { errorCodes, hookErrors } from "../../../../runtime/adapters/hooks/ErrorCodes.ts"
 import { HookEndpoint, type HookListenerOptions, layer } from "../../../../runtime/adapters/hooks/HookListener.ts"
 import { callBurst, callsPerSecond } from "../../../../runtime/adapters/hooks/HookTokens.ts"
-import { maxHookBodyBytes } from "../../../../runtime/domain/HookEvent.ts"
-import { SessionId } from "../../../../runtime/domain/Ids.ts"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
+import { maxHookBodyBytes } from "../../../../runtime/domain/turn/HookEvent.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
 
 const session = SessionId.make("11111111-1111-4111-8111-111111111111")

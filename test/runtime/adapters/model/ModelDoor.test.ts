@@ -6,7 +6,7 @@ import * as ScriptedModel from "../../../../km-cli/local/model/ScriptedModel.ts"
 import * as Budget from "../../../../runtime/adapters/model/Budget.ts"
 import { doorRefusals } from "../../../../runtime/adapters/model/ErrorCodes.ts"
 import { ModelDoor } from "../../../../runtime/adapters/model/ModelDoor.ts"
-import { SessionId } from "../../../../runtime/domain/Ids.ts"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 
 const session = SessionId.make("0b0e6a40-1111-4222-8333-444444444444")
 const realKey = "sk-ant-real-key-of-the-install"

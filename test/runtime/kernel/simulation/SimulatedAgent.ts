@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { AgentOutcome } from "../../../../runtime/domain/Turn.ts"
+import { AgentOutcome } from "../../../../runtime/domain/turn/Turn.ts"
 import { Agent, AgentEvent, AgentNotStarted, type AgentRun } from "../../../../runtime/ports/Agent.ts"
 import { type Act, gate, type Incarnation, type Run, type World } from "./World.ts"
 

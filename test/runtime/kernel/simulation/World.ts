@@ -4,8 +4,8 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { GroupId, SandboxId, type SessionId, type TurnKey } from "../../../../runtime/domain/Ids.ts"
-import type { AgentOutcome, TurnRequest } from "../../../../runtime/domain/Turn.ts"
+import { GroupId, SandboxId, type SessionId, type TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
+import type { AgentOutcome, TurnRequest } from "../../../../runtime/domain/turn/Turn.ts"
 import { makeMemoryLeasesState, type MemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
 import { makeMemoryLedgerState, type MemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
 import { makeMemoryTurnQueueState, type MemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"

@@ -1,0 +1,43 @@
+/**
+ * Which secrets each process of an install is given, by prefix of their paths: what a process cannot name it cannot lose.
+ * Mail from strangers is taken in by a process that is given none at all.
+ */
+import { bridgePinPath } from "../identity/Revocations.ts"
+import { relayPasswordPath } from "../mail/SmtpSettings.ts"
+import type { SandboxId } from "../sandbox/Ids.ts"
+
+/** Prefixes are whole segments of paths: `slack`, `sandbox/sb-1a2b3c4d`. Everything that is not named is denied. */
+export interface SecretsScope {
+  readonly read: ReadonlyArray<string>
+  /** May be written and deleted too; lies below `read`. */
+  readonly write?: ReadonlyArray<string>
+  /** May be deleted without being read. */
+  readonly delete?: ReadonlyArray<string>
+  /** Denied although it lies below one of the others. */
+  readonly except?: ReadonlyArray<string>
+  /** The certifier's key is within reach; else it is denied even where a prefix says otherwise. */
+  readonly certifier?: boolean
+}
+
+const operator = "sandbox/operator"
+
+/** Slack's, and the number below which no list of revocations is believed. */
+export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath] }
+
+/**
+ * The operator's own keys, and the end of every sandbox's. Where the install says `unattendedCertifier`, all that creating
+ * a sandbox and renewing its certificate need.
+ */
+export const controlSecrets = (unattendedCertifier: boolean): SecretsScope =>
+  unattendedCertifier
+    ? { read: ["certifier", "sandbox", bridgePinPath], write: ["sandbox"], certifier: true }
+    : { read: [operator, bridgePinPath], delete: ["sandbox"] }
+
+/** Of the sandbox that it serves, or of all, and the model's key; never the operator's. */
+export const runtimeSecrets = (only: SandboxId | undefined): SecretsScope => ({
+  read: [only === undefined ? "sandbox" : `sandbox/${only}`, "model"],
+  except: [operator]
+})
+
+/** The relay's password. */
+export const relaySecrets: SecretsScope = { read: [relayPasswordPath] }

@@ -1,0 +1,254 @@
+/** The sandboxes' rows as JSON attributes, so that a writer of another version loses nothing that it does not know. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { integer, reader } from "../../adapters/disk/columns.ts"
+import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
+import { ChannelId, isLater, MessageTs, SandboxId } from "../../domain/sandbox/Ids.ts"
+import { type InventoryItem, isSameItem, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import {
+  changedAttributes,
+  holds,
+  type RowCondition,
+  SandboxConflict,
+  Sandboxes,
+  withItem
+} from "../../ports/Sandboxes.ts"
+import type { StoreError } from "../../ports/StoreError.ts"
+import { Doorbell, lookAgainEvery } from "./Doorbell.ts"
+
+const topic = "sandboxes"
+
+/** The trace of a removed sandbox is kept this long for watchers that looked away, then nothing is left of it. */
+const removalTraceMillis = 10 * 60_000
+
+const StoredAttributes = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
+const readAttributes = reader("sandbox", StoredAttributes)
+const readRow = reader("sandbox", SandboxRow)
+const readId = reader("sandbox id", SandboxId)
+const readTs = reader("message's ts", MessageTs)
+const readChannel = reader("channel", ChannelId)
+const encodeRow = Schema.encodeSync(SandboxRow)
+
+type Attributes = Readonly<Record<string, unknown>>
+
+/** The stored attributes with the changes; what this version does not know stays. */
+const applied = (stored: Attributes, row: SandboxRow, changes: Partial<SandboxRow>): Attributes => {
+  const changed = changedAttributes(row, changes)
+  const encoded: Record<string, unknown> = encodeRow(changed.row)
+  const attributes: Record<string, unknown> = { ...stored }
+  for (const name of changed.set) attributes[name] = encoded[name]
+  for (const name of changed.unset) delete attributes[name]
+  return attributes
+}
+
+const withInventory = (stored: Attributes, inventory: ReadonlyArray<InventoryItem>): Attributes => ({
+  ...stored,
+  inventory
+})
+
+const rowOf = (row: Row): SandboxRow => withAccepted(row, readRow(readAttributes(row["attributes"])))
+
+/** With what the queue has accepted since the attributes were written. */
+const withAccepted = (row: Row, decoded: SandboxRow): SandboxRow => {
+  if (row["accepted_ts"] === "") return decoded
+  const ts = readTs(row["accepted_ts"])
+  return isLater(ts, decoded.lastAcceptedTs ?? "") ? { ...decoded, lastAcceptedTs: ts } : decoded
+}
+
+/** Lists rows over and over, decoding only those that have changed: most of a list is what it was the time before. */
+const remembering = () => {
+  let last = new Map<unknown, SandboxRow>()
+  return (rows: ReadonlyArray<Row>): ReadonlyArray<SandboxRow> => {
+    const next = new Map<unknown, SandboxRow>()
+    const list = rows.map((row) => {
+      const attributes = row["attributes"]
+      const decoded = last.get(attributes) ?? readRow(readAttributes(attributes))
+      next.set(attributes, decoded)
+      return withAccepted(row, decoded)
+    })
+    last = next
+    return list
+  }
+}
+
+const noteChange = (tables: Statements, id: SandboxId, now: number): void => {
+  tables.run(
+    "DELETE FROM sandbox_changes WHERE at <= ? AND id NOT IN (SELECT id FROM sandboxes)",
+    now - removalTraceMillis
+  )
+  tables.run(
+    `INSERT OR REPLACE INTO sandbox_changes (id, seq, at)
+     VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM sandbox_changes), ?)`,
+    id,
+    now
+  )
+}
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  const doorbell = yield* Doorbell
+  const known = remembering()
+  const read = <A>(operation: string, look: (tables: Statements) => A) => sqlite.read("Sandboxes", operation, look)
+  /** Rings whatever came of it: a ring too many costs one look. */
+  const change = <A>(operation: string, act: (tables: Statements, now: number) => A) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.tap(
+        sqlite.write("Sandboxes", operation, (tables) => act(tables, now)),
+        () => Effect.sync(() => doorbell.topic(topic).ring())
+      ))
+
+  /** What `to` makes of the stored attributes, where the row is as expected. */
+  const changeRow = (
+    operation: string,
+    id: SandboxId,
+    whileRow: RowCondition,
+    to: (stored: Attributes, row: SandboxRow) => Attributes
+  ) =>
+    change(operation, (tables, now) => {
+      const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
+      if (found === undefined) return false
+      const stored = readAttributes(found["attributes"])
+      const row = readRow(stored)
+      if (!holds(row, whileRow)) return false
+      const attributes = to(stored, row)
+      tables.run(
+        "UPDATE sandboxes SET channel = ?, attributes = ? WHERE id = ?",
+        typeof attributes["channel"] === "string" ? attributes["channel"] : null,
+        JSON.stringify(attributes),
+        id
+      )
+      noteChange(tables, id, now)
+      return true
+    })
+
+  return Sandboxes.of({
+    insert: Effect.fn("Sandboxes.insert")(function*(row) {
+      const conflict = yield* change("insert", (tables, now) => {
+        if (tables.get("SELECT 1 FROM sandboxes WHERE id = ?", row.id) !== undefined) {
+          return new SandboxConflict({ what: "id", value: row.id })
+        }
+        const { alias } = row
+        if (alias !== undefined && tables.get("SELECT 1 FROM sandboxes WHERE alias = ?", alias) !== undefined) {
+          return new SandboxConflict({ what: "alias", value: alias })
+        }
+        tables.run(
+          "INSERT INTO sandboxes (id, alias, channel, created_at, attributes) VALUES (?, ?, ?, ?, ?)",
+          row.id,
+          alias ?? null,
+          row.channel ?? null,
+          row.createdAt,
+          JSON.stringify({ ...row, ...encodeRow(row) })
+        )
+        noteChange(tables, row.id, now)
+        return undefined
+      })
+      if (conflict !== undefined) return yield* conflict
+    }),
+    get: (id) =>
+      read("get", (tables) => {
+        const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
+        return row === undefined ? Option.none() : Option.some(rowOf(row))
+      }),
+    update: (id, changes, whileRow = {}) =>
+      changeRow("update", id, whileRow, (stored, row) => applied(stored, row, changes)),
+    addItem: (id, item, whileRow = {}, changes = {}) =>
+      changeRow(
+        "addItem",
+        id,
+        whileRow,
+        (stored, row) => withInventory(applied(stored, row, changes), withItem(row.inventory, item))
+      ),
+    removeItem: (id, item) =>
+      Effect.asVoid(
+        changeRow("removeItem", id, {}, (stored, row) =>
+          withInventory(
+            stored,
+            row.inventory.filter((other) => !isSameItem(other, item))
+          ))
+      ),
+    remove: (id) =>
+      Effect.asVoid(change("remove", (tables, now) => {
+        if (tables.run("DELETE FROM sandboxes WHERE id = ?", id) > 0) noteChange(tables, id, now)
+      })),
+    byChannel: (channel) =>
+      read(
+        "byChannel",
+        (tables) =>
+          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
+      ),
+    named: (text) =>
+      read("named", (tables) => {
+        const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", text) ??
+          tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE alias = ?", text)
+        return row === undefined ? Option.none() : Option.some(rowOf(row))
+      }),
+    youngerThan: (since) =>
+      read(
+        "youngerThan",
+        (tables) =>
+          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE created_at >= ? ORDER BY id", since).map(
+            rowOf
+          )
+      ),
+    list: read("list", (tables) => known(tables.all("SELECT attributes, accepted_ts FROM sandboxes ORDER BY id"))),
+    watch: (id) =>
+      Stream.suspend(() => {
+        const bell = doorbell.topic(topic)
+        let last = -1
+        const next: Effect.Effect<Option.Option<SandboxRow>, StoreError> = Effect.gen(function*() {
+          for (;;) {
+            const rung = bell.count()
+            const [seq, row] = yield* read("watch", (tables) => {
+              const trace = tables.get("SELECT seq FROM sandbox_changes WHERE id = ?", id)
+              const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
+              return [
+                trace === undefined ? 0 : integer(trace, "seq"),
+                found === undefined ? Option.none<SandboxRow>() : Option.some(rowOf(found))
+              ] as const
+            })
+            if (seq !== last) {
+              last = seq
+              return row
+            }
+            yield* bell.wait(rung, Duration.infinity)
+          }
+        })
+        return Stream.fromEffectRepeat(next)
+      }),
+    lagMillis: Duration.toMillis(lookAgainEvery),
+    changes: Stream.suspend(() => {
+      const bell = doorbell.topic(topic)
+      let last = 0
+      const next: Effect.Effect<ReadonlyArray<SandboxId>, StoreError> = Effect.gen(function*() {
+        for (;;) {
+          const rung = bell.count()
+          const rows = yield* read(
+            "changes",
+            (tables) => tables.all("SELECT id, seq FROM sandbox_changes WHERE seq > ? ORDER BY seq", last)
+          )
+          for (const row of rows) last = Math.max(last, integer(row, "seq"))
+          if (rows.length > 0) return rows.map((row) => readId(row["id"]))
+          yield* bell.wait(rung, Duration.infinity)
+        }
+      })
+      return Stream.fromIterableEffectRepeat(next)
+    }),
+    channelOfAlias: (alias) =>
+      read("channelOfAlias", (tables) => {
+        const row = tables.get("SELECT channel FROM alias_channels WHERE alias = ?", alias)
+        return row === undefined ? Option.none() : Option.some(readChannel(row["channel"]))
+      }),
+    rememberChannel: (alias, channel) =>
+      Effect.asVoid(
+        sqlite.write("Sandboxes", "rememberChannel", (tables) =>
+          tables.run("INSERT OR REPLACE INTO alias_channels (alias, channel) VALUES (?, ?)", alias, channel))
+      )
+  })
+})
+
+export const layer: Layer.Layer<Sandboxes, never, Sqlite | Doorbell> = Layer.effect(Sandboxes, make)

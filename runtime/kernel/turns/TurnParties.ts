@@ -1,0 +1,178 @@
+/**
+ * Who takes part in turns: the origin of each kind and the observers, as plugins register them. Whatever they do, a turn
+ * survives: an origin that dies is asked again, an observer that dies is left out.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { TurnOrigin, TurnRow } from "../../domain/turn/Turn.ts"
+import type { OriginHandler, PluginId, TurnObserver } from "../../ports/Plugin.ts"
+
+type Kind = TurnOrigin["kind"]
+
+interface Party<A> {
+  readonly plugin: PluginId
+  readonly value: A
+  /** Completed when the plugin stops: whoever waits for an answer of it asks the next one. */
+  readonly gone: Deferred.Deferred<void>
+}
+
+/** The origin's plugin died in the same call each time it was asked. A bug of that plugin; its log has the causes. */
+export class OriginBroken extends Schema.TaggedError<OriginBroken>()("OriginBroken", {
+  kind: Schema.String,
+  call: Schema.String
+}) {
+  override get message(): string {
+    return `the origin of ${this.kind} turns died in ${this.call} each time; see the log`
+  }
+}
+
+/** An origin that dies in one call is asked again this often, over about two minutes; then the call is given up. */
+const originTries = 8
+
+/**
+ * An observer that neither answers nor fails holds a turn no longer than this before and while the agent starts, and
+ * once the outcome is visible: nobody waits for what it shows then.
+ */
+const observerLimit = "10 seconds"
+
+/**
+ * And no longer than this when the agent is gone: longer than the outage of ten minutes that durable bridge calls must ride out,
+ * because an answer that an observer is about to show must not be posted beside it.
+ */
+const observerEndLimit = "20 minutes"
+
+export class TurnParties extends Context.Service<TurnParties, {
+  /** Until the scope closes. A second origin of a kind takes the place of the first. */
+  readonly addOrigin: (plugin: PluginId, origin: OriginHandler) => Effect.Effect<void, never, Scope.Scope>
+  readonly addObserver: (plugin: PluginId, observer: TurnObserver) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Asks the origin of a kind, waiting until there is one. A call that dies, or whose plugin stops meanwhile, is made
+   * again, as its contract allows; after eight deaths in a row it fails with `OriginBroken`.
+   */
+  readonly ask: <A, E>(
+    kind: Kind,
+    call: string,
+    f: (origin: OriginHandler) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | OriginBroken>
+  /** Tells every observer, one after the other, in the order of registration; those that fail are left out. */
+  readonly tell: <A, R>(
+    call: keyof TurnObserver,
+    f: (observer: TurnObserver) => Effect.Effect<A, never, R>
+  ) => Effect.Effect<ReadonlyArray<A>, never, R>
+}>()("km/runtime/kernel/turns/TurnParties") {
+  static readonly layer = Layer.effect(
+    TurnParties,
+    Effect.sync(() => {
+      const origins = new Map<Kind, Party<OriginHandler>>()
+      const observers: Array<Party<TurnObserver>> = []
+      const arrived = Latch.makeUnsafe(false)
+
+      /** Waits for registrations without polling: every arrival wakes all who wait. */
+      const originOf = (kind: Kind): Effect.Effect<Party<OriginHandler>> =>
+        Effect.suspend(() => {
+          const party = origins.get(kind)
+          if (party !== undefined) return Effect.succeed(party)
+          arrived.closeUnsafe()
+          return Effect.andThen(arrived.await, originOf(kind))
+        })
+
+      const ask = Effect.fnUntraced(function*<A, E>(
+        kind: Kind,
+        call: string,
+        f: (origin: OriginHandler) => Effect.Effect<A, E>
+      ): Effect.fn.Return<A, E | OriginBroken> {
+        for (let deaths = 0; deaths < originTries;) {
+          const party = yield* originOf(kind)
+          const exit = yield* Effect.exit(Effect.raceFirst(
+            Effect.map(Effect.suspend(() => f(party.value)), (value) => ({ value })),
+            Effect.as(Deferred.await(party.gone), undefined)
+          ))
+          if (Exit.isSuccess(exit)) {
+            if (exit.value !== undefined) return exit.value.value
+            continue
+          }
+          const failure = Cause.findErrorOption(exit.cause)
+          if (failure._tag === "Some") return yield* Effect.fail(failure.value)
+          deaths++
+          yield* Effect.logError("an origin crashed and is asked again", exit.cause).pipe(
+            Effect.annotateLogs({ plugin: party.plugin, call, deaths })
+          )
+          yield* Effect.sleep(Math.min(500 * 2 ** deaths, 60_000))
+        }
+        return yield* new OriginBroken({ kind, call })
+      })
+
+      const contained = <A, R>(
+        party: Party<TurnObserver>,
+        call: keyof TurnObserver,
+        effect: Effect.Effect<A, never, R>
+      ) =>
+        effect.pipe(
+          Effect.raceFirst(Effect.andThen(Deferred.await(party.gone), Effect.die("the plugin stopped"))),
+          Effect.timeoutOption(call === "exited" ? observerEndLimit : observerLimit),
+          Effect.exit,
+          Effect.flatMap((exit) => {
+            if (Exit.isSuccess(exit) && exit.value._tag === "Some") return Effect.succeed([exit.value.value])
+            return Effect.logWarning(
+              "an observer failed and is left out",
+              Exit.isFailure(exit) ? exit.cause : "it took too long"
+            ).pipe(Effect.annotateLogs({ plugin: party.plugin, call }), Effect.as<ReadonlyArray<A>>([]))
+          })
+        )
+
+      const join =
+        <A>(list: { readonly add: (party: Party<A>) => void; readonly remove: (party: Party<A>) => void }) =>
+        (plugin: PluginId, value: A) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const party: Party<A> = { plugin, value, gone: Deferred.makeUnsafe() }
+              list.add(party)
+              return party
+            }),
+            (party) =>
+              Effect.sync(() => list.remove(party)).pipe(Effect.andThen(Deferred.succeed(party.gone, undefined)))
+          ).pipe(Effect.asVoid)
+
+      return TurnParties.of({
+        addOrigin: join<OriginHandler>({
+          add: (party) => {
+            origins.set(party.value.kind, party)
+            arrived.openUnsafe()
+          },
+          remove: (party) => {
+            if (origins.get(party.value.kind) === party) origins.delete(party.value.kind)
+          }
+        }),
+        addObserver: join<TurnObserver>({
+          add: (party) => void observers.push(party),
+          remove: (party) => void observers.splice(observers.indexOf(party), 1)
+        }),
+        ask,
+        tell: (call, f) =>
+          Effect.map(
+            Effect.forEach([...observers], (party) => contained(party, call, Effect.suspend(() => f(party.value)))),
+            (answers) => answers.flat()
+          )
+      })
+    })
+  )
+}
+
+/** Asks the origin of a row; a call that is broken for good is logged and left out, and `otherwise` taken. */
+export const askOr = <A>(
+  parties: TurnParties["Service"],
+  row: TurnRow,
+  call: Exclude<keyof OriginHandler, "kind" | "settle">,
+  f: (origin: OriginHandler) => Effect.Effect<A>,
+  otherwise: A
+): Effect.Effect<A> =>
+  parties.ask(row.request.origin.kind, call, f).pipe(
+    Effect.catchTag("OriginBroken", (error) => Effect.as(Effect.logError(error.message), otherwise))
+  )

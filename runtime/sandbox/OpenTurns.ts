@@ -1,0 +1,33 @@
+/** Writes down which turns of a sandbox are not over, as part of what its runtime says of itself. */
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type { SandboxId } from "../domain/sandbox/Ids.ts"
+import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
+import { Reports } from "../ports/Reports.ts"
+import { Turns } from "../ports/Turns.ts"
+
+/** Turns change a dozen times; what changes together is written once. */
+const gatherFor = "200 millis"
+/** A turn that somebody else took over leaves without a change (docs/architecture.md: readers look every 5 s anyway). */
+const lookEvery = "5 seconds"
+
+/** Follows the pipeline until interrupted; writes only what differs from what it wrote last. */
+export const reportOpenTurns = Effect.fnUntraced(function*(sandbox: SandboxId) {
+  const pipeline = yield* TurnPipeline
+  const reports = yield* Reports
+  const changes = yield* (yield* Turns).changes
+  let told: string | undefined
+  const look = Effect.gen(function*() {
+    const open = yield* pipeline.open
+    const text = JSON.stringify(open)
+    if (text === told) return
+    yield* reports.put(sandbox, { open })
+    told = text
+  }).pipe(Effect.catch((error) => Effect.logWarning("the open turns were not stored", error.message)))
+  const changed = Effect.gen(function*() {
+    yield* PubSub.take(changes)
+    yield* Effect.sleep(gatherFor)
+    yield* PubSub.takeUpTo(changes, 1_024)
+  })
+  return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(changed, lookEvery)))
+})

@@ -1,0 +1,297 @@
+/** Everything that runs for one sandbox while its lease is held: stores, bridge, hooks, agent, pipeline, plugins. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import process from "node:process"
+import { agentSettings } from "../../hooks/Settings.ts"
+import { builtInPlugins } from "../../plugins/index.ts"
+import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
+import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
+import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
+import * as SandboxStore from "../adapters/disk/SandboxStore.ts"
+import { sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
+import * as HookListener from "../adapters/hooks/HookListener.ts"
+import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
+import { doorOrigin } from "../adapters/jail/Doors.ts"
+import { defaultMailDomain, hasMail, operatorAddress } from "../domain/identity/MailIdentity.ts"
+import type { Install } from "../domain/install/Install.ts"
+import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
+import { relayOf } from "../domain/mail/SmtpSettings.ts"
+import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
+import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
+import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
+import { Agent } from "../ports/Agent.ts"
+import { HookEvents } from "../ports/HookEvents.ts"
+import { MailSetup } from "../ports/Mail.ts"
+import { Redaction } from "../ports/Redaction.ts"
+import { Reports } from "../ports/Reports.ts"
+import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
+import { SandboxInfo } from "../ports/SandboxInfo.ts"
+import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import type { HeldLease } from "../substrates/process/LeaseKeeper.ts"
+import { reportOpenTurns } from "./OpenTurns.ts"
+import { RuntimeConfig } from "./RuntimeConfig.ts"
+import * as StatusBoard from "./StatusBoard.ts"
+
+/** What of a row makes a runtime: when one of these changes, the sandbox's runtime is started anew. */
+export const shapeOf = ({ alias, channel, profile, unconfined }: SandboxRow): string =>
+  JSON.stringify([alias, channel, profile, unconfined])
+
+const infoLayer = (row: SandboxRow, install: Install, state: string) => {
+  const { directory, home, runs, workspace } = statePaths(state).sandbox(row.id)
+  return Layer.succeed(SandboxInfo)(SandboxInfo.of({
+    id: row.id,
+    install: install.install,
+    profile: row.profile,
+    channel: row.channel,
+    label: row.alias ?? row.id,
+    directories: { state: directory, home, workspace, runs }
+  }))
+}
+
+/** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
+const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
+  const { bells, database, install, mail, objects, run, secrets } = statePaths(state)
+  const own = sandboxPaths(directory)
+  return [
+    bells,
+    database,
+    install,
+    mail,
+    objects,
+    run,
+    secrets,
+    own.ledger,
+    own.runs,
+    own.run,
+    path.join(directory, "hooks.json")
+  ]
+}
+
+const mailSocket = (directory: string): string => path.join(directory, "mail.sock")
+
+const relaySetup = (install: Install) => {
+  const relay = relayOf(install)
+  return relay === undefined ? {} : { relay }
+}
+
+const mailSetup = (install: Install, directory: string) =>
+  Layer.succeed(MailSetup)(MailSetup.of({
+    certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
+    domain: install.mailDomain ?? defaultMailDomain(install.install),
+    socket: mailSocket(directory),
+    v1Senders: install.v1Senders ?? [],
+    ...relaySetup(install)
+  }))
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+/** `km-send` and `km-recv` by their names, run by this process's own engine. */
+const writeMailPrograms = Effect.fnUntraced(function*(directory: string) {
+  const { hookCommand, mailPrograms } = yield* RuntimeConfig
+  // Deno is given what these need: the socket and the agent's own files.
+  const engine = [hookCommand[0] ?? "node", ...(process.versions["deno"] === undefined ? [] : ["run", "-A"])]
+  yield* Effect.try({
+    try: () => {
+      for (const [name, script] of Object.entries(mailPrograms)) {
+        const file = path.join(directory, name)
+        writeFileAtomically(file, `#!/bin/sh\nexec ${[...engine, script].map(quoted).join(" ")} "$@"\n`)
+        fs.chmodSync(file, 0o700)
+      }
+    },
+    catch: fileError("SandboxRuntime", "start")
+  })
+})
+
+/** The agent behind the model door, told by its settings to call our hooks. */
+const agentLayer = (row: SandboxRow, install: Install) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const config = yield* RuntimeConfig
+    const { directories } = yield* SandboxInfo
+    const hooks = yield* HookEvents
+    const endpoint = yield* HookListener.HookEndpoint
+    const { agent, network } = row.profile.spec
+    const hasDoors = confinementOf(yield* Jail, network.mode).network === "none"
+    const { mail } = sandboxPaths(directories.state)
+    return ClaudeAgent.layer({
+      command: config.claude,
+      home: directories.home,
+      workspace: directories.workspace,
+      locks: path.join(directories.state, "locks"),
+      spendFile: path.join(directories.state, "spend.json"),
+      policy: {
+        permissions: agent.permissions,
+        model: agent.model,
+        trustRepoSettings: agent.trustRepoSettings
+      },
+      budgetUsd: agent.budgetUsd,
+      unconfinedAccepted: row.unconfined,
+      readOnly: [...config.hookFiles, ...config.mailFiles, mail],
+      path: [mail],
+      // The second is the reference's name, for scripts that have it.
+      env: {
+        // Without mail nobody listens there, and km-send would wait for a runtime that restarts.
+        ...(hasMail(row.profile) ? { KM_MAIL_SOCKET: mailSocket(mail) } : {}),
+        KM_OPERATOR_EMAIL: operatorAddress(install.install, install.mailDomain)
+      },
+      settings: (run) =>
+        Effect.map(hooks.issue(run.session), ({ token }) => ({
+          ...agentSettings({
+            listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
+            token,
+            hookCommand: config.hookCommand,
+            unreadable: unreadable(config.state, directories.state)
+          })
+        })),
+      network: {
+        mode: network.mode,
+        entrypoint: config.entrypoint,
+        doors: (run) => [{ name: "hooks", attach: (listener) => endpoint.attach(listener, run.session) }]
+      }
+    })
+  }))
+
+/**
+ * For whoever starts the agent by hand in the sandbox's workspace: `claude --settings run/claude-settings.json` shows
+ * that session in the channel too. Port and token live as long as the sandbox, so the file stays good over restarts.
+ */
+const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
+  const config = yield* RuntimeConfig
+  const { directories } = yield* SandboxInfo
+  const endpoint = yield* HookListener.HookEndpoint
+  const settings = agentSettings({
+    listener: endpoint.origin,
+    token: Redacted.value(endpoint.sandboxToken),
+    hookCommand: config.hookCommand
+  })
+  yield* Effect.try({
+    try: () =>
+      writeFileAtomically(
+        path.join(sandboxPaths(directories.state).run, "claude-settings.json"),
+        `${JSON.stringify(settings, undefined, 2)}\n`
+      ),
+    catch: fileError("SandboxRuntime", "settings")
+  })
+}))
+
+/** Keys are replaced while the runtime runs. */
+const learnAgain = Schedule.spaced("1 minute")
+
+/** Every value that must not appear in a post or an upload, as far as this sandbox's runtime knows it. */
+const learnSecrets = (row: SandboxRow) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const redaction = yield* Redaction
+    const secrets = yield* Secrets
+    const endpoint = yield* HookListener.HookEndpoint
+    yield* redaction.add(endpoint.sandboxToken)
+    const learn = Effect.gen(function*() {
+      for (
+        const { path: label, value } of [...yield* secrets.under(`sandbox/${row.id}`), ...yield* secrets.under("model")]
+      ) {
+        // A history has a key on each line.
+        for (const line of Redacted.value(value).split("\n")) {
+          yield* redaction.add(Redacted.make(line.trim(), { label }))
+        }
+      }
+    })
+    yield* learn
+    yield* learn.pipe(
+      Effect.catch((error) => Effect.logWarning("secrets were not read again", error.message)),
+      Effect.schedule(learnAgain),
+      Effect.forkScoped
+    )
+  }))
+
+/** The report says what the runtime says, for readers that do not go through the bridge. */
+const writeDown = Effect.fnUntraced(function*(row: SandboxRow, onReady: Effect.Effect<void>) {
+  const status = yield* RuntimeStatus
+  const reports = yield* Reports
+  yield* status.changes.pipe(
+    Stream.map(({ plugins, ready }) => ({ plugins, ready })),
+    Stream.changesWith((a, b) => JSON.stringify(a) === JSON.stringify(b)),
+    Stream.runForEach(({ plugins, ready }) =>
+      reports.put(row.id, { plugins, ready, ...(ready ? { failureReason: "" } : {}) }).pipe(
+        Effect.catch((error) => Effect.logWarning("what the runtime says of itself was not stored", error.message)),
+        Effect.andThen(ready ? onReady : Effect.void)
+      )
+    ),
+    Effect.forkScoped
+  )
+})
+
+export interface SandboxRuntimeOptions {
+  readonly row: SandboxRow
+  readonly install: Install
+  readonly lease: HeldLease
+  /** Runs each time the sandbox becomes ready. */
+  readonly onReady: Effect.Effect<void>
+}
+
+/**
+ * Serves the sandbox until the scope closes, which drains the turn in hand. Fails when something that is needed cannot
+ * be had (a key, a store, a port).
+ */
+export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions) {
+  const { install, lease, row } = options
+  const { state } = yield* RuntimeConfig
+  const { directory, home, mail, run, runs, workspace } = statePaths(state).sandbox(row.id)
+  yield* Effect.try({
+    try: () => [directory, home, workspace, runs, run, mail].forEach(makeDirectory),
+    catch: fileError("SandboxRuntime", "start")
+  })
+  yield* writeMailPrograms(mail)
+
+  const scoped = Layer.effect(
+    Secrets,
+    Effect.map(Secrets, (secrets) => scopedSecrets(secrets, runtimeSecrets(row.id)))
+  )
+  const bridge = BridgeClient.layer({
+    url: install.bridgeUrl,
+    host: install.bridgeHost,
+    install: install.install,
+    sender: row.id,
+    epoch: Effect.succeed(lease.epoch),
+    onStaleEpoch: lease.doubt
+  })
+  const base = Layer.mergeAll(
+    infoLayer(row, install, state),
+    Redaction.layer,
+    SandboxStore.layer(directory),
+    scoped,
+    mailSetup(install, mail)
+  )
+  const outside = Layer.mergeAll(
+    bridge,
+    agentLayer(row, install).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
+  )
+  const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+    Layer.provideMerge(outside),
+    Layer.provideMerge(base)
+  )
+  const status = Layer.unwrap(Effect.gen(function*() {
+    const { confined, detail } = yield* (yield* Agent).confinement
+    const { cli } = row.profile.spec
+    yield* Effect.logInfo("agent's confinement").pipe(Effect.annotateLogs({ confined, confinement: detail }))
+    const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
+    return StatusBoard.layer({ hasQueue, confined, confinement: detail })
+  }))
+  const drainFor = Effect.sync(() => lease.held() ? drainLimit : Duration.zero)
+  const all = PluginHost.layer(builtInPlugins, drainFor).pipe(
+    Layer.provideMerge(TurnPipeline.layer),
+    Layer.provideMerge(status),
+    Layer.provideMerge(ports)
+  )
+  // A memo map of its own: layers are shared by reference, and no two sandboxes may share a pipeline or a redactor.
+  const context = yield* Layer.buildWithMemoMap(all, yield* Layer.makeMemoMap, yield* Effect.scope)
+  return yield* Effect.gen(function*() {
+    yield* writeDown(row, options.onReady)
+    yield* Effect.forkScoped(reportOpenTurns(row.id))
+    const board = yield* StatusBoard.StatusBoard
+    return yield* board.follow(yield* PluginHost)
+  }).pipe(Effect.provide(context))
+}, (effect, { row }) => Effect.annotateLogs(effect, { sandbox: row.id }))

@@ -1,0 +1,119 @@
+/** How long a bridge goes by what it read: keys and revocations that another process writes, on a clock that we move. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Layer, Logger, Redacted } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import { Authenticator } from "../../../bridge/actions/Authenticator.ts"
+import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
+import { signRevocation } from "../../../runtime/domain/identity/Certificate.ts"
+import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import { bridgePinPath } from "../../../runtime/domain/identity/Revocations.ts"
+import { directoryMaxAgeMillis, directoryMissRestMillis } from "../../../runtime/ports/Directory.ts"
+import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
+import { Leases } from "../../../runtime/ports/Leases.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
+import { OtherProcess } from "../../runtime/ports/identitiesContract.ts"
+import { certified, certifier, host, install, sandbox, sandboxKey, signedV2 } from "../world.ts"
+
+const scene = Layer.suspend(() => {
+  const state = makeMemoryIdentitiesState()
+  return Authenticator.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(
+      Identities.memory(state),
+      OtherProcess.layer.pipe(Layer.provide(Layer.fresh(Identities.memory(state)))),
+      Leases.layerMemory,
+      Secrets.layerMemory,
+      Logger.layer([]),
+      BridgeSettings.layer({
+        install,
+        host,
+        publicUrl: "http://bridge.test",
+        certifierPublicKey: certifier.publicKey,
+        slackApiUrl: "http://127.0.0.1:1/",
+        operators: new Set(),
+        rateScale: 1
+      })
+    ))
+  )
+})
+
+/** The verdict on a request that is signed now. */
+const verdict = Effect.fnUntraced(function*(key = sandboxKey) {
+  const timestamp = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
+  const { body, headers } = signedV2("a", { action: "whoami" }, { key, timestamp })
+  const { check } = yield* Authenticator
+  return yield* check({ method: "POST", path: "/v2", headers, body: Buffer.from(body) }).pipe(
+    Effect.as("taken" as const),
+    Effect.catch(({ code }) => Effect.succeed(code))
+  )
+})
+const test = <E>(
+  name: string,
+  body: (other: Identities["Service"]) => Effect.Effect<void, E, Authenticator | Secrets>
+) =>
+  it.effect(name, () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.now())
+      const other = yield* OtherProcess
+      yield* other.put(sandbox, "bridge", sandboxKey.keyId, certified(sandbox, sandboxKey))
+      yield* body(other)
+    }).pipe(Effect.provide(scene)))
+
+const revocation = signRevocation(certifier, {
+  version: 1,
+  install,
+  number: 1,
+  subject: sandbox,
+  keyId: sandboxKey.keyId,
+  reason: "lost",
+  at: Math.floor(Date.now() / 1_000)
+})
+
+describe("what the bridge read of the directory", () => {
+  test("a key that another process revokes is taken for 30 s at most, half of what is promised", (other) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* verdict(), "taken")
+      yield* other.revoke(1, revocation)
+      yield* TestClock.adjust(directoryMaxAgeMillis - 1)
+      // Not a promise, but it shows that the sentence below is about the copy.
+      assert.strictEqual(yield* verdict(), "taken")
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* verdict(), "revoked_key")
+    }))
+
+  test("use does not make the copy last longer, and neither does looking for strangers", (other) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* verdict(), "taken")
+      yield* other.revoke(1, revocation)
+      for (let second = 0; second < 29; second++) {
+        yield* TestClock.adjust("1 second")
+        yield* verdict()
+      }
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* verdict(), "revoked_key")
+    }))
+
+  test("a key that another process made a moment ago is found, for strangers the store is asked once a second", (other) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* verdict(), "taken")
+      const young = signingKeyFromSeed(new Uint8Array(32).fill(6))
+      yield* TestClock.adjust(directoryMissRestMillis)
+      assert.strictEqual(yield* verdict(young), "unauthenticated")
+      yield* other.put(sandbox, "bridge", young.keyId, certified(sandbox, young))
+      assert.strictEqual(yield* verdict(young), "unauthenticated")
+      yield* TestClock.adjust(directoryMissRestMillis)
+      assert.strictEqual(yield* verdict(young), "taken")
+    }))
+
+  test("a copy that is older than the last revocation it was told of is no changed directory", (other) =>
+    Effect.gen(function*() {
+      const secrets = yield* Secrets
+      const young = signingKeyFromSeed(new Uint8Array(32).fill(6))
+      yield* other.put(sandbox, "bridge", young.keyId, certified(sandbox, young))
+      // An unknown key makes the copy before its revocations were ever looked at.
+      assert.strictEqual(yield* verdict(signingKeyFromSeed(new Uint8Array(32).fill(7))), "unauthenticated")
+      yield* other.revoke(1, revocation)
+      yield* secrets.put(bridgePinPath, Redacted.make("1"))
+      assert.strictEqual(yield* verdict(young), "taken")
+      assert.strictEqual(yield* verdict(), "revoked_key")
+    }))
+})

@@ -1,0 +1,266 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { durationMillis, DurationText, Profile } from "../../../../runtime/domain/profile/Profile.ts"
+import { decodeProfile, nearest } from "../../../../runtime/domain/profile/ProfileDecode.ts"
+import { errorCodes, ProfileCode } from "../../../../runtime/domain/profile/ProfileErrors.ts"
+import { mergeProfiles, resolveAdds, writeOutShorthands } from "../../../../runtime/domain/profile/ProfileExtends.ts"
+import { bareContext, profileFindings } from "../../../../runtime/domain/profile/ProfileRules.ts"
+
+const ProfileJson = Schema.fromJsonString(Profile)
+
+const decoded = (cli: object, agent: object = {}): Profile =>
+  Schema.decodeSync(Profile)({
+    apiVersion: "klankermaker.ai/v1",
+    kind: "SandboxProfile",
+    metadata: { name: "demo" },
+    spec: { cli, agent }
+  })
+
+/** Who may write, and what is said of these keys of `spec.email`. */
+const emailOf = (keys: object, cli: object = {}) => {
+  const result = decodeProfile({
+    apiVersion: "klankermaker.ai/v1",
+    kind: "SandboxProfile",
+    metadata: { name: "demo" },
+    spec: { cli, email: keys }
+  })
+  if (result._tag === "Failure") throw new Error("the test's own profile was refused")
+  const { spec } = result.success
+  return [spec.email.allowedSenders, profileFindings(result.success, bareContext).map(({ code }) => code)]
+}
+
+/** The network that these keys of `spec` mean, and what is said of it. */
+const networkOf = (spec: object) => {
+  const result = decodeProfile({
+    apiVersion: "klankermaker.ai/v1",
+    kind: "SandboxProfile",
+    metadata: { name: "demo" },
+    spec
+  })
+  if (result._tag === "Failure") return result.failure.map(({ code, path }) => `${code} ${path.join(".")}`)
+  const findings = profileFindings(result.success, bareContext)
+  return [result.success.spec.network, ...findings.map(({ code, severity }) => `${severity} ${code}`)]
+}
+
+const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {}) =>
+  profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
+    .map(({ code }) => code)
+
+describe("Profile", () => {
+  it.effect.prop("survives a round trip through JSON, and the strict decoder takes what was encoded", [Profile], ([
+    profile
+  ]) =>
+    Effect.gen(function*() {
+      const text = yield* Schema.encodeEffect(ProfileJson)(profile)
+      const back = yield* Schema.decodeEffect(ProfileJson)(text)
+      // As text, because JSON has no negative zero.
+      assert.strictEqual(yield* Schema.encodeEffect(ProfileJson)(back), text)
+      const strict = decodeProfile(JSON.parse(text))
+      assert.strictEqual(strict._tag, "Success")
+    }))
+
+  it("defaults are the ones the design names", () => {
+    const { spec } = decoded({})
+    assert.deepStrictEqual(spec.agent, {
+      kind: "claude",
+      permissions: "bypass",
+      model: "default",
+      turnTimeout: "30m",
+      trustRepoSettings: false,
+      budgetUsd: 0
+    })
+    assert.deepStrictEqual(spec.lifecycle, { ttl: "8h", idleTimeout: "1h" })
+    assert.strictEqual(spec.cli.notifyEmailEnabled, true)
+    assert.strictEqual(spec.cli.slackArchiveOnDestroy, true)
+    assert.strictEqual(spec.cli.slackMaxConcurrentThreads, 2)
+    assert.strictEqual(spec.cli.notifySlackEnabled, false)
+  })
+
+  it.prop("a duration is its number times its unit, and 0 is off", [DurationText], ([text]) => {
+    const millis = durationMillis(text)
+    assert.isTrue(Number.isSafeInteger(Date.now() + millis))
+    if (Number(text) === 0) assert.strictEqual(millis, 0)
+    else assert.isAbove(millis, 0)
+  })
+
+  it("s, m, h and d are the same everywhere", () => {
+    assert.deepStrictEqual((["90s", "15m", "8h", "2d", "0", 0] as const).map(durationMillis), [
+      90_000,
+      900_000,
+      28_800_000,
+      172_800_000,
+      0,
+      0
+    ])
+    for (const wrong of ["1", "1w", "1.5h", "-1h", "01h", " 1h", "1H", "", 1, null]) {
+      assert.isFalse(Schema.is(DurationText)(wrong), String(wrong))
+    }
+  })
+
+  it("the nearest key takes the fewest edits", () => {
+    assert.strictEqual(nearest("notifySlackEnable", ["notifyEmailEnabled", "notifySlackEnabled"]), "notifySlackEnabled")
+    assert.strictEqual(nearest("TTL", ["idleTimeout", "ttl"]), "ttl")
+    assert.isUndefined(nearest("x", []))
+  })
+})
+
+describe("ProfileRules", () => {
+  const own = { notifySlackEnabled: true, notifySlackPerSandbox: true }
+
+  it("nothing to say about what fits together", () => {
+    assert.deepStrictEqual(codes({}), [])
+    assert.deepStrictEqual(codes({ ...own, notifySlackInboundEnabled: true, notifySlackTranscriptEnabled: true }), [])
+    assert.deepStrictEqual(codes({ notifySlackEnabled: true, notifySlackChannelOverride: "G0123" }), [])
+    assert.deepStrictEqual(codes(own, ["spec.cli.slackArchiveOnDestroy"]), [])
+  })
+
+  it("errors", () => {
+    assert.deepStrictEqual(codes({ ...own, notifySlackChannelOverride: "C0123" }), ["KM-PRO-010"])
+    assert.deepStrictEqual(codes({ notifySlackPerSandbox: true, notifySlackInboundEnabled: true }), [
+      "KM-PRO-011",
+      "KM-PRO-101"
+    ])
+    assert.deepStrictEqual(codes({ notifySlackEnabled: true, notifySlackInboundEnabled: true }), ["KM-PRO-012"])
+    assert.deepStrictEqual(
+      codes({ notifySlackEnabled: true, notifySlackInboundEnabled: true, notifySlackChannelOverride: "C0123" }),
+      ["KM-PRO-012", "KM-PRO-013"]
+    )
+    assert.deepStrictEqual(codes({ notifySlackPerSandbox: true, notifySlackTranscriptEnabled: true }), [
+      "KM-PRO-014",
+      "KM-PRO-101"
+    ])
+    assert.deepStrictEqual(
+      codes({ notifySlackEnabled: true, notifySlackTranscriptEnabled: true, notifySlackChannelOverride: "C0123" }),
+      ["KM-PRO-015", "KM-PRO-016"]
+    )
+    assert.deepStrictEqual(codes({ notifySlackEnabled: true, notifySlackChannelOverride: "#general" }), ["KM-PRO-017"])
+    for (const [turnTimeout, fault] of [["0", true], ["1s", false], ["11h", false], ["661m", true]] as const) {
+      assert.deepStrictEqual(codes({}, [], { turnTimeout }), fault ? ["KM-PRO-019"] : [], turnTimeout)
+    }
+  })
+
+  it("warnings", () => {
+    assert.deepStrictEqual(codes({ notifySlackPerSandbox: true }), ["KM-PRO-101"])
+    assert.deepStrictEqual(codes({}, ["spec.cli.slackArchiveOnDestroy"]), ["KM-PRO-102"])
+    assert.deepStrictEqual(codes({ ...own, notifySlackInboundAllow: ["U0123"] }), ["KM-PRO-103"])
+    assert.deepStrictEqual(codes({ notifyEmailEnabled: false }), ["KM-PRO-104"])
+  })
+
+  it("nobody may start turns by mail but those whom the profile names", () => {
+    assert.deepStrictEqual(emailOf({}), [["install"], []])
+    assert.deepStrictEqual(emailOf({ onReceive: "turn" }), [[], ["KM-PRO-105"]])
+    assert.deepStrictEqual(emailOf({ onReceive: "turn", allowedSenders: ["sb-a"] }), [["sb-a"], []])
+    assert.deepStrictEqual(emailOf({ onReceive: "notify", allowedSenders: [] }), [[], []])
+    assert.deepStrictEqual(
+      emailOf({ onReceive: "turn", allowedSenders: ["install"] }, {
+        notifyEmailEnabled: false,
+        notifySlackEnabled: true
+      }),
+      [["install"], ["KM-PRO-106"]]
+    )
+  })
+
+  it("mail cannot be made unsigned, and who asks for it hears so", () => {
+    assert.deepStrictEqual(emailOf({ signing: "required" }), [["install"], []])
+    for (const signing of ["optional", "off"] as const) {
+      assert.deepStrictEqual(emailOf({ signing }), [["install"], ["KM-PRO-107"]])
+    }
+  })
+
+  it("every code is explained once", () => {
+    assert.deepStrictEqual(errorCodes.map(({ code }) => code), [...ProfileCode.literals])
+  })
+})
+
+/** A file's tree: scalars, lists (plain or added) and maps each at keys of their own, as the schema has them. */
+const Scalar = Schema.Union([Schema.String, Schema.Int, Schema.Boolean])
+const Items = Schema.Array(Schema.Literals(["a", "b", "c", "d"]))
+const Level = {
+  scalar: Schema.optionalKey(Scalar),
+  other: Schema.optionalKey(Scalar),
+  list: Schema.optionalKey(Schema.Union([Items, Schema.Struct({ add: Items })]))
+}
+const Tree = Schema.Struct({ ...Level, map: Schema.optionalKey(Schema.Struct(Level)) })
+
+const dedupe = (tree: unknown): unknown =>
+  JSON.parse(JSON.stringify(tree), (_, value: unknown) => Array.isArray(value) ? [...new Set(value)] : value)
+
+describe("ProfileExtends", () => {
+  it.prop("merging is associative", [Tree, Tree, Tree], ([a, b, c]) => {
+    const left = mergeProfiles(mergeProfiles(a, b), c)
+    const right = mergeProfiles(a, mergeProfiles(b, c))
+    assert.deepStrictEqual(dedupe(left), dedupe(right))
+  })
+
+  it.prop("an empty profile changes nothing, on either side", [Tree], ([a]) => {
+    assert.deepStrictEqual(mergeProfiles({}, a), a)
+    assert.deepStrictEqual(mergeProfiles(a, {}), a)
+  })
+
+  it.prop("extending oneself changes nothing", [Tree], ([a]) => {
+    assert.deepStrictEqual(dedupe(mergeProfiles(a, a)), dedupe(a))
+  })
+
+  it.prop("the child's scalar wins, and no added list is left", [Tree, Tree], ([a, b]) => {
+    const merged = resolveAdds(mergeProfiles(a, b))
+    assert.isObject(merged)
+    assert.strictEqual(Reflect.get(merged as object, "scalar"), b.scalar ?? a.scalar)
+    const list: unknown = Reflect.get(merged as object, "list")
+    assert.isTrue(list === undefined || Array.isArray(list))
+  })
+
+  it("replaces or adds", () => {
+    assert.deepStrictEqual(mergeProfiles({ l: ["a", "b"] }, { l: ["c"] }), { l: ["c"] })
+    assert.deepStrictEqual(mergeProfiles({ l: ["a", "b"] }, { l: { add: ["b", "c"] } }), { l: ["a", "b", "c"] })
+    assert.deepStrictEqual(resolveAdds(mergeProfiles({}, { l: { add: ["c"] } })), { l: ["c"] })
+    assert.deepStrictEqual(mergeProfiles({ l: ["a"] }, { l: [] }), { l: [] })
+  })
+})
+
+const merged = (...specs: ReadonlyArray<object>) =>
+  specs.map((spec) => writeOutShorthands({ spec })).reduce(mergeProfiles)
+
+describe("spec.network", () => {
+  const open = { mode: "shared", allowedHosts: [] } as const
+  const closed = { mode: "none", allowedHosts: [] } as const
+
+  it("is the machine's when nothing is said; a bare word is short for the mode", () => {
+    assert.deepStrictEqual(networkOf({}), [open])
+    assert.deepStrictEqual(networkOf({ network: {} }), [open])
+    assert.deepStrictEqual(networkOf({ network: "shared" }), [open])
+    assert.deepStrictEqual(networkOf({ network: "none" }), [closed])
+    assert.deepStrictEqual(networkOf({ network: { mode: "none" } }), [closed])
+  })
+
+  it("refuses another word, another type, and a key that is not there", () => {
+    for (const word of ["", "None", "off", "proxies"]) {
+      assert.deepStrictEqual(networkOf({ network: word }), ["KM-PRO-005 spec.network.mode"], word)
+    }
+    for (const value of [null, false, 0, ["none"]]) {
+      assert.deepStrictEqual(networkOf({ network: value }), ["KM-PRO-005 spec.network"], JSON.stringify(value))
+    }
+    assert.deepStrictEqual(networkOf({ network: { mode: "none", hosts: [] } }), ["KM-PRO-003 spec.network.hosts"])
+  })
+
+  it("refuses proxy until there is one, and a list of hosts that would limit nothing", () => {
+    const allowedHosts = ["registry.npmjs.org"]
+    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: { allowedHosts } }).slice(1), ["error KM-PRO-021"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "none", allowedHosts } }).slice(1), ["warning KM-PRO-108"])
+  })
+
+  it("keeps a parent's bare word when a child adds a key, and a child's word wins", () => {
+    assert.deepStrictEqual(merged({ network: "none" }, { network: { allowedHosts: ["a"] } }), {
+      spec: { network: { mode: "none", allowedHosts: ["a"] } }
+    })
+    assert.deepStrictEqual(merged({ network: { mode: "none", allowedHosts: ["a"] } }, { network: "shared" }), {
+      spec: { network: { mode: "shared", allowedHosts: ["a"] } }
+    })
+    for (
+      const raw of [undefined, null, [], "none", { spec: null }, { spec: ["network"] }, { spec: { network: null } }]
+    ) {
+      assert.deepStrictEqual(writeOutShorthands(raw), raw)
+    }
+  })
+})

@@ -1,0 +1,172 @@
+/** Origins that die are asked again, observers that die or hang are left out, and neither outlives its plugin. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { receivedRow } from "../../../../runtime/kernel/turns/TurnMachine.ts"
+import { askOr, TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
+import type { OriginHandler, TurnObserver } from "../../../../runtime/ports/Plugin.ts"
+import { PluginId } from "../../../../runtime/ports/Plugin.ts"
+import { elapse, message } from "../simulation/Simulation.ts"
+
+const first = PluginId.make("first")
+const second = PluginId.make("second")
+const row = receivedRow(message(1, 1).request, undefined, 0)
+
+const origin = (session: OriginHandler["session"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
+  kind,
+  environment: () => ({}),
+  frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+  session,
+  starting: () => Effect.void,
+  settle: () => Effect.succeed([]),
+  remember: () => Effect.void,
+  mark: () => Effect.void,
+  finish: () => Effect.void
+})
+
+const observer = (changes: Partial<TurnObserver>): TurnObserver => ({
+  starting: () => Effect.void,
+  started: () => Effect.void,
+  exited: () => Effect.succeed([]),
+  posted: () => Effect.void,
+  ...changes
+})
+
+const quiet = Effect.provide(Layer.merge(TurnParties.layer, Logger.layer([])))
+
+/** Registers for the life of a scope of its own, which `leave` ends. */
+const during = Effect.fnUntraced(function*<E>(register: Effect.Effect<void, E, Scope.Scope>) {
+  const scope = yield* Scope.make()
+  yield* Scope.provide(register, scope)
+  return { leave: Scope.close(scope, Exit.void) }
+})
+
+const session = (parties: TurnParties["Service"]) => parties.ask("slack", "session", (of) => of.session(row))
+
+describe("TurnParties: origins", () => {
+  it.effect("a call waits for an origin of its kind, and is answered by it", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("mail"), "mail")))
+      yield* elapse("1 minute")
+      assert.isUndefined(asking.pollUnsafe())
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("s1"))))
+      assert.strictEqual(yield* Fiber.join(asking), "s1")
+    }).pipe(quiet))
+
+  it.effect("a call that dies is made again after 1, 2, 4 … seconds, eight times in all", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      let calls = 0
+      const dying = origin(() => Effect.suspend(() => Effect.die(`bug ${++calls}`)))
+      yield* during(parties.addOrigin(first, dying))
+      const asking = yield* Effect.forkChild(Effect.flip(session(parties)), { startImmediately: true })
+      for (const [index, seconds] of [1, 2, 4, 8, 16, 32, 60].entries()) {
+        assert.strictEqual(calls, index + 1)
+        yield* elapse(`${seconds * 1_000 - 1} millis`)
+        assert.strictEqual(calls, index + 1, `before ${seconds} s`)
+        yield* elapse("1 millis")
+      }
+      assert.strictEqual(calls, 8)
+      yield* elapse("1 minute")
+      const broken = yield* Fiber.join(asking)
+      assert.deepInclude(broken, { _tag: "OriginBroken", kind: "slack", call: "session" })
+      assert.include(String(broken), "slack turns died in session")
+      assert.strictEqual(calls, 8)
+      const otherwise = yield* Effect.forkChild(
+        askOr(parties, row, "session", (of) => of.session(row), "otherwise"),
+        { startImmediately: true }
+      )
+      yield* elapse("10 minutes")
+      assert.strictEqual(yield* Fiber.join(otherwise), "otherwise")
+    }).pipe(quiet))
+
+  it.effect("a failure that the call may have is passed on at once", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      let calls = 0
+      yield* during(parties.addOrigin(first, origin(() => Effect.undefined)))
+      const failed = yield* Effect.flip(parties.ask("slack", "settle", () =>
+        Effect.suspend(() => {
+          calls++
+          return Effect.fail("no")
+        })))
+      assert.strictEqual(failed, "no")
+      assert.strictEqual(calls, 1)
+    }).pipe(quiet))
+
+  it.effect("a call in hand when its plugin stops goes to the next life, also where that came first", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const { leave } = yield* during(parties.addOrigin(first, origin(() => Effect.never)))
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      // The new life is there before the old one has gone: the old one must not take it along.
+      yield* during(parties.addOrigin(second, origin(() => Effect.succeed("new"))))
+      assert.isUndefined(asking.pollUnsafe())
+      yield* leave
+      assert.strictEqual(yield* Fiber.join(asking), "new")
+      assert.strictEqual(yield* session(parties), "new")
+    }).pipe(quiet))
+
+  it.effect("an origin that is gone is not asked", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const { leave } = yield* during(parties.addOrigin(first, origin(() => Effect.succeed("old"))))
+      yield* leave
+      const asking = yield* Effect.forkChild(session(parties), { startImmediately: true })
+      yield* elapse("1 minute")
+      assert.isUndefined(asking.pollUnsafe())
+      yield* during(parties.addOrigin(first, origin(() => Effect.succeed("new"))))
+      assert.strictEqual(yield* Fiber.join(asking), "new")
+    }).pipe(quiet))
+})
+
+describe("TurnParties: observers", () => {
+  it.effect("all are told in the order they came; one that dies is left out, one that is gone is not told", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const told: Array<string> = []
+      const telling = (name: string) =>
+        observer({
+          exited: () =>
+            Effect.sync(() => (told.push(name), [{ kind: "answer", index: told.length, ts: name } as never]))
+        })
+      yield* during(parties.addObserver(first, telling("a")))
+      const { leave } = yield* during(parties.addObserver(second, telling("b")))
+      yield* during(parties.addObserver(second, observer({ exited: () => Effect.die("bug") })))
+      yield* during(parties.addObserver(first, telling("c")))
+      const answers = yield* parties.tell("exited", (each) => each.exited(row))
+      assert.deepStrictEqual(told, ["a", "b", "c"])
+      assert.lengthOf(answers, 3)
+      yield* leave
+      yield* parties.tell("exited", (each) => each.exited(row))
+      assert.deepStrictEqual(told, ["a", "b", "c", "a", "c"])
+    }).pipe(quiet))
+
+  for (
+    const [call, limit] of [["starting", 10_000], ["started", 10_000], ["exited", 1_200_000], [
+      "posted",
+      10_000
+    ]] as const
+  ) {
+    it.effect(`one that hangs in ${call} holds the turn for ${limit / 1_000} s`, () =>
+      Effect.gen(function*() {
+        const parties = yield* TurnParties
+        yield* during(parties.addObserver(first, observer({})))
+        const telling = yield* Effect.forkChild(parties.tell(call, () => Effect.never), { startImmediately: true })
+        yield* elapse(`${limit - 1} millis`)
+        assert.isUndefined(telling.pollUnsafe())
+        yield* elapse("1 millis")
+        assert.deepStrictEqual(yield* Fiber.join(telling), [])
+      }).pipe(quiet))
+  }
+
+  it.effect("one whose plugin stops meanwhile is left out at once", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const { leave } = yield* during(parties.addObserver(first, observer({})))
+      const telling = yield* Effect.forkChild(parties.tell("posted", () => Effect.never), { startImmediately: true })
+      yield* leave
+      assert.deepStrictEqual(yield* Fiber.join(telling), [])
+    }).pipe(quiet))
+})
