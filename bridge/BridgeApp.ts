@@ -17,6 +17,7 @@ import { Messages } from "./actions/Messages.ts"
 import { Once } from "./actions/Once.ts"
 import { Ownership } from "./actions/Ownership.ts"
 import { SelfTest } from "./actions/SelfTest.ts"
+import { TokenRequests } from "./actions/TokenRequests.ts"
 import { Uploads } from "./actions/Uploads.ts"
 import { V2Handler } from "./actions/V2Handler.ts"
 import { Acceptance } from "./events/Acceptance.ts"
@@ -88,7 +89,14 @@ const slackLayer = BotIdentity.layer.pipe(
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(EventIntake.layer, V2Handler.layer, CatchUp.layer)),
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
-  Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
+  Layer.provideMerge(Layer.mergeAll(
+    LiveMessages.layer,
+    Uploads.layer,
+    Lookups.layer,
+    Channels.layer,
+    SelfTest.layer,
+    TokenRequests.layer
+  )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(

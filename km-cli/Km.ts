@@ -5,6 +5,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
+import { configure, github } from "./commands/GithubCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
@@ -329,8 +330,10 @@ export const km = Command.make("km").pipe(
     slack,
     email,
     identity,
+    github,
     doctor,
     config,
+    configure,
     systemd,
     completions,
     help,

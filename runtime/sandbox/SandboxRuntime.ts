@@ -23,6 +23,7 @@ import type { Install } from "../domain/install/Install.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import { relayOf } from "../domain/mail/SmtpSettings.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
+import * as StoredTokens from "../kernel/github/StoredTokens.ts"
 import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
@@ -30,6 +31,7 @@ import { HookEvents } from "../ports/HookEvents.ts"
 import { MailSetup } from "../ports/Mail.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
+import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
@@ -270,6 +272,9 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     agentLayer(row, install).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
   const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+    Layer.provideMerge(
+      row.profile.spec.sourceAccess.github.allowedRepos.length === 0 ? RepositoryTokens.layerNone : StoredTokens.layer
+    ),
     Layer.provideMerge(outside),
     Layer.provideMerge(base)
   )

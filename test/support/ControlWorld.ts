@@ -14,6 +14,7 @@ import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
 import { makeDirectory } from "../../runtime/ports/Directory.ts"
+import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
@@ -36,6 +37,9 @@ import { StoreError } from "../../runtime/ports/StoreError.ts"
 import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
+
+/** An install without GitHub. */
+const noGithub = Effect.runSync(Effect.provide(GithubApps, GithubApps.layerNone))
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
@@ -116,6 +120,8 @@ export class World {
   readonly archived = new Set<string>()
   readonly answers = new Map<string, BridgeResult>()
   readonly effects: Array<Post> = []
+  /** Replaced by tests that have one. */
+  github = noGithub
   bridgeDown = false
   auditBroken = false
   hostBroken = false
@@ -387,6 +393,7 @@ export class World {
           }))
       ).pipe(Layer.provide(Audit.memory(this.audit, "operator"))),
       InstallStore.memory(this.installStore),
+      Layer.suspend(() => Layer.succeed(GithubApps, this.guard(this.github))),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
       Layer.succeed(SandboxHost, this.guard(this.host)),
       Layer.succeed(Secrets, this.guard(this.secretStore)),

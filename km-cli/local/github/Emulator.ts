@@ -89,7 +89,7 @@ export const startEmulator = Effect.fn("GithubEmulator.start")(function*(options
     apps: [{
       app_id: innerApp,
       slug: "km-inner",
-      name: "km inner",
+      name: "inner",
       private_key: key,
       permissions: innerPermissions,
       installations: accounts.map(({ login }, index) => ({ installation_id: index + 1, account: login }))

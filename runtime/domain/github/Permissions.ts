@@ -2,31 +2,46 @@
  * What tokens may do. Only what is named here is ever asked for: nothing of an organisation's, which GitHub does not narrow by
  * repository, and never workflows, administration, secrets or environments.
  */
-import * as Schema from "effect/Schema"
+import type { Capability } from "./GitHubPolicy.ts"
 
 /** As GitHub names permissions and levels: `contents` → `write`. */
 export type Permissions = Readonly<Record<string, string>>
 
-/** What a profile may ask for beyond reading and pushing. */
-export const GithubCapability = Schema.Literals(["pull-requests", "issues", "checks", "actions"])
-export type GithubCapability = typeof GithubCapability.Type
-
 /** What a reading token asks for, as far as the installation has it. */
 const readable = ["contents", "pull_requests", "issues", "checks", "statuses", "actions"] as const
 
-const writable: Readonly<Record<GithubCapability, ReadonlyArray<string>>> = {
-  "pull-requests": ["pull_requests"],
+/** What each capability writes. Releases and merges are contents of the repository. */
+const writable: Readonly<Record<Capability, ReadonlyArray<string>>> = {
+  pulls: ["pull_requests"],
   issues: ["issues"],
+  approve: ["pull_requests"],
+  merge: ["contents", "pull_requests"],
+  "merge-later": ["contents", "pull_requests"],
+  releases: ["contents"],
   checks: ["checks", "statuses"],
-  actions: ["actions"]
+  actions: ["actions"],
+  deployments: ["deployments"]
 }
 
+/** What a sandbox may change, as far as permissions can say it: the refs it may push are judged elsewhere. */
+export interface Writes {
+  readonly pushes: boolean
+  readonly capabilities: ReadonlyArray<Capability>
+}
+
+const written = ({ capabilities, pushes }: Writes): Permissions =>
+  Object.fromEntries(
+    [...pushes ? ["contents"] : [], ...capabilities.flatMap((one) => writable[one])].map((name) => [name, "write"])
+  )
+
+/** Whether there is anything to write at all, so that a writing token is made. */
+export const writesAnything = ({ capabilities, pushes }: Writes): boolean => pushes || capabilities.length > 0
+
 /** What an App asks for when it is made: everything that tokens read, and what these capabilities write. */
-export const appPermissions = (capabilities: ReadonlyArray<GithubCapability>): Permissions => ({
+export const appPermissions = (capabilities: ReadonlyArray<Capability>): Permissions => ({
   metadata: "read",
   ...Object.fromEntries(readable.map((name) => [name, "read"])),
-  contents: "write",
-  ...Object.fromEntries(capabilities.flatMap((one) => writable[one]).map((name) => [name, "write"]))
+  ...written({ pushes: true, capabilities })
 })
 
 const rank = (level: string | undefined): number => ["read", "write", "admin"].indexOf(level ?? "") + 1
@@ -55,11 +70,7 @@ export const readPlan = (granted: Permissions): PermissionPlan =>
   plan(Object.fromEntries(readable.map((name) => [name, "read"])), granted)
 
 /** For a writing token. */
-export const writePlan = (capabilities: ReadonlyArray<GithubCapability>, granted: Permissions): PermissionPlan =>
-  plan({
-    contents: "write",
-    ...Object.fromEntries(capabilities.flatMap((one) => writable[one]).map((name) => [name, "write"]))
-  }, granted)
+export const writePlan = (writes: Writes, granted: Permissions): PermissionPlan => plan(written(writes), granted)
 
 /** What the App asks for and the account has not accepted yet, as `name: level`. */
 export const drift = (asked: Permissions, accepted: Permissions): ReadonlyArray<string> =>

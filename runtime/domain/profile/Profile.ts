@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { Capability } from "../github/GitHubPolicy.ts"
 
 /** A key that may be left out; `value` is what it then is. `description` is what an editor shows. */
 const key = <S extends Schema.Top>(schema: S, value: S["Rebuild"]["Encoded"], description: string) =>
@@ -125,8 +126,13 @@ export const SourceAccessSpec = Schema.Struct({
   mode: key(Schema.Literals(["allowlist", "audit", "none"]), "none", "How GitHub access is decided."),
   github: group(
     Schema.Struct({
-      allowedRepos: key(Schema.Array(Schema.String), [], "owner/repo or owner/*; never a bare *."),
-      allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only.")
+      allowedRepos: key(
+        Schema.Array(Schema.String),
+        [],
+        "owner/repo or owner/*, behind host/ for GitHub Enterprise; never a bare *."
+      ),
+      allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only."),
+      capabilities: key(Schema.Array(Capability), [], "What else may be changed, such as pulls or issues.")
     }),
     "What the agent may reach on GitHub."
   )

@@ -26,7 +26,7 @@ const scene = <E>(play: (scene: Scene) => Effect.Effect<void, E>) =>
     const app = yield* github.register({
       name: "km test",
       owner: "org",
-      permissions: appPermissions(["pull-requests"]),
+      permissions: appPermissions(["pulls"]),
       public: true
     })
     const ref = { host: github.host, app: app.id }

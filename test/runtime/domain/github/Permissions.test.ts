@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
+import { Capability } from "../../../../runtime/domain/github/GitHubPolicy.ts"
 import {
   appPermissions,
   drift,
-  GithubCapability,
   isGranted,
   readPlan,
-  writePlan
+  writePlan,
+  writesAnything
 } from "../../../../runtime/domain/github/Permissions.ts"
 
 const everything = Object.fromEntries(
@@ -16,6 +17,7 @@ const everything = Object.fromEntries(
     "administration",
     "checks",
     "contents",
+    "deployments",
     "environments",
     "issues",
     "members",
@@ -29,14 +31,30 @@ const everything = Object.fromEntries(
   ].map((name) => [name, "admin"])
 )
 
-const ours = new Set(["actions", "checks", "contents", "issues", "metadata", "pull_requests", "statuses"])
+const ours = new Set([
+  "actions",
+  "checks",
+  "contents",
+  "deployments",
+  "issues",
+  "metadata",
+  "pull_requests",
+  "statuses"
+])
+
+const writes = (pushes: boolean, ...capabilities: ReadonlyArray<Capability>) =>
+  writePlan({ pushes, capabilities }, everything).permissions
 
 const sample = <S extends Schema.Top>(schema: S) => Arbitrary.schema(schema)
 
 describe("permissions of tokens", () => {
   it("are the repository's own few, whatever the installation has", () => {
-    const all = [...GithubCapability.literals]
-    const plans = [readPlan(everything).permissions, writePlan(all, everything).permissions, appPermissions(all)]
+    const all = [...Capability.literals]
+    const plans = [
+      readPlan(everything).permissions,
+      writePlan({ pushes: true, capabilities: all }, everything).permissions,
+      appPermissions(all)
+    ]
     for (const permissions of plans) {
       assert.deepStrictEqual(Object.keys(permissions).filter((name) => !ours.has(name)), [])
       assert.deepStrictEqual(Object.values(permissions).filter((level) => level !== "read" && level !== "write"), [])
@@ -44,15 +62,19 @@ describe("permissions of tokens", () => {
     assert.deepStrictEqual(Object.values(readPlan(everything).permissions).filter((level) => level !== "read"), [])
   })
 
-  it("write to actions by capability only", () => {
-    assert.deepStrictEqual(writePlan([], everything).permissions, { metadata: "read", contents: "write" })
-    assert.notProperty(writePlan(["pull-requests", "issues", "checks"], everything).permissions, "actions")
-    assert.strictEqual(writePlan(["actions"], everything).permissions["actions"], "write")
+  it("write to contents for pushes, and else by capability only", () => {
+    assert.deepStrictEqual(writes(true), { metadata: "read", contents: "write" })
+    assert.deepStrictEqual(writes(false, "issues"), { metadata: "read", issues: "write" })
+    const others = Capability.literals.filter((one) => one !== "actions")
+    assert.notProperty(writes(true, ...others), "actions")
+    assert.strictEqual(writes(true, "actions")["actions"], "write")
+    assert.isFalse(writesAnything({ pushes: false, capabilities: [] }))
+    assert.isTrue(writesAnything({ pushes: false, capabilities: ["issues"] }))
   })
 
   it("never go beyond what the installation has, and name what it lacks", () => {
     const granted = { metadata: "read", contents: "read", issues: "write" }
-    assert.deepStrictEqual(writePlan(["pull-requests", "issues"], granted), {
+    assert.deepStrictEqual(writePlan({ pushes: true, capabilities: ["pulls", "issues"] }, granted), {
       permissions: { metadata: "read", issues: "write" },
       lacking: ["contents: write", "pull_requests: write"]
     })
@@ -66,9 +88,9 @@ describe("permissions of tokens", () => {
         Schema.Literals(["read", "write", "admin", "none"])
       )
     ),
-    capabilities: sample(Schema.Array(GithubCapability))
+    capabilities: sample(Schema.Array(Capability))
   }, ({ capabilities, granted }) => {
-    for (const { permissions } of [readPlan(granted), writePlan(capabilities, granted)]) {
+    for (const { permissions } of [readPlan(granted), writePlan({ pushes: true, capabilities }, granted)]) {
       const { metadata, ...rest } = permissions
       assert.strictEqual(metadata, "read")
       assert.deepStrictEqual(Object.entries(rest).filter(([name, level]) => !isGranted(granted, name, level)), [])
