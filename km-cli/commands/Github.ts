@@ -19,7 +19,7 @@ import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { Browser } from "../github/Browser.ts"
 import { appName } from "../github/manifest.ts"
 import { type Flow, openFlow } from "../github/ManifestFlow.ts"
-import { githubError } from "../github/trouble.ts"
+import { audited, githubError, installTrouble } from "../github/trouble.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
@@ -96,29 +96,14 @@ export const github = Effect.fn("km.github")(function*(input: GithubInput) {
       "give its login, as in its address on GitHub"
     )
   }
-  const install = yield* backend.install
+  const { install } = yield* backend.install
   const { web } = githubAddresses(host)
-  const existing = (install.github ?? []).find((app) =>
-    app.host === host && (organization === undefined || app.owner === organization)
-  )
-  if (existing !== undefined && !input.force) {
-    return yield* githubError(
-      "KM-GHA-004",
-      5,
-      `there is an App already: ${existing.slug} of ${existing.owner} on ${host}`,
-      "a second one for the same account would replace it",
-      organization === undefined
-        ? "use it, name another account with --org, or replace it with --force"
-        : "use it, or replace it with --force"
-    )
-  }
-  const work = Effect.gen(function*() {
-    yield* preflight()
+  const make = Effect.fnUntraced(function*(held: ReadonlyArray<GithubAppSettings>) {
     const apps = yield* GithubApps
     const flow = yield* openFlow({
       web,
       organization,
-      name: appName(install.install, randomBytes(4).toString("hex")),
+      name: appName(install, randomBytes(4).toString("hex")),
       permissions: appPermissions(input.capability),
       public: input.public,
       port: input.port
@@ -178,9 +163,26 @@ export const github = Effect.fn("km.github")(function*(input: GithubInput) {
       public: input.public,
       installations: []
     }
-    const replaced = (install.github ?? []).find((app) => app.host === host && app.owner === made.owner)
+    const replaced = held.find((app) => app.host === host && app.owner === made.owner)
     yield* Effect.mapError(keep(made, settings, replaced), (error) => lost(error.message))
     return settings
+  })
+  const work = Effect.gen(function*() {
+    const held = (yield* Effect.mapError((yield* InstallStore).get, installTrouble)).github ?? []
+    const existing = held.find((app) => app.host === host && (organization === undefined || app.owner === organization))
+    if (existing !== undefined && !input.force) {
+      return yield* githubError(
+        "KM-GHA-004",
+        5,
+        `there is an App already: ${existing.slug} of ${existing.owner} on ${host}`,
+        "a second one for the same account would replace it",
+        organization === undefined
+          ? "use it, name another account with --org, or replace it with --force"
+          : "use it, or replace it with --force"
+      )
+    }
+    yield* preflight()
+    return yield* audited("github.app.put", `${host}/${organization ?? "own account"}`)(make(held))
   })
   const settings = yield* work.pipe(Effect.scoped, Effect.provide(backend.ports("short")))
   const installUrl = `${web}/apps/${settings.slug}/installations/new`

@@ -4,7 +4,7 @@ import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { InstallStore } from "../../runtime/ports/InstallStore.ts"
 import { discovered, type Discovery, seenText } from "../github/discovery.ts"
-import { githubError, githubTrouble } from "../github/trouble.ts"
+import { audited, githubError, githubTrouble, installTrouble } from "../github/trouble.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data } from "../Output.ts"
@@ -25,10 +25,7 @@ export const githubDiscover = Effect.fn("km.configure.github")(function*(input: 
   const work = Effect.gen(function*() {
     const store = yield* InstallStore
     const apps = yield* GithubApps
-    const install = yield* Effect.mapError(
-      store.get,
-      (error) => error._tag === "StoreError" ? error : kmError("KM-CLI-010", "there is no install", error.message)
-    )
+    const install = yield* Effect.mapError(store.get, installTrouble)
     const settings = install.github ?? []
     if (settings.length === 0) {
       return yield* githubError("KM-GHA-001", 3, "there is no GitHub App yet", "this install has none", "km github")
@@ -52,10 +49,9 @@ export const githubDiscover = Effect.fn("km.configure.github")(function*(input: 
         "km configure github --discover --force"
       )
     }
-    yield* store.put({
-      ...install,
-      github: found.map(({ app, installations }) => ({ ...app, installations }))
-    })
+    yield* audited("github.installations.put", settings.map(({ host, slug }) => `${host}/${slug}`).join(" "))(
+      store.put({ ...install, github: found.map(({ app, installations }) => ({ ...app, installations })) })
+    )
     return found
   })
   const found = yield* work.pipe(

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { GithubAppSettings } from "../../runtime/domain/github/AppSettings.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
+import { InstallStore } from "../../runtime/ports/InstallStore.ts"
 import { discovered, type Seen, seenText } from "../github/discovery.ts"
-import { githubError } from "../github/trouble.ts"
+import { githubError, installTrouble } from "../github/trouble.ts"
 import { opened } from "../Opened.ts"
 import { columns, data } from "../Output.ts"
 
@@ -35,10 +36,11 @@ export const isFine = ({ failure, seen }: AppProbe): boolean =>
 
 export const githubStatus = Effect.fn("km.github.status")(function*() {
   const { backend } = yield* opened
-  const { github = [] } = yield* backend.install
-  const probes = yield* Effect.forEach(github, probeApp, { concurrency: 4 }).pipe(
-    Effect.provide(backend.ports("short"))
-  )
+  yield* backend.install
+  const probes = yield* Effect.gen(function*() {
+    const { github = [] } = yield* Effect.mapError((yield* InstallStore).get, installTrouble)
+    return yield* Effect.forEach(github, probeApp, { concurrency: 4 })
+  }).pipe(Effect.provide(backend.ports("short")))
   const rows = probes.flatMap(({ app, failure, seen }) => [
     [`${app.host}/${app.slug}`, `App ${app.app} of ${app.owner}`, failure ?? "its key is good"],
     ...seen.map((one) => ["", `${one.account} (${one.id})`, seenText(one)])
