@@ -16,7 +16,7 @@ import { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
-import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
+import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
 import { slackProfile } from "../support/profiles.ts"
 import { claudeCommand } from "../support/ScriptedModel.ts"
@@ -114,7 +114,7 @@ export const createAll = (state: string, channels: ReadonlyArray<ChannelId>) => 
         bridge,
         EmbeddedHost.layer(state),
         GithubApps.layerNone,
-        InstallStore.memory(makeMemoryInstallState())
+        MemoryInstallStore.layer
       )
     ),
     Layer.provideMerge(ports)

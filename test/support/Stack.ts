@@ -30,7 +30,7 @@ import { bridgeCertificate, Provisioning } from "../../runtime/kernel/sandboxes/
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
-import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
+import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import { Outbox } from "../../runtime/ports/Outbox.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
@@ -261,7 +261,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
         client,
         EmbeddedHost.layer(state),
         GithubApps.layerNone,
-        InstallStore.memory(makeMemoryInstallState())
+        MemoryInstallStore.layer
       )
     ),
     Layer.provideMerge(Layer.succeedContext(ports))
@@ -376,10 +376,17 @@ export const startStack = Effect.fnUntraced(function*(options?: StackOptions) {
   return { ...stack, bridge, runtime }
 })
 
-/** Files below a directory, relative. */
-export const filesBelow = (directory: string): ReadonlyArray<string> =>
-  fs.existsSync(directory)
-    ? fs.readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((
-      entry
-    ) => path.relative(directory, path.join(entry.parentPath, entry.name)))
-    : []
+/** Files below a directory, relative. What goes away meanwhile, as the agent's own locks do, is not there. */
+export const filesBelow = (directory: string, below = ""): ReadonlyArray<string> => {
+  let entries: ReadonlyArray<fs.Dirent>
+  try {
+    entries = fs.readdirSync(path.join(directory, below), { withFileTypes: true })
+  } catch (cause) {
+    if (Object(cause)["code"] === "ENOENT") return []
+    throw cause
+  }
+  return entries.flatMap((entry) => {
+    const name = path.join(below, entry.name)
+    return entry.isDirectory() ? filesBelow(directory, name) : entry.isFile() ? [name] : []
+  })
+}

@@ -9,6 +9,7 @@ import * as OctokitApps from "../../../../runtime/adapters/github/OctokitApps.ts
 import { appKeyPath } from "../../../../runtime/domain/github/AppSettings.ts"
 import { appPermissions } from "../../../../runtime/domain/github/Permissions.ts"
 import { GithubApps, type GithubFailed } from "../../../../runtime/ports/GithubApps.ts"
+import * as MemorySecrets from "../../../../runtime/ports/memory/MemorySecrets.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { localGithub } from "../../../support/LocalGithub.ts"
 
@@ -34,7 +35,7 @@ const scene = <E>(play: (scene: Scene) => Effect.Effect<void, E>) =>
       const secrets = yield* Secrets
       yield* secrets.put(appKeyPath(ref), Redacted.make(app.keys[0] ?? ""))
       yield* play({ github, app, ref, apps: yield* GithubApps, secrets })
-    }).pipe(Effect.provide(OctokitApps.layer.pipe(Layer.provideMerge(Secrets.layerMemory))))
+    }).pipe(Effect.provide(OctokitApps.layer.pipe(Layer.provideMerge(MemorySecrets.layer))))
   }).pipe(Effect.scoped)
 
 const reasonOf = <A>(effect: Effect.Effect<A, GithubFailed>) =>

@@ -12,11 +12,13 @@ import type { SandboxRow } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { tokenPath } from "../../../../runtime/kernel/github/SandboxTokens.ts"
 import * as StoredTokens from "../../../../runtime/kernel/github/StoredTokens.ts"
 import { Bridge, BridgeRefused } from "../../../../runtime/ports/Bridge.ts"
-import { makeMemoryReportsState, Reports } from "../../../../runtime/ports/Reports.ts"
+import * as MemoryReports from "../../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySecrets from "../../../../runtime/ports/memory/MemorySecrets.ts"
 import { RepositoryTokens } from "../../../../runtime/ports/RepositoryTokens.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
+import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
-import { makeMemorySecretsState, Secrets } from "../../../../runtime/ports/Secrets.ts"
+import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { profileWith } from "../../../support/profiles.ts"
 
 const id = SandboxId.make("sb-11111111")
@@ -33,9 +35,9 @@ const grant: RepositoryGrant = {
 }
 
 class Scene {
-  readonly sandboxes = makeMemorySandboxesState()
-  readonly secrets = makeMemorySecretsState()
-  readonly reports = makeMemoryReportsState()
+  readonly sandboxes = MemorySandboxes.makeMemorySandboxesState()
+  readonly secrets = MemorySecrets.makeMemorySecretsState()
+  readonly reports = MemoryReports.makeMemoryReportsState()
   /** Keys of the wishes that came. */
   readonly wishes: Array<string> = []
   /** What the refresher does about a wish. */
@@ -61,9 +63,9 @@ class Scene {
   }
   layer() {
     const ports = Layer.mergeAll(
-      Sandboxes.memory(this.sandboxes),
-      Secrets.memory(this.secrets),
-      Reports.memory(this.reports),
+      MemorySandboxes.layerOver(this.sandboxes),
+      MemorySecrets.layerOver(this.secrets),
+      MemoryReports.layerOver(this.reports),
       Layer.succeed(SandboxInfo, {
         id,
         install: InstallName.make("km"),
