@@ -114,7 +114,7 @@ export const createAll = (state: string, channels: ReadonlyArray<ChannelId>) => 
         bridge,
         EmbeddedHost.layer(state),
         GithubApps.layerNone,
-        MemoryInstallStore.layer
+        MemoryInstallStore.layerOver(MemoryInstallStore.makeMemoryInstallState())
       )
     ),
     Layer.provideMerge(ports)

@@ -261,7 +261,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
         client,
         EmbeddedHost.layer(state),
         GithubApps.layerNone,
-        MemoryInstallStore.layer
+        MemoryInstallStore.layerOver(MemoryInstallStore.makeMemoryInstallState())
       )
     ),
     Layer.provideMerge(Layer.succeedContext(ports))
