@@ -36,6 +36,22 @@ const grants = Command.make(
   )
 )
 
+const key = Command.make(
+  "key",
+  {
+    file: Argument.String("file").pipe(Argument.withDescription("The .pem that GitHub gave out")),
+    host: Flag.String("host").pipe(Flag.optional, Flag.withDescription("Of several Apps the one on this host")),
+    owner: Flag.String("owner").pipe(Flag.optional, Flag.withDescription("Of several Apps the one of this account"))
+  },
+  (input) => Effect.flatMap(Effect.promise(() => import("./GithubKey.ts")), (module) => module.githubKey(input))
+).pipe(
+  Command.withShortDescription("Use another private key of the App"),
+  Command.withDescription(
+    "For a key that was made anew in the App's settings on GitHub. It is kept only if GitHub takes it, and used from the " +
+      "next token on."
+  )
+)
+
 export const github = Command.make(
   "github",
   {
@@ -70,7 +86,7 @@ export const github = Command.make(
       "straight into the secrets, and either all of it is kept or nothing. Install it afterwards where the repositories " +
       "are, and run `km configure github --discover`."
   ),
-  Command.withSubcommands([status, grants])
+  Command.withSubcommands([status, grants, key])
 )
 
 const configureGithub = Command.make(

@@ -12,7 +12,7 @@ export const githubError = (code: string, exit: KmError["exit"], what: string, w
 
 const nexts: Readonly<Record<GithubFailed["reason"], string>> = {
   NoKey: "km github",
-  BadKey: "make a new key in the App's settings on GitHub, or a new App with km github --force",
+  BadKey: "make a new key in the App's settings on GitHub, then km github key FILE",
   Missing: "km configure github --discover",
   Suspended: "the account's owner ends that in its settings on GitHub",
   NotGranted: "the account's owner accepts the App's permissions in its settings on GitHub",

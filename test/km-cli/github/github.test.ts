@@ -1,7 +1,9 @@
 /** `km github` in process: the real client, the local GitHub, a browser that is a function. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, type Scope } from "effect"
+import * as fs from "node:fs"
 import { Browser } from "../../../km-cli/github/Browser.ts"
+import { makeAppKey } from "../../../km-cli/local/github/AppTable.ts"
 import type { LocalGithub } from "../../../km-cli/local/github/LocalGithub.ts"
 import * as OctokitApps from "../../../runtime/adapters/github/OctokitApps.ts"
 import { Install } from "../../../runtime/domain/install/Install.ts"
@@ -9,6 +11,7 @@ import { InstallName } from "../../../runtime/domain/sandbox/Ids.ts"
 import { GithubApps } from "../../../runtime/ports/GithubApps.ts"
 import { World } from "../../support/ControlWorld.ts"
 import { localGithub } from "../../support/LocalGithub.ts"
+import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
 import { TestKm } from "../../support/TestKm.ts"
 
 const install = Install.make({
@@ -57,7 +60,7 @@ interface Scene {
   readonly browse: (how: (url: string) => Promise<void>) => void
 }
 
-const played = <E>(play: (scene: Scene) => Effect.Effect<void, E>) =>
+const played = <E>(play: (scene: Scene) => Effect.Effect<void, E, Scope.Scope>) =>
   Effect.gen(function*() {
     const github = yield* localGithub()
     const world = new World()
@@ -200,6 +203,37 @@ describe("km github", () => {
             const refused = yield* km("github", "--host", host)
             assert.deepStrictEqual([refused.exit, keysOf(scene)], [2, []], host)
           }
+        })
+      ),
+    120_000
+  )
+})
+
+describe("km github key", () => {
+  it.live(
+    "takes another key that GitHub takes, and keeps the one before otherwise",
+    () =>
+      played((scene) =>
+        Effect.gen(function*() {
+          const { github, km, world } = scene
+          yield* km("github", "--host", github.host, "--org", "org")
+          const [app] = github.apps()
+          assert.isDefined(app)
+          const [path = ""] = keysOf(scene)
+          const file = `${yield* temporaryDirectory}/key.pem`
+          const before = world.secrets.get(path)
+          fs.writeFileSync(file, yield* Effect.promise(makeAppKey))
+          const foreign = yield* km("github", "key", file)
+          assert.deepStrictEqual([foreign.exit, world.secrets.get(path)], [4, before])
+          fs.writeFileSync(file, "no key")
+          assert.strictEqual((yield* km("github", "key", file)).exit, 2)
+          const next = yield* github.rotateKey(app)
+          fs.writeFileSync(file, next)
+          assert.strictEqual((yield* km("github", "key", file, "--host", "ghe.example.com")).exit, 3)
+          const taken = yield* km("github", "key", file)
+          assert.strictEqual(taken.exit, 0, taken.err.join("\n"))
+          assert.strictEqual(world.secrets.get(path), next)
+          assert.notInclude(taken.out.concat(taken.err).join("\n"), "PRIVATE")
         })
       ),
     120_000
