@@ -17,6 +17,7 @@ import { Messages } from "./actions/Messages.ts"
 import { Once } from "./actions/Once.ts"
 import { Ownership } from "./actions/Ownership.ts"
 import { SelfTest } from "./actions/SelfTest.ts"
+import { TokenRequests } from "./actions/TokenRequests.ts"
 import { Uploads } from "./actions/Uploads.ts"
 import { V2Handler } from "./actions/V2Handler.ts"
 import { EventRefused } from "./BridgeErrors.ts"
@@ -105,7 +106,14 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)),
   Layer.provideMerge(EventIntake.layer),
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
-  Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
+  Layer.provideMerge(Layer.mergeAll(
+    LiveMessages.layer,
+    Uploads.layer,
+    Lookups.layer,
+    Channels.layer,
+    SelfTest.layer,
+    TokenRequests.layer
+  )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(

@@ -5,6 +5,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
+import { configure, github } from "./commands/GithubCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
 import { policy } from "./commands/PolicyCommand.ts"
@@ -341,8 +342,10 @@ export const km = Command.make("km").pipe(
     email,
     identity,
     policy,
+    github,
     doctor,
     config,
+    configure,
     systemd,
     completions,
     help,

@@ -85,6 +85,7 @@ const open = async (root: string): Promise<Backend> => {
     ProcessLock,
     State,
     Host,
+    OctokitApps,
     MemoryOutbox
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
@@ -96,6 +97,7 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/adapters/disk/ProcessLock.ts"),
     import("../runtime/adapters/disk/StateDirectory.ts"),
     import("../runtime/substrates/process/EmbeddedHost.ts"),
+    import("../runtime/adapters/github/OctokitApps.ts"),
     import("../runtime/ports/memory/MemoryOutbox.ts")
   ])
   const { besideClaude, children, profiles } = await import("./Programs.ts")
@@ -118,7 +120,10 @@ const open = async (root: string): Promise<Backend> => {
               FileInstallStore.layer(root)
             )
           ),
-          Layer.merge(life === "unattended" ? FileSecrets.layerUnattended(secrets) : FileSecrets.layer(secrets))
+          Layer.merge(Layer.provideMerge(
+            OctokitApps.layer,
+            life === "unattended" ? FileSecrets.layerUnattended(secrets) : FileSecrets.layer(secrets)
+          ))
         ),
         engineTrouble
       ),

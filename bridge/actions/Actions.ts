@@ -11,6 +11,7 @@ import { Lookups } from "./Lookups.ts"
 import { Messages } from "./Messages.ts"
 import { Ownership } from "./Ownership.ts"
 import { SelfTest } from "./SelfTest.ts"
+import { TokenRequests } from "./TokenRequests.ts"
 import { Uploads } from "./Uploads.ts"
 
 export class Actions extends Context.Service<Actions, {
@@ -31,6 +32,7 @@ export class Actions extends Context.Service<Actions, {
       const uploads = yield* Uploads
       const lookups = yield* Lookups
       const channels = yield* Channels
+      const tokens = yield* TokenRequests
       const selfTest = yield* SelfTest
 
       const permit = ({ sender }: Caller, action: BridgeAction): Effect.Effect<void, BridgeRefusal> => {
@@ -50,6 +52,7 @@ export class Actions extends Context.Service<Actions, {
           case "thread.lookup":
           case "user.lookup":
           case "activity":
+          case "repository.refresh":
           case "channel.ensure":
           case "archive":
           case "test":
@@ -85,6 +88,8 @@ export class Actions extends Context.Service<Actions, {
             return lookups.user(action)
           case "activity":
             return lookups.activity(caller, action)
+          case "repository.refresh":
+            return tokens.refresh(caller)
           case "channel.ensure":
             return channels.ensure(action, uncertainSince)
           case "archive":

@@ -35,6 +35,7 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "thread.lookup",
   "user.lookup",
   "activity",
+  "repository.refresh",
   "test"
 ])
 

@@ -23,6 +23,7 @@ import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
 import { byAge, isConfined, networkOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
+import { githubChecks } from "./DoctorGithub.ts"
 
 export interface Check {
   readonly name: string
@@ -329,7 +330,10 @@ export const doctor = Effect.fn("km.doctor")(function*() {
   const slack = state.install === undefined || online[0]?.status !== "ok"
     ? []
     : yield* slackChecks(backend, state.install)
-  const checks = [node(), agentCli, ...jails, disk(backend.paths.root), ...state.checks, ...online, ...slack]
+  const github = state.install?.github === undefined
+    ? []
+    : yield* githubChecks(state.install.github).pipe(Effect.provide(backend.ports("short")))
+  const checks = [node(), agentCli, ...jails, disk(backend.paths.root), ...state.checks, ...online, ...slack, ...github]
   const errors = checks.filter(({ status }) => status === "error").length
   const warnings = checks.filter(({ status }) => status === "warn").length
   yield* data(

@@ -58,10 +58,12 @@ const livesAtHome = ({ node, programs, stateDirectory }: UnitOptions): boolean =
 /** Each prefix is a directory; one that is not there yet is taken up at the next start. */
 const secretsOf = ({ stateDirectory }: UnitOptions, { delete: deletable = [], read, write = [] }: SecretsScope) => {
   const directory = `${stateDirectory}/secrets`
-  const writable = new Set([...write, ...deletable])
-  const below = (path: string) => [...writable].some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+  const named = [...new Set([...write, ...deletable])]
+  // What lies below another one is mounted with it, and a mount knows no `*`.
+  const writable = named.filter((path) => !named.some((prefix) => path.startsWith(`${prefix}/`)))
+  const below = (path: string) => writable.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
   const mounts = [
-    ...[...writable].map((prefix) => `BindPaths=-${directory}/${prefix}`),
+    ...writable.map((prefix) => `BindPaths=-${directory}/${prefix}`),
     ...read.filter((prefix) => !below(prefix)).map((prefix) => `BindReadOnlyPaths=-${directory}/${prefix}`)
   ]
   return [`TemporaryFileSystem=${directory}:ro`, ...mounts].join("\n")

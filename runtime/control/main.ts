@@ -20,6 +20,7 @@ import process from "node:process"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
 import { holdLock } from "../adapters/disk/ProcessLock.ts"
 import { readInstall, statePaths, stateRootOf } from "../adapters/disk/StateDirectory.ts"
+import * as OctokitApps from "../adapters/github/OctokitApps.ts"
 import * as Telemetry from "../adapters/telemetry/Telemetry.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { controlSecrets } from "../domain/install/ProcessSecrets.ts"
@@ -28,6 +29,7 @@ import * as EmbeddedEngine from "../engines/embedded/EmbeddedEngine.ts"
 import * as FileAudit from "../engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../engines/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../engines/embedded/FileSecrets.ts"
+import { TokenRefresher } from "../kernel/github/TokenRefresher.ts"
 import { renewOperator, warnOfEnds } from "../kernel/identity/CertificateEnds.ts"
 import { courier } from "../kernel/mail/MailCourier.ts"
 import { auditedControl } from "../kernel/sandboxes/AuditedControl.ts"
@@ -43,9 +45,11 @@ const parts = (install: Install, certifies: boolean) =>
   Effect.gen(function*() {
     const sandboxes = yield* ControlPlane
     const scheduled = yield* ScheduleRunner
+    const tokens = yield* TokenRefresher
     return [
       ["sandboxes", sandboxes.run],
       ["schedules", scheduled.run],
+      ["github", tokens.run],
       ["certificates", certifies ? renewOperator(install) : warnOfEnds(install)]
     ] as const
   })
@@ -64,11 +68,17 @@ const services = (options: SchedulesOptions) => {
   const ports = EmbeddedHost.layer(state).pipe(
     Layer.provideMerge(EmbeddedEngine.layer(state)),
     Layer.merge(Layer.provideMerge(FileAudit.layer(state, "control"), FileInstallStore.layer(state))),
-    Layer.merge(FileSecrets.layerScoped(statePaths(state).secrets, controlSecrets(certifies)))
+    Layer.merge(
+      Layer.provideMerge(
+        OctokitApps.layer,
+        FileSecrets.layerScoped(statePaths(state).secrets, controlSecrets(certifies))
+      )
+    )
   )
   return (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(
     Layer.merge(schedules(options)),
     Layer.merge(courier),
+    Layer.merge(TokenRefresher.layer),
     Layer.provideMerge(auditedControl("control-plane")),
     Layer.provide(bridge),
     Layer.provideMerge(ports)

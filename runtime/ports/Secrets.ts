@@ -23,8 +23,13 @@ export const secretPath = (operation: string, path: string): Effect.Effect<Reado
 /** The key that certifies all others: for create and rotate only, so never within a scope that does not say so. */
 const certifierPrefix = "certifier"
 
-export const liesBelow = (path: string, prefix: string): boolean =>
-  path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
+/** Whole segments; one that is `*` stands for any one. */
+export const liesBelow = (path: string, prefix: string): boolean => {
+  const segments = path.split("/")
+  return prefix.replace(/\/$/, "").split("/").every((segment, index) =>
+    segment === segments[index] || segment === "*" && segments[index] !== undefined
+  )
+}
 
 const isCertifiers = (path: string): boolean => liesBelow(path, certifierPrefix)
 

@@ -18,6 +18,7 @@ import { doorOrigin, doorPorts } from "../adapters/jail/Doors.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
+import * as StoredTokens from "../kernel/github/StoredTokens.ts"
 import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
@@ -25,6 +26,7 @@ import { HookEvents } from "../ports/HookEvents.ts"
 import { Installation } from "../ports/Installation.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
+import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
@@ -218,6 +220,9 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
   const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+    Layer.provideMerge(
+      row.profile.spec.sourceAccess.github.allowedRepos.length === 0 ? RepositoryTokens.layerNone : StoredTokens.layer
+    ),
     Layer.provideMerge(outside),
     Layer.provideMerge(base)
   )

@@ -15,6 +15,8 @@ import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
 import { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { GithubApps } from "../../runtime/ports/GithubApps.ts"
+import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
 import { slackProfile } from "../support/profiles.ts"
 import { claudeCommand } from "../support/ScriptedModel.ts"
@@ -107,7 +109,14 @@ export const createAll = (state: string, channels: ReadonlyArray<ChannelId>) => 
   )
   const control = Provisioning.layer.pipe(
     Layer.provideMerge(Teardown.layer),
-    Layer.provideMerge(Layer.merge(bridge, EmbeddedHost.layer(state))),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        bridge,
+        EmbeddedHost.layer(state),
+        GithubApps.layerNone,
+        MemoryInstallStore.layerOver(MemoryInstallStore.makeMemoryInstallState())
+      )
+    ),
     Layer.provideMerge(ports)
   )
   return Effect.gen(function*() {

@@ -14,6 +14,7 @@ import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { makeDirectory } from "../../runtime/ports/Directory.ts"
+import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer, MailOutbox, type WaitingMail } from "../../runtime/ports/Mail.ts"
@@ -51,6 +52,9 @@ import { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
+
+/** An install without GitHub. */
+const noGithub = Effect.runSync(Effect.provide(GithubApps, GithubApps.layerNone))
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
@@ -132,6 +136,8 @@ export class World {
   readonly archived = new Set<string>()
   readonly answers = new Map<string, BridgeResult>()
   readonly effects: Array<Post> = []
+  /** Replaced by tests that have one. */
+  github = noGithub
   bridgeDown = false
   /** Slack takes no reaction for now, and says nothing. */
   marksHang = false
@@ -405,6 +411,7 @@ export class World {
           }))
       ).pipe(Layer.provide(MemoryAudit.layerOver(this.audit, "operator"))),
       MemoryInstallStore.layerOver(this.installStore),
+      Layer.suspend(() => Layer.succeed(GithubApps, this.guard(this.github))),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
       Layer.succeed(SandboxHost, this.guard(this.host)),
       Layer.succeed(Secrets, this.guard(this.secretStore)),

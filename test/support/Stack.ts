@@ -28,7 +28,9 @@ import { signingKeyPath } from "../../runtime/kernel/identity/KeyRotation.ts"
 import { courier } from "../../runtime/kernel/mail/MailCourier.ts"
 import { bridgeCertificate, Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
+import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
+import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import { Outbox } from "../../runtime/ports/Outbox.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
@@ -257,7 +259,14 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   }).pipe(Layer.provide([forgetfulOutbox, NodeHttpClient.layerNodeHttp]))
   const control = Provisioning.layer.pipe(
     Layer.provideMerge(Teardown.layer),
-    Layer.provideMerge(Layer.merge(client, EmbeddedHost.layer(state))),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        client,
+        EmbeddedHost.layer(state),
+        GithubApps.layerNone,
+        MemoryInstallStore.layerOver(MemoryInstallStore.makeMemoryInstallState())
+      )
+    ),
     Layer.provideMerge(Layer.succeedContext(ports))
   )
 

@@ -1,5 +1,6 @@
 /** What every process of one install agrees on: who vouches for its keys, where its bridge and its Slack are. */
 import * as Schema from "effect/Schema"
+import { GithubAppSettings } from "../github/AppSettings.ts"
 import { SmtpSettings } from "../mail/SmtpSettings.ts"
 import { InstallName, SenderId, TeamId, UserId } from "../sandbox/Ids.ts"
 
@@ -58,6 +59,8 @@ export const Install = Schema.Struct({
   smtp: Schema.optionalKey(SmtpSettings),
   /** People of the workspace who may stop any turn by 🛑, beside its author. */
   operators: Schema.optionalKey(Schema.Array(UserId)),
+  /** GitHub Apps of this install, on any host; absent: none. */
+  github: Schema.optionalKey(Schema.Array(GithubAppSettings)),
   /** True when the workspace is the local one that `km up` starts. */
   local: Schema.Boolean
 })

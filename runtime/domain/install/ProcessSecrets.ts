@@ -2,11 +2,15 @@
  * Which secrets each process of an install is given, by prefix of their paths: what a process cannot name it cannot lose.
  * Mail from strangers is taken in by a process that is given none at all.
  */
+import { githubSecretsPrefix } from "../github/AppSettings.ts"
 import { bridgePinPath } from "../identity/Revocations.ts"
 import { relayPasswordPath } from "../mail/SmtpSettings.ts"
 import type { SandboxId } from "../sandbox/Ids.ts"
 
-/** Prefixes are whole segments of paths: `slack`, `sandbox/sb-1a2b3c4d`. Everything that is not named is denied. */
+/**
+ * Prefixes are whole segments of paths: `slack`, `sandbox/sb-1a2b3c4d`; a segment `*` stands for any one. Everything that is
+ * not named is denied.
+ */
 export interface SecretsScope {
   readonly read: ReadonlyArray<string>
   /** May be written and deleted too; lies below `read`. */
@@ -24,14 +28,21 @@ const operator = "sandbox/operator"
 /** Slack's, and the number below which no list of revocations is believed. */
 export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath] }
 
+/** The keys of the GitHub Apps, and each sandbox's tokens made with them: what the refresher needs, a part of the control plane. */
+const githubTokens = "sandbox/*/github"
+
 /**
- * The operator's own keys, and the end of every sandbox's. Where the install says `unattendedCertifier`, all that creating
- * a sandbox and renewing its certificate need.
+ * The operator's own keys, the end of every sandbox's, and all of GitHub's. Where the install says `unattendedCertifier`,
+ * all that creating a sandbox and renewing its certificate need.
  */
 export const controlSecrets = (unattendedCertifier: boolean): SecretsScope =>
   unattendedCertifier
-    ? { read: ["certifier", "sandbox", bridgePinPath], write: ["sandbox"], certifier: true }
-    : { read: [operator, bridgePinPath], delete: ["sandbox"] }
+    ? { read: ["certifier", "sandbox", bridgePinPath, githubSecretsPrefix], write: ["sandbox"], certifier: true }
+    : {
+      read: [operator, bridgePinPath, githubSecretsPrefix, githubTokens],
+      write: [githubTokens],
+      delete: ["sandbox"]
+    }
 
 /** Of the sandbox that it serves, or of all, and the model's key; never the operator's. */
 export const runtimeSecrets = (only: SandboxId | undefined): SecretsScope => ({

@@ -1,7 +1,7 @@
 /** The rules of `spec.sourceAccess.github`: a pattern that nobody could mean is found when it is written, not when it refuses. */
 import * as Result from "effect/Result"
 import { parseRefPattern } from "../github/RefPatterns.ts"
-import { parseRepositoryPattern } from "../github/Repositories.ts"
+import { parseHostedPattern } from "../github/Repository.ts"
 import type { Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 
@@ -13,12 +13,6 @@ const finding = (
   path: ReadonlyArray<string | number>,
   message: string
 ): ProfileFinding => ({ severity, code, path: [...group, ...path], message })
-
-/** `ghe.example.com/owner/repo` without its host. */
-const withoutHost = (pattern: string): string => {
-  const parts = pattern.split("/")
-  return parts.length === 3 && parts[0]?.includes(".") === true ? parts.slice(1).join("/") : pattern
-}
 
 const wrong = (
   code: ProfileCode,
@@ -55,7 +49,7 @@ export const gitHubFindings = (
   return {
     errors: [
       ...wrong("KM-PRO-042", "allowedRefs", github.allowedRefs, parseRefPattern),
-      ...wrong("KM-PRO-043", "publicRead", github.publicRead, (text) => parseRepositoryPattern(withoutHost(text)))
+      ...wrong("KM-PRO-043", "publicRead", github.publicRead, parseHostedPattern)
     ],
     warnings: [
       ...(pushes ?

@@ -126,7 +126,11 @@ export const SourceAccessSpec = Schema.Struct({
   mode: key(Schema.Literals(["allowlist", "audit", "none"]), "none", "How GitHub access is decided."),
   github: group(
     Schema.Struct({
-      allowedRepos: key(Schema.Array(Schema.String), [], "owner/repo or owner/*; never a bare *."),
+      allowedRepos: key(
+        Schema.Array(Schema.String),
+        [],
+        "owner/repo or owner/*, behind host/ for GitHub Enterprise; never a bare *."
+      ),
       allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only."),
       allowDelete: key(Schema.Boolean, false, "Refs that may be pushed may be deleted too."),
       allowForce: key(Schema.Boolean, false, "Refs that may be pushed may be moved to where they do not fast-forward."),

@@ -23,6 +23,8 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-019",
   "KM-PRO-020",
   "KM-PRO-021",
+  "KM-PRO-040",
+  "KM-PRO-041",
   "KM-PRO-042",
   "KM-PRO-043",
   "KM-PRO-101",
@@ -129,6 +131,16 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-021",
     what: "Hosts are listed as allowed while the agent may reach every host.",
     remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: none."
+  },
+  {
+    code: "KM-PRO-040",
+    what: "An allowed repository is no owner/repo and no owner/*.",
+    remedy: "Correct the entry that is named; a bare * is never taken."
+  },
+  {
+    code: "KM-PRO-041",
+    what: "Repositories are listed while the access to source code is off.",
+    remedy: "Set spec.sourceAccess.mode: allowlist, or remove the list."
   },
   {
     code: "KM-PRO-042",

@@ -1,4 +1,6 @@
 /** The rules of a profile that need more than one key (docs/architecture.md): one verdict for `validate` and `create` alike. */
+import * as Result from "effect/Result"
+import { parseHostedPattern } from "../github/Repository.ts"
 import { gitHubFindings } from "./GitHubRules.ts"
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
@@ -190,6 +192,27 @@ const networkFindings = (
   }
 }
 
+/** A list that opens nothing would be found out by the first clone that fails. */
+const repositoryErrors = ({ github, mode }: Profile["spec"]["sourceAccess"]): ReadonlyArray<ProfileFinding> => {
+  const path = "spec.sourceAccess.github.allowedRepos"
+  const wrong = github.allowedRepos.flatMap((text) =>
+    Result.match(parseHostedPattern(text), {
+      onSuccess: () => [],
+      onFailure: (why) => [error(path, "KM-PRO-040", why)]
+    })
+  )
+  return mode === "none" && github.allowedRepos.length > 0
+    ? [
+      ...wrong,
+      error(
+        "spec.sourceAccess.mode",
+        "KM-PRO-041",
+        "none opens no repository, but some are listed; set spec.sourceAccess.mode: allowlist or remove the list"
+      )
+    ]
+    : wrong
+}
+
 /** Errors first, each group in the order of the keys. Empty for a profile without fault. */
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
@@ -210,6 +233,7 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
     ...needsOwnChannel(cli, "notifySlackInboundEnabled", ["KM-PRO-011", "KM-PRO-012", "KM-PRO-013"]),
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
     ...network.errors,
+    ...repositoryErrors(profile.spec.sourceAccess),
     ...gitHub.errors,
     ...warnings(cli, context),
     ...network.warnings,

@@ -1,6 +1,8 @@
 /** A sandbox's row: what create recorded and the inventory that teardown follows; and what its runtime reports. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { maxRepositories, RepositoryGrant } from "../github/Grant.ts"
+import { GithubHost, RepositoryId } from "../github/Repository.ts"
 import { Profile } from "../profile/Profile.ts"
 import { maxOpenTurns, OpenTurn } from "../turn/TurnRecord.ts"
 import { Alias, ChannelId, InstallName, MessageTs, SandboxId } from "./Ids.ts"
@@ -26,6 +28,7 @@ export const InventoryItem = Schema.Struct({
     "objects",
     "threads",
     "mailbox",
+    "github",
     "runtime"
   ]),
   ref: Schema.String,
@@ -60,6 +63,10 @@ export const SandboxRow = Schema.Struct({
   resumedAt: Schema.optionalKey(Schema.Int),
   /** Another one for each life of an id: what was decided about one life holds for no other. "" for rows older than this. */
   generation: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed(""))),
+  /** What it may reach on GitHub; absent without. Its tokens lie among its secrets. */
+  github: Schema.optionalKey(Schema.Array(RepositoryGrant)),
+  /** When its proxy last asked for fresh tokens, Unix milliseconds. */
+  tokensWantedAt: Schema.optionalKey(Schema.Int),
   /** The bridge's catch-up starts here: newest Slack `ts` it accepted for this channel. */
   lastAcceptedTs: Schema.optionalKey(MessageTs),
   inventory: Schema.Array(InventoryItem)
@@ -85,6 +92,12 @@ export const SandboxReport = Schema.Struct({
   /** Unix milliseconds: when an agent last worked or a person wrote, and when the runtime last reported. */
   lastActiveAt: Schema.optionalKey(Schema.Int),
   lastSeenAt: Schema.optionalKey(Schema.Int),
+  /** Repositories for which a token was last given out, and when (Unix milliseconds): the newest 500. */
+  repositoriesUsed: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ host: GithubHost, id: RepositoryId, at: Schema.Int })).check(
+      Schema.isMaxLength(maxRepositories)
+    )
+  ),
   /** Turns that are not over, the oldest first and at most 50 of them; absent before the first report. */
   open: Schema.optionalKey(Schema.Array(OpenTurn).check(Schema.isMaxLength(maxOpenTurns)))
 })

@@ -144,6 +144,8 @@ export const ActivityAction = Schema.Struct({
   plugins: Schema.Array(Schema.Struct({ id: Schema.String, state: Schema.String, detail: Schema.String })),
   confined: Schema.Boolean
 })
+/** A sandbox's proxy was refused by GitHub: its tokens are to be made anew. At most once a minute for a sandbox. */
+export const RepositoryRefreshAction = Schema.Struct({ action: Schema.Literal("repository.refresh") })
 /** Operators only: creates or finds the sandbox's channel, joins, invites. Never unarchives (bot tokens cannot). */
 export const ChannelEnsureAction = Schema.Struct({
   action: Schema.Literal("channel.ensure"),
@@ -174,6 +176,7 @@ export const BridgeAction = Schema.Union([
   ThreadLookupAction,
   UserLookupAction,
   ActivityAction,
+  RepositoryRefreshAction,
   ChannelEnsureAction,
   ArchiveAction,
   TestAction,

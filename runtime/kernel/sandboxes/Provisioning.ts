@@ -13,6 +13,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
+import { grantRef, isSameGrant } from "../../domain/github/Grant.ts"
 import { certify, maxCertificateSeconds } from "../../domain/identity/Certificate.ts"
 import type { SigningKey } from "../../domain/identity/Ed25519.ts"
 import { generateSeed } from "../../domain/identity/Ed25519.ts"
@@ -27,11 +28,15 @@ import { durationMillis, Profile } from "../../domain/profile/Profile.ts"
 import { type Alias, type InstallName, SandboxId } from "../../domain/sandbox/Ids.ts"
 import { type InventoryItem, isEnding, isSameItem, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { Bridge } from "../../ports/Bridge.ts"
+import { GithubApps } from "../../ports/GithubApps.ts"
 import { Identities } from "../../ports/Identities.ts"
+import { InstallStore } from "../../ports/InstallStore.ts"
 import { Sandboxes, withItem } from "../../ports/Sandboxes.ts"
 import { SandboxHost } from "../../ports/SandboxHost.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import { TurnQueue } from "../../ports/TurnQueue.ts"
+import { compileGrants, githubRefused } from "../github/compileGrants.ts"
+import { makeSandboxTokens, type RenewFailed, writesOf } from "../github/SandboxTokens.ts"
 import { certifierKeyPath, makePin, signingKeyFromText } from "../identity/Certifier.ts"
 import { certifiedUntil, endFormerHolders, renewKey, rotatable, signingKeyPath } from "../identity/KeyRotation.ts"
 import { certifyMail, ensureSecret, mailSecrets, renewBeforeSeconds } from "../identity/MailIdentities.ts"
@@ -58,7 +63,7 @@ const takesTurns = ({ spec: { cli, email } }: Profile): boolean =>
   cli.notifySlackInboundEnabled || (cli.notifyEmailEnabled && email.onReceive === "turn")
 
 /** The steps in order, as `km create` shows them. */
-export type CreateStep = "row" | "key" | "identity" | "queue" | "channel" | "start" | "ready"
+export type CreateStep = "row" | "key" | "identity" | "github" | "queue" | "channel" | "start" | "ready"
 export type CreateProgress = (step: CreateStep, detail: string) => Effect.Effect<void>
 
 export class Provisioning extends Context.Service<Provisioning, {
@@ -103,6 +108,9 @@ const sameProfile = Schema.toEquivalence(Profile)
 /** Looks every half second. */
 const looks = Schedule.spaced("500 millis")
 
+/** A store's failure stays one: the whole create translates it. */
+const renewRefused = (error: RenewFailed) => error._tag === "GithubFailed" ? githubRefused(error) : error
+
 const failed = (id: SandboxId, step: CreateStep, reason: string, remedy = "then run the same command again") =>
   new SandboxRefused({ code: "KM-CLI-103", sandbox: id, step, reason, remedy })
 
@@ -123,6 +131,9 @@ const make = Effect.gen(function*() {
   const sandboxes = yield* Sandboxes
   const secrets = yield* Secrets
   const teardown = yield* Teardown
+  const apps = yield* GithubApps
+  const installs = yield* InstallStore
+  const tokens = yield* makeSandboxTokens
   /** By generation: the rows of creates under way, with everything that they have planned or made. */
   const making = new Map<string, SandboxRow>()
 
@@ -269,6 +280,36 @@ const make = Effect.gen(function*() {
     return yield* item(row, "identity", `${row.id}/mail`, certifyMailKeys(row, yield* addressesOf(request)))
   })
 
+  /**
+   * Resolved once: a create that goes on keeps the grants that the row has. Each grant's tokens are in the inventory before
+   * they are made.
+   */
+  const makeGithub = Effect.fnUntraced(function*(begun: SandboxRow) {
+    const { allowedRepos } = begun.profile.spec.sourceAccess.github
+    if (allowedRepos.length === 0) return begun
+    const compiled = begun.github ?? (yield* compileGrants(begun.profile, (yield* installs.get).github ?? []))
+    let row = begun
+    for (const grant of compiled) {
+      row = yield* item(
+        row,
+        "github",
+        grantRef(grant),
+        Effect.map(Effect.mapError(tokens.renew(row.id, grant, writesOf(row.profile)), renewRefused), (renewed) => ({
+          github: (row.github ?? compiled).map((one) => isSameGrant(one, grant) ? renewed : one)
+        }))
+      )
+    }
+    return row
+  }, (effect, { id }) =>
+    effect.pipe(
+      Effect.provideService(GithubApps, apps),
+      Effect.catchTags({
+        GrantRefused: ({ code, reason, remedy }) =>
+          Effect.fail(new SandboxRefused({ code, sandbox: id, step: "github", reason, remedy })),
+        InstallMissing: ({ message }) => Effect.fail(failed(id, "github", message))
+      })
+    ))
+
   const makeChannel = Effect.fnUntraced(function*(row: SandboxRow) {
     const previous = row.alias === undefined ? Option.none() : yield* sandboxes.channelOfAlias(row.alias)
     const plan = channelPlanOf(row, Option.getOrUndefined(previous))
@@ -339,6 +380,8 @@ const make = Effect.gen(function*() {
     row = yield* item(row, "identity", id, certifyKey(row))
     row = yield* makeMail(request, row)
     yield* progress("identity", "")
+    row = yield* makeGithub(row)
+    if (row.github !== undefined) yield* progress("github", row.github.map(({ account }) => account).join(", "))
     if (takesTurns(row.profile)) {
       row = yield* item(row, "queue", id, Effect.as(queue.create(id), {}))
       yield* progress("queue", "")

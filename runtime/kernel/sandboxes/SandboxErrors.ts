@@ -1,5 +1,6 @@
 /** What can keep a sandbox from being made or unmade, with the codes that `docs/errors.md` lists. */
 import * as Schema from "effect/Schema"
+import { grantCodes } from "../../domain/github/GithubErrors.ts"
 
 /** For `docs/errors.md`. */
 export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: string; readonly remedy: string }> = [
@@ -59,7 +60,8 @@ export class SandboxRefused extends Schema.TaggedError<SandboxRefused>()("Sandbo
     "KM-CLI-104",
     "KM-CLI-105",
     "KM-CLI-106",
-    "KM-CLI-107"
+    "KM-CLI-107",
+    ...grantCodes
   ]),
   sandbox: Schema.String,
   /** The step that failed, in one word; empty before the first. */

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { parseGrantRef } from "../../domain/github/Grant.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import type { InventoryItem, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import type { BridgeAction } from "../../domain/slack/BridgeProtocol.ts"
@@ -26,6 +27,7 @@ import type { StoreError } from "../../ports/StoreError.ts"
 import { Threads } from "../../ports/Threads.ts"
 import { TurnQueue } from "../../ports/TurnQueue.ts"
 import { TurnRecords } from "../../ports/TurnRecords.ts"
+import { makeSandboxTokens } from "../github/SandboxTokens.ts"
 import { endSchedulesOf } from "../schedules/ScheduleTargets.ts"
 import { endWaitingRunsOf } from "../schedules/WaitingRuns.ts"
 import { waitingNotices } from "../turns/WaitingNotices.ts"
@@ -50,6 +52,7 @@ export type TeardownProgress = (item: InventoryItem["kind"] | "row") => Effect.E
 const order: ReadonlyArray<InventoryItem["kind"]> = [
   "runtime",
   "directory",
+  "github",
   "channel",
   "queue",
   "threads",
@@ -118,6 +121,7 @@ const make = Effect.gen(function*() {
   const scheduler = yield* Scheduler
   const secrets = yield* Secrets
   const threads = yield* Threads
+  const tokens = yield* makeSandboxTokens
 
   /** Slack's final word is no obstacle to going on: what it will not take is not there any more. */
   const tell = Effect.fnUntraced(function*(id: SandboxId, key: string, action: BridgeAction) {
@@ -194,6 +198,8 @@ const make = Effect.gen(function*() {
         return objects.deleteAll(row.id)
       case "identity":
         return identities.retire(row.id)
+      case "github":
+        return tokens.withdraw(row.id, parseGrantRef(item.ref))
       case "secret":
         return secrets.delete(item.ref)
       // The guard row goes with the row.

@@ -45,11 +45,12 @@ describe("systemd units", () => {
     assert.deepStrictEqual(secretsIn("km-mail-in.service"), [])
     assert.deepStrictEqual(secretsIn("km-mail-out.service"), ["mail/relay-password ro"])
     // Files cannot be deleted without their directory: what of it is read is the layer's to refuse.
-    assert.deepStrictEqual(secretsIn("km-control.service"), ["sandbox rw", "bridge/directory-pin ro"])
+    assert.deepStrictEqual(secretsIn("km-control.service"), ["sandbox rw", "bridge/directory-pin ro", "github ro"])
     assert.deepStrictEqual(secretsIn("km-control.service", { unattendedCertifier: true }), [
       "sandbox rw",
       "certifier ro",
-      "bridge/directory-pin ro"
+      "bridge/directory-pin ro",
+      "github ro"
     ])
   })
 

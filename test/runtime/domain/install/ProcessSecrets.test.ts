@@ -17,10 +17,12 @@ const all = [
   "bridge/directory-pin",
   "certifier/last-revocation",
   "certifier/signing-key",
+  "github/github.com/4711/key",
   "mail/relay-password",
   "model/anthropic-api-key",
   "sandbox/operator/mail-signing-key",
   "sandbox/operator/signing-key",
+  "sandbox/sb-11111111/github/github.com/99/read",
   "sandbox/sb-11111111/signing-key",
   "sandbox/sb-22222222/encryption-key",
   "slack/bot-token",
@@ -28,6 +30,7 @@ const all = [
 ]
 
 const ofSandboxes = all.filter((path) => path.startsWith("sandbox/"))
+const tokenOfOne = "sandbox/sb-11111111/github/github.com/99/read"
 const one = SandboxId.make("sb-11111111")
 
 /** What each may read, write and delete. */
@@ -38,28 +41,45 @@ const processes: ReadonlyArray<
   [
     "control plane",
     controlSecrets(false),
-    ["bridge/directory-pin", "sandbox/operator/mail-signing-key", "sandbox/operator/signing-key"],
-    [],
+    [
+      "bridge/directory-pin",
+      "github/github.com/4711/key",
+      "sandbox/operator/mail-signing-key",
+      "sandbox/operator/signing-key",
+      tokenOfOne
+    ],
+    [tokenOfOne],
     ofSandboxes
   ],
   [
     "control plane with the certifier's key",
     controlSecrets(true),
-    ["bridge/directory-pin", "certifier/last-revocation", "certifier/signing-key", ...ofSandboxes],
+    [
+      "bridge/directory-pin",
+      "certifier/last-revocation",
+      "certifier/signing-key",
+      "github/github.com/4711/key",
+      ...ofSandboxes
+    ],
     ofSandboxes,
     ofSandboxes
   ],
   [
     "runtime of one sandbox",
     runtimeSecrets(one),
-    ["model/anthropic-api-key", "sandbox/sb-11111111/signing-key"],
+    ["model/anthropic-api-key", tokenOfOne, "sandbox/sb-11111111/signing-key"],
     [],
     []
   ],
   [
     "runtime of all",
     runtimeSecrets(undefined),
-    ["model/anthropic-api-key", "sandbox/sb-11111111/signing-key", "sandbox/sb-22222222/encryption-key"],
+    [
+      "model/anthropic-api-key",
+      tokenOfOne,
+      "sandbox/sb-11111111/signing-key",
+      "sandbox/sb-22222222/encryption-key"
+    ],
     [],
     []
   ],

@@ -46,6 +46,27 @@ const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {
   profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
     .map(({ code }) => code)
 
+describe("repositories of a profile", () => {
+  const repositoryCodes = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
+    networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
+
+  it("are names or an owner's all, on any host", () => {
+    const fine = ["my-org/api", "My-Org/*", "ghe.example.com/team/x"]
+    assert.deepStrictEqual(repositoryCodes("allowlist", ...fine), [])
+    assert.deepStrictEqual(repositoryCodes("allowlist", "*"), ["error KM-PRO-040"])
+    assert.deepStrictEqual(repositoryCodes("audit", "my-org/a*", "x", "my-org/api"), [
+      "error KM-PRO-040",
+      "error KM-PRO-040"
+    ])
+  })
+
+  it("are not listed in vain", () => {
+    assert.deepStrictEqual(repositoryCodes("none", "my-org/api"), ["error KM-PRO-041"])
+    assert.deepStrictEqual(repositoryCodes("none"), [])
+    assert.deepStrictEqual(repositoryCodes("allowlist"), [])
+  })
+})
+
 describe("Profile", () => {
   it.effect.prop("survives a round trip through JSON, and the strict decoder takes what was encoded", [Profile], ([
     profile
