@@ -6,6 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { mayAsk } from "../runtime/domain/install/BridgeListen.ts"
 import { Errands } from "../runtime/ports/Errands.ts"
 import { Actions } from "./actions/Actions.ts"
 import { Authenticator } from "./actions/Authenticator.ts"
@@ -19,10 +20,12 @@ import { Ownership } from "./actions/Ownership.ts"
 import { SelfTest } from "./actions/SelfTest.ts"
 import { Uploads } from "./actions/Uploads.ts"
 import { V2Handler } from "./actions/V2Handler.ts"
+import { BridgeSettings } from "./BridgeSettings.ts"
 import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
+import { Heard } from "./events/Heard.ts"
 import { HttpEvents } from "./events/HttpEvents.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
@@ -47,11 +50,16 @@ export class BridgeApp extends Context.Service<BridgeApp, {
       const v2 = yield* V2Handler
       const links = yield* ExpiringLinks
       const errands = yield* Errands
+      const { listensOn } = yield* BridgeSettings
 
       const routed = (
         request: HttpServerRequest.HttpServerRequest
       ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
         const path = request.url.split("?")[0] ?? ""
+        // The connection's own address; what a proxy says of somebody else's decides nothing.
+        if (Option.isSome(request.peerAddress) && !mayAsk(request.peerAddress.value, listensOn, path)) {
+          return Effect.succeed(nothing)
+        }
         if (request.method === "POST" && path === "/events") return events.handle(request)
         if (request.method === "POST" && path === "/v2") return v2.handle(request)
         if (request.method === "GET" && path === "/healthz") return Effect.succeed(healthy)
@@ -103,7 +111,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
       Poster.layer
     )
   ),
-  Layer.provideMerge(Progress.layer)
+  Layer.provideMerge(Layer.merge(Progress.layer, Heard.layer))
 )
 
 /** The whole bridge over the ports and its settings. */

@@ -7,8 +7,9 @@ import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
+import { slack } from "./commands/SlackCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
-import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
+import { ConfigFlag, InstallFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
@@ -28,12 +29,34 @@ const yes = Flag.Boolean("yes").pipe(
   Flag.withDescription("Do not ask")
 )
 
+const init = Command.make(
+  "init",
+  {
+    sidecars: Flag.Boolean("sidecars").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Check the programs that sandboxes run: versions, hashes, agent and jail")
+    )
+  },
+  lazy(() => import("./commands/Init.ts").then((module) => module.init))
+).pipe(
+  Command.withShortDescription("Make this install and check it"),
+  Command.withDescription(
+    "Makes the state directory, the keys and the settings of an install, or checks the ones that are there. With " +
+      "--sidecars it checks the programs that sandboxes run instead, and makes nothing. Both can be repeated."
+  )
+)
+
 const up = Command.make(
   "up",
   {
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    detach: Flag.Boolean("detach").pipe(
+      Flag.withAlias("d"),
+      Flag.withDefault(false),
+      Flag.withDescription("Run in the background: return when everything is healthy; `km down` ends it")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))
@@ -213,28 +236,6 @@ const replay = Command.make(
   Command.withDescription("Runs a parked turn again as a new attempt of the same message.")
 )
 
-const slackStatus = Command.make(
-  "status",
-  {},
-  lazy(() => import("./commands/Slack.ts").then((module) => module.slackStatus))
-).pipe(
-  Command.withShortDescription("Where Slack is and whether the bridge answers"),
-  Command.withDescription("Shows the install's Slack and asks the bridge for its health; changes nothing.")
-)
-const slackTest = Command.make(
-  "test",
-  { channel: Flag.String("channel").pipe(Flag.optional, Flag.withDescription("Try it in this channel (C…)")) },
-  lazy(() => import("./commands/Slack.ts").then((module) => module.slackTest))
-).pipe(
-  Command.withShortDescription("Prove token, scopes and metadata with a real call"),
-  Command.withDescription("Posts one message through the bridge, reads it back and deletes it.")
-)
-const slack = Command.make("slack").pipe(
-  Command.withShortDescription("Slack: status, test"),
-  Command.withDescription("Slack: status, test"),
-  Command.withSubcommands([slackStatus, slackTest])
-)
-
 const doctor = Command.make(
   "doctor",
   {},
@@ -309,6 +310,7 @@ const help = helpCommand((): Command.Command.Any => km)
 export const km = Command.make("km").pipe(
   Command.withDescription("Sandboxes with a coding agent each, worked from Slack."),
   Command.withSubcommands([
+    init,
     up,
     down,
     demo,
@@ -338,5 +340,5 @@ export const km = Command.make("km").pipe(
     workspace,
     model
   ]),
-  Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag])
+  Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag, InstallFlag])
 )

@@ -35,7 +35,8 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "thread.lookup",
   "user.lookup",
   "activity",
-  "test"
+  "test",
+  "state"
 ])
 
 const bad = (detail: string) => new BridgeRefusal({ code: "bad_request", detail })

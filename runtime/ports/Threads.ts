@@ -48,6 +48,8 @@ export class Threads extends Context.Service<Threads, {
   /** The newest row of that session. */
   readonly bySession: (session: SessionId) => Effect.Effect<Option.Option<ThreadRow>, StoreError>
   readonly count: (sandbox: SandboxId) => Effect.Effect<number, StoreError>
+  /** Those with the newest last turn first, at most `limit`. */
+  readonly list: (sandbox: SandboxId, limit: number) => Effect.Effect<ReadonlyArray<ThreadRow>, StoreError>
   readonly removeAll: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Threads") {
   static readonly memory = (state: MemoryThreadsState): Layer.Layer<Threads> => {
@@ -74,6 +76,15 @@ export class Threads extends Context.Service<Threads, {
               rows.filter((row) => row.session === session).toSorted((a, b) => b.lastTurnAt - a.lastTurnAt)[0]
             )),
         count: (sandbox) => Effect.map(living, (rows) => rows.filter((row) => row.sandbox === sandbox).length),
+        list: (sandbox, limit) =>
+          Effect.map(
+            living,
+            (rows) =>
+              rows.filter((row) => row.sandbox === sandbox).toSorted((a, b) => b.lastTurnAt - a.lastTurnAt).slice(
+                0,
+                limit
+              )
+          ),
         removeAll: (sandbox) =>
           Effect.sync(() => {
             for (const [id, row] of state.rows) if (row.sandbox === sandbox) state.rows.delete(id)
