@@ -22,7 +22,7 @@ import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
 import type { MailDesk } from "./MailDesk.ts"
-import { errorLines, ReaderGone } from "./Output.ts"
+import { errorLines, ReaderGone, Serving } from "./Output.ts"
 import { runKm } from "./RunKm.ts"
 import { troubleOf } from "./trouble.ts"
 
@@ -85,7 +85,7 @@ const open = async (root: string): Promise<Backend> => {
     ProcessLock,
     State,
     Host,
-    Outboxes
+    MemoryOutbox
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
     import("../runtime/adapters/bridge/BridgeClient.ts"),
@@ -96,7 +96,7 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/adapters/disk/ProcessLock.ts"),
     import("../runtime/adapters/disk/StateDirectory.ts"),
     import("../runtime/substrates/process/EmbeddedHost.ts"),
-    import("../runtime/ports/Outbox.ts")
+    import("../runtime/ports/memory/MemoryOutbox.ts")
   ])
   const { besideClaude, children, profiles } = await import("./Programs.ts")
   const { versionOf } = await import("./Machine.ts")
@@ -131,7 +131,7 @@ const open = async (root: string): Promise<Backend> => {
           sender: "operator",
           epoch: Effect.succeed(0)
           // An operator's request that is given up is asked again by the next command; nothing of it stays on disk.
-        }).pipe(Layer.provide(Layer.merge(Outboxes.Outbox.layerMemory, FetchHttpClient.layer))),
+        }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer))),
         (error) =>
           error._tag === "SigningKeyMissing"
             ? kmError("KM-CLI-025", "the operator has no key", error.message)
@@ -207,6 +207,13 @@ const lostByNow = Effect.callback<string | undefined>((resume) => {
   process.stdout.write("", () => void setImmediate(() => resume(Effect.succeed(output.lost))))
 })
 
+/** Whether the command runs until somebody ends it, and whether that was asked for by SIGTERM. */
+const ended = { serving: false, asked: false }
+process.once("SIGTERM", () => void (ended.asked = true))
+
+/** As shells have it: 130 is ended by Ctrl-C, 143 by SIGTERM; a command that runs until then has done what it should. */
+const exitOnSignal = (): number => ended.asked ? (ended.serving ? 0 : 143) : 130
+
 const main = Effect.gen(function*() {
   const code = yield* runKm(process.argv.slice(2))
   const why = code === 0 ? yield* lostByNow : undefined
@@ -220,6 +227,7 @@ const main = Effect.gen(function*() {
   process.exitCode = why === undefined ? code : 141
 }).pipe(
   Effect.provideService(ReaderGone, Effect.promise(() => outputLost)),
+  Effect.provideService(Serving, ended),
   Effect.provide(Layer.mergeAll(
     Layer.succeed(Backends, Backends.of({ open: (root) => Effect.promise(() => open(root)) })),
     NodeFileSystem.layer,
@@ -233,6 +241,5 @@ const main = Effect.gen(function*() {
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
-  // 130: ended by Ctrl-C, as shells have it.
-  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : 130)
+  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : exitOnSignal())
 })

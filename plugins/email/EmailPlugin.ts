@@ -21,6 +21,7 @@ import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { AnnouncementPace } from "./AnnouncementPace.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { makeMailRoom } from "./MailRoom.ts"
@@ -119,14 +120,14 @@ const serveStops = Effect.fnUntraced(function*(sandbox: SandboxId) {
     yield* Effect.logInfo("stop requested").pipe(Effect.annotateLogs({ ...target, stopped }))
     yield* controls.acknowledge(sandbox, request)
   })
-  return yield* controls.watch(sandbox).pipe(
-    Stream.runForEach(serve),
-    Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
-    Effect.catchDefect((defect) =>
-      Effect.logError("serving a stop request ended in a defect; it is tried again", defect)
-    ),
-    Effect.andThen(Effect.sleep(lookAgain)),
-    Effect.forever
+  return yield* unending(
+    "serving a stop request ended in a defect; it is tried again",
+    lookAgain,
+    controls.watch(sandbox).pipe(
+      Stream.runForEach(serve),
+      Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+      Effect.andThen(Effect.sleep(lookAgain))
+    )
   )
 })
 
@@ -255,6 +256,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     yield* Effect.forkScoped(tellAgain)
     if (config.alone) yield* Effect.forkScoped(serveStops(info.id))
     if (config.alone && email.onReceive === "turn") yield* Effect.forkScoped(takeReplays(info.id))
-    return yield* Effect.forever(judgeNext)
+    // The lease lapses, so that a mail that ends in a defect comes again and does not hold up the next one.
+    return yield* unending("judging a mail ended in a defect; it comes again", lookAgain, judgeNext)
   })
 }

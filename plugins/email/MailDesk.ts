@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
 import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
-import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, sandboxAt } from "../../runtime/ports/Mail.ts"
+import * as MemoryLedger from "../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../runtime/ports/memory/MemoryLedger.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { attachmentType } from "./attachmentType.ts"
 import { makeMailRoom } from "./MailRoom.ts"
@@ -37,7 +38,7 @@ export const makeMailDesk = Effect.fnUntraced(function*(options: MailDeskOptions
   const sandboxes = yield* Sandboxes
   const memory = makeMemoryLedgerState()
   memory.facts.set(lastRevocation, String(options.revocations))
-  const room = yield* makeMailRoom(options).pipe(Effect.provide(Ledger.memory(memory)))
+  const room = yield* makeMailRoom(options).pipe(Effect.provide(MemoryLedger.layerOver(memory)))
 
   return {
     ...room,

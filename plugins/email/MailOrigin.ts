@@ -6,11 +6,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import type { MailOrigin as Origin, ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
+import { backoffSchedule } from "../../runtime/ports/Backoff.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
@@ -25,7 +25,7 @@ const filedWithin = Duration.seconds(60)
 /** A channel that cannot be reached must not hold up the conversation: the request is in the outbox by then. */
 const shownWithin = Duration.seconds(10)
 /** 1 s, doubling, at most 30 s apart, for ever: an outcome is not given up because a store is busy. */
-const patiently = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+const patiently = backoffSchedule({ firstMillis: 1_000, longestMillis: 30_000 })
 /** Characters of an outcome that the channel is shown; all of it was mailed. Three bytes each stay below 1 MiB. */
 const shownCharacters = 200_000
 

@@ -17,6 +17,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { type RuntimeReport, RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 /** True when the sandbox has a channel to say things in. */
 export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
@@ -89,12 +90,14 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
 
     const changes = yield* turns.changes
     const hooks = yield* (yield* HookEvents).subscribe
-    const active = Effect.flatMap(Clock.currentTimeMillis, status.active).pipe(
-      Effect.catchDefect((defect) => Effect.logError("activity could not be noted because of a defect", defect))
-    )
+    const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
+    const noted = (changed: Effect.Effect<unknown>) =>
+      Effect.forkScoped(
+        unending("activity could not be noted because of a defect", 0, Effect.andThen(changed, active))
+      )
     // A turn changes its state, or a session that a person started does something.
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(changes), active)))
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(hooks), active)))
+    yield* noted(PubSub.take(changes))
+    yield* noted(PubSub.take(hooks))
 
     yield* status.changes.pipe(
       Stream.filter((report) => report.ready),
@@ -110,15 +113,19 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       Stream.take(1),
       Stream.runDrain
     )
-    return yield* Effect.gen(function*() {
-      // A turn that works for hours without a change of state is no idle sandbox.
-      const { open } = yield* turns.health
-      if (open > 0) yield* active
-      const report = yield* status.report
-      const through = yield* send(report)
-      if (!through) return yield* Effect.sleep(retryAfter)
-      told = essence(report)
-      yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
-    }).pipe(Effect.forever)
+    return yield* unending(
+      "reporting ended in a defect; it goes on",
+      retryAfter,
+      Effect.gen(function*() {
+        // A turn that works for hours without a change of state is no idle sandbox.
+        const { open } = yield* turns.health
+        if (open > 0) yield* active
+        const report = yield* status.report
+        const through = yield* send(report)
+        if (!through) return yield* Effect.sleep(retryAfter)
+        told = essence(report)
+        yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
+      })
+    )
   })
 }

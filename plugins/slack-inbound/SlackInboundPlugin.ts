@@ -11,6 +11,7 @@ import { RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { makeOwedMarks } from "./OwedMarks.ts"
 import { runReceiveLoop } from "./ReceiveLoop.ts"
 import { makeSlackOrigin } from "./SlackOrigin.ts"
@@ -85,7 +86,11 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
     const bridge = yield* Bridge
     const redaction = yield* Redaction
     const marks = makeOwedMarks({ bridge, ledger: yield* Ledger, redaction })
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(marks.settle(), Effect.sleep(owedEvery))))
+    yield* Effect.forkScoped(unending(
+      "bringing marks in line ended in a defect; it is tried again",
+      owedEvery,
+      Effect.andThen(marks.settle(), Effect.sleep(owedEvery))
+    ))
     const origin = makeSlackOrigin({
       sandbox: info.id,
       marks,
@@ -126,15 +131,16 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
       )
     )
     yield* Effect.forkScoped(stops.run)
-    yield* turns.health.pipe(
-      Effect.tap(({ detail, since, state }) =>
-        state === "full" || state === "corrupt" ? notices.trouble(state, since, detail) : Effect.void
-      ),
-      Effect.catchDefect((defect) => Effect.logError("looking at the ledger's health ended in a defect", defect)),
-      Effect.andThen(Effect.sleep(healthEvery)),
-      Effect.forever,
-      Effect.forkScoped
-    )
+    yield* Effect.forkScoped(unending(
+      "looking at the ledger's health ended in a defect",
+      healthEvery,
+      turns.health.pipe(
+        Effect.tap(({ detail, since, state }) =>
+          state === "full" || state === "corrupt" ? notices.trouble(state, since, detail) : Effect.void
+        ),
+        Effect.andThen(Effect.sleep(healthEvery))
+      )
+    ))
     return yield* runReceiveLoop(
       {
         sandbox: info.id,

@@ -33,7 +33,7 @@ import { courier } from "../kernel/mail/MailCourier.ts"
 import { auditedControl } from "../kernel/sandboxes/AuditedControl.ts"
 import { ControlPlane } from "../kernel/sandboxes/ControlPlane.ts"
 import { ScheduleRunner } from "../kernel/schedules/ScheduleRunner.ts"
-import { Outbox } from "../ports/Outbox.ts"
+import * as MemoryOutbox from "../ports/memory/MemoryOutbox.ts"
 import * as EmbeddedHost from "../substrates/process/EmbeddedHost.ts"
 import { endWithStdin, parentGone } from "../substrates/process/ParentGone.ts"
 import { schedules, type SchedulesOptions } from "./Schedules.ts"
@@ -60,7 +60,7 @@ const services = (options: SchedulesOptions) => {
     sender: "operator",
     epoch: Effect.succeed(0)
     // A request that is given up is asked again by the next round; nothing of it stays on disk.
-  }).pipe(Layer.provide(Layer.merge(Outbox.layerMemory, FetchHttpClient.layer)))
+  }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer)))
   const ports = EmbeddedHost.layer(state).pipe(
     Layer.provideMerge(EmbeddedEngine.layer(state)),
     Layer.merge(Layer.provideMerge(FileAudit.layer(state, "control"), FileInstallStore.layer(state))),

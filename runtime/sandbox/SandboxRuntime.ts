@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -33,6 +32,7 @@ import { Reports } from "../ports/Reports.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import { unending } from "../ports/Unending.ts"
 import type { HeldLease } from "../substrates/process/LeaseKeeper.ts"
 import { reportOpenTurns } from "./OpenTurns.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
@@ -180,7 +180,7 @@ const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
 }))
 
 /** Keys are replaced while the runtime runs. */
-const learnAgain = Schedule.spaced("1 minute")
+const learnEvery = "1 minute"
 
 /** Every value that must not appear in a post or an upload, as far as this sandbox's runtime knows it. */
 const learnSecrets = (row: SandboxRow) =>
@@ -200,11 +200,14 @@ const learnSecrets = (row: SandboxRow) =>
       }
     })
     yield* learn
-    yield* learn.pipe(
-      Effect.catch((error) => Effect.logWarning("secrets were not read again", error.message)),
-      Effect.schedule(learnAgain),
-      Effect.forkScoped
-    )
+    yield* Effect.forkScoped(unending(
+      "reading secrets again ended in a defect; it is tried again",
+      0,
+      learn.pipe(
+        Effect.catch((error) => Effect.logWarning("secrets were not read again", error.message)),
+        Effect.delay(learnEvery)
+      )
+    ))
   }))
 
 /** The report says what the runtime says, for readers that do not go through the bridge. */

@@ -14,8 +14,8 @@ import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
 import { certifierKeyPath } from "../../runtime/kernel/identity/Certifier.ts"
 import { certifyMail, ensureSecret, mailSecrets } from "../../runtime/kernel/identity/MailIdentities.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
-import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, type MailRelay } from "../../runtime/ports/Mail.ts"
+import * as MemoryLedger from "../../runtime/ports/memory/MemoryLedger.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
@@ -97,7 +97,7 @@ export const mailState = Effect.fnUntraced(function*(
       policy: slackProfile.spec.email,
       ...(relay === undefined ? {} : { relay }),
       ...more
-    }).pipe(Effect.provide(Ledger.layerMemory))
+    }).pipe(Effect.provide(MemoryLedger.layer))
     const mailbox = yield* Mailbox
     const judge = Effect.gen(function*() {
       const leased = yield* mailbox.lease(owner, Duration.seconds(30))

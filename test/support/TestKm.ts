@@ -15,8 +15,8 @@ import type { TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { openTurnOf, recordOf, type TurnRecord } from "../../runtime/domain/turn/TurnRecord.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/identity/Certifier.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Idempotency } from "../../runtime/ports/Idempotency.ts"
-import { Seen } from "../../runtime/ports/Seen.ts"
+import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
 import type { World } from "./ControlWorld.ts"
 
 const install: Install = {
@@ -90,7 +90,7 @@ export class TestKm {
     )
     const shared: Layer.Layer<InstallPorts | Bridge, KmError> = world === undefined
       ? Layer.effectContext<InstallPorts | Bridge, KmError, never>(none)
-      : Layer.mergeAll(world.layer(), Idempotency.layerMemory, Seen.layerMemory)
+      : Layer.mergeAll(world.layer(), MemoryIdempotency.layer, MemorySeen.layer)
     return {
       paths: {
         root,

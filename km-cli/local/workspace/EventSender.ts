@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as crypto from "node:crypto"
 import * as http from "node:http"
+import { unending } from "../../../runtime/ports/Unending.ts"
 import type { EventFault, Faults } from "./Faults.ts"
 import { slackId } from "./Identifiers.ts"
 import { send } from "./InnerHttp.ts"
@@ -126,7 +127,8 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const scope = yield* Scope.Scope
   const queue = yield* Queue.unbounded<PendingEvent>()
   const agent = yield* Effect.acquireRelease(
-    Effect.sync(() => new http.Agent({ keepAlive: true, maxSockets: 64 })),
+    // A connection a delivery: a receiver may close a kept one just when the next event has been written to it.
+    Effect.sync(() => new http.Agent({ keepAlive: false, maxSockets: 64 })),
     (pool) => Effect.sync(() => pool.destroy())
   )
   let url: string | undefined
@@ -138,8 +140,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const closeOne = () => {
     open -= 1
     if (open > 0) return
-    for (const deferred of waiting) Deferred.doneUnsafe(deferred, Effect.void)
+    // Who is told goes on at once, and may wait again for what it publishes.
+    const told = [...waiting]
     waiting.clear()
+    for (const deferred of told) Deferred.doneUnsafe(deferred, Effect.void)
   }
 
   const post = (
@@ -279,7 +283,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
     }
   })
 
-  yield* Queue.take(queue).pipe(Effect.flatMap(handOver), Effect.forever, Effect.forkIn(scope))
+  yield* unending("an event was lost by a defect of the workspace", 0, Effect.flatMap(Queue.take(queue), handOver))
+    .pipe(
+      Effect.forkIn(scope)
+    )
 
   const shakeHands = Effect.fnUntraced(function*(target: string) {
     const challenge = crypto.randomBytes(24).toString("base64url")

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { TurnOrigin, TurnRow } from "../../domain/turn/Turn.ts"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import type { OriginHandler, PluginId, TurnObserver } from "../../ports/Plugin.ts"
 
 type Kind = TurnOrigin["kind"]
@@ -35,6 +36,7 @@ export class OriginBroken extends Schema.TaggedError<OriginBroken>()("OriginBrok
 
 /** An origin that dies in one call is asked again this often, over about two minutes; then the call is given up. */
 const originTries = 8
+const afterDeath = { firstMillis: 1_000, longestMillis: 60_000 }
 
 /**
  * An observer that neither answers nor fails holds a turn no longer than this before and while the agent starts, and
@@ -104,7 +106,7 @@ export class TurnParties extends Context.Service<TurnParties, {
           yield* Effect.logError("an origin crashed and is asked again", exit.cause).pipe(
             Effect.annotateLogs({ plugin: party.plugin, call, deaths })
           )
-          yield* Effect.sleep(Math.min(500 * 2 ** deaths, 60_000))
+          yield* Effect.sleep(pauseAfter(afterDeath, deaths))
         }
         return yield* new OriginBroken({ kind, call })
       })

@@ -5,7 +5,8 @@ import { LifecyclePlugin } from "../../../plugins/lifecycle/LifecyclePlugin.ts"
 import { SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { TurnRow } from "../../../runtime/domain/turn/Turn.ts"
 import { HookEvents, type ReceivedHook } from "../../../runtime/ports/HookEvents.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
+import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -21,7 +22,7 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
   const inHand = { turns: 0 }
   const ports = Layer.mergeAll(
     bridge.layer,
-    Ledger.memory(ledger),
+    MemoryLedger.layerOver(ledger),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined, confinement: "no bwrap" }),

@@ -12,9 +12,9 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { PluginHost } from "../../../../runtime/kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/turns/TurnPipeline.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { type AnyPlugin, type Plugin, PluginError, PluginId } from "../../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
-import { TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "../simulation/SimulatedAgent.ts"
 import { origin } from "../simulation/SimulatedSlack.ts"
@@ -30,7 +30,7 @@ const host = Effect.fnUntraced(function*(plugins: ReadonlyArray<AnyPlugin>, worl
     ledger(world, incarnation),
     SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
     Redaction.layer,
-    TurnRecords.layerMemory,
+    MemoryTurnRecords.layer,
     info,
     FileSystem.layerNoop({ makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)) })
   )

@@ -16,6 +16,7 @@ import { MessageTs } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../../../runtime/domain/text/Digest.ts"
 import { outcomeText } from "../../../../runtime/domain/turn/OutcomeText.ts"
 import { TurnRequest, type TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
+import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { type OriginHandler, type Plugin, PluginId, type TurnObserver } from "../../../../runtime/ports/Plugin.ts"
 import { type ReceivedEntry, TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../../../runtime/ports/Turns.ts"
@@ -144,7 +145,7 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
         if (row.receipt === undefined) return
         yield* through(`queue.delete ${row.key}`, Effect.ignore(queue.delete(sandbox, row.receipt)))
         yield* dying("finish")
-      }).pipe(Effect.provide(TurnQueue.memory(world.queue)))
+      }).pipe(Effect.provide(MemoryTurnQueue.layerOver(world.queue)))
   }
 }
 

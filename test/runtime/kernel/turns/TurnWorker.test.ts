@@ -16,10 +16,13 @@ import {
   type AgentProcess,
   type AgentRun
 } from "../../../../runtime/ports/Agent.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
+import { Ledger } from "../../../../runtime/ports/Ledger.ts"
+import * as MemoryLedger from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { makeMemoryTurnRecordsState } from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
-import { makeMemoryTurnRecordsState, TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { elapse, message } from "../simulation/Simulation.ts"
 import { sandbox } from "../simulation/World.ts"
 
@@ -92,10 +95,10 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     ...parts.observer
   }
   const layer = Layer.mergeAll(
-    LedgerHealth.layer.pipe(Layer.provideMerge(Ledger.memory(state))),
+    LedgerHealth.layer.pipe(Layer.provideMerge(MemoryLedger.layerOver(state))),
     TurnParties.layer,
     Redaction.layer,
-    TurnRecords.memory(records),
+    MemoryTurnRecords.layerOver(records),
     Layer.succeed(Agent, agent),
     FileSystem.layerNoop({
       makeDirectory: parts.makeDirectory ?? ((path, options) => say(`mkdir ${path} ${options?.mode?.toString(8)}`))
