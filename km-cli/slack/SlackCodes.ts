@@ -31,28 +31,32 @@ const table = {
   "KM-SLK-106": [
     5,
     "The token belongs to another Slack app.",
-    "Copy both tokens from the page of one app."
+    "Copy both tokens from the page of this install's app, then `km slack rotate-token`."
   ],
   "KM-SLK-107": [
     1,
     "The bot token lacks scopes.",
     "Put the manifest of `km slack manifest` into the app, install it again, then `km slack rotate-token`."
   ],
-  "KM-SLK-108": [7, "Slack's API cannot be reached.", "Check the network and the proxy of this machine, then repeat."],
+  "KM-SLK-108": [
+    7,
+    "Slack's API cannot be reached.",
+    "Check the network and the proxy of this machine, then `km slack status`."
+  ],
   "KM-SLK-109": [
     1,
     "What answers is not Slack's API.",
-    "Look for a proxy that answers in Slack's place, or changes what passes; then repeat."
+    "Look for a proxy that answers in Slack's place, or changes what passes; then `km slack status`."
   ],
   "KM-SLK-110": [
     1,
     "The clock of this machine and Slack's differ.",
-    "Synchronise the clock (NTP); at 300 s nothing is taken."
+    "Synchronise the clock (NTP), then `km slack status`; at 300 s nothing is taken."
   ],
   "KM-SLK-111": [
     1,
     "Socket Mode is switched off for this app.",
-    "Switch it on on the app's page: Socket Mode; or set bridge.publicUrl for HTTPS."
+    "Switch it on on the app's page (Socket Mode), then `km slack status`; or set bridge.publicUrl for HTTPS."
   ],
   "KM-SLK-112": [
     4,
@@ -62,7 +66,7 @@ const table = {
   "KM-SLK-113": [
     1,
     "More connections are open for this app than Slack allows.",
-    "End the other installs that use this app: one app for one install."
+    "End the other installs that use this app, one app for one install; then `km slack status`."
   ],
   "KM-SLK-114": [
     1,
@@ -72,7 +76,7 @@ const table = {
   "KM-SLK-115": [
     1,
     "The Events URL answers something else than the bridge.",
-    "Forward /events to the bridge, unchanged: docs/slack-notifications.md has Caddy and nginx."
+    "Forward /events to the bridge, unchanged: docs/slack-notifications.md has Caddy and nginx; then `km slack status`."
   ],
   "KM-SLK-116": [
     1,
@@ -82,7 +86,7 @@ const table = {
   "KM-SLK-117": [
     5,
     "The channel's name is taken by a channel that the bot cannot join.",
-    "Choose another name with --shared-channel, or invite the bot into that channel."
+    "Invite the bot into that channel, or `km slack init --shared-channel` with another name."
   ],
   "KM-SLK-118": [2, "This is no mail address.", "Give one address: `km slack init --invite-email ops@example.com`."],
   "KM-SLK-119": [
@@ -153,7 +157,7 @@ const table = {
   "KM-SLK-133": [
     1,
     "Slack refused.",
-    "Follow the reason; docs.slack.dev/reference/methods explains Slack's own words."
+    "Follow the reason; docs.slack.dev/reference/methods explains Slack's own words; then `km slack status`."
   ],
   "KM-SLK-134": [
     3,
