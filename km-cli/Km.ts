@@ -57,6 +57,10 @@ const up = Command.make(
       Flag.withAlias("d"),
       Flag.withDefault(false),
       Flag.withDescription("Run in the background: return when everything is healthy; `km down` ends it")
+    ),
+    socket: Flag.Boolean("socket").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Let the local workspace deliver by Socket Mode, as slack.com can to a laptop")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))

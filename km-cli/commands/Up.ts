@@ -44,7 +44,7 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
   yield* talk(`next: ${firstCreate()}, then km chat demo "hello"; Ctrl-C ends`)
 })
 
-const detached = Effect.fnUntraced(function*(scripted: boolean) {
+const detached = Effect.fnUntraced(function*(scripted: boolean, socket: boolean) {
   const { backend, config } = yield* opened
   // Before a process is started that nobody watches.
   yield* backend.claude
@@ -52,7 +52,8 @@ const detached = Effect.fnUntraced(function*(scripted: boolean) {
   const { file, started } = yield* startDetached(backend, [
     ...(config.installGiven ? ["--install", config.install] : []),
     ...(config.configFile === undefined ? [] : ["--config", config.configFile]),
-    ...(scripted ? ["--scripted"] : [])
+    ...(scripted ? ["--scripted"] : []),
+    ...(socket ? ["--socket"] : [])
   ])
   yield* data(
     [
@@ -75,25 +76,28 @@ const detached = Effect.fnUntraced(function*(scripted: boolean) {
   )
 })
 
-export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean; readonly detach: boolean }) {
-  if (input.detach) return yield* detached(input.scripted)
-  const { backend, config } = yield* opened
-  const json = yield* JsonFlag
-  // Not only once it is ready: `km down` ends a start as well.
-  yield* serving
-  return yield* runUp(
-    {
-      backend,
-      install: config.install,
-      forceScripted: input.scripted,
-      ephemeral: false,
-      unattendedCertifier: config.unattendedCertifier,
-      bridge: config.bridge,
-      environment: process.env
-    },
-    (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
-  )
-})
+export const up = Effect.fn("km.up")(
+  function*(input: { readonly scripted: boolean; readonly detach: boolean; readonly socket: boolean }) {
+    if (input.detach) return yield* detached(input.scripted, input.socket)
+    const { backend, config } = yield* opened
+    const json = yield* JsonFlag
+    // Not only once it is ready: `km down` ends a start as well.
+    yield* serving
+    return yield* runUp(
+      {
+        backend,
+        install: config.install,
+        forceScripted: input.scripted,
+        socketMode: input.socket,
+        ephemeral: false,
+        unattendedCertifier: config.unattendedCertifier,
+        bridge: config.bridge,
+        environment: process.env
+      },
+      (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
+    )
+  }
+)
 
 /** Above the runtime's drain and the other parts' grace. */
 const downWithin = "80 seconds"

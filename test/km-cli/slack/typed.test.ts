@@ -52,4 +52,30 @@ describe("a real workspace, as typed", () => {
       const down = yield* typed("down")
       assert.strictEqual(down.exit, 0, down.err)
     }).pipe(Effect.scoped))
+
+  it.live("by Socket Mode: one command after the tokens, and nothing to paste", () =>
+    Effect.gen(function*() {
+      const state = yield* temporaryDirectory
+      const workspace = yield* testWorkspace({ sockets: { enabled: true } })
+      const env = {
+        KM_SLACK_API_URL: workspace.apiUrl,
+        KM_SLACK_BOT_TOKEN: workspace.botToken,
+        KM_SLACK_APP_TOKEN: workspace.appToken
+      }
+      yield* Effect.addFinalizer(() => km(state, ["down"]))
+      const init = yield* km(state, ["slack", "init", "--invite-email", "eve@elsewhere.test"], env)
+      assert.strictEqual(init.exit, 0, init.out + init.err)
+      assert.include(init.out, "events come by Socket Mode: nothing to paste")
+      assert.notInclude(init.err, "signing")
+      const status = yield* km(state, ["slack", "status"], env)
+      assert.strictEqual(status.exit, 0, status.out + status.err)
+      assert.match(status.out, /ok +socket +1 open, last frame \d+ s ago/)
+      assert.match(status.out, /warn +invitation eve@elsewhere\.test +KM-SLK-125/)
+      yield* workspace.sockets.switch(false)
+      const off = yield* untilReal(
+        "the switch is noticed",
+        Effect.map(km(state, ["slack", "status"], env), (run) => run.exit !== 0 && run)
+      )
+      assert.match(off.err, /error KM-SLK-111: /)
+    }).pipe(Effect.scoped))
 })
