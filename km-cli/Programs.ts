@@ -49,23 +49,21 @@ export const firstCreate = (directory: string = process.cwd()): string => {
   return `km create ${/^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`} --alias demo`
 }
 
-/** What runs for a sandbox, or in its jail: in `dist/`, and in the source tree. */
-const sources = {
-  "km-runtime": ["km-runtime.mjs", "../runtime/sandbox/main.ts"],
-  "km-entrypoint": ["km-entrypoint.cjs", "../runtime/adapters/jail/entrypoint/main.ts"],
-  "km-hook": ["km-hook.cjs", "../hooks/main.ts"],
-  "km-send": ["km-send.cjs", "../plugins/email/send/main.ts"],
-  "km-recv": ["km-recv.cjs", "../plugins/email/recv/main.ts"]
+/** What runs for a sandbox, or in its jail: its file in `dist/`. */
+const sidecarFiles = {
+  "km-runtime": "km-runtime.mjs",
+  "km-entrypoint": "km-entrypoint.cjs",
+  "km-hook": "km-hook.cjs",
+  "km-send": "km-send.cjs",
+  "km-recv": "km-recv.cjs"
 } as const
 
-export type SidecarName = keyof typeof sources
-export const sidecarNames = Object.keys(sources) as ReadonlyArray<SidecarName>
+export type SidecarName = keyof typeof sidecarFiles
+export const sidecarNames = Object.keys(sidecarFiles) as ReadonlyArray<SidecarName>
 
-/** The file of a program that sandboxes run. */
-export const sidecarFile = (name: SidecarName): string => {
-  const [built, source] = sources[name]
-  return bundled ? bundle(built) : here(source)
-}
+/** The file of a program that sandboxes run; in a checkout what `make build` made of it. */
+export const sidecarFile = (name: SidecarName): string =>
+  bundled ? bundle(sidecarFiles[name]) : here(`../dist/${sidecarFiles[name]}`)
 
 /** What `make install` wrote down of what it put where, and the prefix that its paths begin at; only in an installation. */
 export const installedManifest = (): { readonly file: string; readonly prefix: string } | undefined => {
