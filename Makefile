@@ -12,7 +12,7 @@ PREFIX ?= $(HOME)/.local
 DESTDIR ?=
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/km/node
 
-.PHONY: help setup demo install uninstall test test-unit test-interop check format build bench routes mutants clean
+.PHONY: help setup demo install uninstall test test-unit test-interop slack-check check format build bench routes mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ $(OLDEST_NODE): $(STAMP)
 
 test-interop: setup $(OLDEST_NODE) ## tests that need programs of the operating system (.ci/packages), or the registry
 	@KM_INTEROP=1 vitest run --config vitest.interop.config.ts
+
+slack-check: setup ## ask slack.com what the local workspace is trusted for (KM_SLACK_BOT_TOKEN, KM_SLACK_APP_TOKEN)
+	@node test/slack/check.ts
 
 build: setup ## bundle into dist/
 	@node km-cli/build/bundle.ts

@@ -6,6 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { mayAsk } from "../runtime/domain/install/BridgeListen.ts"
 import { Errands } from "../runtime/ports/Errands.ts"
 import { Actions } from "./actions/Actions.ts"
 import { Authenticator } from "./actions/Authenticator.ts"
@@ -26,6 +27,7 @@ import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
+import { Heard } from "./events/Heard.ts"
 import { HttpEvents, refusalAnswer } from "./events/HttpEvents.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
@@ -52,6 +54,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
       const links = yield* ExpiringLinks
       const errands = yield* Errands
       const settings = yield* BridgeSettings
+      const { listensOn } = settings
       const socket = yield* SocketMode
 
       const health = settings.transport === "socket"
@@ -65,6 +68,10 @@ export class BridgeApp extends Context.Service<BridgeApp, {
         request: HttpServerRequest.HttpServerRequest
       ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
         const path = request.url.split("?")[0] ?? ""
+        // The connection's own address; what a proxy says of somebody else's decides nothing.
+        if (Option.isSome(request.peerAddress) && !mayAsk(request.peerAddress.value, listensOn, path)) {
+          return Effect.succeed(nothing)
+        }
         if (request.method === "POST" && path === "/events") {
           return settings.transport === "socket" ? Effect.succeed(refusalAnswer(notHere)) : events.handle(request)
         }
@@ -126,7 +133,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
       Poster.layer
     )
   ),
-  Layer.provideMerge(Progress.layer)
+  Layer.provideMerge(Layer.merge(Progress.layer, Heard.layer))
 )
 
 /** The whole bridge over the ports and its settings. */

@@ -23,6 +23,8 @@ export interface BridgeSettingsShape {
   readonly operators: ReadonlySet<UserId>
   /** Multiplies Slack's documented calls per minute; 1 everywhere but in measurements. */
   readonly rateScale: number
+  /** The address that the bridge's own server listens on, where it has one: what comes from there is this machine. */
+  readonly listensOn?: string
 }
 
 export class BridgeSettings extends Context.Service<BridgeSettings, BridgeSettingsShape>()(

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as http from "node:http"
 import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/disk/StateDirectory.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
+import { type BridgeListen, mayConnect, parseListen } from "../runtime/domain/install/BridgeListen.ts"
 import type { Install } from "../runtime/domain/install/Install.ts"
 import { bridgeSecrets } from "../runtime/domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../runtime/domain/install/Version.ts"
@@ -35,12 +36,24 @@ import { SocketMode } from "./socket/SocketMode.ts"
 /** A client that sends its request slower than this is cut off. */
 const requestTimeoutMillis = 30_000
 
-const makeServer = (): http.Server => {
+const makeServer = (trustedProxy: string | undefined): http.Server => {
   const server = http.createServer({ requestTimeout: requestTimeoutMillis, headersTimeout: 10_000 })
+  // Before any of ours reads a header: who is neither this machine nor the trusted proxy gets no answer.
+  server.on("connection", (socket) => {
+    if (!mayConnect(socket.remoteAddress, socket.localAddress, trustedProxy)) socket.destroy()
+  })
   // Slack and our own runtimes keep connections; a restart must not find them half closed.
   server.keepAliveTimeout = 65_000
   return server
 }
+
+/** Where the address is a proxy's, which names no port of ours. */
+const portBehindProxy = 8787
+
+/** Where it is told to listen, else on this machine at the port that the runtimes know. */
+const listenOf = (install: Install): BridgeListen =>
+  parseListen(install.bridge?.listen ?? "") ??
+    { host: "127.0.0.1", port: Number(new URL(install.bridgeUrl).port || portBehindProxy) }
 
 /** Told, or by what is stored: who has an app-level token has no public address. */
 const transportOf = Effect.fnUntraced(function*(install: Install) {
@@ -53,26 +66,21 @@ const settingsOf = (install: Install, transport: "http" | "socket") =>
   BridgeSettings.layer({
     install: install.install,
     host: install.bridgeHost,
-    publicUrl: install.bridgeUrl.replace(/\/+$/, ""),
+    publicUrl: (install.bridge?.publicUrl ?? install.bridgeUrl).replace(/\/+$/, ""),
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     slackApiUrl: install.slackApiUrl,
     transport,
     ...(install.teamId === undefined ? {} : { team: install.teamId }),
     ...(install.appId === undefined ? {} : { appId: install.appId }),
     operators: new Set(install.operators ?? []),
-    rateScale: 1
+    rateScale: 1,
+    listensOn: listenOf(install).host
   })
 
 /** A link to a file opens it, so its address is not for a tracing backend; health checks would drown the rest. */
 const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>
   request.url.startsWith("/files/") || request.url === "/healthz"
 )
-
-/** Where the address is a proxy's, which names no port of ours. */
-const portBehindProxy = 8787
-
-/** The port that the runtimes know. */
-const portOf = (install: Install): number => Number(new URL(install.bridgeUrl).port || portBehindProxy)
 
 /** No span of its own: as the parent of every request it would make one endless trace of all messages. */
 const serve = Effect.fnUntraced(function*() {
@@ -100,7 +108,8 @@ const program = Effect.fnUntraced(function*(flags: {
 }) {
   const root = yield* stateRootOf(flags.state)
   const install = yield* readInstall(root)
-  const port = Option.getOrElse(flags.port, () => portOf(install))
+  const listen = listenOf(install)
+  const port = Option.getOrElse(flags.port, () => listen.port)
   const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
     Errands.layerMemory,
@@ -112,7 +121,7 @@ const program = Effect.fnUntraced(function*(flags: {
       Layer.unwrap(Effect.map(transportOf(install), (transport) => settingsOf(install, transport)))
     ),
     Layer.provideMerge(ports),
-    Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" })),
+    Layer.merge(NodeHttpServer.layer(() => makeServer(install.bridge?.trustedProxy), { port, host: listen.host })),
     Layer.merge(untraced)
   )
   return yield* Effect.scoped(serve()).pipe(

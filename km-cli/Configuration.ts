@@ -7,11 +7,14 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { userInfo } from "node:os"
+import { isIpAddress, parseListen } from "../runtime/domain/install/BridgeListen.ts"
+import { type BridgeAddress, BridgeAddress as BridgeAddressSchema } from "../runtime/domain/install/Install.ts"
 import { expandHome, statePlace } from "../runtime/domain/install/StatePath.ts"
 import { durationMillis, DurationText } from "../runtime/domain/profile/Profile.ts"
 import { InstallName } from "../runtime/domain/sandbox/Ids.ts"
-import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
+import { ConfigFlag, InstallFlag, StateFlag } from "./InstallFlags.ts"
 import { type KmError, kmError } from "./KmError.ts"
+import { publicUrlOf } from "./slack/PublicUrl.ts"
 
 export type Source = "flag" | "environment" | "file" | "default"
 
@@ -34,6 +37,14 @@ export interface KmSettings {
   readonly unconfined: boolean
   /** `km up` may read the certifier's key, to renew certificates and for scheduled creates. */
   readonly unattendedCertifier: boolean
+  /** What is set of it; `km init` and `km slack init` write it into the install, and `km up` when it starts. */
+  readonly bridge: BridgeAddress
+  /** Whether a person named the install, by a flag, a variable or the file. */
+  readonly installGiven: boolean
+  /** The configuration file that was read, absolute. */
+  readonly configFile: string | undefined
+  /** Where a workspace that is connected has its API; with a trailing slash. */
+  readonly slackApiUrl: string
   readonly explained: ReadonlyArray<Explained>
 }
 
@@ -43,7 +54,13 @@ const ConfigFile = Schema.Struct({
   install: Schema.optionalKey(InstallName),
   readyWithin: Schema.optionalKey(DurationText),
   unconfined: Schema.optionalKey(Schema.Boolean),
-  unattendedCertifier: Schema.optionalKey(Schema.Boolean)
+  unattendedCertifier: Schema.optionalKey(Schema.Boolean),
+  slackApiUrl: Schema.optionalKey(Schema.NonEmptyString),
+  bridge: Schema.optionalKey(Schema.Struct({
+    publicUrl: Schema.optionalKey(Schema.NonEmptyString),
+    listen: Schema.optionalKey(Schema.NonEmptyString),
+    trustedProxy: Schema.optionalKey(Schema.NonEmptyString)
+  }))
 })
 type ConfigFile = typeof ConfigFile.Type
 const decodeFile = Schema.decodeUnknownResult(ConfigFile, { errors: "all", onExcessProperty: "error" })
@@ -90,10 +107,24 @@ const variable = (name: string) =>
     Effect.orElseSucceed(() => Option.none<string>())
   )
 
+const decodeInstall = (text: string) => Option.getOrUndefined(Schema.decodeOption(InstallName)(text))
+const decodeBridge = Schema.decodeUnknownResult(BridgeAddressSchema)
+/** A token goes there: https, or this machine. */
+const apiUrlOf = (text: string): string | undefined => {
+  if (!URL.canParse(text) || !text.endsWith("/")) return undefined
+  const { hostname, protocol, search } = new URL(text)
+  const local = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname)
+  return search === "" && (protocol === "https:" || (protocol === "http:" && local)) ? text : undefined
+}
+
+/** Of a setting that has no default. */
+const unset = { value: "", from: "not set" }
+
 const truth = (text: string): boolean | undefined => ({ true: true, "1": true, false: false, "0": false })[text]
 
 interface Flags {
   readonly state: Option.Option<string>
+  readonly install: Option.Option<string>
   readonly config: Option.Option<string>
 }
 
@@ -122,7 +153,13 @@ const refused = (why: string) =>
   kmError("KM-CLI-010", "there is no state directory", why, "set KM_STATE to a directory of your own, then: km up")
 
 /** Secrets go there: a place that is not known is refused, never guessed. */
-const stateOf = Effect.fnUntraced(function*(flag: Option.Option<string>, inFile: string | undefined, file: string) {
+const stateOf = Effect.fnUntraced(function*(
+  flag: Option.Option<string>,
+  inFile: string | undefined,
+  file: string,
+  /** Installs that a flag names lie beside one another; a variable or the file names the one that is there. */
+  named: InstallName | undefined
+) {
   const path = yield* Path.Path
   const variables = yield* variable("KM_STATE")
   if (Option.isNone(flag) && Option.isNone(variables) && inFile !== undefined) {
@@ -140,7 +177,12 @@ const stateOf = Effect.fnUntraced(function*(flag: Option.Option<string>, inFile:
   const { from } = place.success
   const sources = { "--state": "flag", KM_STATE: "environment" } as const
   const source = from === "--state" || from === "KM_STATE" ? sources[from] : "default" as const
-  return { value: path.resolve(place.success.path), source, from }
+  const beside = source === "default" && named !== undefined && named !== "km" ? `-${named}` : ""
+  return {
+    value: path.resolve(`${place.success.path}${beside}`),
+    source: beside === "" ? source : "flag" as const,
+    from: beside === "" ? from : "--install"
+  }
 })
 
 /** Reads everything once. Fails with KM-CLI-010 for what cannot be used, naming where it came from. */
@@ -159,10 +201,11 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
       "KM-CLI-010"
     )
   )
-  const config: ConfigFile = (yield* readFile(file, Option.isSome(wanted))) ?? {}
+  const found = yield* readFile(file, Option.isSome(wanted))
+  const config: ConfigFile = found ?? {}
 
   const pick = Effect.fnUntraced(function*<A>(
-    key: keyof ConfigFile,
+    key: string,
     name: string,
     decode: (text: string) => A | undefined,
     inFile: A | undefined,
@@ -180,14 +223,21 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     return { ...fallback, source: "default" as const }
   })
 
-  const state = yield* stateOf(flags.state, config.state, file)
-  const install = yield* pick(
-    "install",
-    "KM_INSTALL",
-    (text) => Option.getOrUndefined(Schema.decodeOption(InstallName)(text)),
-    config.install,
-    { value: InstallName.make("km"), from: "built in" }
-  )
+  const flagged = Option.isNone(flags.install) ? undefined : decodeInstall(flags.install.value)
+  if (Option.isSome(flags.install) && flagged === undefined) {
+    return yield* kmError(
+      "KM-CLI-001",
+      "--install cannot be used",
+      "a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter"
+    )
+  }
+  const state = yield* stateOf(flags.state, config.state, file, flagged)
+  const install = flagged === undefined
+    ? yield* pick("install", "KM_INSTALL", decodeInstall, config.install, {
+      value: InstallName.make("km"),
+      from: "built in"
+    })
+    : { value: flagged, source: "flag" as const, from: "--install" }
   const readyWithin = yield* pick(
     "readyWithin",
     "KM_READY_WITHIN",
@@ -209,13 +259,74 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     config.unattendedCertifier,
     { value: false, from: "built in" }
   )
-  const all = { state, install, readyWithin, unconfined, unattendedCertifier }
+  const publicUrl = yield* pick(
+    "bridge.publicUrl",
+    "KM_BRIDGE_PUBLIC_URL",
+    publicUrlOf,
+    config.bridge?.publicUrl,
+    unset
+  )
+  const listen = yield* pick(
+    "bridge.listen",
+    "KM_BRIDGE_LISTEN",
+    (text) => parseListen(text) === undefined ? undefined : text,
+    config.bridge?.listen,
+    unset
+  )
+  const trustedProxy = yield* pick(
+    "bridge.trustedProxy",
+    "KM_BRIDGE_TRUSTED_PROXY",
+    (text) => isIpAddress(text) ? text : undefined,
+    config.bridge?.trustedProxy,
+    unset
+  )
+  const bridge = decodeBridge({
+    ...(publicUrl.value === "" ? {} : { publicUrl: publicUrlOf(publicUrl.value) ?? publicUrl.value }),
+    ...(listen.value === "" ? {} : { listen: listen.value }),
+    ...(trustedProxy.value === "" ? {} : { trustedProxy: trustedProxy.value })
+  })
+  if (Result.isFailure(bridge)) {
+    return yield* kmError("KM-CLI-010", "the bridge's address cannot be used", bridge.failure.message)
+  }
+  if (publicUrl.value !== "" && publicUrlOf(publicUrl.value) === undefined) {
+    return yield* kmError(
+      "KM-CLI-010",
+      "bridge.publicUrl cannot be used",
+      `${publicUrl.from}: an https address without a path is needed`
+    )
+  }
+  const slackApiUrl = yield* pick("slackApiUrl", "KM_SLACK_API_URL", apiUrlOf, config.slackApiUrl, {
+    value: "https://slack.com/api/",
+    from: "built in"
+  })
+  if (apiUrlOf(slackApiUrl.value) === undefined) {
+    return yield* kmError(
+      "KM-CLI-010",
+      "slackApiUrl cannot be used",
+      `${slackApiUrl.from}: an address that ends with /`
+    )
+  }
+  const all = {
+    state,
+    install,
+    readyWithin,
+    unconfined,
+    unattendedCertifier,
+    "bridge.publicUrl": publicUrl,
+    "bridge.listen": listen,
+    "bridge.trustedProxy": trustedProxy,
+    slackApiUrl
+  }
   return {
     state: state.value,
     install: install.value,
     readyWithinMillis: durationMillis(readyWithin.value),
     unconfined: unconfined.value,
     unattendedCertifier: unattendedCertifier.value,
+    bridge: bridge.success,
+    configFile: found === undefined ? undefined : file,
+    slackApiUrl: slackApiUrl.value,
+    installGiven: install.source !== "default",
     explained: Object.entries(all).map(([key, { from, source, value }]) => ({
       key,
       value: String(value),
@@ -227,5 +338,5 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
 
 /** The settings under the flags of the running command. */
 export const settings = Effect.gen(function*() {
-  return yield* readSettings({ state: yield* StateFlag, config: yield* ConfigFlag })
+  return yield* readSettings({ state: yield* StateFlag, config: yield* ConfigFlag, install: yield* InstallFlag })
 })

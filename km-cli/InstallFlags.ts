@@ -19,3 +19,14 @@ export const ConfigFlag = GlobalFlag.Setting("config")({
     Flag.withDescription("Configuration file (KM_CONFIG)")
   )
 })
+
+/** On every command: another install of this account, by its name; its state lies beside the first one's. */
+export const InstallFlag = GlobalFlag.Setting("install")({
+  flag: Flag.String("install").pipe(
+    Flag.optional,
+    Flag.withMetavar("NAME"),
+    Flag.withDescription(
+      "Another install of this account, by name; state in ~/.local/state/km-NAME unless --state says where"
+    )
+  )
+})

@@ -9,8 +9,9 @@ import { configure, github } from "./commands/GithubCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
 import { policy } from "./commands/PolicyCommand.ts"
+import { slack } from "./commands/SlackCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
-import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
+import { ConfigFlag, InstallFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
@@ -30,12 +31,34 @@ const yes = Flag.Boolean("yes").pipe(
   Flag.withDescription("Do not ask")
 )
 
+const init = Command.make(
+  "init",
+  {
+    sidecars: Flag.Boolean("sidecars").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Check the programs that sandboxes run: versions, hashes, agent and jail")
+    )
+  },
+  lazy(() => import("./commands/Init.ts").then((module) => module.init))
+).pipe(
+  Command.withShortDescription("Make this install and check it"),
+  Command.withDescription(
+    "Makes the state directory, the keys and the settings of an install, or checks the ones that are there. With " +
+      "--sidecars it checks the programs that sandboxes run instead, and makes nothing. Both can be repeated."
+  )
+)
+
 const up = Command.make(
   "up",
   {
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    detach: Flag.Boolean("detach").pipe(
+      Flag.withAlias("d"),
+      Flag.withDefault(false),
+      Flag.withDescription("Run in the background: return when everything is healthy; `km down` ends it")
     ),
     socket: Flag.Boolean("socket").pipe(
       Flag.withDefault(false),
@@ -219,28 +242,6 @@ const replay = Command.make(
   Command.withDescription("Runs a parked turn again as a new attempt of the same message.")
 )
 
-const slackStatus = Command.make(
-  "status",
-  {},
-  lazy(() => import("./commands/Slack.ts").then((module) => module.slackStatus))
-).pipe(
-  Command.withShortDescription("Where Slack is and whether the bridge answers"),
-  Command.withDescription("Shows the install's Slack and asks the bridge for its health; changes nothing.")
-)
-const slackTest = Command.make(
-  "test",
-  { channel: Flag.String("channel").pipe(Flag.optional, Flag.withDescription("Try it in this channel (C…)")) },
-  lazy(() => import("./commands/Slack.ts").then((module) => module.slackTest))
-).pipe(
-  Command.withShortDescription("Prove token, scopes and metadata with a real call"),
-  Command.withDescription("Posts one message through the bridge, reads it back and deletes it.")
-)
-const slack = Command.make("slack").pipe(
-  Command.withShortDescription("Slack: status, test"),
-  Command.withDescription("Slack: status, test"),
-  Command.withSubcommands([slackStatus, slackTest])
-)
-
 const doctor = Command.make(
   "doctor",
   {},
@@ -321,6 +322,7 @@ const help = helpCommand((): Command.Command.Any => km)
 export const km = Command.make("km").pipe(
   Command.withDescription("Sandboxes with a coding agent each, worked from Slack."),
   Command.withSubcommands([
+    init,
     up,
     down,
     demo,
@@ -353,5 +355,5 @@ export const km = Command.make("km").pipe(
     workspace,
     model
   ]),
-  Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag])
+  Command.withGlobalFlags([JsonFlag, StateFlag, ConfigFlag, InstallFlag])
 )

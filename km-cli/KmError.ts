@@ -54,7 +54,11 @@ const table = {
     "The operator's key is missing.",
     "`km up` makes it where the certifier's key is; else restore the secrets from a backup."
   ],
-  "KM-CLI-026": [1, "The bridge does not answer.", "`km status` shows what runs; `km up` starts it on this machine."],
+  "KM-CLI-026": [
+    1,
+    "The bridge does not answer.",
+    "`km status` shows what runs; `km up --detach` starts it on this machine."
+  ],
   "KM-CLI-028": [5, "This is only for installs whose workspace is the local one.", "Use Slack itself instead."],
   "KM-CLI-029": [1, "The bridge refused.", "Follow the reason; `km slack test` tries the connection to Slack."],
   "KM-CLI-030": [1, "The host of sandboxes failed.", "Follow the reason; `km doctor` checks this machine."],
@@ -66,6 +70,16 @@ const table = {
     1,
     "The audit is not whole: a link is missing, was changed, or was put in.",
     "Keep the files below `audit/` as they are and compare them with a backup; `km audit verify` names the first link."
+  ],
+  "KM-CLI-041": [
+    1,
+    "A program that sandboxes run is missing, or is not the one that was installed.",
+    "Install km again (`make install`); `km init --sidecars` looks again."
+  ],
+  "KM-CLI-042": [
+    5,
+    "The directory holds another install.",
+    "Leave --install away to work with the one that is there, or give the new one a directory by --state."
   ],
   "KM-CLI-050": [
     6,

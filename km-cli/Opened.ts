@@ -43,5 +43,10 @@ export const needBridge = Effect.fnUntraced(function*(backend: Backend, install:
     Effect.orElseSucceed(() => false)
   )
   if (answers) return
-  return yield* kmError("KM-CLI-026", "the bridge does not answer", `nothing healthy at ${install.bridgeUrl}`)
+  return yield* kmError(
+    "KM-CLI-026",
+    "the bridge does not answer",
+    `nothing healthy at ${install.bridgeUrl}`,
+    "km up --detach"
+  )
 })

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { BridgeRefusal } from "../BridgeErrors.ts"
+import { Heard } from "../events/Heard.ts"
 import type { Caller } from "./Authenticator.ts"
 import { Channels } from "./Channels.ts"
 import { LiveMessages } from "./LiveMessages.ts"
@@ -34,6 +35,7 @@ export class Actions extends Context.Service<Actions, {
       const channels = yield* Channels
       const tokens = yield* TokenRequests
       const selfTest = yield* SelfTest
+      const heard = yield* Heard
 
       const permit = ({ sender }: Caller, action: BridgeAction): Effect.Effect<void, BridgeRefusal> => {
         switch (action.action) {
@@ -56,6 +58,7 @@ export class Actions extends Context.Service<Actions, {
           case "channel.ensure":
           case "archive":
           case "test":
+          case "state":
           case "purge":
             return Effect.void
         }
@@ -98,6 +101,8 @@ export class Actions extends Context.Service<Actions, {
             return channels.purge(action)
           case "test":
             return selfTest.run(action)
+          case "state":
+            return Effect.map(heard.state, (state) => ({ ok: true as const, heard: state }))
         }
       }
       return Actions.of({ permit, act })

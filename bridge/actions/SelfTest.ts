@@ -7,30 +7,13 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ChannelId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult, TestAction } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { judgeScopes, requiredScopes } from "../../runtime/domain/slack/SlackNeeds.ts"
 import { sha256Base64Url } from "../../runtime/domain/text/Digest.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { type BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { Poster } from "../slack/Poster.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import type { SlackFailure } from "../slack/SlackErrors.ts"
-
-/** What the app must be allowed to do; each is justified in the manifest's document. */
-export const requiredScopes: ReadonlyArray<string> = [
-  "chat:write",
-  "channels:manage",
-  "channels:read",
-  "channels:join",
-  "channels:history",
-  "groups:write",
-  "groups:read",
-  "groups:history",
-  "reactions:read",
-  "reactions:write",
-  "files:read",
-  "files:write",
-  "users:read",
-  "users:read.email"
-]
 
 const Auth = Schema.Struct({
   user_id: Schema.String,
@@ -42,6 +25,23 @@ interface Check {
   readonly name: string
   readonly ok: boolean
   readonly detail: string
+}
+
+const scopesCheck = (granted: ReadonlyArray<string>): Check => {
+  const { missing, privateChannels } = judgeScopes(granted)
+  return missing.length > 0
+    ? {
+      name: "scopes",
+      ok: false,
+      detail: `missing: ${missing.join(", ")}; install the app again with the manifest of \`km slack manifest\``
+    }
+    : {
+      name: "scopes",
+      ok: true,
+      detail: privateChannels
+        ? "all are granted"
+        : `all ${requiredScopes.length} are granted; private channels are not wanted`
+    }
 }
 
 const checked = (name: string, effect: Effect.Effect<string, SlackFailure>): Effect.Effect<Check> =>
@@ -96,19 +96,10 @@ export class SelfTest extends Context.Service<SelfTest, {
         }
         const { response_metadata: metadata, team, user_id: user } = auth.success
         const checks: Array<Check> = [{ name: "token", ok: true, detail: `${user} in ${team ?? "the workspace"}` }]
-        const missing = metadata?.scopes === undefined
-          ? undefined
-          : requiredScopes.filter((scope) => metadata.scopes?.includes(scope) !== true)
         checks.push(
-          missing === undefined
+          metadata?.scopes === undefined
             ? { name: "scopes", ok: false, detail: "Slack did not say which scopes the token has" }
-            : missing.length === 0
-            ? { name: "scopes", ok: true, detail: `all ${requiredScopes.length} are granted` }
-            : {
-              name: "scopes",
-              ok: false,
-              detail: `missing: ${missing.join(", ")}; install the app again with the manifest`
-            }
+            : scopesCheck(metadata.scopes)
         )
         const channel = action.channel ?? (yield* someChannel)
         if (channel === undefined) {

@@ -36,7 +36,8 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "user.lookup",
   "activity",
   "repository.refresh",
-  "test"
+  "test",
+  "state"
 ])
 
 const bad = (detail: string) => new BridgeRefusal({ code: "bad_request", detail })

@@ -7,14 +7,19 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { ownProbe } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
 import { jsonOf, readBody, textOf } from "../RawBody.ts"
 import { SlackSecrets } from "../slack/SlackSecrets.ts"
 import { checkSlackSignature } from "../slack/slackSignature.ts"
 import { EventIntake, readDelivery } from "./EventIntake.ts"
+import { Heard } from "./Heard.ts"
 
 /** Bytes; Slack's largest events are some 100 KiB. */
 export const maxEventBytes = 1024 * 1024
+
+/** `km slack status` asks as Slack would; that proves nothing of Slack. */
+const isOwnProbe = (request: HttpServerRequest): boolean => request.headers["user-agent"] === ownProbe
 
 const refuse = (reason: EventError, detail = "") => Effect.fail(new EventRefused({ reason, detail }))
 
@@ -29,6 +34,7 @@ export class HttpEvents extends Context.Service<HttpEvents, {
     Effect.gen(function*() {
       const secrets = yield* SlackSecrets
       const intake = yield* EventIntake
+      const heard = yield* Heard
 
       const verified = Effect.fnUntraced(function*(request: HttpServerRequest) {
         const body = yield* Effect.mapError(readBody(request, maxEventBytes), (fault) =>
@@ -57,6 +63,9 @@ export class HttpEvents extends Context.Service<HttpEvents, {
         if (Option.isNone(json)) return yield* refuse("bad_json")
         const repeated = request.headers["x-slack-retry-num"] !== undefined
         const delivery = yield* readDelivery(text.value, json.value, repeated)
+        if (!isOwnProbe(request)) {
+          yield* heard.signed(delivery.envelope.type === "url_verification" ? "challenge" : "event")
+        }
         if (delivery.envelope.type === "url_verification") {
           return HttpServerResponse.jsonUnsafe({ challenge: delivery.envelope.challenge ?? "" })
         }
@@ -64,18 +73,16 @@ export class HttpEvents extends Context.Service<HttpEvents, {
         return HttpServerResponse.jsonUnsafe({ ok: true })
       })
 
-      const handle = Effect.fn("HttpEvents.handle")(
-        function*(request: HttpServerRequest) {
-          return yield* answer(request)
-        },
-        Effect.catchTag("EventRefused", (refused) =>
-          Effect.as(
-            Effect.logWarning("event refused").pipe(
-              Effect.annotateLogs({ code: eventErrors[refused.reason].code, detail: refused.detail })
-            ),
-            refusalAnswer(refused)
-          ))
-      )
+      const refused = Effect.fnUntraced(function*(request: HttpServerRequest, refusal: EventRefused) {
+        const { code } = eventErrors[refusal.reason]
+        yield* Effect.logWarning("event refused").pipe(Effect.annotateLogs({ code, detail: refusal.detail }))
+        if (!isOwnProbe(request)) yield* heard.refused(code, refusal.detail)
+        return refusalAnswer(refusal)
+      })
+
+      const handle = Effect.fn("HttpEvents.handle")(function*(request: HttpServerRequest) {
+        return yield* Effect.catchTag(answer(request), "EventRefused", (refusal) => refused(request, refusal))
+      })
       return HttpEvents.of({ handle })
     })
   )

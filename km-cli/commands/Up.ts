@@ -8,6 +8,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, JsonFlag, serving, talk } from "../Output.ts"
 import { firstCreate } from "../Programs.ts"
+import { startDetached, upLog } from "../up/Detached.ts"
 import { type Running, up as runUp } from "../up/Up.ts"
 import * as UpFile from "../up/UpFile.ts"
 
@@ -43,24 +44,60 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
   yield* talk(`next: ${firstCreate()}, then km chat demo "hello"; Ctrl-C ends`)
 })
 
-export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean; readonly socket: boolean }) {
+const detached = Effect.fnUntraced(function*(scripted: boolean, socket: boolean) {
   const { backend, config } = yield* opened
-  const json = yield* JsonFlag
-  // Not only once it is ready: `km down` ends a start as well.
-  yield* serving
-  return yield* runUp(
+  // Before a process is started that nobody watches.
+  yield* backend.claude
+  yield* talk("starting in the background; everything is healthy within a minute, as a rule")
+  const { file, started } = yield* startDetached(backend, [
+    ...(config.installGiven ? ["--install", config.install] : []),
+    ...(config.configFile === undefined ? [] : ["--config", config.configFile]),
+    ...(scripted ? ["--scripted"] : []),
+    ...(socket ? ["--socket"] : [])
+  ])
+  yield* data(
+    [
+      `${started ? "started" : "running already"}: process ${file.supervisor.pid}`,
+      `bridge     ${file.bridgeUrl}`,
+      ...(file.workspaceUrl === undefined ? [] : [`workspace  ${file.workspaceUrl}`]),
+      `pid file   ${UpFile.fileIn(backend.paths.run)}`,
+      `log        ${upLog(backend)}`,
+      "end it     km down"
+    ],
     {
-      backend,
-      install: config.install,
-      forceScripted: input.scripted,
-      socketMode: input.socket,
-      ephemeral: false,
-      unattendedCertifier: config.unattendedCertifier,
-      environment: process.env
-    },
-    (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
+      ok: true,
+      started,
+      pid: file.supervisor.pid,
+      bridgeUrl: file.bridgeUrl,
+      ...(file.workspaceUrl === undefined ? {} : { workspaceUrl: file.workspaceUrl }),
+      pidFile: UpFile.fileIn(backend.paths.run),
+      log: upLog(backend)
+    }
   )
 })
+
+export const up = Effect.fn("km.up")(
+  function*(input: { readonly scripted: boolean; readonly detach: boolean; readonly socket: boolean }) {
+    if (input.detach) return yield* detached(input.scripted, input.socket)
+    const { backend, config } = yield* opened
+    const json = yield* JsonFlag
+    // Not only once it is ready: `km down` ends a start as well.
+    yield* serving
+    return yield* runUp(
+      {
+        backend,
+        install: config.install,
+        forceScripted: input.scripted,
+        socketMode: input.socket,
+        ephemeral: false,
+        unattendedCertifier: config.unattendedCertifier,
+        bridge: config.bridge,
+        environment: process.env
+      },
+      (running) => Effect.provideService(announce(running, backend.paths.root), JsonFlag, json)
+    )
+  }
+)
 
 /** Above the runtime's drain and the other parts' grace. */
 const downWithin = "80 seconds"

@@ -6,7 +6,8 @@ import * as Result from "effect/Result"
 import { createServer } from "node:net"
 import { generateSeed } from "../../runtime/domain/identity/Ed25519.ts"
 import { bridgePinPath } from "../../runtime/domain/identity/Revocations.ts"
-import type { Install } from "../../runtime/domain/install/Install.ts"
+import { ownUrl, parseListen } from "../../runtime/domain/install/BridgeListen.ts"
+import type { BridgeAddress, Install } from "../../runtime/domain/install/Install.ts"
 import type { InstallName } from "../../runtime/domain/sandbox/Ids.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/identity/Certifier.ts"
 import { signingKeyPath } from "../../runtime/kernel/identity/KeyRotation.ts"
@@ -66,7 +67,7 @@ const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName
 })
 
 /** What an install that was made before needs of its keys to be started without the certifier's. */
-const needOperatorKey = Effect.gen(function*() {
+export const needOperatorKey = Effect.gen(function*() {
   const path = signingKeyPath("operator")
   const text = yield* (yield* Secrets).get(path)
   if (Option.isSome(text) && signingKeyFromText(Redacted.value(text.value)) !== undefined) return
@@ -78,35 +79,64 @@ const needOperatorKey = Effect.gen(function*() {
   )
 })
 
+/** The install with what the settings say of its bridge; what they do not say stays as it was. */
+export const withBridge = (install: Install, bridge: BridgeAddress): Install => {
+  if (Object.keys(bridge).length === 0) return install
+  const all = { ...install.bridge, ...bridge }
+  const listen = parseListen(all.listen ?? "")
+  if (listen === undefined) return { ...install, bridge: all }
+  const bridgeUrl = ownUrl(listen)
+  return { ...install, bridge: all, bridgeUrl, bridgeHost: new URL(bridgeUrl).host }
+}
+
+/** The install that is there, if one is. */
+export const foundInstall = Effect.fnUntraced(function*(backend: Backend) {
+  const found = yield* Effect.result(backend.install)
+  if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
+  return Result.isSuccess(found) ? found.success : undefined
+})
+
+/** The install with its keys, made where it is missing; nothing runs yet. All secrets are within reach for as long as this takes. */
+export const makeInstall = Effect.fn("FirstRun.make")(
+  function*(backend: Backend, name: InstallName, before: Install | undefined) {
+    const certifierPublicKey = yield* Effect.provide(makeKeys(backend, name, before), backend.ports("short"))
+    const port = before === undefined || before.bridgeUrl === "" ? yield* freePort(0) : undefined
+    const made: Install = {
+      version: 1,
+      install: name,
+      slackApiUrl: "https://slack.com/api/",
+      local: true,
+      bridgeUrl: `http://127.0.0.1:${port}`,
+      bridgeHost: `127.0.0.1:${port}`,
+      ...before,
+      certifierPublicKey
+    }
+    return made
+  }
+)
+
 /**
- * The install to start; `install.json` stays as it was but for the bridge's port, where the workspace is the local one. The first run, which a person starts,
- * makes and certifies its keys; later ones do so only if they may use the certifier's key.
+ * The install to start; `install.json` stays as it was but for what the settings say of the bridge and, where the workspace
+ * is the local one, the bridge's port. The first run, which a person starts, makes and certifies its keys; later ones do so
+ * only if they may use the certifier's key.
  */
 export const prepareInstall = Effect.fn("FirstRun.prepare")(
-  function*(backend: Backend, name: InstallName, unattendedCertifier: boolean) {
-    const found = yield* Effect.result(backend.install)
-    if (Result.isFailure(found) && found.failure.code !== "KM-ENG-006") return yield* found.failure
-    const before = Result.isSuccess(found) ? found.success : undefined
-    const made: Install = before === undefined || unattendedCertifier
-      ? {
-        version: 1,
-        install: name,
-        slackApiUrl: "https://slack.com/api/",
-        local: true,
-        bridgeUrl: "",
-        bridgeHost: "",
-        ...before,
-        // All secrets are within reach for as long as this takes.
-        certifierPublicKey: yield* Effect.provide(makeKeys(backend, name, before), backend.ports("short"))
-      }
+  function*(backend: Backend, name: InstallName, unattendedCertifier: boolean, bridge: BridgeAddress = {}) {
+    const before = yield* foundInstall(backend)
+    const made = before === undefined || unattendedCertifier
+      ? yield* makeInstall(backend, name, before)
       : yield* Effect.as(needOperatorKey, before)
-    if (!made.local) return made
-    const port = yield* freePort(before === undefined ? 0 : Number(new URL(before.bridgeUrl).port))
-    const prepared: Install = {
+    if (!made.local) {
+      const settled = withBridge(made, bridge)
+      if (settled !== made) yield* backend.writeInstall(settled)
+      return settled
+    }
+    const port = yield* freePort(Number(new URL(made.bridgeUrl).port))
+    const prepared: Install = withBridge({
       ...made,
       bridgeUrl: `http://127.0.0.1:${port}`,
       bridgeHost: `127.0.0.1:${port}`
-    }
+    }, bridge)
     yield* backend.writeInstall(prepared)
     return prepared
   }

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { Install } from "../../runtime/domain/install/Install.ts"
+import type { BridgeAddress, Install } from "../../runtime/domain/install/Install.ts"
 import type { InstallName } from "../../runtime/domain/sandbox/Ids.ts"
 import { ControlPlane } from "../../runtime/kernel/sandboxes/ControlPlane.ts"
 import type { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
@@ -46,6 +46,8 @@ export interface UpOptions {
   readonly ephemeral: boolean
   /** The certifier's key stays within reach after the first run: certificates are renewed, schedules may create. */
   readonly unattendedCertifier: boolean
+  /** What the settings say of how the bridge is reached; empty: as the install has it. */
+  readonly bridge?: BridgeAddress
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -212,7 +214,7 @@ export const up = Effect.fn("km.up")(function*(
     yield* backend.lock
     yield* endLeftovers(backend.paths.run)
     return yield* Effect.gen(function*() {
-      const prepared = yield* prepareInstall(backend, options.install, unattendedCertifier)
+      const prepared = yield* prepareInstall(backend, options.install, unattendedCertifier, options.bridge)
       const real = yield* adoptModelKey(yield* modelKey)
       const scripted = options.forceScripted || !real
       const book = yield* bookOf(backend.paths.run, prepared.bridgeUrl, scripted)

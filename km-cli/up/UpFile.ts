@@ -33,7 +33,8 @@ const UpJson = Schema.fromJsonString(UpFile)
 const decode = Schema.decodeUnknownOption(UpJson)
 const encode = Schema.encodeSync(UpJson)
 
-const fileIn = (run: string): string => path.join(run, "up.json")
+/** The pid file of a running `km up`, in its `run` directory. */
+export const fileIn = (run: string): string => path.join(run, "up.json")
 
 const statOf = (pid: number): { readonly state: string; readonly startTime: string } => {
   try {

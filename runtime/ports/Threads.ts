@@ -41,5 +41,7 @@ export class Threads extends Context.Service<Threads, {
   /** The newest row of that session. */
   readonly bySession: (session: SessionId) => Effect.Effect<Option.Option<ThreadRow>, StoreError>
   readonly count: (sandbox: SandboxId) => Effect.Effect<number, StoreError>
+  /** Those with the newest last turn first, at most `limit`. */
+  readonly list: (sandbox: SandboxId, limit: number) => Effect.Effect<ReadonlyArray<ThreadRow>, StoreError>
   readonly removeAll: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Threads") {}

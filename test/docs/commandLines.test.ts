@@ -9,8 +9,8 @@ import { allCodes } from "./errorsDocument.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const tree = Completion.fromCommand(km)
-const globals = ["--json", "--help", "--version", "--log-level", "--state", "--config"]
-const globalValues = ["--log-level", "--state", "--config"]
+const globals = ["--json", "--help", "--version", "--log-level", "--state", "--config", "--install"]
+const globalValues = ["--log-level", "--state", "--config", "--install"]
 
 /** As a shell splits them; quotes keep what they hold together. */
 const wordsOf = (line: string): ReadonlyArray<string> =>

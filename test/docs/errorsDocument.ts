@@ -5,6 +5,7 @@ import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import { errorCodes as bridge } from "../../bridge/BridgeErrors.ts"
 import { errorCodes as cli } from "../../km-cli/KmError.ts"
+import { errorCodes as slackSetup } from "../../km-cli/slack/SlackCodes.ts"
 import { errorCodes as post } from "../../plugins/email/PostCodes.ts"
 import { errorCodes as email } from "../../plugins/email/protocol/MailErrors.ts"
 import { errorCodes as slackInbound } from "../../plugins/slack-inbound/ErrorCodes.ts"
@@ -38,6 +39,7 @@ const sections: ReadonlyArray<{ readonly title: string; readonly codes: Readonly
   { title: "The agent", codes: claude },
   { title: "The model door", codes: model },
   { title: "Slack: the bridge", codes: bridge },
+  { title: "Slack: connecting a workspace", codes: slackSetup },
   { title: "Slack: the sandbox's side", codes: [...slackInbound, ...bridgeClient, ...transcript] },
   { title: "Hooks", codes: hooks },
   { title: "GitHub: the App and its tokens", codes: github },

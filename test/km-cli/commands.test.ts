@@ -511,7 +511,11 @@ describe("km config explain", () => {
           { key: "install", value: "team", source: "file", from: file },
           { key: "readyWithin", value: "30s", source: "environment", from: "KM_READY_WITHIN" },
           { key: "unconfined", value: "false", source: "default", from: "built in" },
-          { key: "unattendedCertifier", value: "true", source: "environment", from: "KM_UNATTENDED_CERTIFIER" }
+          { key: "unattendedCertifier", value: "true", source: "environment", from: "KM_UNATTENDED_CERTIFIER" },
+          { key: "bridge.publicUrl", value: "", source: "default", from: "not set" },
+          { key: "bridge.listen", value: "", source: "default", from: "not set" },
+          { key: "bridge.trustedProxy", value: "", source: "default", from: "not set" },
+          { key: "slackApiUrl", value: "https://slack.com/api/", source: "default", from: "built in" }
         ])
         const relative = yield* km.run("config", "explain", "--config", file, "--json")
         assert.strictEqual(JSON.parse(relative.out.join("\n")).settings[0].value, `${directory}/here`)

@@ -8,7 +8,7 @@ import { generateSeed } from "../../runtime/domain/identity/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
-import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { BridgeAction, BridgeResult, HeardState } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
@@ -94,6 +94,7 @@ const answer = (world: World, action: BridgeAction): BridgeResult => {
     world.channels.set(id, action.name)
     return { ok: true, channel: { id, name: action.name, created: true, warnings: [] } }
   }
+  if (action.action === "state") return { ok: true, ...(world.heard === undefined ? {} : { heard: world.heard }) }
   if (action.action === "archive") world.archived.add(action.channel)
   // A message of its own each time.
   const ts = MessageTs.make(
@@ -138,6 +139,8 @@ export class World {
   readonly effects: Array<Post> = []
   /** Replaced by tests that have one. */
   github = noGithub
+  /** What the bridge says of Slack's requests. */
+  heard: HeardState | undefined
   bridgeDown = false
   /** Slack takes no reaction for now, and says nothing. */
   marksHang = false

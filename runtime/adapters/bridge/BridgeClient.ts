@@ -54,7 +54,7 @@ export interface BridgeClientOptions {
 }
 
 /** Answers of these are looked up, not made: they are retried like others, but not written to the outbox. */
-const reads: ReadonlySet<ActionName> = new Set(["permalink", "thread.lookup", "user.lookup", "test"])
+const reads: ReadonlySet<ActionName> = new Set(["permalink", "thread.lookup", "user.lookup", "test", "state"])
 
 /** Codes after which the key on disk is read again: it may have been rotated while we ran. */
 const keyCodes: ReadonlySet<BridgeErrorCode> = new Set(["unauthenticated", "revoked_key"])

@@ -2,7 +2,8 @@
 import * as Schema from "effect/Schema"
 import { GithubAppSettings } from "../github/AppSettings.ts"
 import { SmtpSettings } from "../mail/SmtpSettings.ts"
-import { InstallName, SenderId, TeamId, UserId } from "../sandbox/Ids.ts"
+import { ChannelId, InstallName, SenderId, TeamId, UserId } from "../sandbox/Ids.ts"
+import { isIpAddress, isLoopback, parseListen } from "./BridgeListen.ts"
 
 const HttpUrl = Schema.String.check(
   Schema.isPattern(/^https?:\/\/[^\s/]+(\/[^\s]*)?$/, { message: "an http or https URL" }),
@@ -21,6 +22,47 @@ export const OlderSender = Schema.Struct({
 })
 export type OlderSender = typeof OlderSender.Type
 
+/** How the bridge is reached from outside. */
+export const BridgeAddress = Schema.Struct({
+  /** Where Slack and people reach it, without a trailing slash: Events URL, links to files. Absent: not from outside. */
+  publicUrl: Schema.optionalKey(HttpUrl),
+  /** `127.0.0.1:8787`, `[::1]:8787`; the host of `bridgeUrl` unless given. Not loopback: needs `trustedProxy`. */
+  listen: Schema.optionalKey(Schema.String.check(
+    Schema.makeFilter((text: string) => parseListen(text) === undefined ? "an IP address and a port" : undefined)
+  )),
+  /** The one address, beside this machine's own, whose connections are answered; and only what is public. */
+  trustedProxy: Schema.optionalKey(Schema.String.check(
+    Schema.makeFilter((text: string) => isIpAddress(text) ? undefined : "an IP address")
+  ))
+}).check(
+  Schema.makeFilter(({ listen, trustedProxy }) => {
+    const address = listen === undefined ? undefined : parseListen(listen)
+    return address === undefined || isLoopback(address.host) || trustedProxy !== undefined
+      ? undefined
+      : "a bridge that listens beyond this machine needs a trustedProxy"
+  })
+)
+export type BridgeAddress = typeof BridgeAddress.Type
+
+/** An invitation by Slack Connect that was sent. */
+export const SentInvitation = Schema.Struct({
+  id: Schema.String,
+  email: Schema.String,
+  channel: ChannelId,
+  /** Unix milliseconds. */
+  sentAt: Schema.Int
+})
+export type SentInvitation = typeof SentInvitation.Type
+
+/** What `km slack init` found out and made. */
+export const SlackSetup = Schema.Struct({
+  /** The channel for notices that belong to no sandbox. */
+  sharedChannel: Schema.optionalKey(Schema.Struct({ id: ChannelId, name: Schema.String })),
+  /** By channel and address, the last one of each. */
+  invitations: Schema.optionalKey(Schema.Array(SentInvitation))
+})
+export type SlackSetup = typeof SlackSetup.Type
+
 /** Stored as `install.json` in the state directory (embedded engine); no secret is in it. */
 export const Install = Schema.Struct({
   version: Schema.Literal(1),
@@ -35,11 +77,6 @@ export const Install = Schema.Struct({
   bridgeHost: Schema.NonEmptyString,
   /** `https://slack.com/api/`, or the local workspace's; with a trailing slash. */
   slackApiUrl: HttpUrl,
-  /**
-   * How events come: `http` to the bridge's address, `socket` over connections that the bridge opens. Absent: `socket`
-   * where an app-level token is stored.
-   */
-  slackTransport: Schema.optionalKey(Schema.Literals(["http", "socket"])),
   /** The workspace the app is installed in, once known. */
   teamId: Schema.optionalKey(TeamId),
   /** The app's `A…` id, pinned from the first valid event. */
@@ -61,6 +98,15 @@ export const Install = Schema.Struct({
   operators: Schema.optionalKey(Schema.Array(UserId)),
   /** GitHub Apps of this install, on any host; absent: none. */
   github: Schema.optionalKey(Schema.Array(GithubAppSettings)),
+  /** How the bridge is reached from outside; absent: from this machine only. */
+  bridge: Schema.optionalKey(BridgeAddress),
+  /**
+   * How events come: `http` to the bridge's address, `socket` over connections that the bridge opens. Absent: `socket`
+   * where an app-level token is stored.
+   */
+  slackTransport: Schema.optionalKey(Schema.Literals(["http", "socket"])),
+  /** Of a real workspace, once `km slack init` has connected it. */
+  slack: Schema.optionalKey(SlackSetup),
   /** True when the workspace is the local one that `km up` starts. */
   local: Schema.Boolean
 })

@@ -161,6 +161,8 @@ export const ChannelEnsureAction = Schema.Struct({
 export const ArchiveAction = Schema.Struct({ action: Schema.Literal("archive"), channel: ChannelId })
 /** Operators only: proves token, scopes and metadata read-back without leaving a message behind. */
 export const TestAction = Schema.Struct({ action: Schema.Literal("test"), channel: optional(ChannelId) })
+/** Operators only: what the bridge knows of its own connection to Slack; asks Slack nothing. */
+export const StateAction = Schema.Struct({ action: Schema.Literal("state") })
 /** Operators only: forgets what the bridge remembers of a destroyed sandbox (posts, lives, thread rows). */
 export const PurgeAction = Schema.Struct({ action: Schema.Literal("purge"), sandbox: Schema.String })
 
@@ -180,16 +182,40 @@ export const BridgeAction = Schema.Union([
   ChannelEnsureAction,
   ArchiveAction,
   TestAction,
+  StateAction,
   PurgeAction
 ])
 export type BridgeAction = typeof BridgeAction.Type
 export type ActionName = BridgeAction["action"]
 
 /** Actions that only the operator key may ask for. */
-export const operatorActions: ReadonlySet<ActionName> = new Set(["channel.ensure", "archive", "test", "purge"])
+export const operatorActions: ReadonlySet<ActionName> = new Set([
+  "channel.ensure",
+  "archive",
+  "test",
+  "state",
+  "purge"
+])
 
 /** One Slack message that an action made or changed. */
 export const PostedPart = Schema.Struct({ ts: MessageTs, permalink: optional(Schema.String) })
+
+/** The `User-Agent` of our own challenge to the Events URL, which is not counted as heard from Slack. */
+export const ownProbe = "km-slack-status"
+
+/** When Slack was heard, in Unix milliseconds; nothing is kept over a restart but `firstAt`. */
+export const HeardState = Schema.Struct({
+  /** The bridge's own start. */
+  startedAt: Schema.Int,
+  /** When a request with a signature that holds first came, ever. */
+  firstAt: optional(Schema.Int),
+  /** The last challenge of the Events URL, and the last event. */
+  challengeAt: optional(Schema.Int),
+  eventAt: optional(Schema.Int),
+  /** The last request that was refused. */
+  refused: optional(Schema.Struct({ at: Schema.Int, code: Schema.String, detail: Schema.String }))
+})
+export type HeardState = typeof HeardState.Type
 
 /** The union of what actions answer with; each action fills the fields its name suggests. */
 export const BridgeResult = Schema.Struct({
@@ -215,6 +241,8 @@ export const BridgeResult = Schema.Struct({
   })),
   /** test: what was proved, as `name: ok|problem` lines. */
   checks: optional(Schema.Array(Schema.Struct({ name: Schema.String, ok: Schema.Boolean, detail: Schema.String }))),
+  /** state. */
+  heard: optional(HeardState),
   /** True when this is the recorded result of an earlier call with the same id. */
   replayed: optional(Schema.Boolean)
 })

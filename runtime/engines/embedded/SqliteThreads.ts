@@ -74,6 +74,14 @@ const make = Effect.gen(function*() {
           tables.get("SELECT count(*) AS n FROM threads WHERE sandbox = ? AND last_turn_at > ?", sandbox, last) ?? {},
           "n"
         )),
+    list: (sandbox, limit) =>
+      read("list", (tables, last) =>
+        tables.all(
+          "SELECT * FROM threads WHERE sandbox = ? AND last_turn_at > ? ORDER BY last_turn_at DESC LIMIT ?",
+          sandbox,
+          last,
+          limit
+        ).map(threadOf)),
     removeAll: (sandbox) =>
       Effect.asVoid(
         sqlite.write("Threads", "removeAll", (tables) => tables.run("DELETE FROM threads WHERE sandbox = ?", sandbox))

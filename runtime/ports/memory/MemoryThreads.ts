@@ -35,6 +35,15 @@ export const layerOver = (state: MemoryThreadsState): Layer.Layer<Threads> => {
             rows.filter((row) => row.session === session).toSorted((a, b) => b.lastTurnAt - a.lastTurnAt)[0]
           )),
       count: (sandbox) => Effect.map(living, (rows) => rows.filter((row) => row.sandbox === sandbox).length),
+      list: (sandbox, limit) =>
+        Effect.map(
+          living,
+          (rows) =>
+            rows.filter((row) => row.sandbox === sandbox).toSorted((a, b) => b.lastTurnAt - a.lastTurnAt).slice(
+              0,
+              limit
+            )
+        ),
       removeAll: (sandbox) =>
         Effect.sync(() => {
           for (const [id, row] of state.rows) if (row.sandbox === sandbox) state.rows.delete(id)

@@ -80,6 +80,10 @@ export const threadsContract = <LE>(engine: Engine<Threads, LE>): void => {
       yield* threads.put(row(3, { sandbox: two }))
       yield* settle
       assert.deepStrictEqual([yield* threads.count(one), yield* threads.count(two)], [2, 1])
+      const listed = (yield* threads.list(one, 10)).map(({ lastTurnAt }) => lastTurnAt)
+      assert.strictEqual(listed.length, 2)
+      assert.deepStrictEqual(listed, listed.toSorted((a, b) => b - a))
+      assert.deepStrictEqual((yield* threads.list(one, 1)).map(({ lastTurnAt }) => lastTurnAt), listed.slice(0, 1))
       yield* threads.removeAll(one)
       yield* settle
       assert.deepStrictEqual([yield* threads.count(one), yield* threads.count(two)], [0, 1])

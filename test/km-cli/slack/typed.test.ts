@@ -1,0 +1,81 @@
+/** A real workspace set up by the commands as they are typed, against the local workspace in Slack's place. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { readFileSync } from "node:fs"
+import * as path from "node:path"
+import { km, kmStarted } from "../../support/KmProcess.ts"
+import { temporaryDirectory } from "../../support/ScriptedModel.ts"
+import { untilReal } from "../../support/untilReal.ts"
+import { testWorkspace } from "../../support/Workspace.ts"
+
+describe("a real workspace, as typed", () => {
+  it.live("init --sidecars, init, slack init, slack test, slack status; then down", () =>
+    Effect.gen(function*() {
+      const state = yield* temporaryDirectory
+      const workspace = yield* testWorkspace()
+      const env = { KM_SLACK_API_URL: workspace.apiUrl }
+      const typed = (...args: ReadonlyArray<string>) => km(state, args, env)
+
+      const sidecars = yield* typed("init", "--sidecars")
+      assert.strictEqual(sidecars.exit, 0, sidecars.err)
+      assert.match(sidecars.out, /km-runtime +\S+ .*km-runtime\.mjs +[0-9a-f]{64}/)
+      const made = yield* typed("init")
+      assert.strictEqual(made.exit, 0, made.err)
+
+      const init = yield* kmStarted(state, [
+        "slack",
+        "init",
+        "--bot-token",
+        workspace.botToken,
+        "--invite-email",
+        "ada@lab.test",
+        "--signing-secret",
+        workspace.signingSecret
+      ], env)
+      yield* Effect.addFinalizer(() => km(state, ["down"]))
+      const url = yield* untilReal(
+        "the Events URL is printed",
+        Effect.sync(() => /Events URL: (\S+)/.exec(init.err())?.[1] ?? (init.child.exitCode !== null && init.err()))
+      )
+      yield* workspace.setEventsUrl(url)
+      assert.strictEqual(yield* Effect.promise(() => init.ended), 0, init.err())
+      assert.notInclude(init.out() + init.err(), workspace.botToken)
+      assert.notInclude(init.out() + init.err(), workspace.signingSecret)
+      const install = JSON.parse(readFileSync(path.join(state, "install.json"), "utf8"))
+      assert.deepInclude(install, { local: false, teamId: workspace.teamId, appId: workspace.appId })
+      assert.strictEqual(install.slack.sharedChannel.name, "km-notifications")
+
+      const test = yield* typed("slack", "test")
+      assert.strictEqual(test.exit, 0, test.out + test.err)
+      const status = yield* typed("slack", "status")
+      assert.strictEqual(status.exit, 0, status.out + status.err)
+      const down = yield* typed("down")
+      assert.strictEqual(down.exit, 0, down.err)
+    }).pipe(Effect.scoped))
+
+  it.live("by Socket Mode: one command after the tokens, and nothing to paste", () =>
+    Effect.gen(function*() {
+      const state = yield* temporaryDirectory
+      const workspace = yield* testWorkspace({ sockets: { enabled: true } })
+      const env = {
+        KM_SLACK_API_URL: workspace.apiUrl,
+        KM_SLACK_BOT_TOKEN: workspace.botToken,
+        KM_SLACK_APP_TOKEN: workspace.appToken
+      }
+      yield* Effect.addFinalizer(() => km(state, ["down"]))
+      const init = yield* km(state, ["slack", "init", "--invite-email", "eve@elsewhere.test"], env)
+      assert.strictEqual(init.exit, 0, init.out + init.err)
+      assert.include(init.out, "events come by Socket Mode: nothing to paste")
+      assert.notInclude(init.err, "signing")
+      const status = yield* km(state, ["slack", "status"], env)
+      assert.strictEqual(status.exit, 0, status.out + status.err)
+      assert.match(status.out, /ok +socket +1 open, last frame \d+ s ago/)
+      assert.match(status.out, /warn +invitation eve@elsewhere\.test +KM-SLK-125/)
+      yield* workspace.sockets.switch(false)
+      const off = yield* untilReal(
+        "the switch is noticed",
+        Effect.map(km(state, ["slack", "status"], env), (run) => run.exit !== 0 && run)
+      )
+      assert.match(off.err, /error KM-SLK-111: /)
+    }).pipe(Effect.scoped))
+})
