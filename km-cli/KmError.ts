@@ -67,6 +67,11 @@ const table = {
     "The audit is not whole: a link is missing, was changed, or was put in.",
     "Keep the files below `audit/` as they are and compare them with a backup; `km audit verify` names the first link."
   ],
+  "KM-CLI-050": [
+    6,
+    "The push or the request would be refused.",
+    "Change the profile as the verdict says, and create the sandbox anew."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 
