@@ -7,6 +7,7 @@ import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
+import { policy } from "./commands/PolicyCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
@@ -279,6 +280,8 @@ const systemd = Command.make(
   )
 )
 
+const root = (): Command.Command.Any => km
+
 const completions = Command.make(
   "completions",
   {
@@ -288,7 +291,11 @@ const completions = Command.make(
       Argument.withDescription("Whose deliveries")
     )
   },
-  lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
+  lazy(() =>
+    import("./commands/Completions.ts").then((module) => (input: Parameters<typeof module.completions>[0]) =>
+      module.completions(input, root())
+    )
+  )
 ).pipe(
   Command.withShortDescription("Print completions for bash, zsh or fish"),
   Command.withDescription(
@@ -333,6 +340,7 @@ export const km = Command.make("km").pipe(
     slack,
     email,
     identity,
+    policy,
     doctor,
     config,
     systemd,
