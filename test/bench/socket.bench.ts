@@ -55,6 +55,7 @@ const measured = Effect.gen(function*() {
       look()
       return Effect.sync(stop)
     })
+  const promised = Effect.runPromiseWith(yield* Effect.context<never>())
   const server = http.createServer((request, response) => {
     request.resume()
     const answer = (body: object) => {
@@ -63,7 +64,7 @@ const measured = Effect.gen(function*() {
     }
     switch (request.url?.split("/").at(-1)) {
       case "apps.connections.open":
-        return void Effect.runPromise(sockets.ticket).then((url) => answer({ url }))
+        return void promised(sockets.ticket).then((url) => answer({ url }))
       case "auth.test":
         return answer({ user_id: "U0BENCHBOT", bot_id: "B0BENCHBOT", team_id: team })
       case "users.info":

@@ -131,7 +131,13 @@ const share = Effect.fnUntraced(function*(
   channel.connectedTeams.add(externalTeamId)
 })
 
-const tellShared = (state: WorkspaceState, call: Call, invite: SharedInvite, channel: Channel, userId: string): void => {
+const tellShared = (
+  state: WorkspaceState,
+  call: Call,
+  invite: SharedInvite,
+  channel: Channel,
+  userId: string
+): void => {
   emit(state, call, channel, {
     type: "channel_shared",
     connected_team_id: externalTeamId,
