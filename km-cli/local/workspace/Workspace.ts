@@ -20,6 +20,7 @@ import { slackEventTimeoutMillis, slackRetryDelays, startEventSender } from "./E
 import { type ActiveFault, type FaultRule, Faults } from "./Faults.ts"
 import type { FrontParts } from "./Front.ts"
 import { controlSecret, hexSecret } from "./Identifiers.ts"
+import { type Installing, installing } from "./Installing.ts"
 import { MessageIndex } from "./MessageIndex.ts"
 import { allMethods } from "./methods/Methods.ts"
 import { homeTeamId, People } from "./People.ts"
@@ -98,6 +99,8 @@ export interface WorkspaceHandle {
     channel: string,
     ts: string
   ) => Effect.Effect<MessageView | undefined, SlackRefusal | EmulatorFailure>
+  /** The app installed again, or taken out. */
+  readonly app: Installing
   /** A token stops working (`token_revoked`). */
   readonly revoke: (token: string) => Effect.Effect<boolean>
   readonly close: Effect.Effect<void>
@@ -216,6 +219,7 @@ export const start = Effect.fn("Workspace.start")(function*(
       team: { name: options.teamDomain, domain: options.teamDomain, url },
       emoji: new Set(options.customEmoji ?? []),
       invites: new Map(),
+      connect: options.connect ?? {},
       writing: keyedLocks(),
       now
     }
@@ -298,6 +302,7 @@ export const start = Effect.fn("Workspace.start")(function*(
         const channel = channelOf(reference)
         return channel === undefined ? Effect.undefined : threadView(state, channel, ts)
       },
+      app: installing(state, plan.botToken),
       revoke: (token) => Effect.sync(() => tables.tokens.revoke(token)),
       close: Scope.close(scope, Exit.void)
     }

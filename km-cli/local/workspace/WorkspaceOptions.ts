@@ -72,6 +72,17 @@ export const SocketOptions = Schema.Struct({
 export type SocketOptions = typeof SocketOptions.Type
 
 /**
+ * Slack Connect. `plan`: on `free` nobody is invited (`not_paid`). `approvalRequired`: an administrator has to approve what
+ * was accepted. `anyoneMayAccept`: also somebody whose address is not the invited one, as with an invitation passed on.
+ */
+export const ConnectOptions = Schema.Struct({
+  plan: Schema.optionalKey(Schema.Literals(["paid", "free"])),
+  approvalRequired: Schema.optionalKey(Schema.Boolean),
+  anyoneMayAccept: Schema.optionalKey(Schema.Boolean)
+})
+export type ConnectOptions = typeof ConnectOptions.Type
+
+/**
  * Everything a workspace can be told.
  *
  * `port` 0 (default) picks a free one. `retryDelays` are the milliseconds before the first, second and third retry
@@ -90,6 +101,7 @@ export const WorkspaceOptions = Schema.Struct({
   appId: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^A[A-Z0-9]{8,}$/))),
   eventsUrl: Schema.optionalKey(Schema.NonEmptyString),
   sockets: Schema.optionalKey(SocketOptions),
+  connect: Schema.optionalKey(ConnectOptions),
   limits: Schema.optionalKey(LimitOptions),
   retryDelays: Schema.optionalKey(Schema.Array(Schema.Finite)),
   eventTimeoutMillis: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0))),

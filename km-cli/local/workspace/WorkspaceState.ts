@@ -14,6 +14,7 @@ import type { SocketServer } from "./sockets/SocketServer.ts"
 import type { Caller, TokenTable } from "./TokenTable.ts"
 import type { Watch } from "./Watch.ts"
 import { type EmulatorFailure, refusal, type SlackRefusal } from "./WorkspaceError.ts"
+import type { ConnectOptions } from "./WorkspaceOptions.ts"
 
 /** The app's bot. */
 export interface Bot {
@@ -24,7 +25,10 @@ export interface Bot {
   readonly realName: string
 }
 
-/** A Slack Connect invitation, `conversations.inviteShared` to `conversations.acceptSharedInvite`. */
+/**
+ * A Slack Connect invitation. `sent` → `accepted` (where an approval is required) → `approved`; or `declined` before that.
+ * One that is `sent` for longer than it is valid has expired.
+ */
 export interface SharedInvite {
   readonly id: string
   readonly channel: string
@@ -32,7 +36,9 @@ export interface SharedInvite {
   readonly email: string | undefined
   readonly userId: string | undefined
   readonly created: number
-  accepted: boolean
+  status: "sent" | "accepted" | "approved" | "declined"
+  /** Who accepted it. */
+  acceptedBy: string | undefined
 }
 
 /** Everything behind the front. */
@@ -50,6 +56,7 @@ export interface WorkspaceState {
   readonly team: { readonly name: string; readonly domain: string; readonly url: string }
   readonly emoji: ReadonlySet<string>
   readonly invites: Map<string, SharedInvite>
+  readonly connect: ConnectOptions
   /** One writer per channel: previous text is read, changed and told in one go, so edits cannot race. */
   readonly writing: (channel: string) => Semaphore.Semaphore
   /** Milliseconds since 1970. */

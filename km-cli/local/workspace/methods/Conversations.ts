@@ -35,7 +35,7 @@ const shownChannel = (state: WorkspaceState, call: Call, channel: Channel, store
   is_ext_shared: isExtShared(channel),
   is_org_shared: false,
   is_pending_ext_shared: [...state.invites.values()].some((invite) =>
-    invite.channel === channel.id && !invite.accepted
+    invite.channel === channel.id && invite.status !== "approved" && invite.status !== "declined"
   ),
   is_archived: channel.isArchived,
   is_member: channel.members.has(call.caller.userId),

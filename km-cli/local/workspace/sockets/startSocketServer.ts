@@ -162,13 +162,10 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
     )
 
   const live = (connection: Connection, seconds: number) =>
-    Effect.raceFirst(
-      pings(connection),
-      Effect.andThen(
-        Effect.sleep(`${Math.max(0, seconds - warningSeconds)} seconds`),
-        refresh(connection, "warning")
-      )
-    )
+    Effect.timeoutOrElse(pings(connection), {
+      duration: `${Math.max(0, seconds - warningSeconds)} seconds`,
+      orElse: () => refresh(connection, "warning")
+    })
 
   const received = (connection: Connection, text: string): void => {
     if (connection.state === "frozen") return
