@@ -35,6 +35,10 @@ const up = Command.make(
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    socket: Flag.Boolean("socket").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Let the local workspace deliver by Socket Mode, as slack.com can to a laptop")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))
@@ -276,6 +280,8 @@ const systemd = Command.make(
   )
 )
 
+const root = (): Command.Command.Any => km
+
 const completions = Command.make(
   "completions",
   {
@@ -285,7 +291,11 @@ const completions = Command.make(
       Argument.withDescription("Whose deliveries")
     )
   },
-  lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
+  lazy(() =>
+    import("./commands/Completions.ts").then((module) => (input: Parameters<typeof module.completions>[0]) =>
+      module.completions(input, root())
+    )
+  )
 ).pipe(
   Command.withShortDescription("Print completions for bash, zsh or fish"),
   Command.withDescription(
