@@ -160,6 +160,15 @@ describe("what is refused", () => {
     })
   }
 
+  it("a length in upper case, in a push that is otherwise whole", () => {
+    const body = joined([first(main), flushPacket, emptyPack])
+    const length = Buffer.from(body.subarray(0, 4)).toString()
+    assert.match(length, /[a-f]/u)
+    const upper = joined([new TextEncoder().encode(length.toUpperCase()), body.subarray(4)])
+    assert.strictEqual(readAll(body)._tag, "Prelude")
+    assert.strictEqual(refusalOf(upper), "push.malformed")
+  })
+
   it("a name that is not UTF-8", () => {
     const bytes = first(`${a} ${b} refs/heads/x?`).slice()
     bytes[bytes.indexOf(0x3f)] = 0xff
