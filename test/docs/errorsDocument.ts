@@ -15,6 +15,7 @@ import { errorCodes as engine } from "../../runtime/adapters/disk/EngineErrors.t
 import { errorCodes as hooks } from "../../runtime/adapters/hooks/ErrorCodes.ts"
 import { errorCodes as model } from "../../runtime/adapters/model/ErrorCodes.ts"
 import { errorCodes as smtp } from "../../runtime/adapters/smtp/ErrorCodes.ts"
+import { errorCodes as github } from "../../runtime/domain/github/GithubErrors.ts"
 import { errorCodes as profile } from "../../runtime/domain/profile/ProfileErrors.ts"
 import { errorCodes as identity } from "../../runtime/kernel/identity/IdentityErrors.ts"
 import { errorCodes as sandbox } from "../../runtime/kernel/sandboxes/SandboxErrors.ts"
@@ -39,6 +40,7 @@ const sections: ReadonlyArray<{ readonly title: string; readonly codes: Readonly
   { title: "Slack: the bridge", codes: bridge },
   { title: "Slack: the sandbox's side", codes: [...slackInbound, ...bridgeClient, ...transcript] },
   { title: "Hooks", codes: hooks },
+  { title: "GitHub: the App and its tokens", codes: github },
   { title: "Email", codes: [...email, ...post, ...smtp] },
   { title: "Identities", codes: identity },
   { title: "Schedules", codes: schedules },
