@@ -242,10 +242,17 @@ describe("spec.network", () => {
     assert.deepStrictEqual(networkOf({ network: { mode: "none", hosts: [] } }), ["KM-PRO-003 spec.network.hosts"])
   })
 
-  it("refuses proxy until there is one, and a list of hosts that would limit nothing", () => {
+  it("refuses hosts that are none, and a list of hosts that would limit nothing", () => {
     const allowedHosts = ["registry.npmjs.org"]
-    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), ["error KM-PRO-020"])
-    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), [])
+    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), [])
+    for (
+      const host of ["*", "*.*", "10.0.0.1", "https://a.example.com", "a.example.com/x", "localhost", "a.example.com:0"]
+    ) {
+      assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts: [host] } }).slice(1), [
+        "error KM-PRO-020"
+      ], host)
+    }
     assert.deepStrictEqual(networkOf({ network: { allowedHosts } }).slice(1), ["error KM-PRO-021"])
     assert.deepStrictEqual(networkOf({ network: { mode: "none", allowedHosts } }).slice(1), ["warning KM-PRO-108"])
   })
