@@ -25,6 +25,7 @@ import { HookEvents } from "../ports/HookEvents.ts"
 import { Installation } from "../ports/Installation.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
+import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
@@ -211,7 +212,8 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     SandboxStore.layer(directory),
     scoped,
     Layer.succeed(Installation)(install),
-    AgentProgramFiles.layer(directory)
+    AgentProgramFiles.layer(directory),
+    RepositoryTokens.layerNone
   )
   const outside = Layer.mergeAll(
     bridge,
