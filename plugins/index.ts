@@ -5,6 +5,7 @@
 import type { MakeMailDesk } from "../runtime/ports/MailDesk.ts"
 import type { AnyPlugin, PortsOf } from "../runtime/ports/Plugin.ts"
 import { EmailPlugin } from "./email/EmailPlugin.ts"
+import { GithubProxyPlugin } from "./github-proxy/GithubProxyPlugin.ts"
 import { LifecyclePlugin } from "./lifecycle/LifecyclePlugin.ts"
 import { SlackInboundPlugin } from "./slack-inbound/SlackInboundPlugin.ts"
 import { TranscriptPlugin } from "./transcript/TranscriptPlugin.ts"
@@ -13,7 +14,8 @@ const plugins = [
   LifecyclePlugin,
   TranscriptPlugin,
   SlackInboundPlugin,
-  EmailPlugin
+  EmailPlugin,
+  GithubProxyPlugin
 ] as const
 
 /** Every port that some plugin needs; the composition root does not compile until each is provided. */

@@ -213,7 +213,8 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     SandboxStore.layer(directory),
     scoped,
     Layer.succeed(Installation)(install),
-    AgentProgramFiles.layer(directory)
+    AgentProgramFiles.layer(directory),
+    RepositoryTokens.layerNone
   )
   const outside = Layer.mergeAll(
     bridge,

@@ -27,6 +27,8 @@ import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../domain/install/Version.ts"
 import { SandboxId } from "../domain/sandbox/Ids.ts"
 import * as EmbeddedEngine from "../engines/embedded/EmbeddedEngine.ts"
+import * as FileAudit from "../engines/embedded/FileAudit.ts"
+import * as FileInstallStore from "../engines/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../engines/embedded/FileSecrets.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { endWithStdin, parentGone } from "../substrates/process/ParentGone.ts"
@@ -51,7 +53,8 @@ const shared = (only: SandboxId | undefined) =>
           )
         )
       })))
-    return Layer.mergeAll(EmbeddedEngine.layer(state), door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
+    const audit = Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state))
+    return Layer.mergeAll(EmbeddedEngine.layer(state), audit, door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
       Layer.provideMerge(secrets)
     )
   }))

@@ -6,7 +6,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -118,7 +117,7 @@ const caller = Effect.fnUntraced(function*(call: Call, doors: ReadonlyArray<Door
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
       spawn("/usr/bin/bwrap", [
-        ...jailArguments(view, Option.none(), { kernel: kernelEntries(), disableUserns: true }),
+        ...jailArguments(view, {}, { kernel: kernelEntries(), disableUserns: true }),
         ...(doors.length === 0 ? inside : withDoors(entrypoint, doors, inside))
       ], {
         env: { PATH: "/usr/bin:/bin" },

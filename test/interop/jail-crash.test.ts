@@ -65,7 +65,7 @@ describe("an ordinary user", () => {
           [
             ...jailArguments(
               { writable: [], readOnly: [], files: [], cwd: "/", hostname: "sandbox", network: "shared" },
-              Option.none(),
+              {},
               {
                 kernel: kernelEntries(),
                 disableUserns: true

@@ -39,7 +39,7 @@ const inJail = Effect.fnUntraced(function*(command: ReadonlyArray<string>, netwo
       spawn(
         "/usr/bin/bwrap",
         [
-          ...jailArguments(view, Option.none(), ground),
+          ...jailArguments(view, {}, ground),
           ...(hasDoors ? withDoors(entrypoint, doors, inside) : inside)
         ],
         { env: { PATH: "/usr/bin:/bin" }, stdio: ["ignore", "pipe", "inherit", ...(hasDoors ? ["ipc" as const] : [])] }

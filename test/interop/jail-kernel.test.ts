@@ -62,7 +62,7 @@ const inJail = (
     const asOther = user === "ordinary" && process.getuid?.() === 0
     const child = execFile(
       "/usr/bin/bwrap",
-      [...jailArguments({ ...view, network }, Option.none(), ground), ...command],
+      [...jailArguments({ ...view, network }, {}, ground), ...command],
       {
         env: { PATH: "/usr/bin:/bin" },
         maxBuffer: 4 * 1024 * 1024,
@@ -113,7 +113,7 @@ describe("the jail", () => {
 
     it.live(`is called a jail only as long as its probe finds nothing (${user})`, () =>
       Effect.gen(function*() {
-        const probe = withThreeDescriptors(probeCommand("shared"))
+        const probe = withThreeDescriptors(probeCommand("shared", false))
         assert.strictEqual((yield* inJail(probe, user)).trim(), "ok")
         // A /proc as bubblewrap makes it, without what we put over it.
         assert.match(yield* inJail(probe, user, { ...strict, kernel: [] }), /^can be written: \/proc\//)
@@ -121,7 +121,7 @@ describe("the jail", () => {
 
     it.live(`has no interface but loopback without a network, and is called so only then (${user})`, () =>
       Effect.gen(function*() {
-        const probe = withThreeDescriptors(probeCommand("none"))
+        const probe = withThreeDescriptors(probeCommand("none", false))
         assert.strictEqual((yield* inJail(probe, user, strict, "none")).trim(), "ok")
         const list = yield* inJail(["/bin/cat", "/proc/net/dev"], user, strict, "none")
         const up = list.split("\n").flatMap((line) => /^\s*(\w+):/.exec(line)?.[1] ?? [])

@@ -17,7 +17,7 @@ import * as Path from "node:path"
 import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { AgentOutcome, type ProcessMark } from "../../domain/turn/Turn.ts"
 import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
-import { confinementOf, exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
+import { confinementOf, exposes, Jail, jailArguments, jailFilter } from "../jail/Bubblewrap.ts"
 import { type Door, doorOrigin, doorPorts, type Entrypoint, withDoors } from "../jail/Doors.ts"
 import { withThreeDescriptors } from "../jail/probeScript.ts"
 import * as Budget from "../model/Budget.ts"
@@ -92,6 +92,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   const limits = options.limits ?? defaultLimits
   const confinement = confinementOf(jail, options.network.mode)
   const hasDoors = confinement.network === "none"
+  const filter = Option.isSome(jail.program) ? jailFilter() : undefined
   const isRoot = process.getuid?.() === 0
   /** The jail has an empty /tmp of its own. */
   const temporary = Option.isSome(jail.program) ? Option.none() : Option.some(Path.join(options.home, ".tmp"))
@@ -168,7 +169,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       return {
         program: jail.program.value,
         args: [
-          ...jailArguments(view, Option.some(3), jail.ground),
+          ...jailArguments(view, filter === undefined ? { info: 3 } : { info: 3, seccomp: 4 }, jail.ground),
           ...(hasDoors ? withDoors(options.network.entrypoint, doors, agent) : agent)
         ]
       }
@@ -230,7 +231,8 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       stdin: encodeUserMessage(run.messageUuid, run.prompt),
       settings,
       marker,
-      confined: Option.isSome(jail.program)
+      confined: Option.isSome(jail.program),
+      filter
     }).pipe(Effect.mapError(({ detail }) => notStarted(agentErrors.runDirectory, detail)))
 
     // From the spawn on the scope owns the processes, whatever interrupts us.

@@ -24,6 +24,8 @@ export const runFiles = (runDir: string) => ({
   run: Path.join(runDir, "run.json"),
   /** Written by bubblewrap: the pid of the jail's first process, as we see it. */
   jail: Path.join(runDir, "jail.json"),
+  /** What bubblewrap reads the jail's filter of system calls from. */
+  filter: Path.join(runDir, "seccomp.bpf"),
   /** Written by us before the run gets the model's first answer: without it the agent has not acted on anything. */
   answered: Path.join(runDir, "answered")
 })
@@ -76,6 +78,8 @@ export interface Descriptors {
   readonly stdout: number
   readonly stderr: number
   readonly jail: number
+  /** The jail's filter of system calls, to be read. */
+  readonly filter?: number
 }
 
 /** Writes what the run needs and opens its descriptors. A file that exists already means a directory used twice. */
@@ -86,6 +90,7 @@ export const prepare = (
     readonly settings: unknown
     readonly marker: string
     readonly confined: boolean
+    readonly filter: Uint8Array | undefined
   }
 ): Effect.Effect<Descriptors, RunDirectoryUnusable> =>
   Effect.try({
@@ -94,12 +99,14 @@ export const prepare = (
       Fs.writeFileSync(files.run, encodeRecord({ marker: content.marker, confined: content.confined }), fresh)
       Fs.writeFileSync(files.settings, JSON.stringify(content.settings), fresh)
       Fs.writeFileSync(files.stdin, content.stdin, fresh)
+      if (content.filter !== undefined) Fs.writeFileSync(files.filter, content.filter, fresh)
       // Appended, so that nobody who holds the descriptor overwrites what another has written.
       return {
         stdin: Fs.openSync(files.stdin, "r"),
         stdout: Fs.openSync(files.stdout, "ax", 0o600),
         stderr: Fs.openSync(files.stderr, "ax", 0o600),
-        jail: Fs.openSync(files.jail, "wx", 0o600)
+        jail: Fs.openSync(files.jail, "wx", 0o600),
+        ...(content.filter === undefined ? {} : { filter: Fs.openSync(files.filter, "r") })
       }
     },
     catch: (error) => new RunDirectoryUnusable({ detail: error instanceof Error ? error.message : String(error) })

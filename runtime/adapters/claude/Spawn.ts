@@ -57,7 +57,14 @@ export const spawnRun = (
         env: options.env,
         // Its own session: a Ctrl-C in the operator's terminal is for the runtime, which drains its turns.
         detached: true,
-        stdio: [fds.stdin, fds.stdout, fds.stderr, fds.jail, ...(doors.length === 0 ? [] : ["ipc" as const])]
+        stdio: [
+          fds.stdin,
+          fds.stdout,
+          fds.stderr,
+          fds.jail,
+          ...(fds.filter === undefined ? [] : [fds.filter]),
+          ...(doors.length === 0 ? [] : ["ipc" as const])
+        ]
       })
     } catch (error) {
       return resume(Effect.fail(notStarted(agentErrors.notStarted, String(error))))

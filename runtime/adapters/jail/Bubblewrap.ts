@@ -6,13 +6,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { execFile } from "node:child_process"
+import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import process from "node:process"
 import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { kernelEntries, type KernelEntry, kernelFileArguments } from "./KernelFiles.ts"
 import { probeCommand, withThreeDescriptors } from "./probeScript.ts"
+import { isMachine, seccompProgram } from "./Seccomp.ts"
 
 /** What one run may see and change, beside the system's read-only directories. */
 export interface JailView {
@@ -114,10 +116,20 @@ export interface JailGround {
   readonly disableUserns: boolean
 }
 
+/** Descriptors of `bwrap` by number: where it says its first process's pid, and where it reads the filter of system calls. */
+export interface JailDescriptors {
+  readonly info?: number
+  readonly seccomp?: number
+}
+
+/** The filter of system calls for this machine; none for machines that have none here, which every status says. */
+export const jailFilter = (): Uint8Array | undefined =>
+  isMachine(process.arch) ? seccompProgram(process.arch) : undefined
+
 /** Arguments of `bwrap` up to and without the command. Holds no secret: the environment is the caller's business. */
 export const jailArguments = (
   view: JailView,
-  infoFd: Option.Option<number>,
+  descriptors: JailDescriptors,
   ground: JailGround
 ): ReadonlyArray<string> => [
   ...isolation,
@@ -134,7 +146,8 @@ export const jailArguments = (
   ...view.files.flatMap(([from, to]) => ["--ro-bind", from, to]),
   "--chdir",
   view.cwd,
-  ...Option.match(infoFd, { onNone: () => [], onSome: (fd) => ["--info-fd", String(fd)] }),
+  ...(descriptors.info === undefined ? [] : ["--info-fd", String(descriptors.info)]),
+  ...(descriptors.seccomp === undefined ? [] : ["--seccomp", String(descriptors.seccomp)]),
   "--"
 ]
 
@@ -152,32 +165,58 @@ export const exposes = (
     )
   )
 
-interface Probed {
-  readonly ok: boolean
-  readonly detail: string
+/** A file with these bytes that nobody else can name. */
+const openUnnamed = (bytes: Uint8Array): number => {
+  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "km-probe-"))
+  try {
+    const path = Path.join(directory, "filter")
+    Fs.writeFileSync(path, bytes, { mode: 0o600, flag: "wx" })
+    return Fs.openSync(path, "r")
+  } finally {
+    Fs.rmSync(directory, { recursive: true, force: true })
+  }
 }
 
-/** Makes what a run makes and asks from inside whether it holds. */
-const runProbe = (program: string, ground: JailGround, network: JailNetwork): Effect.Effect<Probed> =>
+/** What a probe prints, and how it ended. */
+const output = (
+  program: string,
+  args: ReadonlyArray<string>
+): Effect.Effect<readonly [end: string, said: string, erred: string]> =>
   Effect.callback((resume) => {
-    const view: JailView = { writable: [], readOnly: [], files: [], cwd: "/", hostname: "probe", network }
-    execFile(
-      program,
-      [...jailArguments(view, Option.none(), ground), ...withThreeDescriptors(probeCommand(network))],
-      { timeout: 20_000, env: { PATH: "/usr/bin:/bin" }, maxBuffer: 1024 * 1024 },
-      (error, stdout, stderr) => {
-        const said = stdout.trim()
-        if (error === null && said === "ok") return resume(Effect.succeed({ ok: true, detail: "" }))
-        const lines = (said === "" ? stderr.trim() : said).split("\n")
-        const more = lines.length > 1 ? ` and ${lines.length - 1} more` : ""
-        const first = (lines[0] ?? "").slice(0, 200)
-        resume(Effect.succeed({
-          ok: false,
-          detail: `${first === "" ? error?.message.split("\n")[0] ?? "it says nothing" : first}${more}`
-        }))
-      }
-    )
+    const filter = jailFilter()
+    const fd = filter === undefined ? undefined : openUnnamed(filter)
+    const child = spawn(program, args, {
+      timeout: 20_000,
+      env: { PATH: "/usr/bin:/bin" },
+      stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])]
+    })
+    if (fd !== undefined) Fs.closeSync(fd)
+    const said: Array<Buffer> = []
+    const erred: Array<Buffer> = []
+    child.stdout?.on("data", (chunk: Buffer) => said.push(chunk))
+    child.stderr?.on("data", (chunk: Buffer) => erred.push(chunk))
+    const settle = (end: string) =>
+      resume(
+        Effect.succeed([end, Buffer.concat(said).toString("utf8").trim(), Buffer.concat(erred).toString("utf8").trim()])
+      )
+    child.once("error", (error) => settle(error.message))
+    child.once("close", (code, signal) => settle(code === 0 ? "" : `it ended with ${signal ?? `exit code ${code}`}`))
   })
+
+/** Makes what a run makes and asks from inside whether it holds. */
+const runProbe = Effect.fnUntraced(function*(program: string, ground: JailGround, network: JailNetwork) {
+  const view: JailView = { writable: [], readOnly: [], files: [], cwd: "/", hostname: "probe", network }
+  const filtered = jailFilter() !== undefined
+  const [end, said, erred] = yield* output(program, [
+    ...jailArguments(view, filtered ? { seccomp: 3 } : {}, ground),
+    ...withThreeDescriptors(probeCommand(network, filtered))
+  ])
+  if (end === "" && said === "ok") return { ok: true, detail: "" }
+  const lines = (said === "" ? erred : said).split("\n")
+  const more = lines.length > 1 ? ` and ${lines.length - 1} more` : ""
+  const first = (lines[0] ?? "").slice(0, 200)
+  return { ok: false, detail: `${first === "" ? end === "" ? "it says nothing" : end : first}${more}` }
+})
 
 /** The strictest jail that holds here with the machine's network, and why none does without it. */
 const probed = Effect.fnUntraced(function*(program: string) {
@@ -238,7 +277,9 @@ export class Jail extends Context.Service<Jail, {
             : "allow unprivileged user namespaces"
         ))
       }
-      const nested = ground.disableUserns ? "" : "; user namespaces can be made inside"
+      const nested = `${ground.disableUserns ? "" : "; user namespaces can be made inside"}${
+        jailFilter() === undefined ? `; system calls are not filtered on ${process.arch}` : ""
+      }`
       return Jail.of({
         program,
         detail: `jailed by bubblewrap (own processes, home and workspace${nested})`,
@@ -282,7 +323,11 @@ export const confinementOf = (jail: Jail["Service"], mode: NetworkMode): Confine
   if (Option.isNone(jail.program)) return { confined: false, detail: jail.detail, network: "shared" }
   if (mode === "shared") return { confined: true, detail: `${jail.detail}; network shared`, network: "shared" }
   return Option.match(jail.networkStays, {
-    onNone: () => ({ confined: true, detail: `${jail.detail}; no network`, network: "none" }),
+    onNone: () => ({
+      confined: true,
+      detail: `${jail.detail}; no network${mode === "proxy" ? " but the proxy" : ""}`,
+      network: "none"
+    }),
     onSome: (why) => ({
       confined: false,
       detail: `unconfined: ${jail.detail}, but the network stays shared against the profile (${why})`,

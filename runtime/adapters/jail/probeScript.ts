@@ -19,7 +19,8 @@ export const withThreeDescriptors = (command: ReadonlyArray<string>): ReadonlyAr
  * process's own is opened for writing and closed again: nothing is written, nothing is truncated. Files of a process are
  * the agent's own, but for its view of the network, which is the machine's while that is shared. With `none` as its first
  * argument there must be no interface, address or route but loopback's; the names are those of the kernel's own tunnels,
- * which are down in every new network (kernel's `sysctl/net.rst`, `fb_tunnels_only_for_init_net`).
+ * which are down in every new network (kernel's `sysctl/net.rst`, `fb_tunnels_only_for_init_net`). With `filtered` as its
+ * second there must be a filter of system calls.
  */
 export const probeScript = String.raw`
 shopt -s nullglob globstar dotglob
@@ -29,6 +30,7 @@ while IFS=$': \t' read -r key value rest; do
   case $key in
     CapInh|CapPrm|CapEff|CapBnd|CapAmb) [[ $value =~ ^0*$ ]] || say "capabilities are left: $key $value" ;;
     NoNewPrivs) [[ $value == 1 ]] || say "new privileges can be had" ;;
+    Seccomp) [[ $2 != filtered || $value == 2 ]] || say "system calls are not filtered" ;;
   esac
 done < /proc/self/status
 for fd in /proc/self/fd/*; do
@@ -67,11 +69,12 @@ fi
 `
 
 /** The probe of a jail with this network, as a command. */
-export const probeCommand = (network: "none" | "shared"): ReadonlyArray<string> => [
+export const probeCommand = (network: "none" | "shared", filtered: boolean): ReadonlyArray<string> => [
   "/bin/bash",
   "-p",
   "-c",
   probeScript,
   "km-probe",
-  network
+  network,
+  filtered ? "filtered" : "whole"
 ]

@@ -1,7 +1,7 @@
 /** The sentences of a refusal: one wording for git's output, the API's answers, the thread and `km policy test`. */
 import type { DenyRule } from "./DenyRules.ts"
 import type { Denied, GitHubPolicy } from "./GitHubPolicy.ts"
-import { anyPatternMatches } from "./Repositories.ts"
+import { anyPatternMatches, withoutGitSuffix } from "./Repositories.ts"
 
 export const denied = (rule: DenyRule, message: string, allow = ""): Denied => ({
   _tag: "Denied",
@@ -26,18 +26,21 @@ export const shown = (text: string): string => {
   return plain.length > 120 ? `${plain.slice(0, 119).toWellFormed()}…` : plain
 }
 
-export const unlistedRepository = (policy: GitHubPolicy, owner: string, name: string): Denied =>
-  anyPatternMatches(policy.allowedRepos, owner, name)
+export const unlistedRepository = (policy: GitHubPolicy, owner: string, name: string): Denied => {
+  // As the profile is to have it: `.git` is git's own.
+  const repository = `${shown(owner)}/${shown(withoutGitSuffix(name))}`
+  return anyPatternMatches(policy.allowedRepos, owner, name)
     ? denied(
       "repository.lost",
-      `${shown(owner)}/${shown(name)} is allowed, but the GitHub App is not installed on it`,
+      `${repository} is allowed, but the GitHub App is not installed on it`,
       "add the repository to the App's installation on GitHub"
     )
     : denied(
       "repository.unlisted",
-      `${shown(owner)}/${shown(name)} is not a repository of this sandbox; allowed are: ${listed(policy.allowedRepos)}`,
-      `add ${shown(owner)}/${shown(name)} to spec.sourceAccess.github.allowedRepos`
+      `${repository} is not a repository of this sandbox; allowed are: ${listed(policy.allowedRepos)}`,
+      `add ${repository} to spec.sourceAccess.github.allowedRepos`
     )
+}
 
 export const readonlyPolicy: Denied = denied(
   "repository.readonly",

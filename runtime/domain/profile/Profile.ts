@@ -152,9 +152,14 @@ export const NetworkSpec = Schema.Struct({
   mode: key(
     NetworkMode,
     "shared",
-    "none: only the runtime's own doors can be reached. shared: the machine's network. proxy: refused until there is one."
+    "none: only the runtime's own doors can be reached. proxy: besides, GitHub by sourceAccess and allowedHosts. " +
+      "shared: the machine's network."
   ),
-  allowedHosts: key(Schema.Array(Schema.NonEmptyString), [], "Hosts that a proxy lets through; only with mode: proxy.")
+  allowedHosts: key(
+    Schema.Array(Schema.NonEmptyString),
+    [],
+    "Hosts that the proxy lets through: registry.npmjs.org, *.pypi.org, either with :port. Only with mode: proxy."
+  )
 })
 
 /** Where a file may say one word instead of a map, and the key that the word is then the value of. */

@@ -124,13 +124,13 @@ export const errorCodes: ReadonlyArray<{
   },
   {
     code: "KM-PRO-020",
-    what: "The network mode proxy is asked for, which there is not yet.",
-    remedy: "Set spec.network to none, or to shared where the agent needs a network."
+    what: "An allowed host is no host name.",
+    remedy: "Write a name such as registry.npmjs.org, or *.pypi.org for all below it; no address, scheme or path."
   },
   {
     code: "KM-PRO-021",
     what: "Hosts are listed as allowed while the agent may reach every host.",
-    remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: none."
+    remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: proxy."
   },
   {
     code: "KM-PRO-040",

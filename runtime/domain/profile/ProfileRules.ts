@@ -2,6 +2,7 @@
 import * as Result from "effect/Result"
 import { parseHostedPattern } from "../github/Repository.ts"
 import { gitHubFindings } from "./GitHubRules.ts"
+import { parseHostPattern } from "./HostPatterns.ts"
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 
@@ -173,19 +174,23 @@ const networkFindings = (
 ): Readonly<Record<"errors" | "warnings", ReadonlyArray<ProfileFinding>>> => {
   const listed = "spec.network.allowedHosts"
   return {
-    errors: mode === "proxy"
-      ? [
-        error(
-          "spec.network.mode",
-          "KM-PRO-020",
-          "proxy is not available in this version; use none, or shared where the agent needs a network"
-        )
-      ]
-      : mode === "shared" && allowedHosts.length > 0
-      ? [
-        error(listed, "KM-PRO-021", "would limit nothing: with mode shared every host can be reached; remove the list")
-      ]
-      : [],
+    errors: [
+      ...(mode === "shared" && allowedHosts.length > 0
+        ? [
+          error(
+            listed,
+            "KM-PRO-021",
+            "would limit nothing: with mode shared every host can be reached; remove the list"
+          )
+        ]
+        : []),
+      ...allowedHosts.flatMap((text) =>
+        Result.match(parseHostPattern(text), {
+          onSuccess: () => [],
+          onFailure: (why) => [error(listed, "KM-PRO-020", `${JSON.stringify(text)} is no host: ${why}`)]
+        })
+      )
+    ],
     warnings: mode === "none" && allowedHosts.length > 0
       ? [warning(listed, "KM-PRO-108", "has no effect: with mode none no host can be reached; leave it out")]
       : []

@@ -21,11 +21,11 @@ const mounts = (args: ReadonlyArray<string>) =>
   )
 
 describe("jail arguments", () => {
-  const args = jailArguments(view, Option.some(3), ground)
+  const args = jailArguments(view, { info: 3 }, ground)
 
   it("leave the machine's network out exactly where the view has none", () => {
     assert.notInclude(args, "--unshare-net")
-    assert.include(jailArguments({ ...view, network: "none" }, Option.some(3), ground), "--unshare-net")
+    assert.include(jailArguments({ ...view, network: "none" }, { info: 3 }, ground), "--unshare-net")
   })
 
   it("unshare everything but the network, drop every capability, and die with the runtime", () => {
@@ -64,7 +64,7 @@ describe("jail arguments", () => {
 
   it("end the options before the command", () => {
     assert.strictEqual(args.at(-1), "--")
-    assert.notInclude(jailArguments(view, Option.none(), ground), "--info-fd")
+    assert.notInclude(jailArguments(view, {}, ground), "--info-fd")
   })
 })
 
@@ -95,10 +95,10 @@ describe("the kernel's files", () => {
     const names = kernelEntries().map(({ name }) => name)
     assert.include(names, "sys")
     for (const name of names) assert.notMatch(name, /^(\d+|self|thread-self|mounts|net)$/)
-    const args = jailArguments(view, Option.none(), ground)
+    const args = jailArguments(view, {}, ground)
     assert.isAbove(args.indexOf("/proc/sys"), args.indexOf("--proc"))
     assert.include(args, "--disable-userns")
-    assert.notInclude(jailArguments(view, Option.none(), { ...ground, disableUserns: false }), "--disable-userns")
+    assert.notInclude(jailArguments(view, {}, { ...ground, disableUserns: false }), "--disable-userns")
   })
 })
 
@@ -149,8 +149,12 @@ describe("what the profile asks for", () => {
       detail: "jailed; network shared",
       network: "shared"
     })
-    // Refused by the profile's rules; a row that has it all the same gets less, not more.
-    assert.strictEqual(confinementOf(jail, "proxy").network, "none")
+    // The proxy is a door, and a jail that has doors has no network.
+    assert.deepStrictEqual(confinementOf(jail, "proxy"), {
+      confined: true,
+      detail: "jailed; no network but the proxy",
+      network: "none"
+    })
   })
 
   it("is called unconfined where the network cannot be taken away, or where there is no jail", () => {

@@ -46,10 +46,10 @@ const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {
   profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
     .map(({ code }) => code)
 
-describe("repositories of a profile", () => {
-  const repositoryCodes = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
-    networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
+const repositoryCodes = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
+  networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
 
+describe("repositories of a profile", () => {
   it("are names or an owner's all, on any host", () => {
     const fine = ["my-org/api", "My-Org/*", "ghe.example.com/team/x"]
     assert.deepStrictEqual(repositoryCodes("allowlist", ...fine), [])
@@ -263,10 +263,17 @@ describe("spec.network", () => {
     assert.deepStrictEqual(networkOf({ network: { mode: "none", hosts: [] } }), ["KM-PRO-003 spec.network.hosts"])
   })
 
-  it("refuses proxy until there is one, and a list of hosts that would limit nothing", () => {
+  it("refuses hosts that are none, and a list of hosts that would limit nothing", () => {
     const allowedHosts = ["registry.npmjs.org"]
-    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), ["error KM-PRO-020"])
-    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), ["error KM-PRO-020"])
+    assert.deepStrictEqual(networkOf({ network: "proxy" }).slice(1), [])
+    assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts } }).slice(1), [])
+    for (
+      const host of ["*", "*.*", "10.0.0.1", "https://a.example.com", "a.example.com/x", "localhost", "a.example.com:0"]
+    ) {
+      assert.deepStrictEqual(networkOf({ network: { mode: "proxy", allowedHosts: [host] } }).slice(1), [
+        "error KM-PRO-020"
+      ], host)
+    }
     assert.deepStrictEqual(networkOf({ network: { allowedHosts } }).slice(1), ["error KM-PRO-021"])
     assert.deepStrictEqual(networkOf({ network: { mode: "none", allowedHosts } }).slice(1), ["warning KM-PRO-108"])
   })

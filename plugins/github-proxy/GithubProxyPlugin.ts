@@ -1,0 +1,188 @@
+/**
+ * The agent's only way to GitHub and to the hosts that its profile names: a proxy outside its reach that judges each
+ * request, holds the tokens, and says why where it refuses.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
+import { createServer, type Socket } from "node:net"
+import * as Path from "node:path"
+import { Capability } from "../../runtime/domain/github/GitHubPolicy.ts"
+import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
+import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
+import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
+import { Agent, type AgentDoor } from "../../runtime/ports/Agent.ts"
+import { Audit } from "../../runtime/ports/Audit.ts"
+import type { Plugin } from "../../runtime/ports/Plugin.ts"
+import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
+import { Redaction } from "../../runtime/ports/Redaction.ts"
+import { RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
+import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { makeAuthority } from "./certificates/SandboxAuthority.ts"
+import { machine, type Outside } from "./outside/Outside.ts"
+import { makeUpstream } from "./outside/Upstream.ts"
+import { gitHubsOf, policyLines, policyOf } from "./policyOf.ts"
+import type { Decision, ProxyContext } from "./proxy/Context.ts"
+import { askApi } from "./proxy/Lookups.ts"
+import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
+import { sweepStaged } from "./proxy/Staging.ts"
+import { makeDownloads } from "./request/Downloads.ts"
+import { certifiedNames } from "./request/GitHubHosts.ts"
+import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
+
+export const GithubProxyConfig = Schema.Struct({
+  allowedRepos: Schema.Array(Schema.String),
+  allowedRefs: Schema.Array(Schema.String),
+  allowDelete: Schema.Boolean,
+  allowForce: Schema.Boolean,
+  publicRead: Schema.Array(Schema.String),
+  capabilities: Schema.Array(Capability),
+  allowedHosts: Schema.Array(Schema.String),
+  mode: Schema.Literals(["enforce", "audit"])
+})
+export type GithubProxyConfig = typeof GithubProxyConfig.Type
+
+export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo
+
+/** On the jail's loopback; beside the model's and the hooks'. */
+export const proxyPort = 4703
+
+const id = PluginId.make("github-proxy")
+
+const failed = (operation: string) => (error: unknown) =>
+  new PluginError({
+    plugin: id,
+    operation,
+    reason: "Unavailable",
+    detail: error instanceof Error ? error.message : String(error)
+  })
+
+/** Listens on 127.0.0.1 for a sandbox without a jail; every local process can connect, so its URL has a credential. */
+const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<ReturnType<typeof createServer>, PluginError>((resume) => {
+      const server = createServer((socket) => take(socket.setNoDelay(true)))
+      server.once("error", (error) => resume(Effect.fail(failed("listen")(error))))
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => void server.close())
+  ).pipe(Effect.map((server) => {
+    const address = server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
+  }))
+
+/** What the agent gets: by a door of its jail, or by an address with a credential where it has none. */
+const contribution = Effect.fnUntraced(function*(
+  server: ProxyServer,
+  credential: { readonly user: string; readonly password: string },
+  env: Readonly<Record<string, string>>
+) {
+  const { confined } = yield* (yield* Agent).confinement
+  if (!confined) {
+    const port = yield* listen(server.takeStranger)
+    const url = `http://${credential.user}:${credential.password}@127.0.0.1:${port}`
+    return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
+  }
+  const door: AgentDoor = {
+    name: "proxy",
+    port: proxyPort,
+    env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`),
+    open: (run) =>
+      Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
+  }
+  return { env, doors: [door] }
+})
+
+/** The plugin before a world that is not the machine's own: for tests. */
+export const githubProxyPlugin = (
+  outside: (privateHosts: ReadonlyArray<string>) => Outside
+): Plugin<GithubProxyConfig, GithubProxyPorts> => ({
+  id,
+  after: [],
+  // Without it the agent has no network, and everything it does there fails for a reason that it cannot see.
+  essential: true,
+  enabled: ({ spec }) => spec.network.mode === "proxy",
+  config: GithubProxyConfig,
+  configure: ({ spec: { network, sourceAccess } }) => ({
+    ...sourceAccess.github,
+    ...(sourceAccess.mode === "none" ? { allowedRepos: [], publicRead: [] } : {}),
+    allowedHosts: network.allowedHosts,
+    mode: sourceAccess.mode === "audit" ? "audit" : "enforce"
+  }),
+  start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
+    const audit = yield* Audit
+    const info = yield* SandboxInfo
+    const redaction = yield* Redaction
+    const tokens = yield* RepositoryTokens
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
+    const gitHubs = gitHubsOf(config)
+    const reached = outside(gitHubs.filter((host) => host !== "github.com"))
+    const upstream = yield* makeUpstream(reached)
+    const counts = { allowed: 0, refused: 0 }
+    const journal = (decision: Decision) => {
+      counts[decision.verdict]++
+      const entry = {
+        actor: info.id,
+        action: "proxy.request",
+        subject: decision.subject,
+        rule: decision.rule,
+        verdict: decision.verdict,
+        detail: `${decision.run?.turn ?? "no turn"}; ${now() - decision.since} ms; ${decision.detail}`
+      }
+      return decision.verdict === "refused" ? audit.record(entry) : audit.note(entry)
+    }
+    const contextOf = (github: string): ProxyContext => ({
+      github,
+      sandbox: info.id,
+      policy: Effect.map(tokens.repositories, (repositories) => policyOf(config, github, repositories)),
+      judgeRequest,
+      judgePush,
+      tokens,
+      upstream,
+      ask: askApi(upstream, tokens, github, 443),
+      downloads: makeDownloads(now),
+      journal,
+      now
+    })
+    const [first, ...others] = gitHubs
+    const contexts = [contextOf(first), ...others.map(contextOf)] as const
+    const authority = makeAuthority([...new Set(gitHubs.flatMap(certifiedNames))], now)
+    const credential = { user: "km", password: randomBytes(24).toString("base64url") }
+    yield* redaction.add(Redacted.make(credential.password))
+    const allowedHosts = yield* Effect.forEach(config.allowedHosts, (text) =>
+      Result.match(parseHostPattern(text), {
+        onSuccess: Effect.succeed,
+        onFailure: (why) =>
+          new PluginError({ plugin: id, operation: "start", reason: "BadConfig", detail: `${text}: ${why}` })
+      }))
+    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, credential })
+    const trust = yield* Effect.try({
+      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate),
+      catch: failed("trust")
+    })
+    const { doors, env } = yield* contribution(server, credential, trustEnvironment(trust.bundle, gitHubs))
+
+    /** What a proxy that was killed left on GitHub. */
+    const sweep = Effect.forEach(contexts, (context) =>
+      context.policy.pipe(
+        Effect.flatMap(({ repositories }) =>
+          Effect.forEach(repositories, (repository) => sweepStaged(context, repository), { discard: true })
+        ),
+        Effect.catch((error) => Effect.logDebug("refs of ours could not be looked for", error.message))
+      ), { discard: true })
+
+    return {
+      run: Effect.andThen(sweep, Effect.never),
+      agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      promptLines: () => Effect.succeed(policyLines(config)),
+      detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
+    }
+  })
+})
+
+export const GithubProxyPlugin = githubProxyPlugin(machine)

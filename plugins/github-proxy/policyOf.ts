@@ -1,0 +1,60 @@
+/** The profile's rules for one GitHub, with the repositories that tokens are for, and how the agent is told of them. */
+import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
+import type { ReachableRepository } from "../../runtime/ports/RepositoryTokens.ts"
+import type { GithubProxyConfig } from "./GithubProxyPlugin.ts"
+
+/** The part of a pattern in front of `owner/`; `github.com` where it has none. */
+const hostOf = (pattern: string): string => {
+  const parts = pattern.toLowerCase().split("/")
+  return parts.length > 2 ? parts[0] ?? "" : "github.com"
+}
+
+const withoutHost = (pattern: string): string => pattern.split("/").slice(-2).join("/")
+
+/** Every GitHub that the profile names; `github.com` where it names none. */
+export const gitHubsOf = (
+  { allowedRepos, publicRead }: GithubProxyConfig
+): readonly [string, ...ReadonlyArray<string>] => {
+  const [first, ...others] = new Set([...allowedRepos, ...publicRead].map(hostOf))
+  return [first ?? "github.com", ...others]
+}
+
+export const policyOf = (
+  config: GithubProxyConfig,
+  host: string,
+  repositories: ReadonlyArray<ReachableRepository>
+): GitHubPolicy => {
+  const here = (patterns: ReadonlyArray<string>) => patterns.filter((one) => hostOf(one) === host).map(withoutHost)
+  return {
+    host,
+    allowedRepos: here(config.allowedRepos),
+    repositories: repositories.filter((one) => one.host === host).map(({ id, name, owner }) => ({ id, owner, name })),
+    capabilities: config.capabilities,
+    allowedRefs: config.allowedRefs,
+    allowDelete: config.allowDelete,
+    allowForce: config.allowForce,
+    publicRead: here(config.publicRead),
+    mode: config.mode
+  }
+}
+
+const listed = (words: ReadonlyArray<string>): string =>
+  words.length <= 20 ? words.join(", ") : `${words.slice(0, 20).join(", ")} and ${words.length - 20} more`
+
+/** What the agent is told, so that it does not have to find out by being refused. */
+export const policyLines = (config: GithubProxyConfig): ReadonlyArray<string> => [
+  config.allowedRepos.length === 0
+    ? "GitHub: no repository can be reached."
+    : `GitHub: these repositories can be reached by https, without any token of yours: ${listed(config.allowedRepos)}.`,
+  ...(config.publicRead.length === 0 ? [] : [`GitHub: may be read as anybody can: ${listed(config.publicRead)}.`]),
+  ...(config.allowedRepos.length === 0 ? [] : [
+    config.allowedRefs.length === 0
+      ? "Nothing may be pushed."
+      : `Refs that may be pushed: ${listed(config.allowedRefs)}; deleting is ${
+        config.allowDelete ? "" : "not "
+      }allowed, forcing is ${config.allowForce ? "" : "not "}allowed. A refused push says why and how it is allowed.`
+  ]),
+  config.allowedHosts.length === 0
+    ? "No other host can be reached."
+    : `Other hosts that can be reached: ${listed(config.allowedHosts)}; no more.`
+]

@@ -1,0 +1,269 @@
+/**
+ * The proxy's front: CONNECT and absolute targets, as every client speaks to a proxy. TLS to a name of GitHub's ends here;
+ * connections to hosts that the profile names are passed on unread; everything else is refused.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { createHash, timingSafeEqual } from "node:crypto"
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import { pipeline } from "node:stream"
+import { TLSSocket } from "node:tls"
+import {
+  type Destination,
+  type HostPattern,
+  matchesHost,
+  parseDestination
+} from "../../../runtime/domain/profile/HostPatterns.ts"
+import type { SandboxAuthority } from "../certificates/SandboxAuthority.ts"
+import { dialName, type Outside, outsideFailed } from "../outside/Outside.ts"
+import { malformedAnswer, sendAnswer } from "../request/Answers.ts"
+import { gitHubHost, isServed } from "../request/GitHubHosts.ts"
+import type { ProxyContext, RunIdentity } from "./Context.ts"
+import { plainRequest } from "./PlainHttp.ts"
+import { intercepted } from "./Requests.ts"
+
+export interface ProxyOptions {
+  /** One for each GitHub, `github.com` or an Enterprise host; at least one. */
+  readonly contexts: readonly [ProxyContext, ...ReadonlyArray<ProxyContext>]
+  readonly authority: SandboxAuthority
+  readonly outside: Outside
+  readonly allowedHosts: ReadonlyArray<HostPattern>
+  /** Asked of every connection that did not come by a jail's door. */
+  readonly credential: { readonly user: string; readonly password: string }
+}
+
+export interface ProxyServer {
+  /** Takes a connection that was accepted inside a jail: nobody but its run can have made it. */
+  readonly take: (socket: Socket, run: RunIdentity) => void
+  /** Takes a connection from anywhere on this machine: the credential decides. */
+  readonly takeStranger: (socket: Socket) => void
+}
+
+/** A body may take as long as it does; a head may not. */
+const serverOptions: ServerOptions = {
+  maxHeaderSize: 32 * 1024,
+  headersTimeout: 30_000,
+  requestTimeout: 0,
+  keepAliveTimeout: 75_000,
+  insecureHTTPParser: false,
+  requireHostHeader: true
+}
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
+
+const text = (status: string, sentence: string, more: ReadonlyArray<string> = []): string => {
+  const body = `${sentence}\n`
+  return [
+    `HTTP/1.1 ${status}`,
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Connection: close",
+    ...more,
+    "",
+    body
+  ].join("\r\n")
+}
+
+/** Node's words for what its parser refuses are few; the code says which rule of HTTP it was. */
+const onClientError = (error: Error & { readonly code?: string }, socket: Socket): void => {
+  if (socket.writable) {
+    socket.end(text("400 Bad Request", `km: the request is refused: it is not HTTP (${error.code ?? "?"})`))
+  } else socket.destroy()
+}
+
+/** Serves until the scope closes, which cuts whatever is open. */
+export const makeProxyServer = Effect.fnUntraced(function*(
+  { allowedHosts, authority, contexts, credential, outside }: ProxyOptions
+): Effect.fn.Return<ProxyServer, never, Scope.Scope> {
+  const [context] = contexts
+  /** Of the GitHub that serves the name, or to which it belongs; undefined for names that are nobody's. */
+  const contextOf = (host: string): ProxyContext | undefined =>
+    contexts.find(({ github }) => isServed(host, github)) ??
+      contexts.find(({ github }) => gitHubHost(host, github) !== undefined)
+  const runFork = Effect.runForkWith(yield* Effect.context())
+  const runs = new WeakMap<Socket, RunIdentity>()
+  const strangers = new WeakSet<Socket>()
+  const destinations = new WeakMap<Socket, Destination & { readonly run: RunIdentity | undefined }>()
+  const open = new Set<Socket>()
+  const expected = digest(`Basic ${Buffer.from(`${credential.user}:${credential.password}`).toString("base64")}`)
+
+  const hold = (socket: Socket): void => {
+    open.add(socket)
+    socket.once("close", () => open.delete(socket))
+    // What follows a fault is told by whoever reads or writes there.
+    socket.on("error", () => undefined)
+  }
+
+  const mayPass = (request: IncomingMessage): boolean =>
+    !strangers.has(request.socket) ||
+    timingSafeEqual(digest(request.headers["proxy-authorization"] ?? ""), expected)
+
+  const journal = (run: RunIdentity | undefined, subject: string, rule: string, verdict: "allowed" | "refused") =>
+    context.journal({ run, subject, rule, verdict, detail: "", since: context.now() })
+
+  const inside = createServer(serverOptions)
+  const onInside = (request: IncomingMessage, response: ServerResponse): void => {
+    const destination = destinations.get(request.socket)
+    if (destination === undefined) return void request.socket.destroy()
+    const owner = contextOf(destination.host) ?? context
+    const fiber = runFork(intercepted(owner, { request, response, ...destination }))
+    response.once("close", () => response.writableFinished ? undefined : fiber.interruptUnsafe())
+  }
+  inside.on("request", onInside).on("checkContinue", onInside).on("clientError", onClientError)
+  inside.on("checkExpectation", (_, response: ServerResponse) => void response.writeHead(417).end())
+
+  const intercept = (socket: Socket, head: Buffer, destination: Destination): void => {
+    const { host } = destination
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n")
+    if (head.length > 0) socket.unshift(head)
+    const secure = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: authority.contextFor(host),
+      ALPNProtocols: ["http/1.1"],
+      // Who asks for another name inside than outside means to be judged by one and reach the other.
+      SNICallback: (name, answer) =>
+        name.toLowerCase() === host
+          ? answer(null, authority.contextFor(host))
+          : answer(new Error(`the connection is for ${host}`))
+    })
+    hold(secure)
+    destinations.set(secure, { ...destination, run: runs.get(socket) })
+    inside.emit("connection", secure)
+  }
+
+  const tunnel = (socket: Socket, head: Buffer, destination: Destination): Effect.Effect<void> =>
+    Effect.tryPromise({
+      try: () => dialName(outside, destination.host, destination.port),
+      catch: outsideFailed
+    }).pipe(
+      Effect.match({
+        onFailure: (error) =>
+          void socket.end(
+            error._tag === "NotReached" && error.reason === "PrivateAddress"
+              ? text("403 Forbidden", `km: refused: ${error.message}`)
+              : text("502 Bad Gateway", `km: ${error.message}`)
+          ),
+        onSuccess: (away) => {
+          hold(away)
+          if (socket.destroyed) return void away.destroy()
+          socket.write("HTTP/1.1 200 Connection established\r\n\r\n")
+          if (head.length > 0) away.write(head)
+          pipeline(socket, away, () => undefined)
+          pipeline(away, socket, () => undefined)
+        }
+      })
+    )
+
+  const onConnect = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const refuse = (status: string, sentence: string, more?: ReadonlyArray<string>) =>
+      void socket.end(text(status, sentence, more))
+    if (!mayPass(request)) {
+      return refuse("407 Proxy Authentication Required", "km: this proxy is another sandbox's", [
+        "Proxy-Authenticate: Basic realm=\"km\""
+      ])
+    }
+    const run = runs.get(socket)
+    const authority_ = request.url ?? ""
+    const destination = parseDestination(authority_, 443)
+    if (destination === undefined) {
+      return void runFork(
+        journal(run, authority_, "host.malformed", "refused").pipe(
+          Effect.ignore,
+          Effect.andThen(
+            Effect.sync(() =>
+              refuse(
+                "403 Forbidden",
+                "km: refused: a destination is the name of a host and a port; no address, no dot at its end"
+              )
+            )
+          )
+        )
+      )
+    }
+    const { host, port } = destination
+    if (contextOf(host) !== undefined) {
+      if (port === 443) return intercept(socket, head, destination)
+      return void runFork(
+        journal(run, `${host}:${port}`, "host.port", "refused").pipe(
+          Effect.ignore,
+          Effect.andThen(Effect.sync(() => refuse("403 Forbidden", `km: refused: ${host} is reached on port 443 only`)))
+        )
+      )
+    }
+    const allowed = allowedHosts.some((pattern) => matchesHost(pattern, destination, 443))
+    runFork(
+      journal(
+        run,
+        `${host}:${port}`,
+        allowed ? "network.allowedHosts" : "host.unlisted",
+        allowed ? "allowed" : "refused"
+      )
+        .pipe(
+          Effect.matchEffect({
+            onFailure: () =>
+              Effect.sync(() =>
+                refuse("503 Service Unavailable", "km: the decision could not be written down; try again")
+              ),
+            onSuccess: () =>
+              allowed
+                ? tunnel(socket, head, destination)
+                : Effect.sync(() =>
+                  refuse(
+                    "403 Forbidden",
+                    `km: refused: ${host}:${port} is not in spec.network.allowedHosts; to allow it: add it there`
+                  )
+                )
+          })
+        )
+    )
+  }
+
+  const outer = createServer(serverOptions)
+  outer.on("connect", (request: IncomingMessage, socket: Socket, head: Buffer) => onConnect(request, socket, head))
+  outer.on("clientError", onClientError)
+  outer.on("checkExpectation", (_, response: ServerResponse) => void response.writeHead(417).end())
+  const onPlain = (request: IncomingMessage, response: ServerResponse): void => {
+    if (!mayPass(request)) {
+      response.setHeader("proxy-authenticate", "Basic realm=\"km\"")
+      return sendAnswer(response, { status: 407, lines: ["km: this proxy is another sandbox's"] })
+    }
+    if (!/^http:\/\//i.test(request.url ?? "")) {
+      return sendAnswer(
+        response,
+        malformedAnswer("this is a proxy, and its requests name a whole URL that begins with http://")
+      )
+    }
+    const fiber = runFork(
+      plainRequest({ context, isGitHub: (host) => contextOf(host) !== undefined, outside, allowedHosts }, {
+        request,
+        response,
+        run: runs.get(request.socket)
+      })
+    )
+    response.once("close", () => response.writableFinished ? undefined : fiber.interruptUnsafe())
+  }
+  outer.on("request", onPlain).on("checkContinue", onPlain)
+
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const socket of open) socket.destroy()
+      outer.close()
+      inside.close()
+    })
+  )
+  const serve = (server: Server, socket: Socket): void => {
+    hold(socket)
+    server.emit("connection", socket)
+  }
+  return {
+    take: (socket, run) => {
+      runs.set(socket, run)
+      serve(outer, socket)
+    },
+    takeStranger: (socket) => {
+      strangers.add(socket)
+      serve(outer, socket)
+    }
+  }
+})

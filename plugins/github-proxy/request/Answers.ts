@@ -1,0 +1,45 @@
+/** The proxy's own answers, in the form that the program at the other end shows to whoever runs it. */
+import type { ServerResponse } from "node:http"
+import type { Denied, GitHubService } from "../../../runtime/domain/github/GitHubPolicy.ts"
+
+export interface Answer {
+  readonly status: number
+  /** Sentences, one a line: git prints each after `remote: `. */
+  readonly lines: ReadonlyArray<string>
+  readonly retryAfterSeconds?: number
+}
+
+/** What a refusal by policy says: what, why, and how to allow it. */
+export const deniedAnswer = ({ allow, message, rule }: Denied): Answer => ({
+  status: 403,
+  lines: [`km: refused: ${message} (${rule})`, ...(allow === "" ? [] : [`km: to allow it: ${allow}`])]
+})
+
+/** Something that passes by itself, or that an operator must see to. */
+export const troubleAnswer = (message: string, retryAfterMillis?: number): Answer => ({
+  status: 503,
+  lines: [`km: ${message}`],
+  ...(retryAfterMillis === undefined ? {} : { retryAfterSeconds: Math.max(1, Math.ceil(retryAfterMillis / 1_000)) })
+})
+
+export const malformedAnswer = (what: string): Answer => ({
+  status: 400,
+  lines: [`km: the request is refused: ${what}`]
+})
+
+/** JSON where gh and GitHub's client libraries read it; text where git, curl and people do. */
+export const sendAnswer = (response: ServerResponse, answer: Answer, service?: GitHubService): void => {
+  if (response.headersSent || response.destroyed) {
+    response.destroy()
+    return
+  }
+  const json = service === "api" || service === "uploads"
+  const body = Buffer.from(json ? JSON.stringify({ message: answer.lines.join("; ") }) : `${answer.lines.join("\n")}\n`)
+  response.writeHead(answer.status, {
+    "content-type": json ? "application/json; charset=utf-8" : "text/plain; charset=utf-8",
+    "content-length": String(body.length),
+    "cache-control": "no-store",
+    ...(answer.retryAfterSeconds === undefined ? {} : { "retry-after": String(answer.retryAfterSeconds) })
+  })
+  response.end(body)
+}
