@@ -30,6 +30,7 @@ import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
+import { CallQueue } from "./slack/CallQueue.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
 import { SlackApi } from "./slack/SlackApi.ts"
@@ -81,7 +82,7 @@ const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavai
 
 const slackLayer = BotIdentity.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),
-  Layer.provideMerge(SlackSecrets.layer)
+  Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer))
 )
 
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */

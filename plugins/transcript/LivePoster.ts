@@ -67,7 +67,8 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
         threadTs,
         live: options.live,
         seq,
-        markdown
+        markdown,
+        ...(patience === "durable" ? {} : { draft: true })
       }
     })
     shown = markdown

@@ -93,6 +93,13 @@ export class Idempotency extends Context.Service<Idempotency, {
     token: string,
     restMillis: number
   ) => Effect.Effect<void, StoreError>
+  /** The holder goes on: nobody else acts for `leaseMillis` from now. False when the token no longer holds the record. */
+  readonly extend: (
+    scope: string,
+    key: string,
+    token: string,
+    leaseMillis: number
+  ) => Effect.Effect<boolean, StoreError>
   /** Nothing happened: forget the record, so that the next `begin` is `Fresh`. */
   readonly abandon: (scope: string, key: string, token: string) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Idempotency") {
@@ -124,6 +131,14 @@ export class Idempotency extends Context.Service<Idempotency, {
             const record = held(id, token)
             if (record === undefined) return
             state.records.set(id, { ...record, leaseUntil: Math.min(record.leaseUntil, now + restMillis) })
+          }),
+        extend: (scope, key, token, leaseMillis) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const id = idOf(scope, key)
+            const record = held(id, token)
+            if (record === undefined) return false
+            state.records.set(id, { ...record, leaseUntil: now + leaseMillis })
+            return true
           }),
         abandon: (scope, key, token) =>
           Effect.sync(() => {

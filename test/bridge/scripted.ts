@@ -3,6 +3,7 @@ import { Effect, Layer, Logger, Redacted, Stream } from "effect"
 import { layerOverSlack } from "../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../bridge/slack/FileTransfer.ts"
 import { SlackApi, type SlackCallOptions } from "../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
@@ -80,7 +81,9 @@ export const scriptedSlack = (answers: Readonly<Record<string, Answers>> = {}) =
       SlackApi.of({
         call: (method, args, options) =>
           Effect.suspend((): Effect.Effect<unknown, SlackFailure> => {
-            calls.push({ method, args, ...(options === undefined ? {} : { options }) })
+            const { place, ...others } = options ?? {}
+            if (place !== undefined) place.used = true
+            calls.push({ method, args, ...(Object.keys(others).length === 0 ? {} : { options: others }) })
             const answer = answerTo(method, args)
             return answer instanceof SlackFailure
               ? Effect.fail(answer)
@@ -112,7 +115,9 @@ const stores = (over: {
   })
 
 /** The whole bridge over it. */
-export const bridgeOverScript = (slack: ScriptedSlack, options: {
+export const bridgeOverScript = (slack: {
+  readonly layer: Layer.Layer<SlackApi, never, CallQueue | SlackSecrets>
+}, options: {
   readonly idempotency?: MemoryIdempotencyState
   readonly transfer?: FileTransfer["Service"]["send"]
   readonly operators?: ReadonlyArray<UserId>
@@ -130,9 +135,9 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       Layer.succeed(
         FileTransfer,
         FileTransfer.of({ send: options.transfer ?? ((_url, _size, content) => Stream.runDrain(content)) })
-      ),
-      SlackSecrets.layer
+      )
     )),
+    Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer)),
     Layer.provideMerge(Layer.mergeAll(
       Audit.layerMemory,
       Controls.layerMemory,

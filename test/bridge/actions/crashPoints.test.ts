@@ -8,6 +8,7 @@ import { TestClock } from "effect/testing"
 import { BridgeApp, layerOverSlack } from "../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
@@ -228,7 +229,9 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   const scope = yield* Scope.make()
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
-    Layer.provideMerge(Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer, CallQueue.layer)
+    ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)

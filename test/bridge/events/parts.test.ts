@@ -34,10 +34,10 @@ describe("marks", () => {
         yield* marks.drain
         assert.deepStrictEqual(
           slack.calls,
-          ["eyes", "octagonal_sign"].map((name) => ({
+          ([["eyes", "seen"], ["octagonal_sign", "mark"]] as const).map(([name, purpose]) => ({
             method: "reactions.add",
             args: { channel, timestamp: threadTs, name },
-            options: { maxWaitMillis: 600_000 }
+            options: { purpose }
           }))
         )
         assert.isFalse((yield* Progress).takeMissed())

@@ -25,6 +25,7 @@ import { BridgeApp, layerOverSlack } from "../../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../../bridge/BridgeSettings.ts"
 import { CatchUp } from "../../../../bridge/events/CatchUp.ts"
 import { BotIdentity } from "../../../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../../bridge/slack/SlackErrors.ts"
@@ -257,6 +258,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
       "begin",
       "complete",
       "release",
+      "extend",
       "abandon"
     ]),
     Identities.memory(system.identities),
@@ -284,7 +286,9 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const scope = yield* Scope.make()
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
-    Layer.provideMerge(Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer, CallQueue.layer)
+    ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)
