@@ -88,9 +88,10 @@ const slackLayer = BotIdentity.layer.pipe(
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(EventIntake.layer, V2Handler.layer, CatchUp.layer)),
-  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
   Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
+  Layer.provideMerge(Outsiders.layer),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

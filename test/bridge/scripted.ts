@@ -12,6 +12,7 @@ import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/sa
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -147,6 +148,7 @@ export const bridgeOverScript = (slack: {
       Leases.layerMemory,
       options.objects ?? Objects.layerMemory,
       options.posts ?? Posts.layerMemory,
+      Facts.layerMemory,
       Reports.layerMemory,
       Secrets.layerMemory,
       options.threads ?? Threads.layerMemory,

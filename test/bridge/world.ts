@@ -27,6 +27,7 @@ import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -58,6 +59,7 @@ const portsMemory = Layer.mergeAll(
   Leases.layerMemory,
   Objects.layerMemory,
   Posts.layerMemory,
+  Facts.layerMemory,
   Reports.layerMemory,
   Secrets.layerMemory,
   Threads.layerMemory

@@ -16,6 +16,7 @@ import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
 import { Audit } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
+import { Facts } from "../../../runtime/ports/Facts.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
 import { Leases } from "../../../runtime/ports/Leases.ts"
@@ -207,6 +208,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
     Objects.memory(world.objects),
     Layer.effect(Posts, overPosts).pipe(Layer.provide(Posts.memory(world.posts))),
     Sandboxes.memory(world.sandboxes),
+    Facts.layerMemory,
     Reports.layerMemory,
     Secrets.memory(world.secrets),
     Seen.layerMemory,

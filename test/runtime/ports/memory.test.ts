@@ -3,6 +3,7 @@ import { describe } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Audit, makeMemoryAuditState } from "../../../runtime/ports/Audit.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
+import { Facts } from "../../../runtime/ports/Facts.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../../runtime/ports/InstallStore.ts"
@@ -23,6 +24,7 @@ import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
 import { onCoarseClock, onTestClock } from "./Engine.ts"
+import { factsContract } from "./factsContract.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
 import { identitiesContract, OtherProcess } from "./identitiesContract.ts"
 import { installStoreContract } from "./installStoreContract.ts"
@@ -71,6 +73,7 @@ for (const [name, on] of [["in memory", onTestClock], ["in memory, coarse", onCo
   describe(`${name}: Identities`, () => identitiesContract(on(identities)))
   describe(`${name}: Objects`, () => objectsContract(on(Objects.layerMemory)))
   describe(`${name}: Secrets`, () => secretsContract(on(Secrets.layerMemory)))
+  describe(`${name}: Facts`, () => factsContract(on(Facts.layerMemory)))
   describe(`${name}: Reports`, () => reportsContract(on(Reports.layerMemory)))
   describe(`${name}: TurnRecords`, () => turnRecordsContract(on(TurnRecords.layerMemory)))
   describe(`${name}: Scheduler`, () => schedulerContract(on(Scheduler.layerMemory)))

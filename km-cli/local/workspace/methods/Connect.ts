@@ -110,7 +110,12 @@ const acceptShared = (state: WorkspaceState) =>
       approval_required: false,
       ...inviteEvent(state, invite, channel),
       teams_in_channel: [{ id: homeTeamId, name: state.team.name, domain: state.team.domain, is_verified: false }],
-      accepting_user: { id: person.userId, team_id: externalTeamId, name: person.name },
+      accepting_user: {
+        id: person.userId,
+        team_id: externalTeamId,
+        name: person.name,
+        profile: { email: person.email }
+      },
       event_ts: eventTs(state)
     })
     emit(state, call, channel, {

@@ -43,6 +43,7 @@ import { TurnPipeline } from "../../../../runtime/kernel/turns/TurnPipeline.ts"
 import { Audit } from "../../../../runtime/ports/Audit.ts"
 import { Controls, makeMemoryControlsState } from "../../../../runtime/ports/Controls.ts"
 import { Errands } from "../../../../runtime/ports/Errands.ts"
+import { Facts } from "../../../../runtime/ports/Facts.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
 import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
 import { Identities, makeMemoryIdentitiesState } from "../../../../runtime/ports/Identities.ts"
@@ -266,6 +267,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
     Objects.layerMemory,
     gatedLayer(Posts, Posts.memory(system.posts), through, "posts", ["record", "putLive"]),
     Sandboxes.memory(system.sandboxes),
+    Facts.layerMemory,
     Reports.layerMemory,
     Secrets.memory(system.secrets),
     gatedLayer(Seen, Seen.memory(system.seen), through, "seen", ["mark"]),
