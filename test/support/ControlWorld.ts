@@ -9,11 +9,14 @@ import type { Alias, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { LetterRefused } from "../../runtime/kernel/mail/MailActions.ts"
+import { type NoticeLetter, NoticeMail } from "../../runtime/kernel/mail/NoticeMail.ts"
 import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
 import { makeDirectory } from "../../runtime/ports/Directory.ts"
+import { Facts, makeMemoryFactsState } from "../../runtime/ports/Facts.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
 import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
@@ -336,6 +339,13 @@ export class World {
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
   })
 
+  /** Beside the rows; notices outlive theirs. */
+  readonly facts = makeMemoryFactsState()
+  /** Mail to the operator by its key: twice under one key is once. */
+  readonly letters = new Map<string, NoticeLetter>()
+  /** Why no mail goes out. */
+  mailDown: LetterRefused | undefined
+
   /** What waits for a relay. */
   spooled: WaitingMail = { count: 0, since: undefined }
   /** What waits for a courier. */
@@ -378,6 +388,20 @@ export class World {
     return Layer.mergeAll(
       wrapped,
       Reports.memory(this.reports),
+      Layer.effect(Facts, Effect.map(Facts, (service) => this.guard(service))).pipe(
+        Layer.provide(Facts.memory(this.facts))
+      ),
+      Layer.succeed(
+        NoticeMail,
+        this.guard(NoticeMail.of({
+          send: (letter) =>
+            Effect.suspend(() =>
+              this.mailDown === undefined
+                ? Effect.sync(() => void this.letters.set(letter.key, letter))
+                : Effect.fail(this.mailDown)
+            )
+        }))
+      ),
       Layer.effect(
         Audit,
         Effect.map(Audit, (audit) =>

@@ -85,6 +85,8 @@ export const SandboxReport = Schema.Struct({
   /** Unix milliseconds: when an agent last worked or a person wrote, and when the runtime last reported. */
   lastActiveAt: Schema.optionalKey(Schema.Int),
   lastSeenAt: Schema.optionalKey(Schema.Int),
+  /** US dollars that its agents have spent on the model in its life, by the model door's own count. */
+  spentUsd: Schema.optionalKey(Schema.Finite),
   /** Turns that are not over, the oldest first and at most 50 of them; absent before the first report. */
   open: Schema.optionalKey(Schema.Array(OpenTurn).check(Schema.isMaxLength(maxOpenTurns)))
 })
