@@ -19,6 +19,7 @@ import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import type { Install } from "../runtime/domain/install/Install.ts"
 import { bridgeSecrets } from "../runtime/domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../runtime/domain/install/Version.ts"
+import { isLoopbackUrl } from "../runtime/domain/slack/FileLinks.ts"
 import * as EmbeddedEngine from "../runtime/engines/embedded/EmbeddedEngine.ts"
 import * as FileAudit from "../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../runtime/engines/embedded/FileInstallStore.ts"
@@ -43,7 +44,10 @@ const settingsOf = (install: Install) =>
   BridgeSettings.layer({
     install: install.install,
     host: install.bridgeHost,
-    publicUrl: install.bridgeUrl.replace(/\/+$/, ""),
+    // The people of a local workspace are on this machine; others could not open a link to it.
+    ...(install.local || !isLoopbackUrl(install.bridgeUrl)
+      ? { publicUrl: install.bridgeUrl.replace(/\/+$/, "") }
+      : {}),
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     slackApiUrl: install.slackApiUrl,
     ...(install.teamId === undefined ? {} : { team: install.teamId }),

@@ -66,6 +66,11 @@ const table = {
     "The audit is not whole: a link is missing, was changed, or was put in.",
     "Keep the files below `audit/` as they are and compare them with a backup; `km audit verify` names the first link."
   ],
+  "KM-CLI-047": [
+    3,
+    "There is no transcript of this session.",
+    "`km list` shows the sandboxes; transcripts go with theirs."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

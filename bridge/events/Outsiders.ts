@@ -108,7 +108,7 @@ export class Outsiders extends Context.Service<Outsiders, {
             `guest/${channel}/${user}/${now.invite ?? ""}`,
             { channel },
             `🚪 <@${user}> came by an invitation that was sent to another address than Slack has for them, so they may ` +
-              `not drive the agent. An operator admits them with \`km slack allow ${row.id} ${user}\`.`
+              `not drive the agent. An operator may admit \`${user}\` to \`${row.id}\`: \`km slack --help\` says how.`
           )
         }
         yield* Effect.logInfo("a person of another workspace").pipe(

@@ -9,10 +9,11 @@ import { SlackApi, type SlackCallOptions } from "../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../bridge/slack/SlackSecrets.ts"
 import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
-import { Facts } from "../../runtime/ports/Facts.ts"
+import { Facts, type MemoryFactsState } from "../../runtime/ports/Facts.ts"
 import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -120,6 +121,7 @@ export const bridgeOverScript = (slack: {
   readonly layer: Layer.Layer<SlackApi, never, CallQueue | SlackSecrets>
 }, options: {
   readonly idempotency?: MemoryIdempotencyState
+  readonly facts?: MemoryFactsState
   readonly transfer?: FileTransfer["Service"]["send"]
   readonly operators?: ReadonlyArray<UserId>
   readonly posts?: Layer.Layer<Posts>
@@ -148,7 +150,7 @@ export const bridgeOverScript = (slack: {
       Leases.layerMemory,
       options.objects ?? Objects.layerMemory,
       options.posts ?? Posts.layerMemory,
-      Facts.layerMemory,
+      options.facts === undefined ? Facts.layerMemory : Facts.memory(options.facts),
       Reports.layerMemory,
       Secrets.layerMemory,
       options.threads ?? Threads.layerMemory,
@@ -171,5 +173,6 @@ export const bridgeOverScript = (slack: {
 export const secretsStored = Effect.gen(function*() {
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make("xoxb-test"))
+  yield* secrets.put(linkKeyPath, Redacted.make("a key of the install"))
   yield* secrets.put("slack/signing-secret", Redacted.make("secret"))
 })

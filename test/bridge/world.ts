@@ -23,6 +23,7 @@ import {
 } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { type BridgeAction, bridgeHeaders, signedText } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
@@ -154,6 +155,7 @@ export const furnish = Effect.fnUntraced(function*(
 ) {
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
+  yield* secrets.put(linkKeyPath, Redacted.make("a key of the install"))
   yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
   const identities = yield* Identities
   yield* identities.put(sandbox, "bridge", sandboxKey.keyId, certified(sandbox, sandboxKey))

@@ -332,13 +332,15 @@ export class World {
 
   private readonly objectStore = Objects.of({
     put: () => Effect.die("unused"),
-    get: () => Stream.die("unused"),
+    get: (_, name) => Stream.make(this.contents.get(name) ?? new Uint8Array(0)),
     link: () => Effect.die("unused"),
     list: (owner) => Effect.sync(() => [...this.objects.get(owner) ?? []]),
     delete: () => Effect.die("unused"),
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
   })
 
+  /** What objects hold, by name. */
+  readonly contents = new Map<string, Uint8Array>()
   /** Beside the rows; notices outlive theirs. */
   readonly facts = makeMemoryFactsState()
   /** Mail to the operator by its key: twice under one key is once. */

@@ -5,6 +5,7 @@
 import { bridgePinPath } from "../identity/Revocations.ts"
 import { relayPasswordPath } from "../mail/SmtpSettings.ts"
 import type { SandboxId } from "../sandbox/Ids.ts"
+import { linkKeyPath } from "../slack/FileLinks.ts"
 
 /** Prefixes are whole segments of paths: `slack`, `sandbox/sb-1a2b3c4d`. Everything that is not named is denied. */
 export interface SecretsScope {
@@ -21,8 +22,8 @@ export interface SecretsScope {
 
 const operator = "sandbox/operator"
 
-/** Slack's, and the number below which no list of revocations is believed. */
-export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath] }
+/** Slack's, the number below which no list of revocations is believed, and what links to files are signed with. */
+export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath, linkKeyPath] }
 
 /**
  * The operator's own keys, and the end of every sandbox's. Where the install says `unattendedCertifier`, all that creating
