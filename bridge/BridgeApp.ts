@@ -23,6 +23,7 @@ import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
+import { HttpEvents } from "./events/HttpEvents.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
 import { Notes } from "./events/Notes.ts"
@@ -43,7 +44,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
   static readonly layerNoDeps = Layer.effect(
     BridgeApp,
     Effect.gen(function*() {
-      const events = yield* EventIntake
+      const events = yield* HttpEvents
       const v2 = yield* V2Handler
       const links = yield* ExpiringLinks
       const errands = yield* Errands
@@ -87,7 +88,8 @@ const slackLayer = BotIdentity.layer.pipe(
 
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
-  Layer.provideMerge(Layer.mergeAll(EventIntake.layer, V2Handler.layer, CatchUp.layer)),
+  Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, V2Handler.layer, CatchUp.layer)),
+  Layer.provideMerge(EventIntake.layer),
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
   Layer.provideMerge(Layer.mergeAll(LiveMessages.layer, Uploads.layer, Lookups.layer, Channels.layer, SelfTest.layer)),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),

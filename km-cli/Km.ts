@@ -291,6 +291,8 @@ const systemd = Command.make(
   )
 )
 
+const root = (): Command.Command.Any => km
+
 const completions = Command.make(
   "completions",
   {
@@ -300,7 +302,11 @@ const completions = Command.make(
       Argument.withDescription("Whose deliveries")
     )
   },
-  lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
+  lazy(() =>
+    import("./commands/Completions.ts").then((module) => (input: Parameters<typeof module.completions>[0]) =>
+      module.completions(input, root())
+    )
+  )
 ).pipe(
   Command.withShortDescription("Print completions for bash, zsh or fish"),
   Command.withDescription(

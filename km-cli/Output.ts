@@ -41,6 +41,14 @@ export const ReaderGone = Context.Reference<Effect.Effect<void>>("km/cli/ReaderG
   defaultValue: () => Effect.never
 })
 
+/** Set by a command that runs until somebody ends it: SIGTERM, which `km down` and systemd send, is then its success. */
+export const Serving = Context.Reference<{ serving: boolean }>("km/cli/Serving", {
+  defaultValue: () => ({ serving: false })
+})
+
+/** From here on the command runs until somebody ends it. */
+export const serving = Effect.map(Serving, (ref) => void (ref.serving = true))
+
 /** The command's result, inert whoever wrote what is in it: lines for people, or the same as one JSON document, which says `ok: false` if it is bad news. */
 export const data = Effect.fnUntraced(function*(lines: ReadonlyArray<string>, json: unknown) {
   if (yield* JsonFlag) {

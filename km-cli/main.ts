@@ -18,11 +18,11 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import type { EngineRefused } from "../runtime/adapters/disk/EngineErrors.ts"
+import type { MailTrouble } from "../runtime/ports/MailDesk.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
-import type { MailDesk } from "./MailDesk.ts"
-import { errorLines, ReaderGone } from "./Output.ts"
+import { errorLines, ReaderGone, Serving } from "./Output.ts"
 import { runKm } from "./RunKm.ts"
 import { troubleOf } from "./trouble.ts"
 
@@ -43,34 +43,34 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
     Effect.mapError(Layer.build(layer), tell) as Effect.Effect<Context.Context<A>, E2, R | Scope.Scope>
   )
 
-/** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
-const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
-  const [{ makeMailDesk }, { postTrouble }, { deskOptions }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../plugins/email/MailDesk.ts"),
-      import("../plugins/email/PostCodes.ts"),
-      import("../runtime/kernel/mail/OperatorMail.ts")
-    ])
+/** As `km-send` and `km-recv` tell it. */
+const told = <A, R>(effect: Effect.Effect<A, MailTrouble, R>) =>
+  Effect.mapError(
+    effect,
+    ({ code, exit, next, what, why }) =>
+      new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
   )
-  const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.mapError(effect, (error) => {
-      const { code, exit, next, what, why } = postTrouble(error)
-      return new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
-    })
-  return yield* told(Effect.gen(function*() {
-    const desk = yield* makeMailDesk(yield* deskOptions(install, who))
-    const made: MailDesk = {
-      send: (letter, how) => told(desk.send(letter, how)),
-      refusing: (names) => told(desk.refusing(names)),
-      judgeAll: told(desk.judgeAll),
-      list: (folder, page) => told(desk.list(folder, page)),
-      replies: (messageId) => told(desk.replies(messageId)),
-      get: (delivery) => told(desk.get(delivery)),
-      raw: (delivery) => told(desk.raw(delivery)),
-      saveAttachments: (...args) => told(desk.saveAttachments(...args))
-    }
-    return made
-  }))
+
+/** The codec is read when a command writes or reads mail. */
+const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
+  const [{ mailDesks }, { deskOptions }] = yield* Effect.promise(() =>
+    Promise.all([import("../plugins/index.ts"), import("../runtime/kernel/mail/OperatorMail.ts")])
+  )
+  const [load] = mailDesks
+  if (load === undefined) return yield* kmError("KM-CLI-035", "mail cannot be used", "no plugin of this build has it")
+  const make = yield* Effect.promise(load)
+  const options = yield* Effect.mapError(deskOptions(install, who), troubleOf)
+  const desk = yield* told(make(options))
+  return {
+    send: (letter, how) => told(desk.send(letter, how)),
+    refusing: (names) => told(desk.refusing(names)),
+    judgeAll: told(desk.judgeAll),
+    list: (folder, page) => told(desk.list(folder, page)),
+    replies: (messageId) => told(desk.replies(messageId)),
+    get: (delivery) => told(desk.get(delivery)),
+    raw: (delivery) => told(desk.raw(delivery)),
+    saveAttachments: (...args) => told(desk.saveAttachments(...args))
+  }
 })
 
 /** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */
@@ -85,7 +85,7 @@ const open = async (root: string): Promise<Backend> => {
     ProcessLock,
     State,
     Host,
-    Outboxes
+    MemoryOutbox
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
     import("../runtime/adapters/bridge/BridgeClient.ts"),
@@ -96,7 +96,7 @@ const open = async (root: string): Promise<Backend> => {
     import("../runtime/adapters/disk/ProcessLock.ts"),
     import("../runtime/adapters/disk/StateDirectory.ts"),
     import("../runtime/substrates/process/EmbeddedHost.ts"),
-    import("../runtime/ports/Outbox.ts")
+    import("../runtime/ports/memory/MemoryOutbox.ts")
   ])
   const { besideClaude, children, profiles } = await import("./Programs.ts")
   const { versionOf } = await import("./Machine.ts")
@@ -131,7 +131,7 @@ const open = async (root: string): Promise<Backend> => {
           sender: "operator",
           epoch: Effect.succeed(0)
           // An operator's request that is given up is asked again by the next command; nothing of it stays on disk.
-        }).pipe(Layer.provide(Layer.merge(Outboxes.Outbox.layerMemory, FetchHttpClient.layer))),
+        }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer))),
         (error) =>
           error._tag === "SigningKeyMissing"
             ? kmError("KM-CLI-025", "the operator has no key", error.message)
@@ -207,6 +207,13 @@ const lostByNow = Effect.callback<string | undefined>((resume) => {
   process.stdout.write("", () => void setImmediate(() => resume(Effect.succeed(output.lost))))
 })
 
+/** Whether the command runs until somebody ends it, and whether that was asked for by SIGTERM. */
+const ended = { serving: false, asked: false }
+process.once("SIGTERM", () => void (ended.asked = true))
+
+/** As shells have it: 130 is ended by Ctrl-C, 143 by SIGTERM; a command that runs until then has done what it should. */
+const exitOnSignal = (): number => ended.asked ? (ended.serving ? 0 : 143) : 130
+
 const main = Effect.gen(function*() {
   const code = yield* runKm(process.argv.slice(2))
   const why = code === 0 ? yield* lostByNow : undefined
@@ -220,6 +227,7 @@ const main = Effect.gen(function*() {
   process.exitCode = why === undefined ? code : 141
 }).pipe(
   Effect.provideService(ReaderGone, Effect.promise(() => outputLost)),
+  Effect.provideService(Serving, ended),
   Effect.provide(Layer.mergeAll(
     Layer.succeed(Backends, Backends.of({ open: (root) => Effect.promise(() => open(root)) })),
     NodeFileSystem.layer,
@@ -233,6 +241,5 @@ const main = Effect.gen(function*() {
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
-  // 130: ended by Ctrl-C, as shells have it.
-  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : 130)
+  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : exitOnSignal())
 })

@@ -13,6 +13,7 @@ import { isLater, MessageTs, TeamId as TeamIdSchema } from "../../runtime/domain
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { SlackMessageEvent } from "../../runtime/domain/slack/Slack.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
@@ -169,25 +170,21 @@ export class CatchUp extends Context.Service<CatchUp, {
         return done.every((it) => it)
       })
 
-      const forever = Effect.gen(function*() {
-        let whole = false
-        while (true) {
+      let whole = false
+      const forever = unending(
+        "a pass over missed messages ended in a defect; it is done again",
+        retryMillis,
+        Effect.gen(function*() {
           if (!whole || progress.takeMissed()) {
-            whole = yield* Effect.catchDefect(
-              once(),
-              (defect) =>
-                Effect.as(
-                  Effect.logError("a pass over missed messages ended in a defect; it is done again", defect),
-                  false
-                )
-            )
+            whole = false
+            whole = yield* once()
           }
           const before = yield* Clock.currentTimeMillis
           yield* Effect.sleep(retryMillis)
           // A machine that slept missed events without knowing.
           if ((yield* Clock.currentTimeMillis) - before > retryMillis * 3) progress.missed()
-        }
-      })
+        })
+      )
 
       return CatchUp.of({ once: Effect.suspend(once), forever })
     })

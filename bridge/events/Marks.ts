@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import type { ChannelId, MessageTs } from "../../runtime/domain/sandbox/Ids.ts"
+import { backoffSchedule } from "../../runtime/ports/Backoff.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { spanOfTraceparent, traceparentOf } from "../../runtime/ports/TraceParent.ts"
 import { SlackApi } from "../slack/SlackApi.ts"
@@ -26,7 +27,7 @@ export interface Mark {
 const maxRemembered = 20_000
 
 /** Eight more tries, 0.5 s apart and doubling up to 10 s: about a minute, besides what Slack's Retry-After asks for. */
-const patience = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")]).pipe(
+const patience = backoffSchedule({ firstMillis: 500, longestMillis: 10_000 }).pipe(
   Schedule.upTo({ times: 8 })
 )
 

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 export class Progress extends Context.Service<Progress, {
   /** Served without having been queued. */
@@ -52,13 +53,7 @@ export class Progress extends Context.Service<Progress, {
         )
       )
       yield* Effect.forkScoped(
-        Effect.forever(Effect.delay(
-          Effect.catchDefect(
-            flush,
-            (defect) => Effect.logError("progress was not written because of a defect", defect)
-          ),
-          "2 seconds"
-        ))
+        unending("progress was not written because of a defect", 0, Effect.delay(flush, "2 seconds"))
       )
       yield* Effect.addFinalizer(() => flush)
       return Progress.of({

@@ -26,7 +26,7 @@ import { claim, demoPrefix, sweepStale } from "../demo/DemoDirectory.ts"
 import { storedAt } from "../demo/Evidence.ts"
 import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
-import { data, talk } from "../Output.ts"
+import { data, serving, talk } from "../Output.ts"
 import { channelText, isConfined } from "../SandboxView.ts"
 import { recordSoon } from "../TurnOutcome.ts"
 import { logFile } from "../up/Child.ts"
@@ -150,6 +150,7 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
   yield* talk(`  ${self()} status demo --state ${backend.paths.root}`)
   yield* talk(`or look at the workspace: ${credentials.url}`)
   yield* talk("Ctrl-C ends it and removes everything.")
+  yield* serving
   return yield* Effect.never
 })
 

@@ -6,7 +6,7 @@ import * as Schedule from "effect/Schedule"
 import process from "node:process"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
-import { data, JsonFlag, talk } from "../Output.ts"
+import { data, JsonFlag, serving, talk } from "../Output.ts"
 import { firstCreate } from "../Programs.ts"
 import { type Running, up as runUp } from "../up/Up.ts"
 import * as UpFile from "../up/UpFile.ts"
@@ -46,6 +46,8 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
 export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean }) {
   const { backend, config } = yield* opened
   const json = yield* JsonFlag
+  // Not only once it is ready: `km down` ends a start as well.
+  yield* serving
   return yield* runUp(
     {
       backend,

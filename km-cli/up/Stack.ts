@@ -15,6 +15,7 @@ import * as path from "node:path"
 import type { Install } from "../../runtime/domain/install/Install.ts"
 import { Install as InstallSchema } from "../../runtime/domain/install/Install.ts"
 import { UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { pauseAfter } from "../../runtime/ports/Backoff.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import type { Backend, ChildCommand } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
@@ -251,7 +252,7 @@ export const keepRunning = Effect.fn("Stack.keepRunning")(function*<E extends { 
       yield* talk(`${name} ended by itself (${how}); it is started again`)
     }
     const n = yield* Ref.getAndUpdate(failures, (count) => count + 1)
-    if (n > 0) yield* Effect.sleep(Math.min(30_000, 1_000 * 2 ** (n - 1)))
+    if (n > 0) yield* Effect.sleep(pauseAfter({ firstMillis: 1_000, longestMillis: 30_000 }, n))
     current = yield* again.pipe(
       Effect.map((started): Child | undefined => started),
       Effect.catch((error) => Effect.as(talk(`${name} could not be started again: ${error.message}`), undefined))

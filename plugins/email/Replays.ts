@@ -8,8 +8,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
-import { type ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import { Turns } from "../../runtime/ports/Turns.ts"
+import type { ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 /** As for chat (docs/architecture.md). */
 const visibility = Duration.seconds(120)
@@ -19,10 +20,10 @@ const pollWait = Duration.seconds(20)
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
 
 /** Takes replays until it is interrupted. Until a replay is settled its message stays hidden. */
-export const takeReplays = Effect.fnUntraced(function*(sandbox: SandboxId) {
-  const queue = yield* TurnQueue
-  const turns = yield* Turns
-
+export const takeReplays = Effect.fnUntraced(function*(
+  sandbox: SandboxId,
+  { queue, turns }: { readonly queue: TurnQueue["Service"]; readonly turns: Turns["Service"] }
+) {
   const drop = (receipt: string) =>
     queue.delete(sandbox, receipt).pipe(
       Effect.catch((error) => Effect.logInfo("delivery is left to expire", error.message))
@@ -37,22 +38,22 @@ export const takeReplays = Effect.fnUntraced(function*(sandbox: SandboxId) {
     const taken = yield* turns.submit(request.value, receipt)
     yield* Effect.logInfo("a turn is replayed").pipe(Effect.annotateLogs({ turn: key, taken }))
     if (taken === "settled") return yield* drop(receipt)
-    const renewed = Effect.forever(Effect.andThen(Effect.sleep(renewEvery), queue.extend(sandbox, receipt, visibility)))
+    const renewed = unending(
+      "keeping a replay ended in a defect; it goes on",
+      0,
+      Effect.delay(queue.extend(sandbox, receipt, visibility), renewEvery)
+    )
     // A receipt that ended comes again with the next delivery.
     yield* Effect.forkScoped(Effect.raceFirst(Effect.ignore(renewed), turns.settled(key)))
   })
 
-  return yield* Effect.forever(
+  return yield* unending(
+    "a replay ended in a defect; the others go on",
+    "1 second",
     queue.receive(sandbox, { wait: pollWait, visibility }).pipe(
       Effect.flatMap((received) => Option.isSome(received) ? handle(received.value) : Effect.void),
       Effect.catch((error) =>
         Effect.andThen(Effect.logWarning("replays cannot be taken now", error.message), Effect.sleep(visibility))
-      ),
-      Effect.catchDefect((defect) =>
-        Effect.andThen(
-          Effect.logError("a replay ended in a defect; the others go on", defect),
-          Effect.sleep("1 second")
-        )
       )
     )
   )

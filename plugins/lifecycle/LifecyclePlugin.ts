@@ -19,6 +19,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { type RuntimeReport, RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 
 /** True when the sandbox has a channel to say things in. */
 export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
@@ -50,8 +51,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
   enabled: () => true,
   config: LifecycleConfig,
   configure: ({ spec: { cli } }) => ({ slack: cli.notifySlackEnabled }),
-  start: () => Effect.succeed({}),
-  run: Effect.fnUntraced(function*({ slack }) {
+  start: Effect.fn("LifecyclePlugin.start")(function*({ slack }) {
     const bridge = yield* Bridge
     const facts = yield* Facts
     const info = yield* SandboxInfo
@@ -59,6 +59,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
     const redaction = yield* Redaction
     const status = yield* RuntimeStatus
     const turns = yield* Turns
+    const { subscribe } = yield* HookEvents
 
     const send = Effect.fnUntraced(function*(report: RuntimeReport) {
       const now = yield* Clock.currentTimeMillis
@@ -90,14 +91,13 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       yield* ledger.remember(fact, String(yield* Clock.currentTimeMillis))
     }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))
 
-    const changes = yield* turns.changes
-    const hooks = yield* (yield* HookEvents).subscribe
-    const active = Effect.flatMap(Clock.currentTimeMillis, status.active).pipe(
-      Effect.catchDefect((defect) => Effect.logError("activity could not be noted because of a defect", defect))
-    )
+    const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
+    const noted = (changed: Effect.Effect<unknown>) =>
+      Effect.forkScoped(
+        unending("activity could not be noted because of a defect", 0, Effect.andThen(changed, active))
+      )
     /** A dispatched turn ends with an answer; the agent that a person started by hand only says that it has stopped. */
     const heard = Effect.fnUntraced(function*({ dispatched, event }: ReceivedHook) {
-      yield* active
       if (dispatched || event.hook_event_name !== "Stop") return
       const now = yield* Clock.currentTimeMillis
       const what = stopAnnouncement(info.label, event.session_id, String(now))
@@ -106,17 +106,6 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
         Effect.catch((error) => Effect.logWarning("that the agent has stopped is told to nobody", error.message))
       )
     })
-    // A turn changes its state, or a session that a person started does something.
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(PubSub.take(changes), active)))
-    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(hooks), heard)))
-
-    yield* status.changes.pipe(
-      Stream.filter((report) => report.ready),
-      Stream.take(1),
-      Stream.runForEach(greet),
-      Effect.forkScoped
-    )
-
     // `changed` completes at the next change that the control plane has to know of at once.
     let told: string | undefined
     const changed = status.changes.pipe(
@@ -124,7 +113,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       Stream.take(1),
       Stream.runDrain
     )
-    return yield* Effect.gen(function*() {
+    const reportOnce = Effect.gen(function*() {
       // A turn that works for hours without a change of state is no idle sandbox.
       const { open } = yield* turns.health
       if (open > 0) yield* active
@@ -133,6 +122,23 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       if (!through) return yield* Effect.sleep(retryAfter)
       told = essence(report)
       yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
-    }).pipe(Effect.forever)
+    })
+
+    const run = Effect.gen(function*() {
+      const changes = yield* turns.changes
+      const hooks = yield* subscribe
+      // A turn changes its state, or a session that a person started does something.
+      yield* noted(PubSub.take(changes))
+      yield* noted(Effect.flatMap(PubSub.take(hooks), heard))
+
+      yield* status.changes.pipe(
+        Stream.filter((report) => report.ready),
+        Stream.take(1),
+        Stream.runForEach(greet),
+        Effect.forkScoped
+      )
+      return yield* unending("reporting ended in a defect; it goes on", retryAfter, reportOnce)
+    })
+    return { run }
   })
 }

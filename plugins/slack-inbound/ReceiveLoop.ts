@@ -5,10 +5,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { SandboxId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import { backoffSchedule, pauseAfter } from "../../runtime/ports/Backoff.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import type { QueueMissing } from "../../runtime/ports/QueueRules.ts"
@@ -17,6 +17,7 @@ import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { spanOfTraceparent } from "../../runtime/ports/TraceParent.ts"
 import type { ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
 import type { StopRequests } from "./StopRequests.ts"
 
@@ -28,7 +29,8 @@ export const renewEvery = Duration.seconds(30)
 const pollWait = Duration.seconds(20)
 
 /** 1 s, 2 s, … 30 s, for as long as it takes. */
-const patiently = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+const patience = { firstMillis: 1_000, longestMillis: 30_000 }
+const patiently = backoffSchedule(patience)
 
 const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
 
@@ -202,7 +204,7 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
         yield* full(since)
       }
       yield* Effect.logWarning("queue cannot be read yet", error.message)
-      yield* Effect.sleep(Math.min(30_000, 1_000 * 2 ** Math.min(failures - 1, 5)))
+      yield* Effect.sleep(pauseAfter(patience, failures))
     }
   })
 
@@ -229,11 +231,15 @@ export const runReceiveLoop = Effect.fnUntraced(function*(
 
   yield* Effect.forEach(open, ({ key, receipt }) => tendUntilSettled(key, receipt), { discard: true })
 
-  const loop = Effect.gen(function*() {
-    const received = Deferred.makeUnsafe<void>()
-    yield* Effect.forkIn(worker(received), scope)
-    yield* Deferred.await(received)
-  }).pipe(Effect.forever)
+  const loop = unending(
+    "receiving messages ended in a defect; it goes on",
+    "1 second",
+    Effect.gen(function*() {
+      const received = Deferred.makeUnsafe<void>()
+      yield* Effect.forkIn(worker(received), scope)
+      yield* Deferred.await(received)
+    })
+  )
 
   return yield* Effect.raceFirst(loop, Deferred.await(failed))
 })

@@ -10,6 +10,7 @@ import type { Controls, StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { QueueEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { threadOfGroup } from "./SlackOrigin.ts"
 
 export interface StopRequests {
@@ -41,6 +42,8 @@ const factOf = (target: { readonly turn?: string; readonly group?: string }): st
     : target.group !== undefined
     ? `stop:group:${target.group}`
     : "stop:all"
+
+const lookAgain = "5 seconds"
 
 export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
   const { background, bridge, controls, ledger, queue, sandbox, turns } = deps
@@ -94,15 +97,15 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
         Effect.catch((error) => Effect.as(Effect.logWarning("stops cannot be looked up", error.message), undefined))
       ),
     // Delivered at least once: an unacknowledged request comes again with the next watch.
-    run: controls.watch(sandbox).pipe(
-      Stream.runForEach(serve),
-      Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
-      // Nobody could stop an agent any more if one request ended this.
-      Effect.catchDefect((defect) =>
-        Effect.logError("serving a stop request ended in a defect; it is tried again", defect)
-      ),
-      Effect.andThen(Effect.sleep("5 seconds")),
-      Effect.forever
+    // Nobody could stop an agent any more if one request ended this.
+    run: unending(
+      "serving a stop request ended in a defect; it is tried again",
+      lookAgain,
+      controls.watch(sandbox).pipe(
+        Stream.runForEach(serve),
+        Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
+        Effect.andThen(Effect.sleep(lookAgain))
+      )
     )
   }
 }

@@ -11,6 +11,7 @@ import type { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { squash } from "./LiveEntries.ts"
 import { fromHook, type LiveInput } from "./LiveInput.ts"
 import { nothingSaid } from "./LivePoster.ts"
@@ -158,13 +159,11 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
     const scope = yield* Scope.fork(plugin)
     const jobs = yield* Queue.sliding<Job>(64)
     const session: Session = { id, scope, prompts: new Map(), jobs, latest: undefined }
-    yield* Queue.take(jobs).pipe(
-      Effect.flatMap((job) => work(session, job)),
-      Effect.annotateLogs({ session: id }),
-      Effect.catchDefect((defect) => Effect.logError("work for an interactive session crashed", defect)),
-      Effect.forever,
-      Effect.forkIn(scope)
-    )
+    yield* unending(
+      "work for an interactive session crashed",
+      0,
+      Effect.flatMap(Queue.take(jobs), (job) => work(session, job))
+    ).pipe(Effect.annotateLogs({ session: id }), Effect.forkIn(scope))
     sessions.set(id, session)
     return session
   })

@@ -10,6 +10,7 @@ import type { ChannelId, MessageTs, RequestId } from "../../runtime/domain/sandb
 import type { BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
+import { pauseAfter } from "../../runtime/ports/Backoff.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import { BridgeRefused } from "../../runtime/ports/Bridge.ts"
 
@@ -91,7 +92,7 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
     )
     const next = outcome === "failed" ? failures + 1 : 0
     if (outcome === "failed") dirty.openUnsafe()
-    const pause = Math.min(maxPauseMillis, intervalMillis * 2 ** next)
+    const pause = pauseAfter({ firstMillis: intervalMillis, longestMillis: maxPauseMillis }, next + 1)
     yield* Effect.sleep(Math.max(0, pause - ((yield* Clock.currentTimeMillis) - started)))
     return refusedForGood ? undefined : next
   })

@@ -63,17 +63,36 @@ const lastWord = (text: string): number => {
   return end
 }
 
-/** Where what is still being written begins: the last word, and the word in which HTML was opened and not closed. */
+/** HTML that is closed, as the redactor reads it: shown as nothing, with white space in it. */
+const tag =
+  /<!--(?:(?!-->)[^]){0,300}-->|<\?(?:(?!\?>)[^]){0,300}\?>|<\/?[A-Za-z](?:[^<>"']|"[^"]{0,300}"|'[^']{0,300}'){0,300}>|<(?![!?/A-Za-z])[^<>\n]{0,300}>/g
+
+/** Where HTML within a paragraph ends at the latest. */
+const emptyLine = /\n[^\S\n]*\n/g
+
+const lastEnd = (text: string, pattern: RegExp): number => {
+  let end = 0
+  for (const match of text.matchAll(pattern)) end = match.index + match[0].length
+  return end
+}
+
+/** Where HTML was opened and not closed: the first in the last paragraph that looks like some, else the first on the last line. */
+const opened = (text: string): number => {
+  const paragraph = lastEnd(text, emptyLine)
+  const tagged = text.slice(paragraph).search(/<[!?/A-Za-z]/)
+  return tagged < 0 ? text.indexOf("<", text.lastIndexOf("\n") + 1) : paragraph + tagged
+}
+
+/** Where what is still being written begins: the last word with the HTML in it, also where that is not closed yet. */
 const unfinished = (text: string): number => {
-  const open = text.lastIndexOf("<")
-  return open > text.lastIndexOf(">") && open > text.lastIndexOf("\n")
-    ? lastWord(text.slice(0, open))
-    : lastWord(text)
+  const words = text.replace(tag, (found) => "-".repeat(found.length))
+  const open = opened(words)
+  return lastWord(open < 0 ? words : words.slice(0, open))
 }
 
 /**
- * A text of which a hook has told only pieces: without the word that is being written, and without the line that goes
- * on behind a piece that was lost, because half a token has no shape to know it by.
+ * A text of which a hook has told only pieces: without the word that is being written, and without the
+ * paragraph that goes on behind a piece that was lost, because half a token has no shape to know it by.
  */
 const growing = (entry: TextEntry, redact: (text: string) => string): string => {
   const stretches: Array<string> = [""]
@@ -85,7 +104,7 @@ const growing = (entry: TextEntry, redact: (text: string) => string): string => 
     // Half a character, its other half in the piece that is missing, would look like a word of its own.
     const told = redact(stretch.replace(/\p{Cs}/gu, ""))
     const kept = told.slice(0, unfinished(told))
-    const begin = index === 0 ? 0 : kept.indexOf("\n")
+    const begin = index === 0 ? 0 : kept.search(emptyLine)
     return begin < 0 ? "" : kept.slice(begin)
   }).join(" … ")
 }

@@ -10,6 +10,7 @@ import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { makeDispatchedTurns } from "./DispatchedTurns.ts"
 import { errorCodes } from "./ErrorCodes.ts"
 import { makeInteractiveSessions } from "./InteractiveSessions.ts"
@@ -86,17 +87,17 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       due
     })
 
-    yield* PubSub.take(subscription).pipe(
-      Effect.flatMap((received) =>
-        received.dispatched ? Effect.sync(() => dispatched.hook(received)) : interactive.hook(received)
-      ),
-      Effect.catchDefect((defect) => Effect.logError("a hook event could not be shown", defect)),
-      Effect.forever,
-      Effect.forkScoped
-    )
+    yield* Effect.forkScoped(unending(
+      "a hook event could not be shown",
+      0,
+      Effect.flatMap(
+        PubSub.take(subscription),
+        (received) => received.dispatched ? Effect.sync(() => dispatched.hook(received)) : interactive.hook(received)
+      )
+    ))
 
     return {
-      observer: dispatched.observer,
+      observers: [dispatched.observer],
       detail: Effect.sync(() =>
         dispatched.hooksAreOff()
           ? sentence("KM-AGT-093")

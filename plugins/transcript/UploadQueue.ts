@@ -6,11 +6,11 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { ChannelId, MessageTs, SessionId } from "../../runtime/domain/sandbox/Ids.ts"
+import { backoffSchedule } from "../../runtime/ports/Backoff.ts"
 import type { BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -37,7 +37,7 @@ export const dueFact = "transcript/due"
 /** Sessions that may wait; the oldest is given up for a newer one. A forger of sessions cannot fill the ledger. */
 export const maxDue = 500
 /** What cannot be read or stored now is tried again after 1 s, doubling, at most a minute apart. */
-const patiently = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
+const patiently = backoffSchedule({ firstMillis: 1_000, longestMillis: 60_000 })
 /** A plugin that stops gives uploads this long, or they wait for the next start. */
 const stopLimit = "5 seconds"
 

@@ -37,7 +37,7 @@ import { notices } from "../kernel/sandboxes/Notices.ts"
 import { ScheduleRunner } from "../kernel/schedules/ScheduleRunner.ts"
 import type { Bridge } from "../ports/Bridge.ts"
 import type { Facts } from "../ports/Facts.ts"
-import { Outbox } from "../ports/Outbox.ts"
+import * as MemoryOutbox from "../ports/memory/MemoryOutbox.ts"
 import type { Sandboxes } from "../ports/Sandboxes.ts"
 import * as EmbeddedHost from "../substrates/process/EmbeddedHost.ts"
 import { endWithStdin, parentGone } from "../substrates/process/ParentGone.ts"
@@ -67,7 +67,7 @@ const services = (options: SchedulesOptions) => {
     sender: "operator",
     epoch: Effect.succeed(0)
     // A request that is given up is asked again by the next round; nothing of it stays on disk.
-  }).pipe(Layer.provide(Layer.merge(Outbox.layerMemory, FetchHttpClient.layer)))
+  }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer)))
   const ports = EmbeddedHost.layer(state).pipe(
     Layer.provideMerge(EmbeddedEngine.layer(state)),
     Layer.merge(Layer.provideMerge(FileAudit.layer(state, "control"), FileInstallStore.layer(state))),

@@ -2,11 +2,9 @@
  * The journal of an install: who did what, by which rule it was judged, when. Append-only, one hash chain per writing
  * process. Written before the effect it speaks of: whoever cannot write it down does not do it.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import {
@@ -18,12 +16,9 @@ import {
   cutOff,
   emptyHead,
   headOf,
-  linkAfter,
-  linkLine,
   readLink,
   swapped
 } from "../domain/install/Audit.ts"
-import { type Bell, makeBell } from "./Bell.ts"
 import { InstallStore } from "./InstallStore.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -35,14 +30,6 @@ export type AuditWriter = "operator" | "control" | "bridge" | "runtime"
 
 /** A reader that follows looks again after this long, whatever it was told. */
 export const lookAgain = Duration.seconds(5)
-
-export interface MemoryAuditState {
-  /** Lines as they are stored. */
-  readonly chains: Map<ChainName, Array<string>>
-  readonly heads: Map<ChainName, ChainHead>
-  readonly bell: Bell
-}
-export const makeMemoryAuditState = (): MemoryAuditState => ({ chains: new Map(), heads: new Map(), bell: makeBell() })
 
 export class Audit extends Context.Service<Audit, {
   /**
@@ -58,30 +45,7 @@ export class Audit extends Context.Service<Audit, {
   readonly lines: (chain: ChainName, count: number) => Stream.Stream<string, StoreError>
   /** Completes when something may have been appended by any process, at the latest after 5 s. */
   readonly appended: Effect.Effect<void>
-}>()("km/runtime/ports/Audit") {
-  static readonly memory = (state: MemoryAuditState, writer: AuditWriter): Layer.Layer<Audit> =>
-    Layer.sync(Audit, () => {
-      const chain = ChainName.make(`${writer}-1`)
-      const append = (entry: AuditRecord) =>
-        Effect.map(Clock.currentTimeMillis, (at) => {
-          const link = linkAfter(state.heads.get(chain) ?? emptyHead(chain), { at, ...entry })
-          state.heads.set(chain, headOf(link))
-          state.chains.set(chain, [...state.chains.get(chain) ?? [], linkLine(link)])
-          state.bell.ring()
-        })
-      return Audit.of({
-        record: append,
-        note: append,
-        chains: Effect.sync(() => [...state.chains.keys()].toSorted()),
-        lines: (name, count) => Stream.suspend(() => Stream.fromIterable((state.chains.get(name) ?? []).slice(count))),
-        appended: Effect.suspend(() => state.bell.wait(state.bell.count(), lookAgain))
-      })
-    })
-
-  static readonly layerMemory: Layer.Layer<Audit> = Layer.suspend(() =>
-    Audit.memory(makeMemoryAuditState(), "operator")
-  )
-}
+}>()("km/runtime/ports/Audit") {}
 
 /** The verdict on the whole journal. */
 export interface AuditState {

@@ -1,4 +1,5 @@
 /** A wake-up inside one process, for ports that wait: counted, so that a ring between a look and a wait is not lost. */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -58,4 +59,36 @@ export const ringsOf = (bell: Bell): Stream.Stream<void> =>
       const wait = before === undefined ? Effect.void : bell.wait(before, lookAgain)
       return Effect.andThen(wait, Effect.sync(() => void (seen = bell.count())))
     }))
+  })
+
+/** One look at what a bell announces. */
+export interface Look<A> {
+  readonly found: A
+  /** There is something: nobody waits any longer. */
+  readonly enough: boolean
+  /** Unix milliseconds at which there may be more although nothing rings; `Infinity` when only a ring can help. */
+  readonly nextAt: number
+}
+
+/**
+ * Looks, and again at each ring and at `nextAt`, until there is enough or `until` (Unix milliseconds) has come; gives what
+ * the last look found. A ring between a look and the wait behind it is not lost.
+ */
+export const whenRung = <A, E, R>(
+  bell: Bell,
+  until: number,
+  look: (now: number) => Effect.Effect<Look<A>, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.gen(function*() {
+    for (;;) {
+      const rung = bell.count()
+      const now = yield* Clock.currentTimeMillis
+      const { enough, found, nextAt } = yield* look(now)
+      if (enough || now >= until) return found
+      if (nextAt <= now) continue
+      const next = Math.min(nextAt, until)
+      yield* bell.wait(rung, Number.isFinite(next) ? Duration.millis(next - now) : Duration.infinity)
+      // Nothing was rung for and nothing comes due: a last look would find what this one found.
+      if (bell.count() === rung && nextAt > until) return found
+    }
   })

@@ -14,6 +14,7 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ChannelId, MessageTs, UserId } from "../domain/sandbox/Ids.ts"
+import { unending } from "./Unending.ts"
 
 /** An SQS message's; counted in bytes of the errand as JSON. */
 export const maxErrandBytes = 256 * 1024
@@ -166,7 +167,11 @@ export class Errands extends Context.Service<Errands, {
           run: (errand) => isOfKind(errand) ? handler.run(errand) : Effect.void,
           dropped: (errand) => isOfKind(errand) && handler.dropped(errand)
         })
-        const worker = Effect.forever(Effect.andThen(Queue.take(wake), work(kind, handler)))
+        const worker = unending(
+          "what is around an errand ended in a defect; the others go on",
+          0,
+          Effect.andThen(Queue.take(wake), work(kind, handler))
+        )
         for (let n = 0; n < workers[kind]; n++) yield* Effect.forkIn(worker, scope)
       })
 

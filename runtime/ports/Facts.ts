@@ -4,7 +4,6 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SandboxId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
@@ -19,15 +18,6 @@ export interface Fact {
 export const maxFactKeyBytes = 300
 export const maxFactBytes = 16 * 1024
 
-export interface MemoryFactsState {
-  readonly facts: Map<string, Fact>
-}
-export const makeMemoryFactsState = (): MemoryFactsState => ({ facts: new Map() })
-
-const idOf = (sandbox: SandboxId, key: string): string => `${sandbox}\n${key}`
-const inOrder = (a: Fact, b: Fact): number =>
-  a.sandbox === b.sandbox ? (a.key < b.key ? -1 : 1) : a.sandbox < b.sandbox ? -1 : 1
-
 export class Facts extends Context.Service<Facts, {
   readonly get: (sandbox: SandboxId, key: string) => Effect.Effect<Option.Option<string>, StoreError>
   /** With `was` only while the value is that one (`undefined`: while there is none). False: it was not, and nothing changed. */
@@ -40,31 +30,7 @@ export class Facts extends Context.Service<Facts, {
   /** Those of one sandbox, or of all, whose keys begin so; by sandbox and key. */
   readonly list: (prefix: string, sandbox?: SandboxId) => Effect.Effect<ReadonlyArray<Fact>, StoreError>
   readonly remove: (sandbox: SandboxId, key: string) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Facts") {
-  static readonly memory = (state: MemoryFactsState): Layer.Layer<Facts> =>
-    Layer.succeed(
-      Facts,
-      Facts.of({
-        get: (sandbox, key) => Effect.sync(() => Option.fromNullishOr(state.facts.get(idOf(sandbox, key))?.value)),
-        put: (sandbox, key, value, only) =>
-          Effect.sync(() => {
-            const id = idOf(sandbox, key)
-            if (only !== undefined && state.facts.get(id)?.value !== only.was) return false
-            state.facts.set(id, { sandbox, key, value })
-            return true
-          }),
-        list: (prefix, sandbox) =>
-          Effect.sync(() =>
-            [...state.facts.values()]
-              .filter((fact) => fact.key.startsWith(prefix) && (sandbox === undefined || fact.sandbox === sandbox))
-              .toSorted(inOrder)
-          ),
-        remove: (sandbox, key) => Effect.sync(() => void state.facts.delete(idOf(sandbox, key)))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Facts> = Layer.suspend(() => Facts.memory(makeMemoryFactsState()))
-}
+}>()("km/runtime/ports/Facts") {}
 
 /** Changes one fact in one step, whoever else does; `undefined` from `change` leaves it as it is. */
 export const changeFact = Effect.fn("Facts.change")(function*(

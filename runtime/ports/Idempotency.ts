@@ -1,9 +1,7 @@
 /** First writer wins: how an outside effect happens once although it is asked for many times. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type { StoreError } from "./StoreError.ts"
 
 /** What `begin` finds. */
@@ -16,6 +14,7 @@ export type Begin = Data.TaggedEnum<{
   Pending: { readonly bodyHash: string; readonly retryAfterMillis: number }
   Done: { readonly bodyHash: string; readonly result: string }
 }>
+
 export const Begin = Data.taggedEnum<Begin>()
 
 /** A record that was never finished is forgotten this long after it began: as long as results live (docs/architecture.md). */
@@ -58,14 +57,7 @@ export const beginIdempotent = (
   }
 }
 
-export interface MemoryIdempotencyState {
-  readonly records: Map<string, IdempotencyRecord>
-  /** Numbers the tokens, so that runs are alike. */
-  tokens: number
-}
-export const makeMemoryIdempotencyState = (): MemoryIdempotencyState => ({ records: new Map(), tokens: 0 })
-
-const idOf = (scope: string, key: string): string => JSON.stringify([scope, key])
+export const idOf = (scope: string, key: string): string => JSON.stringify([scope, key])
 
 /** Expiry is checked on read: an expired record is absent, whether or not a sweeper has removed it. */
 export class Idempotency extends Context.Service<Idempotency, {
@@ -102,54 +94,4 @@ export class Idempotency extends Context.Service<Idempotency, {
   ) => Effect.Effect<boolean, StoreError>
   /** Nothing happened: forget the record, so that the next `begin` is `Fresh`. */
   readonly abandon: (scope: string, key: string, token: string) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Idempotency") {
-  static readonly memory = (state: MemoryIdempotencyState): Layer.Layer<Idempotency> => {
-    const held = (id: string, token: string) => {
-      const record = state.records.get(id)
-      return record !== undefined && record.token === token && record.result === undefined ? record : undefined
-    }
-    return Layer.succeed(
-      Idempotency,
-      Idempotency.of({
-        begin: (scope, key, bodyHash, leaseMillis) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const id = idOf(scope, key)
-            const token = `token-${++state.tokens}`
-            const { begin, record } = beginIdempotent(state.records.get(id), { bodyHash, token, now, leaseMillis })
-            if (record !== undefined) state.records.set(id, record)
-            return begin
-          }),
-        complete: (scope, key, token, result, ttlMillis) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const id = idOf(scope, key)
-            const record = held(id, token)
-            if (record !== undefined) state.records.set(id, { ...record, result, expiresAt: now + ttlMillis })
-          }),
-        release: (scope, key, token, restMillis) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const id = idOf(scope, key)
-            const record = held(id, token)
-            if (record === undefined) return
-            state.records.set(id, { ...record, leaseUntil: Math.min(record.leaseUntil, now + restMillis) })
-          }),
-        extend: (scope, key, token, leaseMillis) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const id = idOf(scope, key)
-            const record = held(id, token)
-            if (record === undefined) return false
-            state.records.set(id, { ...record, leaseUntil: now + leaseMillis })
-            return true
-          }),
-        abandon: (scope, key, token) =>
-          Effect.sync(() => {
-            const id = idOf(scope, key)
-            if (held(id, token) !== undefined) state.records.delete(id)
-          })
-      })
-    )
-  }
-
-  static readonly layerMemory: Layer.Layer<Idempotency> = Layer.suspend(() =>
-    Idempotency.memory(makeMemoryIdempotencyState())
-  )
-}
+}>()("km/runtime/ports/Idempotency") {}

@@ -1,9 +1,8 @@
 /** The settings of an install, and the heads of its audit: small things that every process agrees on. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { ChainHead, ChainName } from "../domain/install/Audit.ts"
+import type { ChainHead } from "../domain/install/Audit.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { StoreError } from "./StoreError.ts"
 
@@ -17,12 +16,6 @@ export class InstallMissing extends Schema.TaggedError<InstallMissing>()("Instal
   }
 }
 
-export interface MemoryInstallState {
-  install: Install | undefined
-  readonly heads: Map<ChainName, ChainHead>
-}
-export const makeMemoryInstallState = (install?: Install): MemoryInstallState => ({ install, heads: new Map() })
-
 export class InstallStore extends Context.Service<InstallStore, {
   readonly get: Effect.Effect<Install, StoreError | InstallMissing>
   /** Replaces the settings in one step; durable once it succeeds. */
@@ -34,28 +27,7 @@ export class InstallStore extends Context.Service<InstallStore, {
   readonly heads: Effect.Effect<ReadonlyArray<ChainHead>, StoreError>
   /** Never back: a shorter head than the one that is there is refused as `Denied`. */
   readonly putHead: (head: ChainHead) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/InstallStore") {
-  static readonly memory = (state: MemoryInstallState): Layer.Layer<InstallStore> =>
-    Layer.succeed(
-      InstallStore,
-      InstallStore.of({
-        get: Effect.suspend(() =>
-          state.install === undefined
-            ? Effect.fail(new InstallMissing({ where: "memory" }))
-            : Effect.succeed(state.install)
-        ),
-        put: (install) => Effect.sync(() => void (state.install = install)),
-        heads: Effect.sync(() => [...state.heads.values()]),
-        putHead: (head) =>
-          Effect.suspend(() => {
-            const refused = headRefused(state.heads.get(head.chain), head)
-            if (refused !== undefined) return Effect.fail(refused)
-            state.heads.set(head.chain, head)
-            return Effect.void
-          })
-      })
-    )
-}
+}>()("km/runtime/ports/InstallStore") {}
 
 /** Why a head may not replace the one that is there. The rule of every engine. */
 export const headRefused = (found: ChainHead | undefined, head: ChainHead): StoreError | undefined =>

@@ -1,8 +1,6 @@
 /** One runtime per sandbox: whoever holds the lease receives and posts; the bridge refuses an older epoch. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SandboxId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
@@ -25,11 +23,6 @@ export interface LeaseTiming {
   readonly renewEveryMillis: number
 }
 
-export interface MemoryLeasesState {
-  readonly leases: Map<SandboxId, Lease>
-}
-export const makeMemoryLeasesState = (): MemoryLeasesState => ({ leases: new Map() })
-
 /** The lease that `holder` gets now, or none while another one's has not expired. The rule of every engine. */
 export const grantLease = (
   found: Lease | undefined,
@@ -44,13 +37,6 @@ export const grantLease = (
     ? Option.none()
     : Option.some({ sandbox, holder, epoch: found.epoch + 1, expiresAt: now + ttlMillis })
 }
-
-/** True when nobody else has been given the lease since. */
-export const holdsLease = (found: Lease | undefined, lease: Lease): boolean =>
-  found !== undefined && found.holder === lease.holder && found.epoch === lease.epoch
-
-/** As the embedded engine has it. */
-const memoryTiming: LeaseTiming = { lengthMillis: 30_000, renewEveryMillis: 10_000 }
 
 export class Leases extends Context.Service<Leases, {
   readonly timing: LeaseTiming
@@ -68,35 +54,4 @@ export class Leases extends Context.Service<Leases, {
   /** The last lease given, expired or not. */
   readonly current: (sandbox: SandboxId) => Effect.Effect<Option.Option<Lease>, StoreError>
   readonly remove: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Leases") {
-  static readonly memory = (state: MemoryLeasesState): Layer.Layer<Leases> =>
-    Layer.succeed(
-      Leases,
-      Leases.of({
-        timing: memoryTiming,
-        acquire: (sandbox, holder) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const granted = grantLease(state.leases.get(sandbox), sandbox, holder, now, memoryTiming.lengthMillis)
-            if (Option.isSome(granted)) state.leases.set(sandbox, granted.value)
-            return granted
-          }),
-        renew: (lease) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            if (!holdsLease(state.leases.get(lease.sandbox), lease)) return Option.none()
-            const renewed = { ...lease, expiresAt: now + memoryTiming.lengthMillis }
-            state.leases.set(lease.sandbox, renewed)
-            return Option.some(renewed)
-          }),
-        release: (lease) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            if (holdsLease(state.leases.get(lease.sandbox), lease)) {
-              state.leases.set(lease.sandbox, { ...lease, expiresAt: now })
-            }
-          }),
-        current: (sandbox) => Effect.sync(() => Option.fromNullishOr(state.leases.get(sandbox))),
-        remove: (sandbox) => Effect.sync(() => void state.leases.delete(sandbox))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Leases> = Layer.suspend(() => Leases.memory(makeMemoryLeasesState()))
-}
+}>()("km/runtime/ports/Leases") {}

@@ -1,8 +1,6 @@
 /** The sandbox's own record of its turns, on its own disk in every engine. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { TurnKey } from "../domain/sandbox/Ids.ts"
@@ -15,13 +13,6 @@ export const ledgerRetentionMillis = 30 * 24 * 3_600_000
 /** True when the row is settled and its 30 days are over. */
 export const isTurnRowExpired = (row: TurnRow, now: number): boolean =>
   row.state === "settled" && (row.finishedAt ?? row.receivedAt) + ledgerRetentionMillis <= now
-
-/** What a ledger in memory holds; built outside the layer so that it can outlive the program that uses it. */
-export interface MemoryLedgerState {
-  readonly rows: Map<TurnKey, TurnRow>
-  readonly facts: Map<string, string>
-}
-export const makeMemoryLedgerState = (): MemoryLedgerState => ({ rows: new Map(), facts: new Map() })
 
 /** The row is not in the state the change was decided on: another fiber moved it. A bug or a lost lease. */
 export class LedgerConflict extends Schema.TaggedError<LedgerConflict>()("LedgerConflict", {
@@ -49,52 +40,7 @@ export class Ledger extends Context.Service<Ledger, {
   readonly recall: (key: string) => Effect.Effect<Option.Option<string>, StoreError>
 }>()("km/runtime/ports/Ledger") {
   /** Keeps its rows in `state`: a second layer over the same state sees what a crashed program had made durable. */
-  static readonly memory = (state: MemoryLedgerState): Layer.Layer<Ledger> =>
-    Layer.succeed(
-      Ledger,
-      Ledger.of({
-        insert: (row) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            for (const [key, old] of state.rows) if (isTurnRowExpired(old, now)) state.rows.delete(key)
-            const found = state.rows.get(row.key)
-            if (found !== undefined) return { row: found, inserted: false }
-            state.rows.set(row.key, row)
-            return { row, inserted: true }
-          }),
-        get: (key) =>
-          Effect.map(Clock.currentTimeMillis, (now) =>
-            Option.filter(Option.fromNullishOr(state.rows.get(key)), (row) => !isTurnRowExpired(row, now))),
-        update: (from, to) =>
-          Effect.suspend(() => {
-            const found = state.rows.get(from.key)
-            const conflict = ledgerConflict(from, to, found)
-            if (conflict !== undefined) {
-              return Effect.fail(conflict)
-            }
-            state.rows.set(to.key, to)
-            return Effect.void
-          }),
-        open: Effect.sync(() =>
-          oldestFirst([...state.rows.values()].filter((row) => row.state !== "settled"))
-        ),
-        recent: (limit) =>
-          Effect.map(Clock.currentTimeMillis, (now) =>
-            oldestFirst([...state.rows.values()].filter((row) =>
-              !isTurnRowExpired(row, now)
-            ))
-              .toReversed()
-              .slice(0, Math.max(0, limit))),
-        remember: (key, value) => Effect.sync(() => void state.facts.set(key, value)),
-        recall: (key) => Effect.sync(() => Option.fromNullishOr(state.facts.get(key)))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Ledger> = Layer.suspend(() => Ledger.memory(makeMemoryLedgerState()))
 }
-
-/** Insertion order breaks ties: the sort is stable. */
-const oldestFirst = (rows: ReadonlyArray<TurnRow>): ReadonlyArray<TurnRow> =>
-  rows.toSorted((a, b) => a.receivedAt - b.receivedAt)
 
 const describe = (row: TurnRow): string => `${row.state}(${row.attempt})`
 

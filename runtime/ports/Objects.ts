@@ -1,12 +1,10 @@
 /** Bytes too large for a request: session uploads, attachments. Names are paths under the sender's own prefix. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../domain/sandbox/Ids.ts"
-import { sha256Hex } from "../domain/text/Digest.ts"
 import { StoreError } from "./StoreError.ts"
 
 export class ObjectMissing extends Schema.TaggedError<ObjectMissing>()("ObjectMissing", { name: Schema.String }) {
@@ -17,6 +15,7 @@ export class ObjectMissing extends Schema.TaggedError<ObjectMissing>()("ObjectMi
 
 /** 1 to 80 characters, no control characters, no lone surrogates: encoded, a segment fits a file name's 255 bytes. */
 const segmentPattern = /^(?!\.{1,2}$)[^\p{Cc}\p{Cs}/\\]{1,80}$/u
+
 /** A file name's limit on every system we run on, percent-encoded. */
 const maxSegmentBytes = 240
 
@@ -42,11 +41,6 @@ export const objectSegments = (operation: string, name: string): Effect.Effect<R
   )
 }
 
-export interface MemoryObjectsState {
-  readonly objects: Map<SandboxId, Map<string, Uint8Array>>
-}
-export const makeMemoryObjectsState = (): MemoryObjectsState => ({ objects: new Map() })
-
 export class Objects extends Context.Service<Objects, {
   /** Streams to a temporary name, then renames: a reader sees all or nothing. Returns size and SHA-256 hex. */
   readonly put: (
@@ -69,31 +63,4 @@ export class Objects extends Context.Service<Objects, {
   /** Idempotent. */
   readonly delete: (owner: SandboxId, name: string) => Effect.Effect<void, StoreError>
   readonly deleteAll: (owner: SandboxId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Objects") {
-  static readonly memory = (state: MemoryObjectsState): Layer.Layer<Objects> =>
-    Layer.succeed(
-      Objects,
-      Objects.of({
-        put: Effect.fnUntraced(function*(owner, name, bytes) {
-          yield* objectSegments("put", name)
-          const chunks = yield* Stream.runCollect(bytes)
-          const whole = Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))
-          const objects = state.objects.get(owner) ?? new Map<string, Uint8Array>()
-          state.objects.set(owner, objects.set(name, whole))
-          return { size: whole.length, sha256: sha256Hex(whole) }
-        }),
-        get: (owner, name) =>
-          Stream.unwrap(Effect.map(objectSegments("get", name), () => {
-            const found = state.objects.get(owner)?.get(name)
-            return found === undefined ? Stream.fail(new ObjectMissing({ name })) : Stream.succeed(found)
-          })),
-        link: (_, name) => Effect.as(objectSegments("link", name), Option.none()),
-        list: (owner) => Effect.sync(() => [...state.objects.get(owner)?.keys() ?? []].toSorted()),
-        delete: (owner, name) =>
-          Effect.map(objectSegments("delete", name), () => void state.objects.get(owner)?.delete(name)),
-        deleteAll: (owner) => Effect.sync(() => void state.objects.delete(owner))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Objects> = Layer.suspend(() => Objects.memory(makeMemoryObjectsState()))
-}
+}>()("km/runtime/ports/Objects") {}

@@ -4,15 +4,9 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type { SandboxId } from "../domain/sandbox/Ids.ts"
 import { noReport, type ReportedSandbox, type SandboxReport, type SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import type { StoreError } from "./StoreError.ts"
-
-export interface MemoryReportsState {
-  readonly reports: Map<SandboxId, SandboxReport>
-}
-export const makeMemoryReportsState = (): MemoryReportsState => ({ reports: new Map() })
 
 export class Reports extends Context.Service<Reports, {
   /** Only the named parts change; the rest stays as it was reported before. */
@@ -23,26 +17,7 @@ export class Reports extends Context.Service<Reports, {
   readonly of: (ids: ReadonlyArray<SandboxId>) => Effect.Effect<ReadonlyMap<SandboxId, SandboxReport>, StoreError>
   /** Idempotent. */
   readonly remove: (id: SandboxId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Reports") {
-  static readonly memory = ({ reports }: MemoryReportsState): Layer.Layer<Reports> =>
-    Layer.succeed(
-      Reports,
-      Reports.of({
-        put: (id, report) => Effect.sync(() => void reports.set(id, { ...reports.get(id) ?? noReport, ...report })),
-        get: (id) => Effect.sync(() => reports.get(id) ?? noReport),
-        of: (ids) =>
-          Effect.sync(() =>
-            new Map(ids.flatMap((id) => {
-              const report = reports.get(id)
-              return report === undefined ? [] : [[id, report] as const]
-            }))
-          ),
-        remove: (id) => Effect.sync(() => void reports.delete(id))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Reports> = Layer.suspend(() => Reports.memory(makeMemoryReportsState()))
-}
+}>()("km/runtime/ports/Reports") {}
 
 /** Rows beside what their runtimes say, in the order of the rows. */
 export const reported = Effect.fnUntraced(function*(rows: ReadonlyArray<SandboxRow>) {

@@ -1,7 +1,6 @@
 /** Secrets by path (`slack/bot-token`, `sandbox/{id}/signing-key`), as SSM names them under `/{prefix}/`. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { SecretsScope } from "../domain/install/ProcessSecrets.ts"
@@ -24,10 +23,11 @@ export const secretPath = (operation: string, path: string): Effect.Effect<Reado
 /** The key that certifies all others: for create and rotate only, so never within a scope that does not say so. */
 const certifierPrefix = "certifier"
 
-const liesBelow = (path: string, prefix: string): boolean =>
+export const liesBelow = (path: string, prefix: string): boolean =>
   path === prefix.replace(/\/$/, "") || path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)
 
 const isCertifiers = (path: string): boolean => liesBelow(path, certifierPrefix)
+
 const isNotCertifiers = (path: string): boolean => !isCertifiers(path)
 
 interface Rights {
@@ -101,12 +101,6 @@ export const checkSecret = (value: Redacted.Redacted<string>): Effect.Effect<voi
 export const underPath = (path: string): Effect.Effect<ReadonlyArray<string>, StoreError> =>
   path === "" ? Effect.succeed([]) : secretPath("under", path)
 
-export interface MemorySecretsState {
-  /** The versions of each path, oldest first. */
-  readonly values: Map<string, Array<Redacted.Redacted<string>>>
-}
-export const makeMemorySecretsState = (): MemorySecretsState => ({ values: new Map() })
-
 export class Secrets extends Context.Service<Secrets, {
   readonly get: (path: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
   /**
@@ -120,31 +114,4 @@ export class Secrets extends Context.Service<Secrets, {
   readonly deleteUnder: (path: string) => Effect.Effect<void, StoreError>
   /** Every secret at or below a path, by whole segments, sorted by path; below "" is every one. One call, not one each. */
   readonly under: (path: string) => Effect.Effect<ReadonlyArray<FoundSecret>, StoreError>
-}>()("km/runtime/ports/Secrets") {
-  static readonly memory = (state: MemorySecretsState): Layer.Layer<Secrets> =>
-    Layer.succeed(
-      Secrets,
-      Secrets.of({
-        get: (path) => Effect.map(secretPath("get", path), () => Option.fromNullishOr(state.values.get(path)?.at(-1))),
-        put: (path, value) =>
-          Effect.map(Effect.andThen(checkSecret(value), secretPath("put", path)), () => {
-            const versions = state.values.get(path) ?? []
-            state.values.set(path, versions)
-            return versions.push(value)
-          }),
-        delete: (path) => Effect.map(secretPath("delete", path), () => void state.values.delete(path)),
-        deleteUnder: (path) =>
-          Effect.map(secretPath("deleteUnder", path), () => {
-            for (const name of state.values.keys()) if (liesBelow(name, path)) state.values.delete(name)
-          }),
-        under: (path) =>
-          Effect.map(underPath(path), () =>
-            [...state.values].toSorted().flatMap(([name, versions]) => {
-              const value = versions.at(-1)
-              return value !== undefined && (path === "" || liesBelow(name, path)) ? [{ path: name, value }] : []
-            }))
-      })
-    )
-
-  static readonly layerMemory: Layer.Layer<Secrets> = Layer.suspend(() => Secrets.memory(makeMemorySecretsState()))
-}
+}>()("km/runtime/ports/Secrets") {}

@@ -1,8 +1,6 @@
 /** Which agent session a Slack thread continues. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { ChannelId, MessageTs, SandboxId, SessionId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
@@ -32,11 +30,6 @@ export const mergeThread = (found: ThreadRow | undefined, row: ThreadRow, now: n
   return { ...found, lastTurnAt: row.lastTurnAt, ...(session === undefined ? {} : { session }) }
 }
 
-export interface MemoryThreadsState {
-  readonly rows: Map<string, ThreadRow>
-}
-export const makeMemoryThreadsState = (): MemoryThreadsState => ({ rows: new Map() })
-
 /** Rows are kept 30 days after `lastTurnAt`; an expired row reads as absent. */
 export class Threads extends Context.Service<Threads, {
   /**
@@ -49,38 +42,4 @@ export class Threads extends Context.Service<Threads, {
   readonly bySession: (session: SessionId) => Effect.Effect<Option.Option<ThreadRow>, StoreError>
   readonly count: (sandbox: SandboxId) => Effect.Effect<number, StoreError>
   readonly removeAll: (sandbox: SandboxId) => Effect.Effect<void, StoreError>
-}>()("km/runtime/ports/Threads") {
-  static readonly memory = (state: MemoryThreadsState): Layer.Layer<Threads> => {
-    const living = Effect.map(
-      Clock.currentTimeMillis,
-      (now) => [...state.rows.values()].filter((row) => row.lastTurnAt + threadRetentionMillis > now)
-    )
-    return Layer.succeed(
-      Threads,
-      Threads.of({
-        put: (row) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const id = `${row.channel}:${row.threadTs}`
-            state.rows.set(id, mergeThread(state.rows.get(id), row, now))
-          }),
-        get: (channel, threadTs) =>
-          Effect.map(
-            living,
-            (rows) => Option.fromNullishOr(rows.find((row) => row.channel === channel && row.threadTs === threadTs))
-          ),
-        bySession: (session) =>
-          Effect.map(living, (rows) =>
-            Option.fromNullishOr(
-              rows.filter((row) => row.session === session).toSorted((a, b) => b.lastTurnAt - a.lastTurnAt)[0]
-            )),
-        count: (sandbox) => Effect.map(living, (rows) => rows.filter((row) => row.sandbox === sandbox).length),
-        removeAll: (sandbox) =>
-          Effect.sync(() => {
-            for (const [id, row] of state.rows) if (row.sandbox === sandbox) state.rows.delete(id)
-          })
-      })
-    )
-  }
-
-  static readonly layerMemory: Layer.Layer<Threads> = Layer.suspend(() => Threads.memory(makeMemoryThreadsState()))
-}
+}>()("km/runtime/ports/Threads") {}

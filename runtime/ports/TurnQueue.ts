@@ -2,10 +2,8 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type { GroupId, MessageTs, SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
-import { makeMemoryTurnQueueState, memoryQueue, type MemoryTurnQueueState } from "./MemoryTurnQueue.ts"
 import type { QueuedState, QueueMissing, ReceiptExpired, SandboxEnding } from "./QueueRules.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -128,10 +126,4 @@ export class TurnQueue extends Context.Service<TurnQueue, {
   ) => Effect.Effect<boolean, StoreError | SandboxEnding>
 }>()("km/runtime/ports/TurnQueue") {
   /** The whole contract in memory, on Effect's clock. */
-  static readonly memory = (state: MemoryTurnQueueState): Layer.Layer<TurnQueue> =>
-    Layer.sync(TurnQueue, () => TurnQueue.of(memoryQueue(state)))
-
-  static readonly layerMemory: Layer.Layer<TurnQueue> = Layer.suspend(() =>
-    TurnQueue.memory(makeMemoryTurnQueueState())
-  )
 }

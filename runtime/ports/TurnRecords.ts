@@ -2,15 +2,12 @@
  * Turns that are over, wherever their sandbox lives: what `km status`, `km replay` and schedules read. A record is durable
  * before its ledger row is settled, so a turn is always in one of both.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
 import type { TurnRecord } from "../domain/turn/TurnRecord.ts"
-import { type Bell, makeBell, ringsOf } from "./Bell.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Records are kept 30 days after their turn finished, as ledger rows are, then read as absent. */
@@ -24,13 +21,6 @@ export interface TurnOf {
 
 /** For maps by turn; neither part can hold a space. */
 export const turnName = ({ key, sandbox }: TurnOf): string => `${sandbox} ${key}`
-
-export interface MemoryTurnRecordsState {
-  /** By sandbox, in order of writing. */
-  readonly records: Map<SandboxId, Map<TurnKey, TurnRecord>>
-  readonly bell: Bell
-}
-export const makeMemoryTurnRecordsState = (): MemoryTurnRecordsState => ({ records: new Map(), bell: makeBell() })
 
 export class TurnRecords extends Context.Service<TurnRecords, {
   /** Durable once the effect succeeds. The first record of a key stays: what settles again after a crash is the same turn. */
@@ -46,43 +36,4 @@ export class TurnRecords extends Context.Service<TurnRecords, {
   readonly written: Stream.Stream<void>
 }>()("km/runtime/ports/TurnRecords") {
   /** The whole contract in memory, on Effect's clock. */
-  static readonly memory = (state: MemoryTurnRecordsState): Layer.Layer<TurnRecords> =>
-    Layer.sync(TurnRecords, () => memoryRecords(state))
-
-  static readonly layerMemory: Layer.Layer<TurnRecords> = Layer.suspend(() =>
-    TurnRecords.memory(makeMemoryTurnRecordsState())
-  )
-}
-
-const memoryRecords = ({ bell, records }: MemoryTurnRecordsState): TurnRecords["Service"] => {
-  const find = ({ key, sandbox }: TurnOf, now: number): TurnRecord | undefined => {
-    const found = records.get(sandbox)?.get(key)
-    return found === undefined || found.finishedAt + recordRetentionMillis <= now ? undefined : found
-  }
-  return TurnRecords.of({
-    put: (sandbox, record) =>
-      Effect.sync(() => {
-        const own = records.get(sandbox) ?? new Map<TurnKey, TurnRecord>()
-        records.set(sandbox, own)
-        if (!own.has(record.key)) own.set(record.key, record)
-        bell.ring()
-      }),
-    get: (sandbox, key) =>
-      Effect.map(Clock.currentTimeMillis, (now) => Option.fromNullishOr(find({ sandbox, key }, now))),
-    among: (turns) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        new Map(turns.flatMap((turn) => {
-          const found = find(turn, now)
-          return found === undefined ? [] : [[turnName(turn), found] as const]
-        }))),
-    recent: (sandbox, limit) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        [...records.get(sandbox)?.values() ?? []]
-          .filter((record) => record.finishedAt + recordRetentionMillis > now)
-          .toSorted((a, b) => a.receivedAt - b.receivedAt)
-          .toReversed()
-          .slice(0, Math.max(0, limit))),
-    removeAll: (sandbox) => Effect.sync(() => void records.delete(sandbox)),
-    written: ringsOf(bell)
-  })
 }

@@ -6,6 +6,7 @@ import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
 import { Reports } from "../ports/Reports.ts"
 import { Turns } from "../ports/Turns.ts"
+import { unending } from "../ports/Unending.ts"
 
 /** Turns change a dozen times; what changes together is written once. */
 const gatherFor = "200 millis"
@@ -31,5 +32,9 @@ export const reportOpenTurns = Effect.fnUntraced(function*(sandbox: SandboxId) {
     yield* Effect.sleep(gatherFor)
     yield* PubSub.takeUpTo(changes, 1_024)
   })
-  return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(changed, lookEvery)))
+  return yield* unending(
+    "the open turns were not stored because of a defect",
+    lookEvery,
+    Effect.andThen(look, Effect.timeoutOption(changed, lookEvery))
+  )
 })

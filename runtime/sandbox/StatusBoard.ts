@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { PluginHost } from "../kernel/plugins/PluginHost.ts"
 import { type RuntimeReport, RuntimeStatus } from "../ports/RuntimeStatus.ts"
+import { unending } from "../ports/Unending.ts"
 
 /** Between two looks at the plugins: they have states, but no bell (docs/architecture.md: nothing looks more often than 5 s). */
 const lookEvery = "5 seconds"
@@ -17,14 +18,13 @@ export class StatusBoard extends Context.Service<StatusBoard, {
 }>()("km/runtime/sandbox/StatusBoard") {}
 
 export interface StatusBoardOptions {
-  /** A poll of the queue must have succeeded for the runtime to be ready. */
-  readonly hasQueue: boolean
   readonly confined: boolean
   readonly confinement: string
 }
 
 const make = Effect.fnUntraced(function*(options: StatusBoardOptions) {
-  let polled = !options.hasQueue
+  /** Who polls something says so when it starts. */
+  let polled = true
   let host: PluginHost["Service"] | undefined
   let lastActiveAt = 0
   const ref = yield* SubscriptionRef.make<RuntimeReport>({
@@ -63,10 +63,10 @@ const make = Effect.fnUntraced(function*(options: StatusBoardOptions) {
     follow: (started) =>
       Effect.suspend(() => {
         host = started
-        const looks = refresh.pipe(
-          Effect.catchDefect((defect) => Effect.logError("the status could not be read because of a defect", defect)),
-          Effect.andThen(Effect.sleep(lookEvery)),
-          Effect.forever
+        const looks = unending(
+          "the status could not be read because of a defect",
+          lookEvery,
+          Effect.andThen(refresh, Effect.sleep(lookEvery))
         )
         return Effect.raceFirst(looks, Effect.andThen(started.untilReady, Effect.andThen(refresh, Effect.never)))
       })

@@ -20,6 +20,7 @@ import { Controls } from "../ports/Controls.ts"
 import { Reports } from "../ports/Reports.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 import { TurnQueue } from "../ports/TurnQueue.ts"
+import { unending } from "../ports/Unending.ts"
 import { type HeldLease, whileHeld } from "../substrates/process/LeaseKeeper.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import { serve, shapeOf } from "./SandboxRuntime.ts"
@@ -61,6 +62,9 @@ const nameOf = (file: string): string => {
   writeFileAtomically(file, name)
   return name
 }
+
+/** After the sandboxes could not be listed, or a look at them ended in a defect. */
+const lookAgain = "5 seconds"
 
 /**
  * Runs until `stopping` completes, then drains every sandbox and returns. Interrupting it ends them at once; their open
@@ -167,24 +171,26 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
 
   const ids = only === undefined ? sandboxes.changes : Stream.map(sandboxes.watch(only), () => only)
 
-  const watch = Effect.gen(function*() {
-    const rows = only === undefined
-      ? yield* sandboxes.list
-      : Option.toArray(yield* sandboxes.get(only))
-    if (only !== undefined && !rows.some(({ id }) => id === only)) {
-      yield* Effect.logWarning("there is no such sandbox; waits for it").pipe(
-        Effect.annotateLogs({ sandbox: only, code: "KM-HST-204" })
-      )
-    }
-    for (const row of rows) yield* look(row.id)
-    yield* options.onLooked
-    yield* Stream.runForEach(Stream.merge(ids, Stream.fromQueue(again)), look)
-  }).pipe(
-    Effect.catch((error) => Effect.logError("the sandboxes cannot be listed yet", error.message)),
-    // One sandbox that cannot be looked at must not leave all others without a runtime.
-    Effect.catchDefect((defect) => Effect.logError("looking at the sandboxes ended in a defect", defect)),
-    Effect.andThen(Effect.sleep("5 seconds")),
-    Effect.forever
+  // One sandbox that cannot be looked at must not leave all others without a runtime.
+  const watch = unending(
+    "looking at the sandboxes ended in a defect",
+    lookAgain,
+    Effect.gen(function*() {
+      const rows = only === undefined
+        ? yield* sandboxes.list
+        : Option.toArray(yield* sandboxes.get(only))
+      if (only !== undefined && !rows.some(({ id }) => id === only)) {
+        yield* Effect.logWarning("there is no such sandbox; waits for it").pipe(
+          Effect.annotateLogs({ sandbox: only, code: "KM-HST-204" })
+        )
+      }
+      for (const row of rows) yield* look(row.id)
+      yield* options.onLooked
+      yield* Stream.runForEach(Stream.merge(ids, Stream.fromQueue(again)), look)
+    }).pipe(
+      Effect.catch((error) => Effect.logError("the sandboxes cannot be listed yet", error.message)),
+      Effect.andThen(Effect.sleep(lookAgain))
+    )
   )
 
   yield* Effect.raceFirst(watch, Deferred.await(stopping))

@@ -21,7 +21,7 @@ import {
 import { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
-import { Seen } from "../../runtime/ports/Seen.ts"
+import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { World } from "../support/ControlWorld.ts"
 import { slackProfile } from "../support/profiles.ts"
@@ -61,7 +61,7 @@ class Place {
       Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
       Layer.provideMerge(Provisioning.layer),
       Layer.provideMerge(Teardown.layer),
-      Layer.provideMerge(Layer.mergeAll(this.world.layer(), Seen.memory(this.world.queue.seen), shown))
+      Layer.provideMerge(Layer.mergeAll(this.world.layer(), MemorySeen.layerOver(this.world.queue.seen), shown))
     )
   }
 

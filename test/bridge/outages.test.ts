@@ -6,6 +6,7 @@ import { Progress } from "../../bridge/events/Progress.ts"
 import { SlackApi } from "../../bridge/slack/SlackApi.ts"
 import { ChannelId, MessageTs } from "../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
+import * as MemorySandboxes from "../../runtime/ports/memory/MemorySandboxes.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -189,7 +190,7 @@ describe("while things are broken", () => {
         assert.deepStrictEqual(done, ["1700000000.000002"])
       }).pipe(Effect.provide(Marks.layer.pipe(
         Layer.provide(Progress.layer),
-        Layer.provide(Layer.merge(Sandboxes.layerMemory, Errands.layerMemory)),
+        Layer.provide(Layer.merge(MemorySandboxes.layer, Errands.layerMemory)),
         Layer.provide(slack)
       )))
     }))

@@ -10,13 +10,15 @@ import { Refusals } from "../../bridge/events/Refusals.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Audit, type AuditRecord } from "../../runtime/ports/Audit.ts"
-import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
+import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import * as MemorySandboxes from "../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryThreads from "../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
-import { Threads } from "../../runtime/ports/Threads.ts"
-import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { rowOf, sandbox } from "./world.ts"
 
 const channel = ChannelId.make("C0CHANNEL1")
@@ -60,9 +62,9 @@ const place = (options: { readonly broken?: { now: boolean }; readonly seen?: La
   )
   const layer = Acceptance.layer.pipe(
     Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
-    Layer.provideMerge(Layer.mergeAll(audit, outside, options.seen ?? Seen.layerMemory)),
+    Layer.provideMerge(Layer.mergeAll(audit, outside, options.seen ?? MemorySeen.layer)),
     Layer.provideMerge(
-      Layer.mergeAll(Controls.layerMemory, Sandboxes.layerMemory, Threads.layerMemory, TurnQueue.layerMemory)
+      Layer.mergeAll(MemoryControls.layer, MemorySandboxes.layer, MemoryThreads.layer, MemoryTurnQueue.layer)
     )
   )
   const run = <A, E>(effect: (acceptance: Acceptance["Service"]) => Effect.Effect<A, E>) =>

@@ -10,20 +10,31 @@ import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../bridge/slack/SlackSecrets.ts"
 import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
-import { Audit } from "../../runtime/ports/Audit.ts"
-import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
-import { Facts, type MemoryFactsState } from "../../runtime/ports/Facts.ts"
-import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
-import { Identities } from "../../runtime/ports/Identities.ts"
-import { Leases } from "../../runtime/ports/Leases.ts"
-import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
+import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
+import type { MemoryFactsState } from "../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
+import { type MemoryIdempotencyState } from "../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemoryIdentities from "../../runtime/ports/memory/MemoryIdentities.ts"
+import * as MemoryLeases from "../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryObjects from "../../runtime/ports/memory/MemoryObjects.ts"
+import * as MemoryPosts from "../../runtime/ports/memory/MemoryPosts.ts"
+import * as MemoryReports from "../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySecrets from "../../runtime/ports/memory/MemorySecrets.ts"
+import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
+import { makeMemorySeenState } from "../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryThreads from "../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { Posts } from "../../runtime/ports/Posts.ts"
-import { Reports } from "../../runtime/ports/Reports.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { makeMemorySeenState, Seen } from "../../runtime/ports/Seen.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { certifier, host, install } from "./world.ts"
@@ -108,11 +119,11 @@ const stores = (over: {
   Layer.suspend(() => {
     const rows = makeMemorySandboxesState()
     const seen = makeMemorySeenState()
-    const sandboxes = Sandboxes.memory(rows)
+    const sandboxes = MemorySandboxes.layerOver(rows)
     return Layer.mergeAll(
       over.sandboxes === undefined ? sandboxes : Layer.provide(over.sandboxes, sandboxes),
-      over.seen ?? Seen.memory(seen),
-      over.queue ?? TurnQueue.memory(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
+      over.seen ?? MemorySeen.layerOver(seen),
+      over.queue ?? MemoryTurnQueue.layerOver(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
     )
   })
 
@@ -142,18 +153,18 @@ export const bridgeOverScript = (slack: {
     )),
     Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer)),
     Layer.provideMerge(Layer.mergeAll(
-      Audit.layerMemory,
-      Controls.layerMemory,
+      MemoryAudit.layer,
+      MemoryControls.layer,
       Errands.layerMemory,
-      options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency),
-      Identities.layerMemory,
-      Leases.layerMemory,
-      options.objects ?? Objects.layerMemory,
-      options.posts ?? Posts.layerMemory,
-      options.facts === undefined ? Facts.layerMemory : Facts.memory(options.facts),
-      Reports.layerMemory,
-      Secrets.layerMemory,
-      options.threads ?? Threads.layerMemory,
+      options.idempotency === undefined ? MemoryIdempotency.layer : MemoryIdempotency.layerOver(options.idempotency),
+      MemoryIdentities.layer,
+      MemoryLeases.layer,
+      options.objects ?? MemoryObjects.layer,
+      options.posts ?? MemoryPosts.layer,
+      options.facts === undefined ? MemoryFacts.layer : MemoryFacts.layerOver(options.facts),
+      MemoryReports.layer,
+      MemorySecrets.layer,
+      options.threads ?? MemoryThreads.layer,
       stores(options)
     )),
     Layer.provideMerge(BridgeSettings.layer({

@@ -26,20 +26,29 @@ import { type BridgeAction, bridgeHeaders, signedText } from "../../runtime/doma
 import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
-import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
-import { Facts } from "../../runtime/ports/Facts.ts"
-import { Idempotency, type MemoryIdempotencyState } from "../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
-import { Leases } from "../../runtime/ports/Leases.ts"
-import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
-import { Objects } from "../../runtime/ports/Objects.ts"
-import { Posts } from "../../runtime/ports/Posts.ts"
-import { Reports } from "../../runtime/ports/Reports.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
+import { type MemoryIdempotencyState } from "../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemoryIdentities from "../../runtime/ports/memory/MemoryIdentities.ts"
+import * as MemoryLeases from "../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryObjects from "../../runtime/ports/memory/MemoryObjects.ts"
+import * as MemoryPosts from "../../runtime/ports/memory/MemoryPosts.ts"
+import * as MemoryReports from "../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySecrets from "../../runtime/ports/memory/MemorySecrets.ts"
+import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
+import { makeMemorySeenState } from "../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryThreads from "../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
-import { makeMemorySeenState, Seen } from "../../runtime/ports/Seen.ts"
-import { Threads } from "../../runtime/ports/Threads.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../support/profiles.ts"
 import { slackClient, testWorkspace, tokenOf, userIdOf } from "../support/Workspace.ts"
@@ -53,17 +62,17 @@ export const sandbox = SandboxId.make("sb-00000001")
 export const otherSandbox = SandboxId.make("sb-00000002")
 
 const portsMemory = Layer.mergeAll(
-  Audit.layerMemory,
-  Controls.layerMemory,
+  MemoryAudit.layer,
+  MemoryControls.layer,
   Errands.layerMemory,
-  Identities.layerMemory,
-  Leases.layerMemory,
-  Objects.layerMemory,
-  Posts.layerMemory,
-  Facts.layerMemory,
-  Reports.layerMemory,
-  Secrets.layerMemory,
-  Threads.layerMemory
+  MemoryIdentities.layer,
+  MemoryLeases.layer,
+  MemoryObjects.layer,
+  MemoryPosts.layer,
+  MemoryFacts.layer,
+  MemoryReports.layer,
+  MemorySecrets.layer,
+  MemoryThreads.layer
 )
 
 /** What is changed in one step lies beside each other. */
@@ -73,10 +82,10 @@ const stores = (
   Layer.suspend(() => {
     const sandboxes = makeMemorySandboxesState()
     const seen = makeMemorySeenState()
-    const queue = TurnQueue.memory(makeMemoryTurnQueueState({ rows: sandboxes.rows, seen }))
+    const queue = MemoryTurnQueue.layerOver(makeMemoryTurnQueueState({ rows: sandboxes.rows, seen }))
     return Layer.mergeAll(
-      Sandboxes.memory(sandboxes),
-      over.seen ?? Seen.memory(seen),
+      MemorySandboxes.layerOver(sandboxes),
+      over.seen ?? MemorySeen.layerOver(seen),
       over.queue === undefined ? queue : Layer.provide(over.queue, queue)
     )
   })
@@ -95,7 +104,7 @@ export const bridgeOver = (workspace: WorkspaceHandle, options: {
     Layer.provideMerge(Layer.mergeAll(
       options.audit === undefined ? portsMemory : Layer.merge(portsMemory, options.audit),
       stores(options),
-      options.idempotency === undefined ? Idempotency.layerMemory : Idempotency.memory(options.idempotency)
+      options.idempotency === undefined ? MemoryIdempotency.layer : MemoryIdempotency.layerOver(options.idempotency)
     )),
     // Refusals are what many tests here are about: their log lines would hide a failure.
     Layer.provideMerge(Logger.layer([])),

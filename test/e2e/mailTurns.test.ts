@@ -112,7 +112,8 @@ describe("mail that starts work, end to end", () => {
             email: { onReceive: "turn", allowedSenders: [tester.id] }
           })
         )
-        const { directory } = statePaths(stack.state).sandbox(tester.id)
+        const paths = statePaths(stack.state)
+        const { directory } = paths.sandbox(tester.id)
         const command = ["--to", bob.row.id, "--subject", "job", "--wait-reply", "300"]
         for (const work of [bashScript("printf 'all %s' fine"), "script:error:401"]) {
           assert.strictEqual((yield* mailProgram(directory, "km-send", command, work)).exit, 0)
@@ -123,7 +124,9 @@ describe("mail that starts work, end to end", () => {
             views.flatMap(({ message, replies }) => [message, ...replies.map((reply) => reply.message)])
               .map(({ text }) => String(text)).filter((text) => /all fine|Failed\./.test(text))
         )
-        // The mail is sent before the channel is shown a failure.
+        // The mail is sent before the channel is shown an outcome; whose record is written posts no more.
+        const records = `SELECT COUNT(*) AS n FROM turn_records WHERE sandbox = '${bob.row.id}'`
+        yield* untilReal("both turns are over", Effect.sync(() => count(paths.database, records) === 2))
         const both = yield* untilReal("both are shown", Effect.map(shown, (texts) => texts.length >= 2 && texts))
         assert.lengthOf(both, 2, both.join("\n---\n"))
         assert.match(both[0] ?? "", /all fine/)

@@ -65,9 +65,10 @@ describe("telemetry", () => {
         for (const post of posts) {
           const way = pathOf(byId, post)
           assert.includeMembers([...way], ["km-bridge V2Handler.carryOut", "km-runtime BridgeClient.call"])
-          assert.deepStrictEqual(way.slice(-3), [
+          assert.deepStrictEqual(way.slice(-4), [
             "km-runtime Turn.run",
-            "km-bridge EventIntake.handle",
+            "km-bridge EventIntake.take",
+            "km-bridge HttpEvents.handle",
             "km-bridge POST"
           ])
         }

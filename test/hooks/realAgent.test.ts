@@ -17,8 +17,10 @@ import { visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import type { TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { AgentRun } from "../../runtime/ports/Agent.ts"
 import { HookEvents } from "../../runtime/ports/HookEvents.ts"
-import { Ledger, makeMemoryLedgerState } from "../../runtime/ports/Ledger.ts"
-import { makeMemoryObjectsState, Objects } from "../../runtime/ports/Objects.ts"
+import * as MemoryLedger from "../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryObjects from "../../runtime/ports/memory/MemoryObjects.ts"
+import { makeMemoryObjectsState } from "../../runtime/ports/memory/MemoryObjects.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { bundled } from "../support/bundled.ts"
@@ -57,8 +59,8 @@ const setUp = Effect.fnUntraced(
     const objects = makeMemoryObjectsState()
     const ports = yield* Layer.build(Layer.mergeAll(
       bridge.layer,
-      Ledger.memory(makeMemoryLedgerState()),
-      Objects.memory(objects),
+      MemoryLedger.layerOver(makeMemoryLedgerState()),
+      MemoryObjects.layerOver(objects),
       Redaction.layer,
       Layer.succeed(HookEvents)(hooks),
       Layer.succeed(SandboxInfo)(SandboxInfo.of({
@@ -67,7 +69,8 @@ const setUp = Effect.fnUntraced(
       }))
     ))
     yield* Context.get(ports, Redaction).add(Redacted.make(canary))
-    const { detail, observer } = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission: false }), ports)
+    const { detail, observers } = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission: false }), ports)
+    const [observer] = observers ?? []
     if (observer === undefined || detail === undefined) return yield* Effect.die("the plugin is not whole")
     const heard = yield* hooks.subscribe
     const names = Effect.map(

@@ -160,7 +160,7 @@ describe("km up", () => {
 
         const down = yield* km(state, ["down"])
         assert.strictEqual(down.exit, 0, down.err)
-        yield* Effect.promise(() => second.ended)
+        assert.strictEqual(yield* Effect.promise(() => second.ended), 0, "ended as it should be")
         assert.isFalse(readdirSync(path.join(state, "run")).includes("up.json"))
         assert.isFalse(readdirSync(path.join(state, "run")).includes("workspace.json"))
 

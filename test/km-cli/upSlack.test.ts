@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { readInstall, statePaths, writeInstall } from "../../runtime/adapters/disk/StateDirectory.ts"
-import { km, kmUp } from "../support/KmProcess.ts"
+import { km, kmStarted, kmUp } from "../support/KmProcess.ts"
 import { makeStack } from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 
@@ -53,9 +53,16 @@ describe("km up with a workspace of somebody else's", () => {
       const doctor = yield* km(state, ["doctor"])
       assert.match(doctor.out, /ok +control plane +process \d+/)
 
+      for (const [signal, exit] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+        const follows = yield* kmStarted(state, ["logs", "--part", "control", "--follow"], {})
+        yield* untilReal("it follows", Effect.sync(() => follows.out() !== ""))
+        follows.child.kill(signal)
+        assert.strictEqual(yield* Effect.promise(() => follows.ended), exit)
+      }
+
       const down = yield* km(state, ["down"])
       assert.strictEqual(down.exit, 0, down.err)
-      yield* Effect.promise(() => up.ended)
+      assert.strictEqual(yield* Effect.promise(() => up.ended), 0, "ended as it should be")
       assert.match((yield* km(state, ["doctor"])).out, /ERROR +control plane +not running/)
       assert.match((yield* km(state, ["status"])).out, /\ncontrol +not running\n/)
     }).pipe(Effect.scoped))

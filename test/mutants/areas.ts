@@ -64,13 +64,56 @@ const withSiblings = (file: string): ReadonlyArray<string> => {
 export const filesOf = (area: string): ReadonlyArray<string> =>
   statSync(path.join(root, area)).isDirectory() ? filesBelow(area) : withSiblings(area)
 
+/** What a test file reaches through imports, and in how many steps. */
+const reachedFrom = (test: string): ReadonlyMap<string, number> => {
+  const known = reached.get(test)
+  if (known !== undefined) return known
+  const found = new Map([[test, 0]])
+  for (const [each, steps] of found) {
+    for (const imported of importsOf(each)) if (!found.has(imported)) found.set(imported, steps + 1)
+  }
+  reached.set(test, found)
+  return found
+}
+const reached = new Map<string, ReadonlyMap<string, number>>()
+
 /** Test files from which one of the mutated files is reached through imports. */
 export const relatedTests = (mutated: ReadonlySet<string>): ReadonlyArray<string> =>
   filesBelow("test")
     .filter((file) => file.endsWith(".test.ts"))
     .filter((file) => !wholeProcessTests.some((folder) => file.startsWith(`${folder}/`)))
-    .filter((file) => {
-      const reached = new Set([file])
-      for (const each of reached) for (const imported of importsOf(each)) reached.add(imported)
-      return [...reached].some((each) => mutated.has(each))
-    })
+    .filter((file) => [...reachedFrom(file).keys()].some((each) => mutated.has(each)))
+
+/** How many folders of a test's path are those of a source's, from the root on: the tests mirror the rooms. */
+const sharedFolders = (test: string, source: string): number => {
+  const own = path.posix.dirname(test).split("/").slice(1)
+  const other = path.posix.dirname(source).split("/")
+  const apart = own.findIndex((folder, index) => folder !== other[index])
+  return apart === -1 ? own.length : apart
+}
+
+const named = (file: string): string => (path.posix.basename(file).split(".")[0] ?? "").toLowerCase()
+
+/**
+ * Test files in the order in which they are most likely to notice a change of the source: the one of its name, then by
+ * folder, then by how few imports lie between.
+ */
+export const nearestFirst = (source: string, tests: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const place = (test: string): readonly [number, number, number] => [
+    named(test) === named(source) ? 0 : 1,
+    -sharedFolders(test, source),
+    reachedFrom(test).get(source) ?? Infinity
+  ]
+  return tests.map((test) => ({ test, place: place(test) }))
+    .toSorted((a, b) =>
+      a.place[0] - b.place[0] || a.place[1] - b.place[1] || a.place[2] - b.place[2] || (a.test < b.test ? -1 : 1)
+    )
+    .map(({ test }) => test)
+}
+
+/** A failure's text without what only this machine has: stack lines, and where the repository and its files are. */
+export const portable = (text: string, places: ReadonlyArray<string>): string =>
+  [...places, root.replace(/\/$/, "")].reduce(
+    (shown, place) => shown.replaceAll(`file://${place}/`, "").replaceAll(`${place}/`, "").replaceAll(place, "."),
+    text.replaceAll(/\n\s+at .*/g, "")
+  )

@@ -5,13 +5,13 @@
  *
  * All mutants of a file are in one instrumented copy of it, which only Vitest sees; a number says which is active. Each
  * related test file runs once without any: that tells which mutants it comes by, and how long it takes. Then each mutant
- * meets the files that come by it, the fastest first, until one fails.
+ * meets the files that come by it, the nearest first, until one fails.
  */
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { relatedTests, root } from "./areas.ts"
+import { nearestFirst, portable, relatedTests, root } from "./areas.ts"
 import type { Outcome } from "./Lane.ts"
 import { Lane } from "./Lane.ts"
 import { choose, defaultSeed } from "./sample.ts"
@@ -29,6 +29,9 @@ const whole = (name: string, fallback: number): number => {
 
 /** Test files slower than this in the run without mutants are not asked: milliseconds. */
 const slowestTest = 60_000
+
+/** So many test files are related to a source file, the nearest to it; with `FULL` all from which it is reached. */
+const nearest = 16
 
 /** Tests of this long a time in all are enough for one mutant: milliseconds, of the run without mutants. */
 const budget = 90_000
@@ -55,8 +58,12 @@ if (mutants.length === 0) {
   print(`nothing to mutate below ${area}`)
   process.exit(2)
 }
-const tests = relatedTests(new Set(mutants.map((mutant) => mutant.file)))
-  .filter((file) => new RegExp(onlyTests).test(file))
+const near = new Map<string, ReadonlyArray<string>>()
+for (const source of new Set(mutants.map((mutant) => mutant.file))) {
+  const related = relatedTests(new Set([source])).filter((file) => new RegExp(onlyTests).test(file))
+  near.set(source, nearestFirst(source, related).slice(0, full ? Infinity : nearest))
+}
+const tests = [...new Set([...near.values()].flat())].toSorted()
 print(
   `${mutants.length} mutants of ${
     Object.values(sample.sizes).reduce((sum, each) => sum + each, 0)
@@ -89,8 +96,9 @@ const leftOut: Array<{ readonly file: string; readonly why: string }> = []
 await shared(tests, async (lane, file) => {
   const ran = await lane.run({ file, mutant: -1, visitLimit: 0, deadline: slowestTest * 2 })
   if (ran._tag === "Late" || ran.milliseconds > slowestTest) leftOut.push({ file, why: "too slow" })
-  else if (!ran.passed) leftOut.push({ file, why: `fails without a mutant: ${ran.failure ?? ""}` })
-  else {
+  else if (!ran.passed) {
+    leftOut.push({ file, why: `fails without a mutant: ${portable(ran.failure ?? "", [temporary])}` })
+  } else {
     if (verbose) {
       print(`${file}: ${Math.round(ran.milliseconds)} ms, ${Object.keys(ran.visits).length} mutants`)
     }
@@ -120,7 +128,9 @@ const detected = (row: Row) => row.outcome === "killed" || row.outcome === "time
 
 await shared(mutants, async (lane, mutant) => {
   const from = Date.now()
-  const asked = (covering.get(mutant.number) ?? []).toSorted((a, b) => a.milliseconds - b.milliseconds)
+  const order = near.get(mutant.file) ?? []
+  const asked = (covering.get(mutant.number) ?? []).filter(({ file }) => order.includes(file))
+    .toSorted((a, b) => order.indexOf(a.file) - order.indexOf(b.file))
   let spent = 0
   let outcome: Outcome = asked.length === 0 ? "not covered" : "survived"
   let by = `${asked.length} test files`
@@ -131,7 +141,7 @@ await shared(mutants, async (lane, mutant) => {
     const ran = await lane.run({ file, mutant: mutant.number, visitLimit: 100 * visits + 10_000, deadline })
     if (ran._tag === "Late" || !ran.passed) {
       outcome = ran._tag === "Late" ? "timeout" : "killed"
-      by = ran._tag === "Late" ? file : `${file}: ${ran.failure ?? ""}`
+      by = ran._tag === "Late" ? file : `${file}: ${portable(ran.failure ?? "", [temporary]).slice(0, 300)}`
       break
     }
   }

@@ -1,10 +1,10 @@
 /** The mutation run itself: its list of paths, the mutants it makes, and the copy in which they are switched. */
 import { assert, describe, it } from "@effect/vitest"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { stripTypeScriptTypes } from "node:module"
 import * as path from "node:path"
 import * as vm from "node:vm"
-import { areas, filesOf, relatedTests, root, wholeProcessTests } from "./areas.ts"
+import { areas, filesOf, nearestFirst, portable, relatedTests, root, wholeProcessTests } from "./areas.ts"
 import { instrument, switchName } from "./instrument.ts"
 import { mutantsOf } from "./mutations.ts"
 import { choose, sampleSize, seeded, shares, spread } from "./sample.ts"
@@ -27,6 +27,11 @@ const outcomes = (source: string): ReadonlyArray<unknown> => {
     }
   })
 }
+
+const filesNamed = (folder: string, ending: string): ReadonlyArray<string> =>
+  readdirSync(path.join(root, folder)).filter((name) => name.endsWith(ending)).map((name) =>
+    path.join(root, folder, name)
+  )
 
 const ids = (seed: number): ReadonlyArray<string> =>
   choose({ seed, full: false, below: undefined }).chosen.map((mutant) => mutant.id)
@@ -51,6 +56,33 @@ describe("the mutation run's paths", () => {
 
   it("a file area takes along what it imports from its own folder", () => {
     assert.include(filesOf("plugins/email/protocol/readMail.ts"), "plugins/email/protocol/readV2.ts")
+  })
+})
+
+describe("the tests of a mutant", () => {
+  it("are asked by nearness: its own, then its folder's, then the rest", () => {
+    const source = "runtime/kernel/turns/TurnMachine.ts"
+    const order = nearestFirst(source, relatedTests(new Set([source])))
+    assert.match(order[0] ?? "", /\/TurnMachine\.test\.ts$/)
+    const inKernel = order.filter((file) => file.startsWith("test/runtime/kernel/"))
+    assert.isAbove(inKernel.length, 3)
+    assert.deepStrictEqual(order.slice(1, inKernel.length), inKernel.slice(1))
+  })
+})
+
+describe("what a run leaves", () => {
+  it("names no place of the machine it ran on", () => {
+    const here = path.join(root, ".").replace(/\/$/, "")
+    const told =
+      `AssertionError: expected "/t/km-m-1/x" to equal 1\n    at ${here}/test/a.test.ts:1:2\n    at file://${here}/x.ts`
+    assert.strictEqual(portable(told, ["/t/km-m-1"]), "AssertionError: expected \"x\" to equal 1")
+    assert.strictEqual(portable(`no ${here}/test/a.ts, file://${here}/b.ts or ${here}`, []), "no test/a.ts, b.ts or .")
+  })
+
+  it("has none in the results that are kept", () => {
+    for (const file of filesNamed("test/bench/results", ".json")) {
+      assert.notMatch(readFileSync(file, "utf8"), /(?<![\w.])\/(?:work|tmp|home|root|Users)\//, file)
+    }
   })
 })
 

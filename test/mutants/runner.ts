@@ -82,7 +82,7 @@ const run = async (request: Request): Promise<void> => {
   reply({
     _tag: "Ran",
     passed: module !== undefined && module.ok() && result.unhandledErrors.length === 0,
-    failure: failed === undefined ? message : `${failed.fullName}: ${message ?? ""}`.slice(0, 300),
+    failure: failed === undefined ? message : `${failed.fullName}: ${message ?? ""}`.slice(0, 1_000),
     visits: module?.meta().visits ?? {},
     milliseconds
   })

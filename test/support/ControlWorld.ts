@@ -11,19 +11,36 @@ import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sand
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { LetterRefused } from "../../runtime/kernel/mail/MailActions.ts"
 import { type NoticeLetter, NoticeMail } from "../../runtime/kernel/mail/NoticeMail.ts"
-import { Audit, makeMemoryAuditState } from "../../runtime/ports/Audit.ts"
+import { Audit } from "../../runtime/ports/Audit.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
-import { Controls, makeMemoryControlsState } from "../../runtime/ports/Controls.ts"
+import { Controls } from "../../runtime/ports/Controls.ts"
 import { makeDirectory } from "../../runtime/ports/Directory.ts"
-import { Facts, makeMemoryFactsState } from "../../runtime/ports/Facts.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
-import { InstallStore, makeMemoryInstallState } from "../../runtime/ports/InstallStore.ts"
-import { Leases, makeMemoryLeasesState } from "../../runtime/ports/Leases.ts"
+import { Leases } from "../../runtime/ports/Leases.ts"
 import { Mailbox, Mailer, MailOutbox, type WaitingMail } from "../../runtime/ports/Mail.ts"
-import { makeMemoryTurnQueueState } from "../../runtime/ports/MemoryTurnQueue.ts"
+import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
+import { makeMemoryAuditState } from "../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import { makeMemoryControlsState } from "../../runtime/ports/memory/MemoryControls.ts"
+import { makeMemoryFactsState } from "../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
+import { makeMemoryInstallState } from "../../runtime/ports/memory/MemoryInstallStore.ts"
+import * as MemoryLeases from "../../runtime/ports/memory/MemoryLeases.ts"
+import { makeMemoryLeasesState } from "../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryReports from "../../runtime/ports/memory/MemoryReports.ts"
+import { makeMemoryReportsState } from "../../runtime/ports/memory/MemoryReports.ts"
+import * as MemoryScheduler from "../../runtime/ports/memory/MemoryScheduler.ts"
+import { makeMemorySchedulerState } from "../../runtime/ports/memory/MemoryScheduler.ts"
+import * as MemoryThreads from "../../runtime/ports/memory/MemoryThreads.ts"
+import { makeMemoryThreadsState } from "../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../runtime/ports/memory/MemoryTurnQueue.ts"
+import * as MemoryTurnRecords from "../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { makeMemoryTurnRecordsState } from "../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
-import { makeMemoryReportsState, Reports } from "../../runtime/ports/Reports.ts"
 import {
   changedAttributes,
   holds,
@@ -33,12 +50,12 @@ import {
   withItem
 } from "../../runtime/ports/Sandboxes.ts"
 import { HostFailed, SandboxHost } from "../../runtime/ports/SandboxHost.ts"
-import { makeMemorySchedulerState, Scheduler } from "../../runtime/ports/Scheduler.ts"
+import { Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
-import { makeMemoryThreadsState, Threads } from "../../runtime/ports/Threads.ts"
+import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import { makeMemoryTurnRecordsState, TurnRecords } from "../../runtime/ports/TurnRecords.ts"
+import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 
 /** What a crash looks like from inside: a defect that no typed handler catches. */
 export class Crash extends Error {}
@@ -372,12 +389,12 @@ export class World {
   /** Build it anew for each program, as a restarted process would. */
   layer() {
     const memory = Layer.mergeAll(
-      TurnQueue.memory(this.queue),
-      Threads.memory(this.threads),
-      Leases.memory(this.leases),
-      Controls.memory(this.controls),
-      Scheduler.memory(this.schedules),
-      TurnRecords.memory(this.records)
+      MemoryTurnQueue.layerOver(this.queue),
+      MemoryThreads.layerOver(this.threads),
+      MemoryLeases.layerOver(this.leases),
+      MemoryControls.layerOver(this.controls),
+      MemoryScheduler.layerOver(this.schedules),
+      MemoryTurnRecords.layerOver(this.records)
     )
     const wrapped = Layer.mergeAll(
       Layer.effect(TurnQueue, Effect.map(TurnQueue, (service) => this.guard(service))),
@@ -389,9 +406,9 @@ export class World {
     ).pipe(Layer.provide(memory))
     return Layer.mergeAll(
       wrapped,
-      Reports.memory(this.reports),
+      MemoryReports.layerOver(this.reports),
       Layer.effect(Facts, Effect.map(Facts, (service) => this.guard(service))).pipe(
-        Layer.provide(Facts.memory(this.facts))
+        Layer.provide(MemoryFacts.layerOver(this.facts))
       ),
       Layer.succeed(
         NoticeMail,
@@ -411,8 +428,8 @@ export class World {
             ...audit,
             record: (entry) => this.auditBroken ? Effect.fail(brokenAudit) : audit.record(entry)
           }))
-      ).pipe(Layer.provide(Audit.memory(this.audit, "operator"))),
-      InstallStore.memory(this.installStore),
+      ).pipe(Layer.provide(MemoryAudit.layerOver(this.audit, "operator"))),
+      MemoryInstallStore.layerOver(this.installStore),
       Layer.succeed(Sandboxes, this.guard(this.sandboxes)),
       Layer.succeed(SandboxHost, this.guard(this.host)),
       Layer.succeed(Secrets, this.guard(this.secretStore)),

@@ -367,10 +367,17 @@ export const startStack = Effect.fnUntraced(function*(options?: StackOptions) {
   return { ...stack, bridge, runtime }
 })
 
-/** Files below a directory, relative. */
-export const filesBelow = (directory: string): ReadonlyArray<string> =>
-  fs.existsSync(directory)
-    ? fs.readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((
-      entry
-    ) => path.relative(directory, path.join(entry.parentPath, entry.name)))
-    : []
+/** Files below a directory, relative. What goes away meanwhile, as the agent's own locks do, is not there. */
+export const filesBelow = (directory: string, below = ""): ReadonlyArray<string> => {
+  let entries: ReadonlyArray<fs.Dirent>
+  try {
+    entries = fs.readdirSync(path.join(directory, below), { withFileTypes: true })
+  } catch (cause) {
+    if (Object(cause)["code"] === "ENOENT") return []
+    throw cause
+  }
+  return entries.flatMap((entry) => {
+    const name = path.join(below, entry.name)
+    return entry.isDirectory() ? filesBelow(directory, name) : entry.isFile() ? [name] : []
+  })
+}

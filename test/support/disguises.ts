@@ -58,7 +58,13 @@ export const disguises: ReadonlyArray<string> = [
   "&#8203;",
   "&ZeroWidthSpace;",
   "<b>",
-  "<!-- x -->"
+  "<!-- x -->",
+  "<!-- a > b -->",
+  "<!-- a\nb -->",
+  "<? a > b ?>",
+  "<b title=\"a > b\">",
+  "<b\nid='1'>",
+  "<![CDATA["
 ]
 
 /** What may stand before and behind one. */

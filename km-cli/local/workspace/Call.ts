@@ -23,6 +23,8 @@ export interface Call {
 export interface Method {
   readonly tier: Tier
   readonly scopes: ReadonlyArray<string>
+  /** Takes an app-level token, and from the `Authorization` header alone; all others take none. */
+  readonly appLevel?: true
   readonly run: (call: Call) => Effect.Effect<Json, SlackRefusal | EmulatorFailure>
 }
 

@@ -8,7 +8,7 @@ export interface LoggedCall {
   readonly seq: number
   readonly at: number
   readonly method: string
-  readonly tokenKind: "bot" | "person" | "none"
+  readonly tokenKind: "bot" | "person" | "app" | "none"
   readonly userId: string | undefined
   readonly channel: string | undefined
   readonly ok: boolean

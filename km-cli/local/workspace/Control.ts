@@ -14,6 +14,10 @@ import type { FrontParts } from "./Front.ts"
 import { channelMessages, channelView, threadView } from "./Snapshot.ts"
 import type { Change } from "./Watch.ts"
 
+const Switch = Schema.Struct({ enabled: Schema.Boolean })
+const decodeSwitch = Schema.decodeEffect(Schema.fromJsonString(Switch))
+const Reason = Schema.Literals(["warning", "refresh_requested", "link_disabled", "too_many_websockets"])
+const decodeReason = Schema.decodeUnknownEffect(Reason)
 const EventsUrl = Schema.Struct({ url: Schema.NonEmptyString })
 const decodeRule = Schema.decodeEffect(Schema.fromJsonString(FaultRule))
 const decodeEventsUrl = Schema.decodeEffect(Schema.fromJsonString(EventsUrl))
@@ -51,7 +55,8 @@ const changes = (parts: FrontParts, filter: URLSearchParams, after: number | und
  * `GET state` (people, channels, events URL), `GET channels/{id or name}/messages?limit=`,
  * `GET channels/{id or name}/threads/{ts}`, `GET watch?kinds=&channel=` (server-sent events; `Last-Event-ID` or
  * `?after=` resumes), `GET calls?method=&since=`, `DELETE calls`, `GET faults`, `POST faults`,
- * `DELETE faults[/{id}]`, `PUT events-url`, `DELETE events-url`, `POST drain`.
+ * `DELETE faults[/{id}]`, `PUT events-url`, `DELETE events-url`, `POST drain`; `GET sockets`, `PUT sockets` (`enabled`),
+ * `POST sockets/disconnect?reason=`, `POST sockets/drop`, `POST sockets/freeze` (all connections, or `?connection=`).
  */
 export const control = (parts: FrontParts, token: string) => {
   const expected = digest(`Bearer ${token}`)
@@ -68,6 +73,23 @@ export const control = (parts: FrontParts, token: string) => {
     channels: state.channels.all().map((channel) => channelView(state, channel)),
     eventsUrl: state.events.url() ?? null,
     lastChange: state.watch.seq
+  })
+
+  const socketsView = () => ({
+    ok: true,
+    enabled: state.sockets.isOn(),
+    connections: state.sockets.connections(),
+    counts: state.sockets.counts()
+  })
+
+  const onSockets = Effect.fnUntraced(function*(part: string, query: URLSearchParams) {
+    const which = query.has("connection") ? Number(query.get("connection")) : "all"
+    if (part === "disconnect") {
+      yield* state.sockets.disconnect(yield* decodeReason(query.get("reason")), which)
+    } else if (part === "drop") yield* state.sockets.drop(which)
+    else if (part === "freeze") yield* state.sockets.freeze(which)
+    else return problem(404, `nothing can be done to sockets by the name of ${part}`)
+    return json(socketsView())
   })
 
   return Effect.fnUntraced(
@@ -131,6 +153,13 @@ export const control = (parts: FrontParts, token: string) => {
         state.events.clearUrl()
         return json({ ok: true })
       }
+      if (route === "GET sockets") return json(socketsView())
+      if (route === "PUT sockets") {
+        const { enabled } = yield* decodeSwitch(yield* request.text)
+        yield* state.sockets.switch(enabled)
+        return json(socketsView())
+      }
+      if (route === "POST sockets") return yield* onSockets(reference, query)
       if (route === "POST drain") {
         yield* state.events.drained
         return json({ ok: true })

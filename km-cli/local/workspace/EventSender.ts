@@ -1,5 +1,6 @@
 /**
- * Slack's Events API towards one app: signed deliveries from a queue, after the API answer, with Slack's retries.
+ * Slack's Events API towards one app: signed deliveries (or envelopes over sockets, where Socket Mode is on) from a
+ * queue, after the API answer, with Slack's retries.
  * The emulator's own sender is never used: it blocks the call on the receiver, sends once and lacks most fields.
  */
 import * as Deferred from "effect/Deferred"
@@ -8,10 +9,12 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as crypto from "node:crypto"
 import * as http from "node:http"
+import { unending } from "../../../runtime/ports/Unending.ts"
 import type { EventFault, Faults } from "./Faults.ts"
 import { slackId } from "./Identifiers.ts"
 import { send } from "./InnerHttp.ts"
 import { isJson, type Json, parseJson, textOf } from "./Json.ts"
+import type { SocketServer } from "./sockets/SocketServer.ts"
 import type { Watch } from "./Watch.ts"
 import { WorkspaceError } from "./WorkspaceError.ts"
 
@@ -55,7 +58,13 @@ export interface EventSender {
 }
 
 /** Why Slack sends again. Source: docs.slack.dev/apis/events-api (x-slack-retry-reason). */
-type RetryReason = "http_timeout" | "http_error" | "connection_failed"
+type HttpRetryReason = "http_timeout" | "http_error" | "connection_failed"
+
+/**
+ * Over a socket `timeout` is what the SDK's own tests have; that envelopes without a connection are sent again too, and
+ * as often as by HTTP, is assumed.
+ */
+type RetryReason = HttpRetryReason | "timeout" | "no_connection"
 
 interface Attempt {
   readonly ok: boolean
@@ -105,6 +114,8 @@ export const signature = (secret: string, seconds: number, body: Buffer): string
 /** Starts delivering for the life of the scope. */
 export const startEventSender = Effect.fn("EventSender.start")(function*(options: {
   readonly installation: Installation
+  /** Where Socket Mode is on, events go there and to no URL. */
+  readonly sockets?: SocketServer
   readonly faults: Faults
   readonly watch: Watch
   /** Milliseconds since 1970. */
@@ -116,7 +127,8 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const scope = yield* Scope.Scope
   const queue = yield* Queue.unbounded<PendingEvent>()
   const agent = yield* Effect.acquireRelease(
-    Effect.sync(() => new http.Agent({ keepAlive: true, maxSockets: 64 })),
+    // A connection a delivery: a receiver may close a kept one just when the next event has been written to it.
+    Effect.sync(() => new http.Agent({ keepAlive: false, maxSockets: 64 })),
     (pool) => Effect.sync(() => pool.destroy())
   )
   let url: string | undefined
@@ -128,8 +140,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
   const closeOne = () => {
     open -= 1
     if (open > 0) return
-    for (const deferred of waiting) Deferred.doneUnsafe(deferred, Effect.void)
+    // Who is told goes on at once, and may wait again for what it publishes.
+    const told = [...waiting]
     waiting.clear()
+    for (const deferred of told) Deferred.doneUnsafe(deferred, Effect.void)
   }
 
   const post = (
@@ -180,15 +194,31 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
       })
     )
 
-  const deliver = Effect.fnUntraced(function*(body: Buffer, about: Json, fault: EventFault | undefined) {
+  /** Assumed: the schedule of the repetitions is that of HTTP. */
+  const overSockets = (
+    payload: Json,
+    retry: { readonly num: number; readonly reason: RetryReason } | undefined
+  ): Effect.Effect<Attempt> =>
+    options.sockets === undefined
+      ? Effect.succeed<Attempt>({ ok: false, reason: "no_connection", status: undefined, noRetry: true })
+      : Effect.map(
+        options.sockets.deliver({ type: "events_api", payload, ...(retry === undefined ? {} : { retry }) }),
+        ({ ok, reason }): Attempt => ({ ok, reason, status: undefined, noRetry: false })
+      )
+
+  const deliver = Effect.fnUntraced(function*(full: Json, body: Buffer, about: Json, fault: EventFault | undefined) {
     const ignored = fault?.kind === "ignore-answers" ? fault.count : 0
     let last: RetryReason | undefined
     for (let num = 0; num <= options.retryDelays.length; num++) {
       if (num > 0) yield* Effect.sleep(options.retryDelays[num - 1] ?? 0)
       const target = url
-      if (target === undefined) return
+      const overSocket = options.sockets?.isOn() === true
+      if (target === undefined && !overSocket) return
       const started = now()
-      const real = yield* attempt(target, body, last === undefined ? undefined : { num, reason: last })
+      const retry = last === undefined ? undefined : { num, reason: last }
+      const real = overSocket || target === undefined
+        ? yield* overSockets(full, retry)
+        : yield* attempt(target, body, retry)
       const result: Attempt = num < ignored && fault?.kind === "ignore-answers"
         ? { ok: false, reason: fault.reason, status: real.status, noRetry: false }
         : real
@@ -207,7 +237,7 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
 
   const handOver = Effect.fnUntraced(function*(pending: PendingEvent) {
     yield* Deferred.await(pending.answered)
-    if (url === undefined) return closeOne()
+    if (url === undefined && options.sockets?.isOn() !== true) return closeOne()
     const type = textOf(pending.event, "type") ?? ""
     const fault = options.faults.forEvent(type, textOf(pending.event, "subtype"), pending.channel)
     const full = envelope(installation, pending, Math.floor(now() / 1000))
@@ -222,7 +252,7 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
     const start = (delayMillis: number, copies: number) => {
       open += copies - 1
       for (let copy = 0; copy < copies; copy++) {
-        const delivery = deliver(body, about, fault).pipe(Effect.ensuring(Effect.sync(closeOne)))
+        const delivery = deliver(full, body, about, fault).pipe(Effect.ensuring(Effect.sync(closeOne)))
         fork(Effect.forkIn(delayMillis > 0 ? Effect.delay(delivery, delayMillis) : delivery, scope))
       }
     }
@@ -253,7 +283,10 @@ export const startEventSender = Effect.fn("EventSender.start")(function*(options
     }
   })
 
-  yield* Queue.take(queue).pipe(Effect.flatMap(handOver), Effect.forever, Effect.forkIn(scope))
+  yield* unending("an event was lost by a defect of the workspace", 0, Effect.flatMap(Queue.take(queue), handOver))
+    .pipe(
+      Effect.forkIn(scope)
+    )
 
   const shakeHands = Effect.fnUntraced(function*(target: string) {
     const challenge = crypto.randomBytes(24).toString("base64url")

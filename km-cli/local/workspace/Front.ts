@@ -119,6 +119,12 @@ const handle = Effect.fnUntraced(function*(
     return yield* refusal(parts.state.tokens.isRevoked(raw.token) ? "token_revoked" : "invalid_auth")
   }
   found.caller = caller
+  if (method.appLevel === true ? caller.kind !== "app" : caller.kind === "app") {
+    return yield* refusal("not_allowed_token_type")
+  }
+  // "Passing it as a POST parameter will result in an error" (docs.slack.dev/reference/methods/apps.connections.open);
+  // which error is assumed.
+  if (method.appLevel === true && !raw.inHeader) return yield* refusal("not_authed")
   const channel = textOf(raw.args, "channel") ?? textOf(raw.args, "channel_id")
   const fault = parts.faults.forCall(name, channel)
   if (fault !== undefined) found.fault = fault.kind

@@ -17,6 +17,9 @@ export const hexSecret = (): string => crypto.randomBytes(16).toString("hex")
 /** A token in Slack's form; `xoxb` for bots, `xoxp` for people. */
 export const slackToken = (kind: "xoxb" | "xoxp"): string => `${kind}-${crypto.randomBytes(18).toString("base64url")}`
 
+/** An app-level token in Slack's form: it names its app. */
+export const appLevelToken = (appId: string): string => `xapp-1-${appId}-1-${crypto.randomBytes(32).toString("hex")}`
+
 /** A secret for the control API, URL-safe. */
 export const controlSecret = (): string => crypto.randomBytes(24).toString("base64url")
 

@@ -8,6 +8,8 @@ import { refusal, type SlackRefusal } from "./WorkspaceError.ts"
 /** What the request says, not yet believed. */
 export interface RawCall {
   readonly token: string | undefined
+  /** The token came in the `Authorization` header. */
+  readonly inHeader: boolean
   readonly args: Json
   /** Warnings about the encoding, as Slack gives them. */
   readonly warnings: ReadonlyArray<string>
@@ -50,26 +52,38 @@ export const readArguments = Effect.fnUntraced(function*(request: {
   readonly body: Uint8Array<ArrayBuffer>
 }): Effect.fn.Return<RawCall, SlackRefusal> {
   const header = bearer(request.authorization)
+  const inHeader = header !== undefined
   const query = fromForm(request.query)
   if (request.verb === "GET" || request.body.byteLength === 0) {
-    return { token: header ?? textOf(query, "token"), args: without(query, ["token"]), warnings: [] }
+    return { inHeader, token: header ?? textOf(query, "token"), args: without(query, ["token"]), warnings: [] }
   }
   const contentType = request.contentType ?? ""
   const kind = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? ""
   if (kind === "multipart/form-data") {
     const form = yield* fromMultipart(contentType, request.body)
-    return { token: header ?? textOf(form, "token"), args: without({ ...query, ...form }, ["token"]), warnings: [] }
+    return {
+      inHeader,
+      token: header ?? textOf(form, "token"),
+      args: without({ ...query, ...form }, ["token"]),
+      warnings: []
+    }
   }
   const text = new TextDecoder().decode(request.body)
   if (kind === "application/x-www-form-urlencoded") {
     const form = fromForm(text)
-    return { token: header ?? textOf(form, "token"), args: without({ ...query, ...form }, ["token"]), warnings: [] }
+    return {
+      inHeader,
+      token: header ?? textOf(form, "token"),
+      args: without({ ...query, ...form }, ["token"]),
+      warnings: []
+    }
   }
   if (kind === "application/json") {
     const parsed = parseJson(text)
     if (parsed === undefined) return yield* refusal("invalid_json")
     if (!isJson(parsed)) return yield* refusal("json_not_object")
     return {
+      inHeader,
       token: header,
       args: formOnly.has(request.method) ? query : without({ ...query, ...parsed }, ["token"]),
       warnings: /charset=/i.test(contentType) ? [] : ["missing_charset"]

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import type { Channels } from "./Channels.ts"
 import type { Emulator } from "./Emulator.ts"
-import { slackId, slackToken } from "./Identifiers.ts"
+import { appLevelToken, slackId, slackToken } from "./Identifiers.ts"
 import { type Json, objectsOf, textOf } from "./Json.ts"
 import { externalTeamId, homeTeamId, type People } from "./People.ts"
 import { aliasesOf, type Caller, type TokenEntry, type TokenTable } from "./TokenTable.ts"
@@ -35,6 +35,8 @@ const adminId = "U000000001"
 export interface Plan {
   readonly bot: Bot
   readonly botToken: string
+  /** Stands for the app, opens its sockets and nothing else. */
+  readonly appToken: string
   readonly botScopes: ReadonlyArray<string>
   readonly adminToken: string
   readonly people: ReadonlyArray<{
@@ -47,25 +49,29 @@ export interface Plan {
 }
 
 /** Makes up what the options leave open. */
-export const planOf = (options: WorkspaceOptions): Plan => ({
-  bot: {
-    userId: slackId("U0"),
-    botId: slackId("B0"),
-    appId: options.appId ?? slackId("A0"),
-    name: options.bot?.name ?? "km",
-    realName: options.bot?.realName ?? options.bot?.name ?? "km"
-  },
-  botToken: options.bot?.token ?? slackToken("xoxb"),
-  botScopes: options.bot?.scopes ?? defaultBotScopes,
-  adminToken: slackToken("xoxp"),
-  people: options.users.map((user) => ({
-    name: user.name,
-    realName: user.realName,
-    email: user.email,
-    external: user.external === true,
-    token: slackToken("xoxp")
-  }))
-})
+export const planOf = (options: WorkspaceOptions): Plan => {
+  const appId = options.appId ?? slackId("A0")
+  return {
+    bot: {
+      userId: slackId("U0"),
+      botId: slackId("B0"),
+      appId,
+      name: options.bot?.name ?? "km",
+      realName: options.bot?.realName ?? options.bot?.name ?? "km"
+    },
+    botToken: options.bot?.token ?? slackToken("xoxb"),
+    appToken: options.sockets?.appToken ?? appLevelToken(appId),
+    botScopes: options.bot?.scopes ?? defaultBotScopes,
+    adminToken: slackToken("xoxp"),
+    people: options.users.map((user) => ({
+      name: user.name,
+      realName: user.realName,
+      email: user.email,
+      external: user.external === true,
+      token: slackToken("xoxp")
+    }))
+  }
+}
 
 /** The emulator's seed. Aliases of every token are seeded, never the tokens themselves. */
 export const seedOf = (plan: Plan, domain: string): Json => ({
@@ -121,6 +127,13 @@ export const settle = Effect.fn("Setup.settle")(function*(
     { token: plan.botToken, kind: "bot", userId: plan.bot.userId, teamId: homeTeamId, scopes: plan.botScopes },
     plan.bot.botId
   )
+  enterToken({
+    token: plan.appToken,
+    kind: "app",
+    userId: plan.bot.appId,
+    teamId: homeTeamId,
+    scopes: ["connections:write"]
+  })
   const listed = yield* emulator.call(admin, "users.list", { limit: 1000 })
   const ids = new Map(objectsOf(listed, "members").map((user) => [textOf(user, "name"), textOf(user, "id")]))
   people.enter({

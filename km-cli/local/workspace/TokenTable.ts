@@ -4,9 +4,12 @@
  */
 import * as crypto from "node:crypto"
 
-/** Whom a token stands for. Bot tokens carry `botId`; a person's token posts as if the person had typed. */
+/**
+ * Whom a token stands for. Bot tokens carry `botId`; a person's token posts as if the person had typed; an app-level
+ * token (`xapp-`) stands for no user and opens sockets only.
+ */
 export interface Caller {
-  readonly kind: "bot" | "person"
+  readonly kind: "bot" | "person" | "app"
   readonly userId: string
   readonly teamId: string
   readonly botId: string | undefined
@@ -33,7 +36,7 @@ const digest = (token: string): string => crypto.createHash("sha256").update(tok
 /** What is known of a token when it is entered. */
 export interface TokenEntry {
   readonly token: string
-  readonly kind: "bot" | "person"
+  readonly kind: "bot" | "person" | "app"
   readonly userId: string
   readonly teamId: string
   readonly botId: string | undefined

@@ -6,7 +6,8 @@ import type { Json } from "./Json.ts"
 /**
  * One change. `at` is milliseconds since 1970, `seq` counts from 1. Kinds: `message`, `message_changed`,
  * `message_deleted`, `reaction_added`, `reaction_removed`, `channel` (created, archived, renamed, …), `member`
- * (joined, left), `call` (a Web API call was answered) and `delivery` (an attempt to deliver an event ended).
+ * (joined, left), `call` (a Web API call was answered), `delivery` (an attempt to deliver an event ended) and `socket` (a
+ * connection of Socket Mode opened, was told to go, closed).
  */
 export interface Change {
   readonly seq: number
@@ -28,6 +29,7 @@ export type ChangeKind =
   | "member"
   | "call"
   | "delivery"
+  | "socket"
 
 /** Changes are kept this far back for watchers that come late or reconnect. */
 const kept = 5_000

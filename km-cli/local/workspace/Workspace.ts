@@ -27,6 +27,8 @@ import { RateTiers } from "./RateTiers.ts"
 import { routes } from "./Routes.ts"
 import { planOf, seedOf, settle } from "./Setup.ts"
 import { channelMessages, type ChannelView, channelView, type MessageView, threadView } from "./Snapshot.ts"
+import type { SocketServer } from "./sockets/SocketServer.ts"
+import { startSocketServer } from "./sockets/startSocketServer.ts"
 import { TokenTable } from "./TokenTable.ts"
 import { type Change, Watch } from "./Watch.ts"
 import { type EmulatorFailure, type SlackRefusal, WorkspaceError } from "./WorkspaceError.ts"
@@ -46,6 +48,8 @@ export interface WorkspaceHandle {
   /** For `slackApiUrl` of a Slack client; ends with `/api/`. */
   readonly apiUrl: string
   readonly botToken: string
+  /** Opens sockets (`apps.connections.open`). */
+  readonly appToken: string
   readonly signingSecret: string
   /** Opens `/_km/…`. */
   readonly controlToken: string
@@ -57,6 +61,8 @@ export interface WorkspaceHandle {
   readonly people: ReadonlyMap<string, WorkspacePerson>
   /** Shakes hands with the URL (`url_verification`), then delivers events there. */
   readonly setEventsUrl: (url: string) => Effect.Effect<void, WorkspaceError>
+  /** Socket Mode: switched on and off, its connections, and what may happen to them. */
+  readonly sockets: SocketServer
   /** Stops delivering. */
   readonly clearEventsUrl: Effect.Effect<void>
   readonly faults: {
@@ -182,19 +188,28 @@ export const start = Effect.fn("Workspace.start")(function*(
         EmulatorFailure: (error) => Effect.fail(setupFailure(error))
       })
     )
+    const eventTimeoutMillis = options.eventTimeoutMillis ?? slackEventTimeoutMillis
+    const sockets = yield* startSocketServer({
+      appId: plan.bot.appId,
+      watch,
+      settings: options.sockets ?? {},
+      timeoutMillis: eventTimeoutMillis
+    })
     const events = yield* startEventSender({
       installation,
+      sockets,
       faults,
       watch,
       now,
       retryDelays: options.retryDelays ?? slackRetryDelays,
-      timeoutMillis: options.eventTimeoutMillis ?? slackEventTimeoutMillis
+      timeoutMillis: eventTimeoutMillis
     })
     const state: WorkspaceState = {
       ...tables,
       emulator,
       messages: new MessageIndex(),
       events,
+      sockets,
       watch,
       installation,
       bot: plan.bot,
@@ -231,6 +246,8 @@ export const start = Effect.fn("Workspace.start")(function*(
       url,
       apiUrl: `${url}api/`,
       botToken: plan.botToken,
+      appToken: plan.appToken,
+      sockets,
       signingSecret: installation.signingSecret,
       controlToken,
       teamId: homeTeamId,

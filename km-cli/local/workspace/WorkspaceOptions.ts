@@ -59,6 +59,19 @@ export const BotOptions = Schema.Struct({
 })
 
 /**
+ * Socket Mode as the app's page would have it. `enabled`: switched on (default off); events then go to sockets and not to
+ * the events URL. `lifeSeconds`: what `hello` announces and how long a connection lives, 3,600 by default. `appToken`
+ * (`xapp-…`) is made up unless given. `seed` decides which of several connections an envelope goes to.
+ */
+export const SocketOptions = Schema.Struct({
+  enabled: Schema.optionalKey(Schema.Boolean),
+  appToken: Schema.optionalKey(Schema.NonEmptyString),
+  lifeSeconds: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0))),
+  seed: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
+})
+export type SocketOptions = typeof SocketOptions.Type
+
+/**
  * Everything a workspace can be told.
  *
  * `port` 0 (default) picks a free one. `retryDelays` are the milliseconds before the first, second and third retry
@@ -76,6 +89,7 @@ export const WorkspaceOptions = Schema.Struct({
   bot: Schema.optionalKey(BotOptions),
   appId: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^A[A-Z0-9]{8,}$/))),
   eventsUrl: Schema.optionalKey(Schema.NonEmptyString),
+  sockets: Schema.optionalKey(SocketOptions),
   limits: Schema.optionalKey(LimitOptions),
   retryDelays: Schema.optionalKey(Schema.Array(Schema.Finite)),
   eventTimeoutMillis: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0))),

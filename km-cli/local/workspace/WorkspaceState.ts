@@ -10,6 +10,7 @@ import type { EventSender, Installation } from "./EventSender.ts"
 import { type Json, objectOf, textOf } from "./Json.ts"
 import type { MessageIndex } from "./MessageIndex.ts"
 import { homeTeamId, type People } from "./People.ts"
+import type { SocketServer } from "./sockets/SocketServer.ts"
 import type { Caller, TokenTable } from "./TokenTable.ts"
 import type { Watch } from "./Watch.ts"
 import { type EmulatorFailure, refusal, type SlackRefusal } from "./WorkspaceError.ts"
@@ -42,6 +43,7 @@ export interface WorkspaceState {
   readonly channels: Channels
   readonly messages: MessageIndex
   readonly events: EventSender
+  readonly sockets: SocketServer
   readonly watch: Watch
   readonly installation: Installation
   readonly bot: Bot

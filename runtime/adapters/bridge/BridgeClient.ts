@@ -17,6 +17,7 @@ import type { InstallName, RequestId, SenderId } from "../../domain/sandbox/Ids.
 import { requestIdOf } from "../../domain/sandbox/Ids.ts"
 import type { ActionName, BridgeErrorCode, BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
 import { BridgeAction } from "../../domain/slack/BridgeProtocol.ts"
+import { type Backoff, pauseAfter } from "../../ports/Backoff.ts"
 import type { BridgeCall } from "../../ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../ports/Bridge.ts"
 import { Outbox } from "../../ports/Outbox.ts"
@@ -46,8 +47,8 @@ export interface BridgeClientOptions {
   readonly epoch: Effect.Effect<number>
   /** The bridge has seen a newer runtime of this sandbox: look at the lease. */
   readonly onStaleEpoch?: Effect.Effect<void>
-  /** First wait after a failed attempt, doubled up to the cap; both in milliseconds. Default 250 and 15,000. */
-  readonly backoff?: { readonly firstMillis: number; readonly capMillis: number }
+  /** After a failed attempt. Default 250 ms up to 15 s. */
+  readonly backoff?: Backoff
   /** For one attempt, in milliseconds. Default 30,000; an upload gets four times as much. */
   readonly attemptTimeoutMillis?: number
 }
@@ -63,9 +64,9 @@ export const waitMillis = (
   failures: number,
   random: number,
   afterMillis: number | undefined,
-  backoff: { readonly firstMillis: number; readonly capMillis: number }
+  backoff: Backoff
 ): number => {
-  const full = Math.min(backoff.capMillis, backoff.firstMillis * 2 ** Math.min(failures - 1, 20))
+  const full = pauseAfter(backoff, failures)
   const jittered = full / 2 + random * full / 2
   // A wish is spread by up to a tenth, so that fifty sandboxes do not come back in the same instant.
   return Math.ceil(afterMillis === undefined ? jittered : Math.max(jittered, afterMillis * (1 + random / 10)))
@@ -115,7 +116,7 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
   const outbox = yield* Outbox
   const secrets = yield* Secrets
   const scope = yield* Effect.scope
-  const backoff = options.backoff ?? { firstMillis: 250, capMillis: 15_000 }
+  const backoff = options.backoff ?? { firstMillis: 250, longestMillis: 15_000 }
   const timeoutMillis = options.attemptTimeoutMillis ?? 30_000
   const address = {
     url: options.url,

@@ -9,7 +9,11 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { LineSplitter } from "./StreamJson.ts"
 
+/** Read at once; between two the event loop goes on, on which leases are renewed. */
 const chunkBytes = 256 * 1024
+
+/** Lets everything else have its turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** A look without a sign, because file events can be lost (a full inotify queue, some network file systems). */
 const lookEveryMillis = 250
@@ -60,19 +64,23 @@ export const tail = Effect.fn("LineTail.tail")(function*(
     state.closed = true
     Deferred.doneUnsafe(done, Effect.succeed(how))
   }
-  const drain = () => {
+  let reading: Promise<void> | undefined
+  const readOn = async (): Promise<void> => {
     while (!state.closed) {
       const read = readAt(handle, buffer, offset)
       if (read === 0) return
       offset += read
       for (const line of splitter.push(buffer.subarray(0, read))) onLine(line)
       if (offset > maxBytes) end("too-large")
+      await turn()
     }
   }
+  /** One reader: a sign that comes while it reads finds it, since it goes on until there is nothing more. */
+  const drain = (): Promise<void> => reading ??= readOn().finally(() => void (reading = undefined))
   yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const watcher = watch(path, drain)
-      const timer = setInterval(drain, lookEveryMillis)
+      const watcher = watch(path, () => void drain())
+      const timer = setInterval(() => void drain(), lookEveryMillis)
       return { watcher, timer }
     }),
     ({ timer, watcher }) =>
@@ -82,19 +90,19 @@ export const tail = Effect.fn("LineTail.tail")(function*(
         Option.map(watcher, (open) => open.close())
       })
   )
-  yield* Effect.sync(drain)
+  yield* Effect.promise(drain)
   return {
     done: Deferred.await(done),
-    finish: Effect.sync(() => {
-      drain()
-      end("end")
+    finish: Effect.promise(async () => {
+      await drain()
+      if (!state.closed) end("end")
     })
   }
 })
 
 /** Every complete line of a file, for a run that is over. Stops at `maxBytes`. */
 export const readLines = (path: string, maxBytes: number, onLine: (line: string) => void): Effect.Effect<void> =>
-  Effect.sync(() => {
+  Effect.promise(async (signal) => {
     let fd: number
     try {
       fd = Fs.openSync(path, "r")
@@ -105,11 +113,12 @@ export const readLines = (path: string, maxBytes: number, onLine: (line: string)
     try {
       const splitter = new LineSplitter()
       const buffer = Buffer.allocUnsafe(chunkBytes)
-      for (let offset = 0; offset < maxBytes;) {
+      for (let offset = 0; offset < maxBytes && !signal.aborted;) {
         const read = readAt(fd, buffer, offset)
         if (read === 0) return
         offset += read
         for (const line of splitter.push(buffer.subarray(0, read))) onLine(line)
+        await turn()
       }
     } finally {
       Fs.closeSync(fd)

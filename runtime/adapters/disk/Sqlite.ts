@@ -11,6 +11,7 @@ import * as Random from "effect/Random"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { makeBell } from "../../ports/Bell.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { EngineRefused } from "./EngineErrors.ts"
@@ -46,7 +47,7 @@ const busyTimeoutMillis = 10
 const maxBusyTries = 150
 /** The same while closing: about 1 s. */
 const maxBusyTriesAtClose = 15
-const maxBusyPauseMillis = 100
+const busy = { firstMillis: 1, longestMillis: 100 }
 /** Jobs of one transaction: bounds how long the event loop stands still. */
 const maxBatch = 256
 /** Bytes above which a file is not read through at start (2 s at 500 MB/s would be 1 GB). */
@@ -93,7 +94,7 @@ const pause = (millis: number): Effect.Effect<void> =>
 const busyPause = (tries: number): Effect.Effect<void> =>
   Effect.flatMap(
     Random.next,
-    (random) => pause(Math.min(maxBusyPauseMillis, 2 ** Math.min(tries, 7)) * (0.5 + random / 2))
+    (random) => pause(pauseAfter(busy, tries + 1) * (0.5 + random / 2))
   )
 
 /** After the callbacks of this turn of the event loop: what they ask for joins the same transaction. */

@@ -39,7 +39,15 @@ export interface ModelDoorOptions {
   readonly scripted: boolean
   /** 0 (the default) takes a free one. */
   readonly port?: number
+  /** How long an unused connection to the upstream is kept; 4,000 unless given. */
+  readonly keptMillis?: number
 }
+
+/**
+ * Below what servers keep connections for (Node: 5 s), so that they seldom close one just when a request, which must not
+ * be sent twice, has been written to it. Source: undici's `keepAliveTimeout`.
+ */
+const defaultKeptMillis = 4_000
 
 /** As the API has it (docs.anthropic.com, "Errors": `request_too_large` above 32 MB). */
 const maxRequestBytes = 32 * 1024 * 1024
@@ -93,10 +101,12 @@ const refuse = (response: Http.ServerResponse, refusal: DoorRefusal, detail = ""
   response.end(JSON.stringify({ type: "error", error: { type: refusal.type, message } }))
 }
 
-/** Opens one request upstream, with connections kept alive between requests. */
-const makeCaller = (base: URL) => {
+/** Opens one request upstream, with connections kept alive for a moment between requests. */
+const makeCaller = (base: URL, keptMillis: number) => {
   const secure = base.protocol === "https:"
-  const agent = secure ? new Https.Agent({ keepAlive: true }) : new Http.Agent({ keepAlive: true })
+  // The agent's timeout ends unused connections only; in use it is an event that nobody listens to.
+  const kept = { keepAlive: true, timeout: keptMillis }
+  const agent = secure ? new Https.Agent(kept) : new Http.Agent(kept)
   return {
     call: (path: string, headers: Record<string, string>): Http.ClientRequest => {
       const url = new URL(base.pathname.replace(/\/$/, "") + path, base)
@@ -141,7 +151,7 @@ const makeDoor = Effect.fn("ModelDoor.open")(function*(options: ModelDoorOptions
   const admitted = new Set<Admitted>()
   /** By which run's door a connection came; what came over TCP is not among them. */
   const cameBy = new WeakMap<Socket, Admitted>()
-  const caller = makeCaller(new URL(options.upstream))
+  const caller = makeCaller(new URL(options.upstream), options.keptMillis ?? defaultKeptMillis)
   yield* Effect.addFinalizer(() => Effect.sync(caller.close))
   const run = Effect.runPromiseWith(yield* Effect.context())
 

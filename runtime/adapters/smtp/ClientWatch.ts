@@ -27,6 +27,8 @@ export const peerOf = (address: string): string => {
 }
 
 export interface WatchLimits {
+  /** Milliseconds for one command, from the answer to the one before to its end. */
+  readonly commandMillis: number
   /** Milliseconds for all the commands from a connection's begin, or a stored message, to the next message's data. */
   readonly commandsMillis: number
   /** Milliseconds after which a connection ends once no message is under way. */
@@ -35,6 +37,8 @@ export interface WatchLimits {
 
 /** One connection, from its beginning. */
 export interface WatchedClient {
+  /** It was answered: the time for its next command begins. */
+  readonly answered: () => void
   /** A message's data begins: from now on its own limit counts. */
   readonly began: () => void
   /** It is over. Only what was stored earns more time. */
@@ -55,16 +59,21 @@ export const watchClient = Effect.fnUntraced(function*(limits: WatchLimits, end:
     timer?.interruptUnsafe()
     timer = undefined
   }
-  const arm = (at: number) => {
+  const arm = () => {
     stop()
+    const at = Math.min(now() + limits.commandMillis, until, last)
     timer = runFork(Effect.andThen(Effect.sleep(Math.max(0, at - now())), Effect.sync(end)))
   }
-  arm(Math.min(until, last))
+  arm()
   return {
+    // While a message is under way nothing runs.
+    answered: () => {
+      if (timer !== undefined) arm()
+    },
     began: stop,
     finished: (stored) => {
       until = stored ? now() + limits.commandsMillis : Math.max(until, now() + breathMillis)
-      arm(Math.min(until, last))
+      arm()
     },
     gone: stop
   } satisfies WatchedClient

@@ -75,7 +75,7 @@ export const smtpErrors = {
   },
   idle: {
     code: "KM-SMT-108",
-    what: "a client took too long to begin a message",
+    what: "a client took too long for a command, or to begin a message",
     remedy: "none needed: a mail program connects again when it has mail"
   },
   tooMany: {

@@ -7,8 +7,10 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { wholeOf } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail, type SpoolOutcome } from "../../ports/MailSpool.ts"
+import { unending } from "../../ports/Unending.ts"
 import { bounceId, bounceMessage, messageIdOf } from "./bounce.ts"
 import { smtpErrors } from "./ErrorCodes.ts"
 import { type RelayOptions, type RelayReply, sendByRelay } from "./relay.ts"
@@ -21,14 +23,12 @@ const patience = Duration.seconds(20)
 /** After a failure of the store. */
 const lookAgain = Duration.seconds(5)
 
-const firstRetryMillis = 60_000
-const longestRetryMillis = 3_600_000
+const retrying = { firstMillis: 60_000, longestMillis: 3_600_000 }
 /** RFC 5321 §4.5.4.1 has 4 to 5 days; an agent that waits for an answer is better told sooner. */
 export const giveUpMillis = 2 * 24 * 3_600_000
 
 /** A minute after the first try, then twice as long each time, up to an hour. */
-export const retryAfterMillis = (earlierTries: number): number =>
-  Math.min(longestRetryMillis, firstRetryMillis * 2 ** Math.min(earlierTries, 6))
+export const retryAfterMillis = (earlierTries: number): number => pauseAfter(retrying, earlierTries + 1)
 
 interface Outcome extends SpoolOutcome {
   /** The relay's last word, not ours. */
@@ -118,14 +118,14 @@ export const makeRelayLoop = Effect.fnUntraced(function*(options: RelayOptions) 
 
   return {
     round: Effect.map(roundWithin(Duration.zero), ({ done }) => done),
-    run: roundWithin(patience).pipe(
-      Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), { due: 1, done: 0 })),
-      Effect.catchDefect((defect) =>
-        Effect.as(Effect.logError("a round of the relay ended in a defect", defect), { due: 1, done: 0 })
-      ),
-      // What is due stays so while it cannot be written down.
-      Effect.flatMap(({ done, due }) => due > 0 && done === 0 ? Effect.sleep(lookAgain) : Effect.void),
-      Effect.forever
+    run: unending(
+      "a round of the relay ended in a defect",
+      lookAgain,
+      roundWithin(patience).pipe(
+        Effect.catch((error) => Effect.as(Effect.logError("mail waits", error.message), { due: 1, done: 0 })),
+        // What is due stays so while it cannot be written down.
+        Effect.flatMap(({ done, due }) => due > 0 && done === 0 ? Effect.sleep(lookAgain) : Effect.void)
+      )
     )
   }
 })

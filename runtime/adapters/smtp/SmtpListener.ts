@@ -26,6 +26,8 @@ export interface SmtpLimits {
   readonly maxPerPeer: number
   /** Milliseconds without a byte after which a client is cut off. */
   readonly idleMillis: number
+  /** Milliseconds for one command, however slowly its bytes come. */
+  readonly commandMillis: number
   /** Milliseconds for all the commands from one message to the data of the next one. */
   readonly commandsMillis: number
   /** Milliseconds of a connection after which no further message begins. */
@@ -42,6 +44,7 @@ export const defaultSmtpLimits: SmtpLimits = {
   maxPerPeer: 8,
   // RFC 5321 §4.5.3.2 asks for 5 minutes; a client on this machine or beside it that is silent for one is gone.
   idleMillis: 60_000,
+  commandMillis: 60_000,
   // 104 commands at a second each, and some to spare.
   commandsMillis: 120_000,
   sessionMillis: 3_600_000,
@@ -238,6 +241,11 @@ export const listen = Effect.fn("SmtpListener.listen")(function*(
       setTimeout(() => socket.destroy(), closeMillis).unref()
     }))
     watched.set(connection, client)
+    const send = connection.send.bind(connection)
+    connection.send = (...reply) => {
+      send(...reply)
+      client.answered()
+    }
     socket.once("close", () => {
       client.gone()
       watched.delete(connection)

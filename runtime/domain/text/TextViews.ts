@@ -141,8 +141,20 @@ const decodedSeen = ({ 0: whole, groups = {} }: RegExpExecArray): string => {
 /** What Markdown takes away within a line and within a word: backslashes before signs, emphasis, code, strike-through. */
 const marks = /\\+(?=[!-/:-@[-`{-~])|[*`~]+/g
 
-/** What else it takes away: links round their text, HTML, doubled underscores. Our own mark is a barrier. */
-const wrappings = /\[redacted\]|<[^<>\n]{0,300}>|\]\([^()\s]{0,2000}\)|!?\[|\]|__/g
+/**
+ * What HTML takes away within a word: comments, instructions, CDATA's frame, tags with their quoted values. Each is looked
+ * at for 300 characters.
+ */
+const html = [
+  "<!--(?:(?!-->)[^]){0,300}-->",
+  String.raw`<\?(?:(?!\?>)[^]){0,300}\?>`,
+  String.raw`<!\[CDATA\[|\]\]>`,
+  `</?[A-Za-z](?:[^<>"']|"[^"]{0,300}"|'[^']{0,300}'){0,300}>`,
+  String.raw`<[^<>\n]{0,300}>`
+].join("|")
+
+/** What else Markdown takes away: links round their text, HTML, doubled underscores. Our own mark is a barrier. */
+const wrappings = new RegExp(String.raw`\[redacted\]|${html}|\]\([^()\s]{0,2000}\)|!?\[|\]|__`, "g")
 
 /** Underscores that can be emphasis: with a letter or digit on one side only. */
 const emphasis = /(?<![A-Za-z0-9_])_+(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])_+(?![A-Za-z0-9_])/g

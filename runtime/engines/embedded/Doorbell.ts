@@ -14,6 +14,7 @@ import { errorCode, privateFileMode } from "../../adapters/disk/PrivateFiles.ts"
 import { Sqlite, type SqliteOptions } from "../../adapters/disk/Sqlite.ts"
 import { type Bell, counter, makeBell } from "../../ports/Bell.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
+import { unending } from "../../ports/Unending.ts"
 
 /** What another process has changed is heard after this long at the latest (docs/architecture.md). */
 export const lookAgainEvery = Duration.seconds(5)
@@ -77,8 +78,7 @@ export class Doorbell extends Context.Service<Doorbell, {
           untouched.clear()
           for (const name of names) touch(path.join(directory, name))
         }).pipe(
-          Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error)),
-          Effect.catchDefect((defect) => Effect.logError("ringing ended in a defect; it goes on", defect))
+          Effect.catch((error) => Effect.logWarning("the doorbell cannot ring; others hear within 5 s", error))
         )
         // A command that ends at once has rung nevertheless.
         yield* Effect.addFinalizer(() => touchPending)
@@ -86,7 +86,7 @@ export class Doorbell extends Context.Service<Doorbell, {
           const count = pending.count()
           return Effect.andThen(touchPending, pending.wait(count, Duration.infinity))
         })
-        yield* Effect.forkScoped(Effect.forever(loop))
+        yield* Effect.forkScoped(unending("ringing ended in a defect; it goes on", lookAgainEvery, loop))
 
         return Doorbell.of({
           topic: (name) => {
@@ -149,7 +149,7 @@ const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDisc
     last = now
   })
   const next = Effect.all([doorbell.awaited, Effect.sleep(lookAgainEvery), look], { discard: true })
-  yield* Effect.forkScoped(Effect.forever(next))
+  yield* Effect.forkScoped(unending("looking for changes ended in a defect; it goes on", lookAgainEvery, next))
 }))
 
 /** A file of tables that processes share, and the doorbell in `bells` by which they tell each other what is new in it. */

@@ -24,6 +24,7 @@ import type { StoreError } from "../../ports/StoreError.ts"
 import { threadRetentionMillis, type Threads } from "../../ports/Threads.ts"
 import type { TurnQueue } from "../../ports/TurnQueue.ts"
 import type { TurnRecords } from "../../ports/TurnRecords.ts"
+import { unending } from "../../ports/Unending.ts"
 import { sharedTables } from "./Doorbell.ts"
 import * as FileObjects from "./FileObjects.ts"
 import { sweepSpool } from "./mailTables.ts"
@@ -89,12 +90,11 @@ const sweeper = Layer.effectDiscard(Effect.gen(function*() {
       SqliteTurnRecords.sweepRecords(tables, now)
       tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
     })).pipe(
-      Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error)),
-      Effect.catchDefect((defect) =>
-        Effect.logError("removing expired rows ended in a defect; it is tried again", defect)
-      )
+      Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))
     )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(sweepEvery), sweep)))
+  yield* Effect.forkScoped(
+    unending("removing expired rows ended in a defect; it is tried again", 0, Effect.delay(sweep, sweepEvery))
+  )
 }))
 
 /**

@@ -38,6 +38,7 @@ import {
 import { Audit, type AuditRecord, type AuditWriter, lookAgain } from "../../ports/Audit.ts"
 import { InstallStore } from "../../ports/InstallStore.ts"
 import { StoreError } from "../../ports/StoreError.ts"
+import { unending } from "../../ports/Unending.ts"
 
 /** Chains of one kind of process: more than will ever write at once. */
 const maxChains = 9_999
@@ -210,7 +211,11 @@ const make = Effect.fnUntraced(function*(root: string, writer: AuditWriter) {
     })
   // What was taken is written: an end cannot come between the two.
   const loop = yield* Effect.forkScoped(
-    Effect.forever(Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.takeAll(queue)), write)))
+    unending(
+      "writing the audit ended in a defect; it goes on",
+      0,
+      Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.takeAll(queue)), write))
+    )
   )
 
   let keptHead: ChainHead | undefined
@@ -219,7 +224,9 @@ const make = Effect.fnUntraced(function*(root: string, writer: AuditWriter) {
     if (head === undefined || head === keptHead || head.length === 0) return Effect.void
     return Effect.tap(store.putHead(head), () => Effect.sync(() => keptHead = head))
   }).pipe(Effect.catch((error) => Effect.logError("the end of the audit could not be written down", error.message)))
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(headEvery), keepHead)))
+  yield* Effect.forkScoped(
+    unending("noting the end of the audit ended in a defect; it goes on", 0, Effect.delay(keepHead, headEvery))
+  )
 
   // What is still in the queue is written, and where the chain ends is noted, before the lock is given back.
   yield* Effect.addFinalizer(() =>

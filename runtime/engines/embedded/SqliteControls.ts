@@ -1,5 +1,4 @@
 /** Requests that overtake the queue: a table and a doorbell. */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -8,8 +7,8 @@ import * as Stream from "effect/Stream"
 import { reader } from "../../adapters/disk/columns.ts"
 import { Sqlite } from "../../adapters/disk/Sqlite.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import { controlKinds, ControlRequest, Controls } from "../../ports/Controls.ts"
-import type { StoreError } from "../../ports/StoreError.ts"
 import { Doorbell } from "./Doorbell.ts"
 
 const RequestJson = Schema.fromJsonString(ControlRequest)
@@ -52,17 +51,13 @@ const make = Effect.gen(function*() {
       Stream.suspend(() => {
         const bell = doorbell.topic(topic(sandbox))
         let emitted: ReadonlySet<string> = new Set()
-        const next: Effect.Effect<ReadonlyArray<ControlRequest>, StoreError> = Effect.gen(function*() {
-          for (;;) {
-            const rung = bell.count()
-            const requests = yield* pending(sandbox)
+        const next = whenRung(bell, Infinity, () =>
+          Effect.map(pending(sandbox), (requests) => {
             const fresh = requests.filter(({ id }) => !emitted.has(id))
             // What was acknowledged is forgotten, so the set does not grow.
             emitted = new Set(requests.map(({ id }) => id))
-            if (fresh.length > 0) return fresh
-            yield* bell.wait(rung, Duration.infinity)
-          }
-        })
+            return { found: fresh, enough: fresh.length > 0, nextAt: Infinity }
+          }))
         return Stream.fromIterableEffectRepeat(next)
       }),
     acknowledge: (sandbox, id) =>

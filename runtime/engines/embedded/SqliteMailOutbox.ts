@@ -13,6 +13,7 @@ import * as path from "node:path"
 import { integer, reader, text } from "../../adapters/disk/columns.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { SenderId } from "../../domain/sandbox/Ids.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import {
   type Envelope,
   Mailer,
@@ -173,25 +174,20 @@ const make = Effect.fnUntraced(function*(directory: string) {
   ) {
     const until = (yield* Clock.currentTimeMillis) + Math.min(Duration.toMillis(wait), maxMailWaitMillis)
     const bell = doorbell.topic(outboxTopic)
-    for (;;) {
-      const rung = bell.count()
-      const now = yield* Clock.currentTimeMillis
-      const next = yield* sqlite.read("MailOutbox", "lease", (tables) => {
-        const row = tables.get("SELECT min(visible_at) AS at FROM mail_outbox")
-        return row === undefined || row["at"] === null ? Number.POSITIVE_INFINITY : integer(row, "at")
-      })
-      if (next <= now) {
-        const taken = yield* sqlite.write(
+    return yield* whenRung(bell, until, (now) =>
+      Effect.gen(function*() {
+        const nextAt = yield* sqlite.read("MailOutbox", "lease", (tables) => {
+          const row = tables.get("SELECT min(visible_at) AS at FROM mail_outbox")
+          return row === undefined || row["at"] === null ? Number.POSITIVE_INFINITY : integer(row, "at")
+        })
+        if (nextAt > now) return { found: [], enough: false, nextAt }
+        const found = yield* sqlite.write(
           "MailOutbox",
           "lease",
           (tables) => take(tables, limit, now, now + Duration.toMillis(visibility))
         )
-        if (taken.length > 0) return taken
-        continue
-      }
-      if (now >= until) return []
-      yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
-    }
+        return { found, enough: found.length > 0, nextAt }
+      }))
   })
 
   const deliver = Effect.fn("MailOutbox.deliver")(function*(mail: OutgoingMail, gone: ReadonlyArray<SenderId>) {

@@ -12,6 +12,7 @@ import { ownMemory } from "../../adapters/disk/ownMemory.ts"
 import { Sqlite } from "../../adapters/disk/Sqlite.ts"
 import { openStateDirectory } from "../../adapters/disk/StateDirectory.ts"
 import { SenderId } from "../../domain/sandbox/Ids.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import { maxMailWaitMillis } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail } from "../../ports/MailSpool.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
@@ -56,14 +57,12 @@ const make = Effect.fnUntraced(function*(directory: string) {
     due: Effect.fnUntraced(function*(limit, wait) {
       const bell = doorbell.topic(spoolTopic)
       const until = (yield* Clock.currentTimeMillis) + Math.min(Duration.toMillis(wait), maxMailWaitMillis)
-      for (;;) {
-        const rung = bell.count()
-        const now = yield* Clock.currentTimeMillis
-        const found = yield* dueNow(limit, now)
-        if (found.length > 0 || now >= until) return found
-        const next = Math.max(yield* soonest, now + 1)
-        yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
-      }
+      return yield* whenRung(bell, until, (now) =>
+        Effect.gen(function*() {
+          const found = yield* dueNow(limit, now)
+          const enough = found.length > 0
+          return { found, enough, nextAt: enough ? now : Math.max(yield* soonest, now + 1) }
+        }))
     }),
     raw: ({ id, owner }) =>
       sqlite.read("MailSpool", "raw", (tables) => {

@@ -12,6 +12,7 @@ import { promisedFile } from "../../adapters/disk/PrivateFiles.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { RowUnreadable } from "../../adapters/disk/SqliteErrors.ts"
 import type { SenderId } from "../../domain/sandbox/Ids.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import { type FiledMail, Mailbox, type MailFolder, maxMailWaitMillis, maxSummaryBytes } from "../../ports/Mail.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { Doorbell } from "./Doorbell.ts"
@@ -88,16 +89,12 @@ const make = Effect.fnUntraced(function*(directory: string) {
     soonest: (found: A) => number
   ) {
     const until = (yield* Clock.currentTimeMillis) + Math.min(Duration.toMillis(wait), maxMailWaitMillis)
-    for (;;) {
-      const rung = bell(owner).count()
-      const now = yield* Clock.currentTimeMillis
-      const found = yield* look(now)
-      if (enough(found) || now >= until) return found
-      const next = soonest(found)
-      yield* bell(owner).wait(rung, Duration.millis(Math.max(1, Math.min(next, until) - now)))
-      // Nothing was rung for and nothing comes due: a last look would find what this one found.
-      if (bell(owner).count() === rung && next > until) return found
-    }
+    return yield* whenRung(bell(owner), until, (now) =>
+      Effect.map(look(now), (found) => ({
+        found,
+        enough: enough(found),
+        nextAt: Math.max(now + 1, soonest(found))
+      })))
   })
 
   const revision = (owner: SenderId) =>

@@ -10,6 +10,7 @@ import { integer, reader } from "../../adapters/disk/columns.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { ChannelId, isLater, MessageTs, SandboxId } from "../../domain/sandbox/Ids.ts"
 import { type InventoryItem, isSameItem, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import {
   changedAttributes,
   holds,
@@ -18,7 +19,6 @@ import {
   Sandboxes,
   withItem
 } from "../../ports/Sandboxes.ts"
-import type { StoreError } from "../../ports/StoreError.ts"
 import { Doorbell, lookAgainEvery } from "./Doorbell.ts"
 
 const topic = "sandboxes"
@@ -200,42 +200,31 @@ const make = Effect.gen(function*() {
       Stream.suspend(() => {
         const bell = doorbell.topic(topic)
         let last = -1
-        const next: Effect.Effect<Option.Option<SandboxRow>, StoreError> = Effect.gen(function*() {
-          for (;;) {
-            const rung = bell.count()
-            const [seq, row] = yield* read("watch", (tables) => {
-              const trace = tables.get("SELECT seq FROM sandbox_changes WHERE id = ?", id)
-              const found = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
-              return [
-                trace === undefined ? 0 : integer(trace, "seq"),
-                found === undefined ? Option.none<SandboxRow>() : Option.some(rowOf(found))
-              ] as const
-            })
-            if (seq !== last) {
-              last = seq
-              return row
+        const next = whenRung(bell, Infinity, () =>
+          read("watch", (tables) => {
+            const trace = tables.get("SELECT seq FROM sandbox_changes WHERE id = ?", id)
+            const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", id)
+            const seq = trace === undefined ? 0 : integer(trace, "seq")
+            const enough = seq !== last
+            last = seq
+            return {
+              found: row === undefined ? Option.none<SandboxRow>() : Option.some(rowOf(row)),
+              enough,
+              nextAt: Infinity
             }
-            yield* bell.wait(rung, Duration.infinity)
-          }
-        })
+          }))
         return Stream.fromEffectRepeat(next)
       }),
     lagMillis: Duration.toMillis(lookAgainEvery),
     changes: Stream.suspend(() => {
       const bell = doorbell.topic(topic)
       let last = 0
-      const next: Effect.Effect<ReadonlyArray<SandboxId>, StoreError> = Effect.gen(function*() {
-        for (;;) {
-          const rung = bell.count()
-          const rows = yield* read(
-            "changes",
-            (tables) => tables.all("SELECT id, seq FROM sandbox_changes WHERE seq > ? ORDER BY seq", last)
-          )
+      const next = whenRung(bell, Infinity, () =>
+        read("changes", (tables) => {
+          const rows = tables.all("SELECT id, seq FROM sandbox_changes WHERE seq > ? ORDER BY seq", last)
           for (const row of rows) last = Math.max(last, integer(row, "seq"))
-          if (rows.length > 0) return rows.map((row) => readId(row["id"]))
-          yield* bell.wait(rung, Duration.infinity)
-        }
-      })
+          return { found: rows.map((row) => readId(row["id"])), enough: rows.length > 0, nextAt: Infinity }
+        }))
       return Stream.fromIterableEffectRepeat(next)
     }),
     channelOfAlias: (alias) =>

@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto"
 import { integer, reader, text } from "../../adapters/disk/columns.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import {
   checkBody,
   QueueMissing,
@@ -250,22 +251,15 @@ const make = Effect.gen(function*() {
       const start = yield* Clock.currentTimeMillis
       const until = start + Math.min(Duration.toMillis(options.wait), turnQueueLimits.maxWaitMillis)
       const bell = doorbell.topic(topic(queue))
-      for (;;) {
-        const rung = bell.count()
-        const now = yield* Clock.currentTimeMillis
-        const next = yield* read("receive", (tables) => soonest(tables, queue))
-        if (next === undefined) return yield* new QueueMissing({ queue })
-        if (next <= now) {
-          const taken = yield* write("receive", (tables, at) => take(tables, queue, at, at + visibility))
-          if (Option.isSome(taken)) return taken
-          // Somebody was quicker, or it went to the dead letters: look again.
-          continue
-        }
-        if (now >= until) return Option.none()
-        yield* bell.wait(rung, Duration.millis(Math.min(next, until) - now))
-        // Nothing was rung for and nothing comes due: a last look would find what this one found.
-        if (bell.count() === rung && next > until) return Option.none()
-      }
+      return yield* whenRung(bell, until, (now) =>
+        Effect.gen(function*() {
+          const nextAt = yield* read("receive", (tables) => soonest(tables, queue))
+          if (nextAt === undefined) return yield* new QueueMissing({ queue })
+          if (nextAt > now) return { found: Option.none(), enough: false, nextAt }
+          // None when somebody was quicker, or it went to the dead letters: look again.
+          const found = yield* write("receive", (tables, at) => take(tables, queue, at, at + visibility))
+          return { found, enough: Option.isSome(found), nextAt }
+        }))
     }),
     extend: Effect.fnUntraced(function*(queue, receipt, visibility) {
       const millis = Duration.toMillis(visibility)

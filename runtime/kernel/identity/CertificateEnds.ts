@@ -4,19 +4,23 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type { Install } from "../../domain/install/Install.ts"
+import { unending } from "../../ports/Unending.ts"
 import { certifyOperatorAnew } from "../mail/OperatorMail.ts"
 import { dueKeys, keysOfAll } from "./IdentityKeys.ts"
 
 /** Every day, long before the certificate of 30 days ends; a failure is tried again the next day. */
 export const renewOperator = (install: Install) =>
-  certifyOperatorAnew(install).pipe(
-    Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
-    Effect.catchDefect((defect) => Effect.logError("certifying the operator anew ended in a defect", defect)),
-    Effect.delay("1 day"),
-    Effect.forever
+  unending(
+    "certifying the operator anew ended in a defect",
+    0,
+    certifyOperatorAnew(install).pipe(
+      Effect.catch((error) => Effect.logWarning("the operator was not certified anew", error.message)),
+      Effect.delay("1 day")
+    )
   )
+
+const lookEvery = "1 hour"
 
 /**
  * Looks at the start and every hour, and warns once of what has ended or ends within 7 days, in one line for each command
@@ -38,8 +42,11 @@ export const warnOfEnds = Effect.fnUntraced(function*(install: Install) {
     }
     told = new Set(due.keys())
   }).pipe(
-    Effect.catch((error) => Effect.logWarning("the ends of certificates are not known", error.message)),
-    Effect.catchDefect((defect) => Effect.logError("looking for the ends of certificates ended in a defect", defect))
+    Effect.catch((error) => Effect.logWarning("the ends of certificates are not known", error.message))
   )
-  return yield* Effect.repeat(look, Schedule.spaced("1 hour"))
+  return yield* unending(
+    "looking for the ends of certificates ended in a defect",
+    lookEvery,
+    Effect.andThen(look, Effect.sleep(lookEvery))
+  )
 })

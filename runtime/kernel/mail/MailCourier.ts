@@ -10,8 +10,10 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { isEnding } from "../../domain/sandbox/Sandbox.ts"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { MailOutbox, type OutgoingMail } from "../../ports/Mail.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { unending } from "../../ports/Unending.ts"
 
 /** Messages at a time: their commits gather in one. No bytes pass through here. */
 const batch = 32
@@ -22,12 +24,10 @@ const patience = Duration.seconds(20)
 /** After a failure of the store. */
 const lookAgain = Duration.seconds(5)
 
-const firstRetryMillis = 1_000
-const longestRetryMillis = 300_000
+const redelivery = { firstMillis: 1_000, longestMillis: 300_000 }
 
 /** A second after the first try, then twice as long each time, up to five minutes; for ever, as nothing is given up. */
-export const redeliverAfterMillis = (earlierTries: number): number =>
-  Math.min(longestRetryMillis, firstRetryMillis * 2 ** Math.min(earlierTries, 10))
+export const redeliverAfterMillis = (earlierTries: number): number => pauseAfter(redelivery, earlierTries + 1)
 
 export const makeCourier = Effect.gen(function*() {
   const outbox = yield* MailOutbox
@@ -73,7 +73,7 @@ export const makeCourier = Effect.gen(function*() {
     const gone = yield* goneOf(mails).pipe(
       // Not held for as long as the lease is.
       Effect.tapError(() =>
-        Effect.forEach(mails, (mail) => Effect.ignore(outbox.defer(mail, Duration.millis(firstRetryMillis))))
+        Effect.forEach(mails, (mail) => Effect.ignore(outbox.defer(mail, Duration.millis(redelivery.firstMillis))))
       )
     )
     const done = yield* Effect.forEach(mails, deliver(gone), { concurrency: batch })
@@ -90,15 +90,14 @@ export const makeCourier = Effect.gen(function*() {
         if (leased === 0) return all
       }
     }),
-    run: roundWithin(patience).pipe(
-      Effect.asVoid,
-      Effect.catch((error) =>
-        Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
-      ),
-      Effect.catchDefect((defect) =>
-        Effect.andThen(Effect.logError("a round of the courier ended in a defect", defect), Effect.sleep(lookAgain))
-      ),
-      Effect.forever
+    run: unending(
+      "a round of the courier ended in a defect",
+      lookAgain,
+      roundWithin(patience).pipe(
+        Effect.catch((error) =>
+          Effect.andThen(Effect.logError("mail waits in the outbox", error.message), Effect.sleep(lookAgain))
+        )
+      )
     )
   }
 })

@@ -14,6 +14,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import { type AnyPlugin, PluginError, type PluginId, type PluginInstance } from "../../ports/Plugin.ts"
 import { SandboxInfo } from "../../ports/SandboxInfo.ts"
 import { failure } from "../turns/TurnErrors.ts"
@@ -21,8 +22,7 @@ import { TurnParties } from "../turns/TurnParties.ts"
 import { TurnPipeline } from "../turns/TurnPipeline.ts"
 
 /** The first pause before a crashed plugin is started again; doubled each time, at most a minute. */
-const firstPauseMillis = 1_000
-const longestPauseMillis = 60_000
+const restarting = { firstMillis: 1_000, longestMillis: 60_000 }
 
 /** A plugin that ran this long starts again with the first pause. */
 const steadyMillis = 300_000
@@ -116,7 +116,7 @@ export class PluginHost extends Context.Service<PluginHost, {
   readonly untilReady: Effect.Effect<void>
 }>()("km/runtime/kernel/plugins/PluginHost") {
   /**
-   * Starts the enabled plugins of the list, then lets the pipeline take up its open turns, then runs what plugins have
+   * Starts the enabled plugins of the list, then lets the pipeline take up its open turns, then begins what they returned
    * to `run`. Built when every plugin has been tried once, however that went; the rest follows. Closing it drains the pipeline, then stops
    * the plugins in reverse. Call it once and keep the layer: calling it twice starts everything twice. `drainFor` is
    * asked when it closes: a runtime that has lost its lease has nothing to drain.
@@ -158,13 +158,18 @@ export class PluginHost extends Context.Service<PluginHost, {
             const { plugin } = entry
             const instance = yield* plugin.start(config)
             if (instance.origin !== undefined) yield* parties.addOrigin(plugin.id, instance.origin)
-            if (instance.observer !== undefined) yield* parties.addObserver(plugin.id, instance.observer)
+            for (const observer of instance.observers ?? []) yield* parties.addObserver(plugin.id, observer)
+            yield* Effect.mapError(
+              parties.addAddition(plugin.id, instance),
+              ({ message: detail }) =>
+                new PluginError({ plugin: plugin.id, operation: "start", reason: "BadConfig", detail })
+            )
             entry.instance = instance
             become(entry, "running", "")
             yield* Effect.logInfo("a plugin is running")
             yield* Deferred.succeed(entry.tried, undefined)
             yield* begun.await
-            return yield* plugin.run === undefined ? Effect.never : plugin.run(config)
+            return yield* instance.run ?? Effect.never
           }).pipe(
             Effect.provideContext(Context.add(ports, Scope.Scope, scope)),
             Effect.exit,
@@ -187,7 +192,7 @@ export class PluginHost extends Context.Service<PluginHost, {
               yield* Effect.logError("a plugin's configuration is not valid", decoded.cause)
               return yield* Deferred.succeed(entry.tried, undefined)
             }
-            for (let pause = firstPauseMillis;;) {
+            for (let failures = 1;; failures++) {
               const since = yield* Clock.currentTimeMillis
               const scope = yield* Scope.make()
               const exit = yield* live(entry, decoded.value, scope).pipe(Effect.onExit(() => letGo(scope)))
@@ -202,9 +207,8 @@ export class PluginHost extends Context.Service<PluginHost, {
               become(entry, "restarting", `${why} (KM-HST-103)`)
               yield* Deferred.succeed(entry.tried, undefined)
               const lasted = (yield* Clock.currentTimeMillis) - since
-              if (lasted >= steadyMillis) pause = firstPauseMillis
-              yield* Effect.sleep(pause)
-              pause = Math.min(pause * 2, longestPauseMillis)
+              if (lasted >= steadyMillis) failures = 1
+              yield* Effect.sleep(pauseAfter(restarting, failures))
             }
           }).pipe(Effect.annotateLogs({ plugin: entry.plugin.id }), Effect.asVoid)
 

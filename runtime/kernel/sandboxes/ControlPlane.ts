@@ -9,7 +9,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { durationMillis } from "../../domain/profile/Profile.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
@@ -20,6 +19,7 @@ import { Facts } from "../../ports/Facts.ts"
 import { reported, Reports } from "../../ports/Reports.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { type DeadEntry, type QueueDepth, TurnQueue } from "../../ports/TurnQueue.ts"
+import { unending } from "../../ports/Unending.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { writeNotices } from "./Notices.ts"
 import { ask } from "./OperatorBridge.ts"
@@ -185,7 +185,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
 
   return ControlPlane.of({
     round,
-    run: Effect.andThen(Effect.repeat(round, Schedule.spaced(roundEvery)), Effect.never),
+    run: unending("a control round ended in a defect", roundEvery, Effect.andThen(round, Effect.sleep(roundEvery))),
     repairChannels
   })
 })

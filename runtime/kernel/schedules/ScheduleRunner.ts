@@ -20,6 +20,7 @@ import { type Firing, Scheduler } from "../../ports/Scheduler.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { TurnQueue } from "../../ports/TurnQueue.ts"
 import { turnName, TurnRecords } from "../../ports/TurnRecords.ts"
+import { unending } from "../../ports/Unending.ts"
 import { meaningOf } from "./ScheduleTargets.ts"
 import { dueAt } from "./ScheduleTimes.ts"
 import {
@@ -49,11 +50,14 @@ export class ScheduleRunner extends Context.Service<ScheduleRunner, {
   static readonly layer = Layer.effect(ScheduleRunner, Effect.suspend(() => make))
 }
 
+/** After trouble of our own store, or a defect. */
+const lookAgain = "5 seconds"
+
 /** Trouble of our own store passes or is mended by a person; the run waits for that. */
 const patiently = <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, never, R> =>
   effect.pipe(
     Effect.tapError((error) => Effect.logWarning("a scheduled run waits for the store", error.message)),
-    Effect.retry(EffectSchedule.spaced("5 seconds")),
+    Effect.retry(EffectSchedule.spaced(lookAgain)),
     Effect.orDie
   )
 
@@ -252,8 +256,7 @@ const make = Effect.gen(function*() {
       if (!busy.has(run.id)) yield* start(run)
     }
   }).pipe(
-    Effect.catch((error) => Effect.logWarning("scheduled runs wait for the store", error.message)),
-    Effect.catchDefect((defect) => Effect.logError("scheduled runs wait because of a defect", defect))
+    Effect.catch((error) => Effect.logWarning("scheduled runs wait for the store", error.message))
   )
 
   const claim = Effect.fnUntraced(function*(
@@ -295,18 +298,24 @@ const make = Effect.gen(function*() {
     yield* claim(schedule, due.instant, { manual, missed: due.missed }, { from: instant, nextAt: due.nextAt })
   }, (effect, { instant, schedule }) => Effect.annotateLogs(effect, { schedule, instant }))
 
-  const firing = scheduler.firings.pipe(
-    // A firing that could not be claimed comes again.
-    Stream.runForEach((one) => handle(one)),
-    Effect.tapError((error) => Effect.logWarning("schedules wait for the store", error.message)),
-    Effect.retry(EffectSchedule.spaced("5 seconds")),
-    Effect.orDie,
-    Effect.andThen(Effect.never)
+  // A firing that could not be claimed comes again.
+  const firing = unending(
+    "schedules wait because of a defect",
+    lookAgain,
+    scheduler.firings.pipe(
+      Stream.runForEach((one) => handle(one)),
+      Effect.catch((error) => Effect.logWarning("schedules wait for the store", error.message)),
+      Effect.andThen(Effect.sleep(lookAgain))
+    )
   )
   // A claim, an end or a record is heard at once; whatever was missed, within 5 s.
-  const looking = Stream.merge(scheduler.changes, records.written).pipe(
-    Stream.runForEach(() => look),
-    Effect.andThen(Effect.never)
+  const looking = unending(
+    "scheduled runs wait because of a defect",
+    lookAgain,
+    Effect.andThen(
+      Stream.runForEach(Stream.merge(scheduler.changes, records.written), () => look),
+      Effect.sleep(lookAgain)
+    )
   )
   const run = Effect.scoped(Effect.raceFirst(looking, firing))
 

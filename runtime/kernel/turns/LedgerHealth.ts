@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import { Ledger } from "../../ports/Ledger.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import type { TurnsHealth } from "../../ports/Turns.ts"
+import { unending } from "../../ports/Unending.ts"
 import { failure } from "./TurnErrors.ts"
 
 type State = TurnsHealth["state"]
@@ -78,10 +79,11 @@ export class LedgerHealth extends Context.Service<LedgerHealth, {
       const probe = Effect.sleep(probeEvery).pipe(
         Effect.andThen(Clock.currentTimeMillis),
         Effect.flatMap((now) => ledger.remember("km/health", String(now))),
-        Effect.matchEffect({ onFailure: failed, onSuccess: () => worked }),
-        Effect.catchDefect((defect) => Effect.logError("probing the ledger ended in a defect; it goes on", defect))
+        Effect.matchEffect({ onFailure: failed, onSuccess: () => worked })
       )
-      yield* Effect.forkScoped(Effect.forever(Effect.andThen(bad.await, probe)))
+      yield* Effect.forkScoped(
+        unending("probing the ledger ended in a defect; it goes on", 0, Effect.andThen(bad.await, probe))
+      )
 
       return LedgerHealth.of({
         current: Effect.sync(() => ({ state, since, detail })),

@@ -8,6 +8,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as path from "node:path"
 import { Ledger, ledgerRetentionMillis } from "../../ports/Ledger.ts"
+import { unending } from "../../ports/Unending.ts"
 import { turnOfDirectory } from "./RunDirectory.ts"
 
 /** A turn lives 30 days; to look once a day is often enough. */
@@ -39,8 +40,11 @@ export const sweepRuns = Effect.fnUntraced(function*(runs: string) {
   const sweep = files.readDirectory(runs).pipe(
     Effect.flatMap((names) => Effect.forEach(names, sweepOne, { discard: true })),
     // No directory yet: no runs.
-    Effect.catch((error) => Effect.logDebug("old runs were not looked for", error.message)),
-    Effect.catchDefect((defect) => Effect.logWarning("old runs could not be removed", defect))
+    Effect.catch((error) => Effect.logDebug("old runs were not looked for", error.message))
   )
-  return yield* Effect.forever(Effect.andThen(sweep, Effect.sleep(sweepEvery)))
+  return yield* unending(
+    "removing old runs ended in a defect; it is tried again",
+    sweepEvery,
+    Effect.andThen(sweep, Effect.sleep(sweepEvery))
+  )
 })

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { TurnRow } from "../../domain/turn/Turn.ts"
+import { pauseAfter } from "../../ports/Backoff.ts"
 import type { Ledger } from "../../ports/Ledger.ts"
 import type { LedgerHealth } from "./LedgerHealth.ts"
 import { decide, type Happening, type Step, type TurnNames } from "./TurnMachine.ts"
@@ -62,8 +63,8 @@ export class TurnAbandoned extends Schema.TaggedError<TurnAbandoned>()("TurnAban
   }
 }
 
-/** Milliseconds before the next try of a write that found no space or a busy ledger: 100 ms, doubling, at most 5 s. */
-const pause = (failures: number): number => Math.min(100 * 2 ** failures, 5_000)
+/** Before the next try of a write that found no space or a busy ledger. */
+const rewriting = { firstMillis: 100, longestMillis: 5_000 }
 
 /** Tells a job what happened: decides, writes, and only then returns what is to be done. */
 export const makeAdvance = (
@@ -73,7 +74,7 @@ export const makeAdvance = (
   changes: PubSub.PubSub<TurnRow>
 ) => {
   const write = Effect.fnUntraced(function*(job: Job, to: TurnRow): Effect.fn.Return<void, TurnAbandoned> {
-    for (let failures = 0;; failures++) {
+    for (let failures = 1;; failures++) {
       // Not to be interrupted between the disk's yes and our knowing it.
       const error = yield* ledger.update(job.row, to).pipe(
         Effect.tap(() => Effect.sync(() => void (job.row = to))),
@@ -91,7 +92,7 @@ export const makeAdvance = (
       if (error.reason === "Corrupt" || error.reason === "Denied") {
         return yield* new TurnAbandoned({ key: to.key, reason: "ledger", detail: error.message })
       }
-      yield* Effect.sleep(pause(failures))
+      yield* Effect.sleep(pauseAfter(rewriting, failures))
     }
   })
 

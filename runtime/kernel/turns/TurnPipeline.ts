@@ -12,12 +12,12 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
-import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { durationMillis } from "../../domain/profile/Profile.ts"
 import type { GroupId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import type { TurnRequest, TurnRow } from "../../domain/turn/Turn.ts"
 import { maxOpenTurns, type OpenTurn, openTurnOf } from "../../domain/turn/TurnRecord.ts"
+import { backoffSchedule } from "../../ports/Backoff.ts"
 import { Ledger } from "../../ports/Ledger.ts"
 import { SandboxInfo } from "../../ports/SandboxInfo.ts"
 import { StoreError } from "../../ports/StoreError.ts"
@@ -36,7 +36,7 @@ import { makeWorker } from "./TurnWorker.ts"
 const changesBehind = 1_024
 
 /** A ledger that is busy at the start is read again after 1 s, then twice as long each time, at most 30 s, for ever. */
-const reading = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("30 seconds")])
+const reading = backoffSchedule({ firstMillis: 1_000, longestMillis: 30_000 })
 
 const refused = (detail: string, cause: unknown): StoreError =>
   new StoreError({ port: "Turns", operation: "write", reason: "Unavailable", detail, cause })

@@ -6,13 +6,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { type SandboxId, SessionId } from "../../domain/sandbox/Ids.ts"
 import { AgentOutcome, type ShownPart } from "../../domain/turn/Turn.ts"
 import { recordOf } from "../../domain/turn/TurnRecord.ts"
 import { Agent } from "../../ports/Agent.ts"
+import { backoffSchedule } from "../../ports/Backoff.ts"
 import { Ledger } from "../../ports/Ledger.ts"
 import { Redaction } from "../../ports/Redaction.ts"
 import { TurnRecords } from "../../ports/TurnRecords.ts"
@@ -25,7 +25,7 @@ import { askOr, TurnParties } from "./TurnParties.ts"
 const isSessionId = Schema.is(SessionId)
 
 /** 1 s, doubling, at most a minute apart, for ever: what must be known before anything else may be done. */
-const insistently = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
+const insistently = backoffSchedule({ firstMillis: 1_000, longestMillis: 60_000 })
 
 /** The outcome as a person may see it. Before it is written down, since rows are shown too. */
 const redacted = (outcome: AgentOutcome, redact: (text: string) => string): AgentOutcome => {

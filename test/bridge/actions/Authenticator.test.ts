@@ -8,8 +8,11 @@ import { signRevocation } from "../../../runtime/domain/identity/Certificate.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
 import { bridgePinPath } from "../../../runtime/domain/identity/Revocations.ts"
 import { directoryMaxAgeMillis, directoryMissRestMillis } from "../../../runtime/ports/Directory.ts"
-import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
-import { Leases } from "../../../runtime/ports/Leases.ts"
+import { Identities } from "../../../runtime/ports/Identities.ts"
+import * as MemoryIdentities from "../../../runtime/ports/memory/MemoryIdentities.ts"
+import { makeMemoryIdentitiesState } from "../../../runtime/ports/memory/MemoryIdentities.ts"
+import * as MemoryLeases from "../../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemorySecrets from "../../../runtime/ports/memory/MemorySecrets.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { OtherProcess } from "../../runtime/ports/identitiesContract.ts"
 import { certified, certifier, host, install, sandbox, sandboxKey, signedV2 } from "../world.ts"
@@ -18,10 +21,10 @@ const scene = Layer.suspend(() => {
   const state = makeMemoryIdentitiesState()
   return Authenticator.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
-      Identities.memory(state),
-      OtherProcess.layer.pipe(Layer.provide(Layer.fresh(Identities.memory(state)))),
-      Leases.layerMemory,
-      Secrets.layerMemory,
+      MemoryIdentities.layerOver(state),
+      OtherProcess.layer.pipe(Layer.provide(Layer.fresh(MemoryIdentities.layerOver(state)))),
+      MemoryLeases.layer,
+      MemorySecrets.layer,
       Logger.layer([]),
       BridgeSettings.layer({
         install,

@@ -13,21 +13,33 @@ import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
-import { Audit } from "../../../runtime/ports/Audit.ts"
-import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
-import { Facts } from "../../../runtime/ports/Facts.ts"
-import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
-import { Identities, makeMemoryIdentitiesState } from "../../../runtime/ports/Identities.ts"
-import { Leases } from "../../../runtime/ports/Leases.ts"
-import { makeMemoryObjectsState, Objects } from "../../../runtime/ports/Objects.ts"
-import { makeMemoryPostsState, Posts } from "../../../runtime/ports/Posts.ts"
-import { Reports } from "../../../runtime/ports/Reports.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
-import { makeMemorySecretsState, Secrets } from "../../../runtime/ports/Secrets.ts"
-import { Seen } from "../../../runtime/ports/Seen.ts"
-import { Threads } from "../../../runtime/ports/Threads.ts"
-import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import { Identities } from "../../../runtime/ports/Identities.ts"
+import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryControls from "../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
+import { makeMemoryIdempotencyState } from "../../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemoryIdentities from "../../../runtime/ports/memory/MemoryIdentities.ts"
+import { makeMemoryIdentitiesState } from "../../../runtime/ports/memory/MemoryIdentities.ts"
+import * as MemoryLeases from "../../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryObjects from "../../../runtime/ports/memory/MemoryObjects.ts"
+import { makeMemoryObjectsState } from "../../../runtime/ports/memory/MemoryObjects.ts"
+import * as MemoryPosts from "../../../runtime/ports/memory/MemoryPosts.ts"
+import { makeMemoryPostsState } from "../../../runtime/ports/memory/MemoryPosts.ts"
+import * as MemoryReports from "../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySecrets from "../../../runtime/ports/memory/MemorySecrets.ts"
+import { makeMemorySecretsState } from "../../../runtime/ports/memory/MemorySecrets.ts"
+import * as MemorySeen from "../../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryThreads from "../../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { Objects } from "../../../runtime/ports/Objects.ts"
+import { Posts } from "../../../runtime/ports/Posts.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import {
   type Answer,
   callV2,
@@ -200,20 +212,20 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   )
   const overPosts = Effect.map(Posts, (port) => mortal(port, death, ["record", "putLive"]))
   const ports = Layer.mergeAll(
-    Audit.layerMemory,
-    Controls.layerMemory,
-    Layer.effect(Idempotency, overIdempotency).pipe(Layer.provide(Idempotency.memory(world.idempotency))),
-    Identities.memory(world.identities),
-    Leases.layerMemory,
-    Objects.memory(world.objects),
-    Layer.effect(Posts, overPosts).pipe(Layer.provide(Posts.memory(world.posts))),
-    Sandboxes.memory(world.sandboxes),
-    Facts.layerMemory,
-    Reports.layerMemory,
-    Secrets.memory(world.secrets),
-    Seen.layerMemory,
-    Threads.layerMemory,
-    TurnQueue.layerMemory
+    MemoryAudit.layer,
+    MemoryControls.layer,
+    Layer.effect(Idempotency, overIdempotency).pipe(Layer.provide(MemoryIdempotency.layerOver(world.idempotency))),
+    MemoryIdentities.layerOver(world.identities),
+    MemoryLeases.layer,
+    MemoryObjects.layerOver(world.objects),
+    Layer.effect(Posts, overPosts).pipe(Layer.provide(MemoryPosts.layerOver(world.posts))),
+    MemorySandboxes.layerOver(world.sandboxes),
+    MemoryFacts.layer,
+    MemoryReports.layer,
+    MemorySecrets.layerOver(world.secrets),
+    MemorySeen.layer,
+    MemoryThreads.layer,
+    MemoryTurnQueue.layer
   )
   const settings = BridgeSettings.layer({
     install,

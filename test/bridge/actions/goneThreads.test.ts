@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { requestIdOf } from "../../../runtime/domain/sandbox/Ids.ts"
-import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
+import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import { makeMemoryIdempotencyState } from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import { bridgeOver, callsOf, callV2, codeOf, furnish, install, sandbox } from "../world.ts"
 import { partsOf, scene } from "./scene.ts"
 

@@ -3,12 +3,14 @@ import { Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { ExpiringLinks, linkMillis } from "../../../bridge/actions/ExpiringLinks.ts"
 import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
+import * as MemoryObjects from "../../../runtime/ports/memory/MemoryObjects.ts"
+import * as MemorySecrets from "../../../runtime/ports/memory/MemorySecrets.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { certifier, host, install, sandbox } from "../world.ts"
 
 const layer = ExpiringLinks.layer.pipe(
-  Layer.provideMerge(Layer.merge(Objects.layerMemory, Secrets.layerMemory)),
+  Layer.provideMerge(Layer.merge(MemoryObjects.layer, MemorySecrets.layer)),
   Layer.provide(BridgeSettings.layer({
     install,
     host,

@@ -4,7 +4,9 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { LiveMessages } from "../../../bridge/actions/LiveMessages.ts"
 import { ChannelId, type SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
-import { makeMemoryPostsState, Posts } from "../../../runtime/ports/Posts.ts"
+import * as MemoryPosts from "../../../runtime/ports/memory/MemoryPosts.ts"
+import { makeMemoryPostsState } from "../../../runtime/ports/memory/MemoryPosts.ts"
+import { Posts } from "../../../runtime/ports/Posts.ts"
 import {
   bridgeOverScript,
   channel,
@@ -202,6 +204,6 @@ describe("a live message", () => {
         const row = yield* (yield* Posts).live(sandbox, live)
         assert.deepInclude(row, { _tag: "Some" })
         assert.strictEqual(row._tag === "Some" ? row.value.seq : -1, 2)
-      }).pipe(over(slack, { posts: Posts.memory(posts) }))
+      }).pipe(over(slack, { posts: MemoryPosts.layerOver(posts) }))
     }))
 })

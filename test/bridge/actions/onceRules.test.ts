@@ -7,6 +7,7 @@ import { BridgeRefusal } from "../../../bridge/BridgeErrors.ts"
 import { MessageTs } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult } from "../../../runtime/domain/slack/BridgeProtocol.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 
 const request = { scope: "s", key: "k", bodyHash: "one" }
@@ -29,7 +30,7 @@ const failing = (failure: BridgeRefusal) =>
   Effect.flatMap(Once, (once) => Effect.flip(once.run(request, () => Effect.fail(failure))))
 
 /** Alone: the whole bridge does something every two seconds, and fifteen days pass here. */
-const bridge = Effect.provide(Layer.provideMerge(Once.layer, Idempotency.layerMemory))
+const bridge = Effect.provide(Layer.provideMerge(Once.layer, MemoryIdempotency.layer))
 
 const lost = Effect.fail(
   new StoreError({ port: "Idempotency", operation: "extend", reason: "Unavailable", detail: "", cause: "" })
@@ -37,7 +38,7 @@ const lost = Effect.fail(
 const unrenewed = Layer.effect(
   Idempotency,
   Effect.map(Idempotency, (inner) => Idempotency.of({ ...inner, extend: () => lost }))
-).pipe(Layer.provide(Idempotency.layerMemory))
+).pipe(Layer.provide(MemoryIdempotency.layer))
 
 describe("an id", () => {
   it.effect("is free at once after a refusal, whether or not it may be tried again", () =>

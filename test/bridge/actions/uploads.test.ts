@@ -6,7 +6,7 @@ import { createHash } from "node:crypto"
 import { gzipSync } from "node:zlib"
 import { Uploads } from "../../../bridge/actions/Uploads.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
-import { makeMemoryFactsState } from "../../../runtime/ports/Facts.ts"
+import { makeMemoryFactsState } from "../../../runtime/ports/memory/MemoryFacts.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import {

@@ -8,7 +8,7 @@ import { UserId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { allow, disallow, guests } from "../../../runtime/kernel/sandboxes/Guests.ts"
 import { Audit } from "../../../runtime/ports/Audit.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
-import { Facts } from "../../../runtime/ports/Facts.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { bridgeOverScript, channel, refused, scriptedSlack } from "../scripted.ts"
@@ -132,7 +132,7 @@ describe("a person of another workspace", () => {
       assert.strictEqual(refusal.reason, "not_stored")
       assert.isFalse(yield* outsiders.mayDrive(row, eve))
     }).pipe(Effect.provide(Outsiders.layer.pipe(
-      Layer.provide(Facts.layerMemory),
+      Layer.provide(MemoryFacts.layer),
       Layer.provide(Layer.mock(Notes, { put: () => Effect.void })),
       Layer.provide(scriptedSlack({ "conversations.members": { ok: true, members: [] } }).layer),
       Layer.provide(Layer.mock(Audit, {

@@ -9,7 +9,10 @@ import { Notes } from "../../../bridge/events/Notes.ts"
 import { Progress } from "../../../bridge/events/Progress.ts"
 import { isLater, MessageTs, TeamId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
-import { Idempotency, makeMemoryIdempotencyState } from "../../../runtime/ports/Idempotency.ts"
+import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
+import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
+import { makeMemoryIdempotencyState } from "../../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemorySandboxes from "../../../runtime/ports/memory/MemorySandboxes.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { bridgeOverScript, channel, limited, refused, scriptedSlack, threadTs, unclear } from "../scripted.ts"
 import { certifier, host, install, rowOf, sandbox } from "../world.ts"
@@ -176,7 +179,7 @@ describe("progress", () => {
                 return true
               }).pipe(Effect.andThen(inner.update(id, changes)))
           }))
-      ).pipe(Layer.provide(Sandboxes.layerMemory))
+      ).pipe(Layer.provide(MemorySandboxes.layer))
       yield* Effect.gen(function*() {
         const progress = yield* Progress
         yield* (yield* Sandboxes).insert(rowOf(sandbox, channel))
@@ -210,7 +213,7 @@ describe("progress", () => {
 
 const settled = (settings: object, state = makeMemoryIdempotencyState()) =>
   Installation.layer.pipe(
-    Layer.provideMerge(Idempotency.memory(state)),
+    Layer.provideMerge(MemoryIdempotency.layerOver(state)),
     Layer.provide(BridgeSettings.layer({
       install,
       host,

@@ -10,6 +10,7 @@ import { isBlockError, kindOfSlackError, refusalOfSlack, SlackFailure } from "..
 import { SlackSecrets } from "../../../bridge/slack/SlackSecrets.ts"
 import type { FaultRule } from "../../../km-cli/local/workspace/Faults.ts"
 import { BridgeErrorCode } from "../../../runtime/domain/slack/BridgeProtocol.ts"
+import * as MemorySecrets from "../../../runtime/ports/memory/MemorySecrets.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { testWorkspace } from "../../support/Workspace.ts"
 import { certifier, host, install } from "../world.ts"
@@ -18,7 +19,7 @@ const apiOver = (slackApiUrl: string) =>
   SlackApi.layer.pipe(
     Layer.provide(SlackSecrets.layer),
     Layer.provide(CallQueue.layer),
-    Layer.provideMerge(Secrets.layerMemory),
+    Layer.provideMerge(MemorySecrets.layer),
     Layer.provideMerge(BridgeSettings.layer({
       install,
       host,

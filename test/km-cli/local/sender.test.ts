@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import { text } from "node:stream/consumers"
 import {
   signature,
   slackEventTimeoutMillis,
@@ -121,6 +124,45 @@ describe("the event sender", () => {
       yield* events.drained
       assert.strictEqual(receiver.received[1]?.retryReason, "http_timeout")
     }))
+})
+
+describe("an event sender and a receiver that closes a connection just when it is used again", () => {
+  it.live("delivers every event at the first attempt", () =>
+    Effect.gen(function*() {
+      const served = new WeakSet<object>()
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<http.Server>((resume) => {
+          const receiver = http.createServer((request, response) => {
+            if (served.has(request.socket)) return void request.socket.destroy()
+            served.add(request.socket)
+            void text(request).then((body) => response.end((JSON.parse(body) as Json)["challenge"] ?? ""))
+          })
+          receiver.listen(0, "127.0.0.1", () => resume(Effect.succeed(receiver)))
+        }),
+        (receiver) => Effect.sync(() => receiver.close())
+      )
+      const watch = new Watch(() => Date.now())
+      const started = yield* startEventSender({
+        installation,
+        faults: new Faults(),
+        watch,
+        now: () => Date.now(),
+        retryDelays: slackRetryDelays,
+        timeoutMillis: 60_000
+      })
+      yield* started.setUrl(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const answered = yield* Deferred.make<void>()
+      yield* Deferred.succeed(answered, undefined)
+      for (let event = 0; event < 3; event++) {
+        started.publish({ event: { type: "message", text: "x" }, channel: "C1", isExtShared: false, answered })
+        yield* started.drained
+      }
+      const deliveries = watch.since(0).filter(({ kind }) => kind === "delivery")
+      assert.deepStrictEqual(deliveries.map(({ data }) => [data["attempt"], data["ok"]]), [[0, true], [0, true], [
+        0,
+        true
+      ]])
+    }).pipe(Effect.scoped))
 })
 
 describe("what a workspace says when it cannot be", () => {

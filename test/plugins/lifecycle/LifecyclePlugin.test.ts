@@ -5,9 +5,11 @@ import { LifecyclePlugin } from "../../../plugins/lifecycle/LifecyclePlugin.ts"
 import { SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { decodeNotice } from "../../../runtime/domain/sandbox/Notice.ts"
 import type { TurnRow } from "../../../runtime/domain/turn/Turn.ts"
-import { Facts, makeMemoryFactsState } from "../../../runtime/ports/Facts.ts"
 import { HookEvents, type ReceivedHook } from "../../../runtime/ports/HookEvents.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
+import { makeMemoryFactsState } from "../../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -24,8 +26,8 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
   const inHand = { turns: 0 }
   const ports = Layer.mergeAll(
     bridge.layer,
-    Facts.memory(facts),
-    Ledger.memory(ledger),
+    MemoryFacts.layerOver(facts),
+    MemoryLedger.layerOver(ledger),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined, confinement: "no bwrap" }),
@@ -40,7 +42,7 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
   return { bridge, changes, facts, hooks, inHand, ledger, ports, posts, reports }
 }
 
-const running = LifecyclePlugin.run?.({ slack: true }) ?? Effect.never
+const running = Effect.flatMap(LifecyclePlugin.start({ slack: true }), ({ run }) => run ?? Effect.die("no run"))
 
 describe("lifecycle", () => {
   it.effect("reports at once, on a change of readiness, and every 45 s without one", () => {

@@ -18,9 +18,13 @@ import { SlackInboundPlugin } from "../../../plugins/slack-inbound/SlackInboundP
 import { Profile } from "../../../runtime/domain/profile/Profile.ts"
 import type { TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { TurnRequest, TurnRow } from "../../../runtime/domain/turn/Turn.ts"
-import { Controls, makeMemoryControlsState } from "../../../runtime/ports/Controls.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
-import { makeMemoryTurnQueueState } from "../../../runtime/ports/MemoryTurnQueue.ts"
+import { Controls } from "../../../runtime/ports/Controls.ts"
+import * as MemoryControls from "../../../runtime/ports/memory/MemoryControls.ts"
+import { makeMemoryControlsState } from "../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryTurnQueue from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -91,9 +95,9 @@ const setUp = (options: { readonly slots?: number; readonly queue?: Layer.Layer<
   const ports = Layer.mergeAll(
     pipeline.layer,
     bridge.layer,
-    options.queue ?? TurnQueue.memory(queueState),
-    Ledger.memory(ledger),
-    Controls.memory(controlsState),
+    options.queue ?? MemoryTurnQueue.layerOver(queueState),
+    MemoryLedger.layerOver(ledger),
+    MemoryControls.layerOver(controlsState),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined: true, confinement: "" })
@@ -101,7 +105,7 @@ const setUp = (options: { readonly slots?: number; readonly queue?: Layer.Layer<
   return { pipeline, bridge, ledger, controlsState, queueState, ports }
 }
 
-const running = SlackInboundPlugin.run?.({}) ?? Effect.never
+const running = Effect.flatMap(SlackInboundPlugin.start({}), ({ run }) => run ?? Effect.die("no run"))
 const visibility = Duration.seconds(120)
 
 describe("slack-inbound", () => {

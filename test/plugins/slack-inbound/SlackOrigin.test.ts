@@ -10,6 +10,8 @@ import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { visibleOutcome } from "../../../runtime/domain/turn/OutcomeText.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
+import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryTurnQueue from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
@@ -34,7 +36,7 @@ const originWith = (bridge = recordingBridge()) =>
       background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
     })
     return { origin, bridge, queue, marks, ledger: yield* Ledger }
-  }).pipe(Effect.provide([bridge.layer, Redaction.layer, TurnQueue.layerMemory, Ledger.layerMemory]))
+  }).pipe(Effect.provide([bridge.layer, Redaction.layer, MemoryTurnQueue.layer, MemoryLedger.layer]))
 
 const answered = turnRow(slackRequest(1), {
   state: "answered",

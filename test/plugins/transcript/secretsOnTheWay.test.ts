@@ -9,7 +9,7 @@ import type { LiveInput } from "../../../plugins/transcript/LiveInput.ts"
 import { emptyModel, fold } from "../../../plugins/transcript/LiveModel.ts"
 import { liveText, quoted } from "../../../plugins/transcript/LiveText.ts"
 import { makeRedactor, redactedMark } from "../../../runtime/domain/text/Redactor.ts"
-import { disguise, Disguised, disguisedTokens, shows } from "../../support/disguises.ts"
+import { disguise, Disguised, disguisedTokens, disguises, shows } from "../../support/disguises.ts"
 import { line, makeWorld, rowOf, runTurn } from "./transcriptWorld.ts"
 
 const redact = makeRedactor([]).text
@@ -75,9 +75,32 @@ describe("a secret on its way out", () => {
   it("shows not even in half where the cut goes through or behind what shows as nothing", () => {
     const token = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImExQjJ"
     for (const end of ["\udb40", "\u{e0041}", "\u2064", "\u00ad\ufe0f", "\u3164", "\u{10ffff}"]) {
-      for (const rest of [[], [piece(2, "\udc41 and more\nnext ", false)]]) {
+      for (const rest of [[], [piece(2, "\udc41 and more\n\nnext ", false)]]) {
         const live = liveText([piece(0, `Here: ${token}${end}`, false), ...rest].reduce(fold, emptyModel), redact)
         assert.notInclude(live, token.slice(0, 16), JSON.stringify(end))
+      }
+    }
+  })
+
+  it("shows not even in half wherever the text ends, and wherever a piece is lost behind it", () => {
+    const token = "github_pat_11ABCDE_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"
+    const half = token.slice(0, 28)
+    const hidden = [
+      ...disguises,
+      "\u001b]0;a title\u0007",
+      "\u001b[2 q",
+      "<b title=\"a b\">",
+      "<i><!-- a --></i>",
+      "<!-- a --><!-- b -->"
+    ]
+    for (const what of hidden) {
+      const text = `Here: ${token.slice(0, 30)}${what}${token.slice(30)} and\nmore.`
+      for (let end = 1; end < text.length; end++) {
+        const shown = [piece(0, text.slice(0, end), false)]
+        for (const rest of [[], [piece(2, text.slice(end + 1), false)], [piece(2, text.slice(end + 9), false)]]) {
+          const live = liveText([...shown, ...rest].reduce(fold, emptyModel), redact)
+          assert.isFalse(shows(live, half), `${JSON.stringify(what)}: ${live}`)
+        }
       }
     }
   })
@@ -87,8 +110,12 @@ describe("a secret on its way out", () => {
     assert.strictEqual(liveText(model, redact), "One two")
     assert.strictEqual(liveText(fold(model, piece(1, "ee.", true)), redact), "One two three.")
     assert.strictEqual(liveText([piece(0, "今日は世", false)].reduce(fold, emptyModel), redact), "今日は世")
-    const holed = [piece(0, "One two thr", false), piece(2, "ur five\nsix sev", false)].reduce(fold, emptyModel)
-    assert.strictEqual(liveText(holed, redact), "One two  … \nsix")
+    assert.strictEqual(
+      liveText([piece(0, "2 > 1, <b>one two</b> thr", false)].reduce(fold, emptyModel), redact),
+      "2 > 1, <b>one two</b>"
+    )
+    const holed = [piece(0, "One two thr", false), piece(2, "ur five\n\nsix sev", false)].reduce(fold, emptyModel)
+    assert.strictEqual(liveText(holed, redact), "One two  … \n\nsix")
   })
 
   it("is not cut in half by what is looked at of a long input", () => {

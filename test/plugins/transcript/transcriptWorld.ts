@@ -12,8 +12,10 @@ import { AgentOutcome, type TurnRow } from "../../../runtime/domain/turn/Turn.ts
 import { AgentEvent } from "../../../runtime/ports/Agent.ts"
 import { Bridge, type BridgeCall } from "../../../runtime/ports/Bridge.ts"
 import { HookEvents, type ReceivedHook } from "../../../runtime/ports/HookEvents.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../runtime/ports/Ledger.ts"
-import { makeMemoryObjectsState, Objects } from "../../../runtime/ports/Objects.ts"
+import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryObjects from "../../../runtime/ports/memory/MemoryObjects.ts"
+import { makeMemoryObjectsState } from "../../../runtime/ports/memory/MemoryObjects.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
@@ -100,8 +102,8 @@ export const makeWorld = Effect.gen(function*() {
   ).pipe(Layer.provide(bridge.layer))
   const ports = Layer.mergeAll(
     lossy,
-    Ledger.memory(ledger),
-    Objects.memory(objects),
+    MemoryLedger.layerOver(ledger),
+    MemoryObjects.layerOver(objects),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of({
       ...sandboxInfo,
@@ -117,7 +119,7 @@ export const makeWorld = Effect.gen(function*() {
     const redaction = yield* Effect.provide(Redaction, context)
     yield* redaction.add(Redacted.make(canary))
     const instance = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission }), context)
-    const { observer } = instance
+    const [observer] = instance.observers ?? []
     if (observer === undefined) return yield* Effect.die("the plugin has no observer")
     return { observer, detail: instance.detail ?? Effect.succeed("") }
   })

@@ -56,7 +56,7 @@ interface Running {
   readonly exit: Effect.Effect<number | string>
 }
 
-const deno = fileURLToPath(new URL("../../node_modules/deno/deno", import.meta.url))
+const deno = fileURLToPath(new URL("../../../node_modules/deno/deno", import.meta.url))
 
 /** As `deno.json` lists them. */
 const denoPermissions = (state: string): ReadonlyArray<string> => [

@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, FileSystem, Layer, Logger } from "effect"
 import { TurnParties } from "../../../runtime/kernel/turns/TurnParties.ts"
 import { TurnPipeline } from "../../../runtime/kernel/turns/TurnPipeline.ts"
+import * as MemoryReports from "../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemoryTurnRecords from "../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { PluginId } from "../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
-import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import { reportOpenTurns } from "../../../runtime/sandbox/OpenTurns.ts"
 import * as SimulatedAgent from "../kernel/simulation/SimulatedAgent.ts"
@@ -25,8 +26,8 @@ describe("the report of open turns", () => {
         ledger(world, incarnation),
         SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
         Redaction.layer,
-        TurnRecords.memory(world.records),
-        Reports.layerMemory,
+        MemoryTurnRecords.layerOver(world.records),
+        MemoryReports.layer,
         info,
         FileSystem.layerNoop({ makeDirectory: () => Effect.void, readDirectory: () => Effect.succeed([]) })
       )

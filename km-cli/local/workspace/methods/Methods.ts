@@ -11,6 +11,7 @@ import { fileMethods } from "./Files.ts"
 import { postMessage } from "./Posting.ts"
 import { reactionMethods } from "./Reactions.ts"
 import { readingMethods } from "./Reading.ts"
+import { socketMethods } from "./Sockets.ts"
 import { userMethods } from "./Users.ts"
 
 /** All methods by name. */
@@ -24,6 +25,7 @@ export const allMethods = (state: WorkspaceState): ReadonlyMap<string, Method> =
       ...connectMethods(state),
       ...reactionMethods(state),
       ...fileMethods(state),
+      ...socketMethods(state),
       ...userMethods(state)
     } satisfies Record<string, Method>
   ))

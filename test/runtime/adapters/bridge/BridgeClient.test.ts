@@ -57,7 +57,7 @@ const client = (
     install: InstallName.make("km"),
     sender,
     epoch: Effect.succeed(7),
-    backoff: { firstMillis: 1, capMillis: 4 },
+    backoff: { firstMillis: 1, longestMillis: 4 },
     ...options
   }).pipe(Layer.provide([http, outboxOver(entries), secretsOver({ seed })]))
 
@@ -358,7 +358,7 @@ describe("BridgeClient in virtual time", () => {
           client(
             "http://bridge.test",
             entries,
-            { backoff: { firstMillis: 250, capMillis: 15_000 } },
+            { backoff: { firstMillis: 250, longestMillis: 15_000 } },
             Layer.succeed(
               HttpClient.HttpClient
             )(http)
@@ -382,7 +382,7 @@ describe("waits and lanes", () => {
       }))
     ],
     ([failures, random]) => {
-      const backoff = { firstMillis: 250, capMillis: 15_000 }
+      const backoff = { firstMillis: 250, longestMillis: 15_000 }
       const full = Math.min(15_000, 250 * 2 ** (failures - 1))
       const wait = waitMillis(failures, random, undefined, backoff)
       assert.isAtLeast(wait, full / 2)

@@ -7,8 +7,10 @@ import * as BridgeClient from "../../../../runtime/adapters/bridge/BridgeClient.
 import { ChannelId, type MessageTs } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { Bridge } from "../../../../runtime/ports/Bridge.ts"
 import { Leases } from "../../../../runtime/ports/Leases.ts"
-import { makeMemoryOutboxState, Outbox } from "../../../../runtime/ports/Outbox.ts"
-import { makeMemorySecretsState, Secrets } from "../../../../runtime/ports/Secrets.ts"
+import * as MemoryOutbox from "../../../../runtime/ports/memory/MemoryOutbox.ts"
+import { makeMemoryOutboxState } from "../../../../runtime/ports/memory/MemoryOutbox.ts"
+import * as MemorySecrets from "../../../../runtime/ports/memory/MemorySecrets.ts"
+import { makeMemorySecretsState } from "../../../../runtime/ports/memory/MemorySecrets.ts"
 import { bridgeOver, furnish, host, install, listen, room, sandbox, say } from "../../../bridge/world.ts"
 
 /** The seed of `sandboxKey` in the bridge's world. */
@@ -24,8 +26,10 @@ const clientOf = (url: string, outbox = makeMemoryOutboxState(), epoch = 0, onSt
     sender: sandbox,
     epoch: Effect.succeed(epoch),
     onStaleEpoch,
-    backoff: { firstMillis: 5, capMillis: 50 }
-  }).pipe(Layer.provide([NodeHttpClient.layerNodeHttp, Outbox.memory(outbox), Secrets.memory(secrets)]))
+    backoff: { firstMillis: 5, longestMillis: 50 }
+  }).pipe(
+    Layer.provide([NodeHttpClient.layerNodeHttp, MemoryOutbox.layerOver(outbox), MemorySecrets.layerOver(secrets)])
+  )
 }
 
 /** What the bot wrote in a thread, in order. */

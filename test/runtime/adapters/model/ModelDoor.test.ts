@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Option, Redacted, Scope } from "effect"
+import { Deferred, Effect, Exit, Layer, Option, Redacted, Scope } from "effect"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import * as ScriptedModel from "../../../../km-cli/local/model/ScriptedModel.ts"
@@ -59,14 +59,20 @@ const message = (said: string, more: object = {}) =>
   JSON.stringify({ model: "claude-opus-5-5", stream: true, messages: [{ role: "user", content: said }], ...more })
 
 const withDoor = Effect.fnUntraced(function*(
-  options: { readonly upstream?: string; readonly budget?: Budget.Budget; readonly key?: Option.Option<string> } = {}
+  options: {
+    readonly upstream?: string
+    readonly budget?: Budget.Budget
+    readonly key?: Option.Option<string>
+    readonly keptMillis?: number
+  } = {}
 ) {
   const model = yield* ScriptedModel.start()
   const key = options.key ?? Option.some(realKey)
   const context = yield* Layer.build(ModelDoor.layer({
     upstream: options.upstream ?? model.url,
     key: Effect.succeed(Option.map(key, (value) => Redacted.make(value))),
-    scripted: false
+    scripted: false,
+    ...(options.keptMillis === undefined ? {} : { keptMillis: options.keptMillis })
   }))
   const door = yield* Effect.provide(ModelDoor, context)
   const budget = options.budget ?? Budget.memory(0)
@@ -307,4 +313,25 @@ describe("ModelDoor", () => {
         refused(yield* call(door.url, { headers, body: message("script:text") }), doorRefusals.budget)
       }))
   }
+
+  it.live("lets go of an unused connection before its server does, and of none in use", () =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const upstream = yield* Effect.acquireRelease(
+        Effect.callback<Http.Server>((resume) => {
+          // It would keep connections for ever, and thinks for longer than the door keeps unused ones.
+          const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => {
+            request.resume().once("end", () => setTimeout(() => response.end("{}"), 50))
+          })
+          server.on("connection", (socket) => socket.once("close", () => Deferred.doneUnsafe(closed, Effect.void)))
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.closeAllConnections())
+      )
+      const address = upstream.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      const { door, own } = yield* withDoor({ upstream: `http://127.0.0.1:${port}`, keptMillis: 5 })
+      assert.strictEqual((yield* askAt(door.url, own)).status, 200)
+      yield* Deferred.await(closed)
+    }).pipe(Effect.scoped))
 })

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { peerOf, watchClient } from "../../../../runtime/adapters/smtp/ClientWatch.ts"
 
-const limits = { commandsMillis: 120_000, sessionMillis: 3_600_000 }
+const limits = { commandMillis: 60_000, commandsMillis: 120_000, sessionMillis: 3_600_000 }
 
 const watched = Effect.gen(function*() {
   let ends = 0
@@ -13,14 +13,48 @@ const watched = Effect.gen(function*() {
 })
 
 describe("a watched client", () => {
-  it.effect("has so long to begin a message, and again after each that was stored", () =>
+  it.effect("has so long for each command, from the answer to the one before", () =>
     Effect.gen(function*() {
       const { client, ends } = yield* watched
-      yield* TestClock.adjust("119999 millis")
+      yield* TestClock.adjust("59999 millis")
+      client.answered()
+      yield* TestClock.adjust("59999 millis")
+      assert.strictEqual(ends(), 0)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(ends(), 1)
+    }))
+
+  it.effect("has so long for the first command of the next message", () =>
+    Effect.gen(function*() {
+      const { client, ends } = yield* watched
+      client.began()
+      // The answer that asks for the data is one too.
+      client.answered()
+      yield* TestClock.adjust("10 minutes")
+      client.finished(true)
+      client.answered()
+      yield* TestClock.adjust("59999 millis")
+      assert.strictEqual(ends(), 0)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(ends(), 1)
+    }))
+
+  it.effect("has so long for all commands until a message begins, and again after each that was stored", () =>
+    Effect.gen(function*() {
+      const { client, ends } = yield* watched
+      /** Answered every 30 seconds, so that each command is in time. */
+      const commands = Effect.gen(function*() {
+        for (let command = 0; command < 3; command++) {
+          yield* TestClock.adjust("30 seconds")
+          client.answered()
+        }
+        yield* TestClock.adjust("29999 millis")
+      })
+      yield* commands
       client.began()
       yield* TestClock.adjust("10 minutes")
       client.finished(true)
-      yield* TestClock.adjust("119999 millis")
+      yield* commands
       assert.strictEqual(ends(), 0)
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(ends(), 1)
@@ -32,7 +66,9 @@ describe("a watched client", () => {
       client.began()
       yield* TestClock.adjust("1 minute")
       client.finished(false)
-      yield* TestClock.adjust("59999 millis")
+      yield* TestClock.adjust("30 seconds")
+      client.answered()
+      yield* TestClock.adjust("29999 millis")
       assert.strictEqual(ends(), 0)
       client.began()
       yield* TestClock.adjust("1 minute")
@@ -46,8 +82,8 @@ describe("a watched client", () => {
   it.effect("is at its end after an hour, once no message is under way, whatever it stored", () =>
     Effect.gen(function*() {
       const { client, ends } = yield* watched
-      for (let minute = 1; minute < 60; minute++) {
-        yield* TestClock.adjust("1 minute")
+      for (let message = 1; message <= 60; message++) {
+        yield* TestClock.adjust("59 seconds")
         client.began()
         client.finished(true)
       }

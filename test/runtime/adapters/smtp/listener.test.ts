@@ -226,6 +226,19 @@ describe("SMTP in", () => {
       assert.lengthOf(yield* arrivals(bob.sender), 0)
     })))
 
+  it.effect("cuts off who takes too long for one command, and gives the next one as long", () =>
+    withEngine(Effect.gen(function*() {
+      yield* trickled({ commandMillis: 300 }, "x")
+      const client = yield* rawClient(yield* listening({ limits: { commandMillis: 300 } }))
+      for (const command of ["EHLO a.example", "NOOP", "MAIL FROM:<person@elsewhere.example>", "RSET"]) {
+        yield* TestClock.adjust(299)
+        assert.match(yield* client.say(command), /^250/m)
+      }
+      yield* TestClock.adjust(300)
+      assert.match(yield* client.reply, /^421 KM-SMT-108 /)
+      yield* client.ended
+    })))
+
   it.effect("cuts off who keeps a connection without beginning a message, however it passes the time", () =>
     withEngine(Effect.gen(function*() {
       yield* trickled({ commandsMillis: 300 }, "x")

@@ -4,7 +4,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { makeRedactor } from "../../../../runtime/domain/text/Redactor.ts"
 
-const root = Path.resolve(import.meta.dirname, "../../..")
+const root = Path.resolve(import.meta.dirname, "../../../..")
 const rooms = ["runtime", "bridge", "plugins", "hooks", "km-cli", "infra-sam", "profiles", "docs", "test/bench"]
 const single = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "package.json", "package-lock.json"]
 

@@ -13,11 +13,13 @@ import { GroupId, requestIdOf, TurnKey } from "../../../../runtime/domain/sandbo
 import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEngine.ts"
 import { Ledger } from "../../../../runtime/ports/Ledger.ts"
 import { Outbox } from "../../../../runtime/ports/Outbox.ts"
+import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { turnRow } from "../../ports/ledgerContract.ts"
+import { sandboxRow } from "../../ports/sandboxesContract.ts"
 import { engineProcess } from "./engineProcess.ts"
-import { racedKeys, sharedQueue } from "./engineProgram.ts"
+import { gestureOf, racedKeys, sharedQueue } from "./engineProgram.ts"
 
 const kills = 10
 const pause = (millis: number) =>
@@ -80,6 +82,40 @@ describe("the embedded engine", () => {
       )
       const bodies = new Set(pending.map(({ body }) => body))
       assert.deepStrictEqual(said(lines, "put").filter((body) => !bodies.has(body)), [], "put, but not there")
+    }))
+
+  it.live("accepts a message, its gesture's keys and the newest ts, or none of them, through ten kills", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.insert(sandboxRow(sharedQueue))).pipe(
+        Effect.provide(EmbeddedEngine.layer(directory))
+      )
+      const acknowledged: Array<string> = []
+      for (let kill = 0; kill < kills; kill++) {
+        const child = yield* engineProcess("accept", directory, String(kill * 50_000))
+        yield* Effect.andThen(child.line("accepted"), pause(randomInt(0, 100)))
+        yield* child.kill
+        acknowledged.push(...said(child.lines(), "accepted"))
+        // A second time it is known, whichever of the two was acknowledged.
+        assert.isTrue(acknowledged.every((line) => /^message-\d+ (Accepted|Repeated)$/.test(line)))
+
+        yield* Effect.gen(function*() {
+          const sqlite = yield* Sqlite
+          const { newest, queued, seen } = yield* sqlite.read("Test", "accepted", (tables) => ({
+            queued: tables.all("SELECT key FROM queue_messages").map((row) => String(row["key"])),
+            seen: tables.all("SELECT key, turn FROM seen").map((row) => `${row["turn"]}: ${row["key"]}`),
+            newest: String(tables.get("SELECT accepted_ts FROM sandboxes WHERE id = ?", sharedQueue)?.["accepted_ts"])
+          }))
+          const there = new Set(queued)
+          assert.strictEqual(queued.length, there.size, "each is queued once")
+          const lost = acknowledged.filter((line) => !there.has(line.split(" ")[0] ?? ""))
+          assert.deepStrictEqual(lost, [], "acknowledged, but not queued")
+          const expected = queued.flatMap((key) => gestureOf(key).seen.map((own) => `${key}: ${own}`))
+          assert.deepStrictEqual(seen.toSorted(), expected.toSorted(), "the keys of what is queued, and no others")
+          assert.strictEqual(newest, queued.map((key) => gestureOf(key).ts).toSorted().at(-1))
+        }).pipe(Effect.provide(Sqlite.layer({ file: statePaths(directory).database, migrations: engineMigrations })))
+      }
+      assert.isAbove(acknowledged.length, kills)
     }))
 
   it.live("two processes at once: each key has one winner, each message one taker", () =>

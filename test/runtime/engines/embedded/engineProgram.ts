@@ -2,7 +2,7 @@
  * A process that works on an engine until it is killed, and says on standard output what it was told is done. Written
  * synchronously, so that a line is out before the next step begins.
  *
- *     node engineProgram.ts work|race|send|lock {directory} {name}
+ *     node engineProgram.ts work|accept|race|send|lock {directory} {name}
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,7 @@ import * as path from "node:path"
 import { holdLock } from "../../../../runtime/adapters/disk/ProcessLock.ts"
 import * as SandboxStore from "../../../../runtime/adapters/disk/SandboxStore.ts"
 import { statePaths } from "../../../../runtime/adapters/disk/StateDirectory.ts"
-import { GroupId, requestIdOf, SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
+import { GroupId, MessageTs, requestIdOf, SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEngine.ts"
 import { Idempotency } from "../../../../runtime/ports/Idempotency.ts"
 import { Outbox } from "../../../../runtime/ports/Outbox.ts"
@@ -63,6 +63,28 @@ const work = Effect.fnUntraced(function*(name: string) {
   yield* Effect.all([sender("a"), sender("b"), sender("c"), poster, taker], { concurrency: "unbounded" })
 })
 
+/** The keys of one message's gesture, and its `ts`: later messages have later ones. */
+export const gestureOf = (key: string) => ({
+  seen: [`${key}/a`, `${key}/b`],
+  ts: MessageTs.make(`1700000000.${(key.split("-").at(-1) ?? "").padStart(6, "0")}`)
+})
+
+/** Accepts one message after the other from four callers at a time, without end, and one of them a second time. */
+const accept = Effect.fnUntraced(function*(from: string) {
+  const turns = yield* TurnQueue
+  yield* turns.create(sharedQueue)
+  const one = Effect.fnUntraced(function*(key: string) {
+    const entry = { key: TurnKey.make(key), group: GroupId.make(key), body: key }
+    const answer = yield* turns.accept(sharedQueue, entry, { generation: "1", ...gestureOf(key) })
+    yield* say(`accepted ${key} ${answer._tag}`)
+  })
+  yield* Effect.forEach(
+    Array.from({ length: 100_000 }, (_, n) => `message-${Number(from) + n}`),
+    (key) => Effect.andThen(one(key), one(key)),
+    { concurrency: 4, discard: true }
+  )
+})
+
 /** Takes what there is, and says which keys it was the first to begin. */
 const race = Effect.fnUntraced(function*(name: string) {
   const turns = yield* TurnQueue
@@ -87,6 +109,7 @@ const engine = () =>
 
 const program = {
   work: () => work(name).pipe(Effect.provide(engine())),
+  accept: () => accept(name).pipe(Effect.provide(engine())),
   race: () => race(name).pipe(Effect.provide(engine())),
   send: () => send(name, "a").pipe(Effect.provide(engine())),
   lock: () => Effect.scoped(Effect.andThen(Effect.andThen(holdLock(directory, name), say("held")), Effect.never))

@@ -4,9 +4,14 @@ import { Duration, Effect, Layer, Option, Schema } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { GroupId, MessageTs, SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEngine.ts"
-import { makeMemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
-import { makeMemorySeenState, Seen } from "../../../../runtime/ports/Seen.ts"
+import * as MemorySandboxes from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySeen from "../../../../runtime/ports/memory/MemorySeen.ts"
+import { makeMemorySeenState } from "../../../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
+import { Seen } from "../../../../runtime/ports/Seen.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { sandboxRow } from "../../ports/sandboxesContract.ts"
@@ -112,9 +117,9 @@ const inMemory = Layer.suspend(() => {
   const rows = makeMemorySandboxesState()
   const seen = makeMemorySeenState()
   return Layer.mergeAll(
-    Sandboxes.memory(rows),
-    Seen.memory(seen),
-    TurnQueue.memory(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
+    MemorySandboxes.layerOver(rows),
+    MemorySeen.layerOver(seen),
+    MemoryTurnQueue.layerOver(makeMemoryTurnQueueState({ rows: rows.rows, seen }))
   )
 })
 const embedded = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => EmbeddedEngine.layer(directory)))

@@ -27,8 +27,10 @@ import {
 import { certifyMail } from "../../../../runtime/kernel/identity/MailIdentities.ts"
 import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
-import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
+import { Idempotency } from "../../../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../../../runtime/ports/Identities.ts"
+import * as MemoryIdempotency from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
+import { makeMemoryIdempotencyState } from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { World } from "../../../support/ControlWorld.ts"
 import { slackProfile } from "../../../support/profiles.ts"
@@ -71,7 +73,7 @@ const onPorts = <A, E>(
       idempotency: yield* Idempotency,
       secrets: yield* Secrets
     })
-  }).pipe(Effect.provide(Layer.merge(world.layer(), Idempotency.memory(locks))))
+  }).pipe(Effect.provide(Layer.merge(world.layer(), MemoryIdempotency.layerOver(locks))))
 
 const rotate = (world: World, what: Rotatable, locks = makeMemoryIdempotencyState()) =>
   onPorts(

@@ -26,13 +26,19 @@ import {
   type ActionStarted
 } from "../../../../runtime/ports/ActionRunner.ts"
 import { Audit, type AuditRecord } from "../../../../runtime/ports/Audit.ts"
-import { makeMemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"
-import { Reports } from "../../../../runtime/ports/Reports.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
-import { makeMemorySchedulerState, Scheduler } from "../../../../runtime/ports/Scheduler.ts"
+import * as MemoryAudit from "../../../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryReports from "../../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemoryScheduler from "../../../../runtime/ports/memory/MemoryScheduler.ts"
+import { makeMemorySchedulerState } from "../../../../runtime/ports/memory/MemoryScheduler.ts"
+import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { makeMemoryTurnQueueState } from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { makeMemoryTurnRecordsState } from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { Scheduler } from "../../../../runtime/ports/Scheduler.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
-import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
-import { makeMemoryTurnRecordsState, TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
+import { TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { slackProfile } from "../../../support/profiles.ts"
 import { claimOf, scheduleOf } from "../../ports/schedulerContract.ts"
 import { turnRecordOf } from "../../ports/turnRecordsContract.ts"
@@ -119,7 +125,7 @@ class Stage {
             return Effect.void
           }))
       }))
-  ).pipe(Layer.provide(Audit.layerMemory))
+  ).pipe(Layer.provide(MemoryAudit.layer))
 
   layer() {
     const runner = {
@@ -161,21 +167,21 @@ class Stage {
           finish: (run, next) => this.around(scheduler.finish(run, next)),
           open: this.around(scheduler.open)
         }))
-    ).pipe(Layer.provide(Scheduler.memory(this.schedules)))
+    ).pipe(Layer.provide(MemoryScheduler.layerOver(this.schedules)))
     const recorded = Layer.effect(
       TurnRecords,
       Effect.map(
         TurnRecords,
         (records) => TurnRecords.of({ ...records, among: (turns) => this.around(records.among(turns)) })
       )
-    ).pipe(Layer.provide(TurnRecords.memory(this.records)))
+    ).pipe(Layer.provide(MemoryTurnRecords.layerOver(this.records)))
     return ScheduleRunner.layer.pipe(
       Layer.provideMerge(Layer.mergeAll(
         guarded,
         recorded,
-        TurnQueue.memory(this.queue),
-        Sandboxes.memory(this.sandboxes),
-        Reports.layerMemory,
+        MemoryTurnQueue.layerOver(this.queue),
+        MemorySandboxes.layerOver(this.sandboxes),
+        MemoryReports.layer,
         this.audited,
         Layer.succeed(ActionRunners, [runner])
       ))
@@ -519,7 +525,11 @@ describe("ScheduleRunner", () => {
         const end = endWaitingRunsOf(yield* Scheduler, yield* TurnRecords, demo.id)
         yield* end
         yield* end
-      }).pipe(Effect.provide(Layer.merge(Scheduler.memory(stage.schedules), TurnRecords.memory(stage.records))))
+      }).pipe(
+        Effect.provide(
+          Layer.merge(MemoryScheduler.layerOver(stage.schedules), MemoryTurnRecords.layerOver(stage.records))
+        )
+      )
       const found = [...stage.schedules.runs.values()].map((
         { code, id, outcome, state }
       ) => [id, outcome ?? state, code])
@@ -649,11 +659,11 @@ describe("ScheduleRunner", () => {
           const runner = { kinds: stage.kinds, start: () => said, resume: () => Effect.die("unused") }
           const layer = ScheduleRunner.layer.pipe(
             Layer.provide(Layer.mergeAll(
-              Scheduler.memory(stage.schedules),
-              Sandboxes.memory(stage.sandboxes),
-              TurnQueue.memory(stage.queue),
-              TurnRecords.memory(stage.records),
-              Audit.layerMemory,
+              MemoryScheduler.layerOver(stage.schedules),
+              MemorySandboxes.layerOver(stage.sandboxes),
+              MemoryTurnQueue.layerOver(stage.queue),
+              MemoryTurnRecords.layerOver(stage.records),
+              MemoryAudit.layer,
               Layer.succeed(ActionRunners, [runner])
             ))
           )
@@ -731,7 +741,7 @@ describe("ScheduleRunner", () => {
           yield* TestClock.adjust(10)
           yield* scheduler.change(name, ["active"], { state: "paused", nextAt: undefined, note: "" })
           yield* TestClock.adjust(3_000 * minute)
-        }).pipe(Effect.provide(Scheduler.memory(stage.schedules)))
+        }).pipe(Effect.provide(MemoryScheduler.layerOver(stage.schedules)))
       )
       assert.deepStrictEqual(stage.runs().map(({ id, manual }) => [id, manual]), [["nightly:10", true]])
     }))
@@ -740,7 +750,7 @@ describe("ScheduleRunner", () => {
     Effect.gen(function*() {
       const stage = new Stage(demo)
       stage.add({ ...once(minute), step: { action: agentRun("demo", "go") } })
-      const scheduler = yield* Effect.provide(Scheduler, Scheduler.memory(stage.schedules))
+      const scheduler = yield* Effect.provide(Scheduler, MemoryScheduler.layerOver(stage.schedules))
       yield* endSchedulesOf(scheduler, demo.id, demo.alias, "ttl")
       stage.sandboxes.rows.clear()
       yield* during(stage, TestClock.adjust(2 * minute))
@@ -758,7 +768,7 @@ describe("ScheduleRunner", () => {
       stage.add({ name: ScheduleName.make("by-id"), step: { action: agentRun(demo.id, "go") } })
       stage.add({ name: ScheduleName.make("by-alias") })
       stage.add({ name: ScheduleName.make("other"), step: { action: agentRun("prod", "go") } })
-      const scheduler = yield* Effect.provide(Scheduler, Scheduler.memory(stage.schedules))
+      const scheduler = yield* Effect.provide(Scheduler, MemoryScheduler.layerOver(stage.schedules))
       assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 1)
       assert.strictEqual(yield* endSchedulesOf(scheduler, demo.id, demo.alias), 0)
       const found = (yield* scheduler.list).map((schedule) =>

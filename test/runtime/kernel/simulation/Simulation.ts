@@ -24,6 +24,10 @@ import { PluginHost } from "../../../../runtime/kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/turns/TurnPipeline.ts"
 import { Leases } from "../../../../runtime/ports/Leases.ts"
 import { Ledger } from "../../../../runtime/ports/Ledger.ts"
+import * as MemoryLeases from "../../../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryLedger from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
@@ -101,7 +105,7 @@ export const ledger = (world: World, incarnation: Incarnation) =>
   Layer.effect(
     Ledger,
     Effect.gen(function*() {
-      const disk = Context.get(yield* Layer.build(Ledger.memory(world.ledger)), Ledger)
+      const disk = Context.get(yield* Layer.build(MemoryLedger.layerOver(world.ledger)), Ledger)
       const through = gate(world, incarnation)
       const space = Effect.flatMap(Clock.currentTimeMillis, (now) =>
         now >= world.ledgerFull.from && now < world.ledgerFull.until
@@ -133,7 +137,7 @@ export const records = (world: World, incarnation: Incarnation) =>
         ...store,
         put: (id, record) => gate(world, incarnation)(`records.put ${record.key}`, store.put(id, record))
       }))
-  ).pipe(Layer.provide(TurnRecords.memory(world.records)))
+  ).pipe(Layer.provide(MemoryTurnRecords.layerOver(world.records)))
 
 export const info = Layer.succeed(
   SandboxInfo,
@@ -179,7 +183,7 @@ export const startRuntime = Effect.fnUntraced(function*(world: World, number: nu
       ledger(world, incarnation),
       records(world, incarnation),
       SimulatedAgent.layer(world, incarnation, { tellsReceived: options.tellsReceived ?? true }),
-      TurnQueue.memory(world.queue),
+      MemoryTurnQueue.layerOver(world.queue),
       Redaction.layer,
       info,
       FileSystem.layerNoop({
@@ -193,7 +197,7 @@ export const startRuntime = Effect.fnUntraced(function*(world: World, number: nu
     ]).pipe(Layer.provideMerge(TurnPipeline.layer), Layer.provide(ports), Layer.provideMerge(ports))
     const built = yield* Layer.buildWithScope(Layer.fresh(kernel), scope)
     return built
-  }).pipe(Effect.provide(Leases.memory(world.leases)), Effect.orDie)
+  }).pipe(Effect.provide(MemoryLeases.layerOver(world.leases)), Effect.orDie)
   const fiber = yield* Effect.forkDetach(main)
   return { incarnation, scope, fiber }
 })
@@ -266,7 +270,7 @@ export const simulate = Effect.fnUntraced(function*(
   const world = makeWorld(messages, crashes)
   const startedAt = yield* Clock.currentTimeMillis
   options.prepare?.(world, startedAt)
-  const queue = Context.get(yield* Layer.build(TurnQueue.memory(world.queue)), TurnQueue)
+  const queue = Context.get(yield* Layer.build(MemoryTurnQueue.layerOver(world.queue)), TurnQueue)
   for (const { at, copies, request } of messages) {
     yield* Effect.forkChild(Effect.gen(function*() {
       yield* Effect.sleep(at)

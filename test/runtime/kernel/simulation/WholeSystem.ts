@@ -40,26 +40,44 @@ import { ChannelId, InstallName, TeamId } from "../../../../runtime/domain/sandb
 import { outcomeText } from "../../../../runtime/domain/turn/OutcomeText.ts"
 import { PluginHost } from "../../../../runtime/kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/turns/TurnPipeline.ts"
-import { Audit } from "../../../../runtime/ports/Audit.ts"
-import { Controls, makeMemoryControlsState } from "../../../../runtime/ports/Controls.ts"
 import { Errands } from "../../../../runtime/ports/Errands.ts"
-import { Facts } from "../../../../runtime/ports/Facts.ts"
 import { HookEvents, type ReceivedHook } from "../../../../runtime/ports/HookEvents.ts"
-import { Idempotency, makeMemoryIdempotencyState } from "../../../../runtime/ports/Idempotency.ts"
-import { Identities, makeMemoryIdentitiesState } from "../../../../runtime/ports/Identities.ts"
-import { Leases } from "../../../../runtime/ports/Leases.ts"
-import { Objects } from "../../../../runtime/ports/Objects.ts"
-import { makeMemoryOutboxState, Outbox } from "../../../../runtime/ports/Outbox.ts"
+import { Idempotency } from "../../../../runtime/ports/Idempotency.ts"
+import { Identities } from "../../../../runtime/ports/Identities.ts"
+import * as MemoryAudit from "../../../../runtime/ports/memory/MemoryAudit.ts"
+import * as MemoryControls from "../../../../runtime/ports/memory/MemoryControls.ts"
+import { makeMemoryControlsState } from "../../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryIdempotency from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
+import { makeMemoryIdempotencyState } from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
+import * as MemoryIdentities from "../../../../runtime/ports/memory/MemoryIdentities.ts"
+import { makeMemoryIdentitiesState } from "../../../../runtime/ports/memory/MemoryIdentities.ts"
+import * as MemoryLeases from "../../../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryObjects from "../../../../runtime/ports/memory/MemoryObjects.ts"
+import * as MemoryOutbox from "../../../../runtime/ports/memory/MemoryOutbox.ts"
+import { makeMemoryOutboxState } from "../../../../runtime/ports/memory/MemoryOutbox.ts"
+import * as MemoryPosts from "../../../../runtime/ports/memory/MemoryPosts.ts"
+import { makeMemoryPostsState } from "../../../../runtime/ports/memory/MemoryPosts.ts"
+import * as MemoryReports from "../../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import * as MemorySecrets from "../../../../runtime/ports/memory/MemorySecrets.ts"
+import { makeMemorySecretsState } from "../../../../runtime/ports/memory/MemorySecrets.ts"
+import * as MemorySeen from "../../../../runtime/ports/memory/MemorySeen.ts"
+import { type MemorySeenState } from "../../../../runtime/ports/memory/MemorySeen.ts"
+import * as MemoryThreads from "../../../../runtime/ports/memory/MemoryThreads.ts"
+import { makeMemoryThreadsState } from "../../../../runtime/ports/memory/MemoryThreads.ts"
+import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import { Outbox } from "../../../../runtime/ports/Outbox.ts"
 import type { AnyPlugin } from "../../../../runtime/ports/Plugin.ts"
-import { makeMemoryPostsState, Posts } from "../../../../runtime/ports/Posts.ts"
+import { Posts } from "../../../../runtime/ports/Posts.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
-import { Reports } from "../../../../runtime/ports/Reports.ts"
 import { RuntimeStatus } from "../../../../runtime/ports/RuntimeStatus.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
+import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
-import { makeMemorySecretsState, Secrets } from "../../../../runtime/ports/Secrets.ts"
-import { type MemorySeenState, Seen } from "../../../../runtime/ports/Seen.ts"
-import { makeMemoryThreadsState, Threads } from "../../../../runtime/ports/Threads.ts"
+import { Secrets } from "../../../../runtime/ports/Secrets.ts"
+import { Seen } from "../../../../runtime/ports/Seen.ts"
+import { Threads } from "../../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../../../support/profiles.ts"
 import * as SimulatedAgent from "./SimulatedAgent.ts"
@@ -253,26 +271,26 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const incarnation: Incarnation = { number: -number, dead: false, crashed: Deferred.makeUnsafe() }
   const through = gate(world, incarnation)
   const ports = Layer.mergeAll(
-    Audit.layerMemory,
-    Controls.memory(system.controls),
-    gatedLayer(Idempotency, Idempotency.memory(system.idempotency), through, "idempotency", [
+    MemoryAudit.layer,
+    MemoryControls.layerOver(system.controls),
+    gatedLayer(Idempotency, MemoryIdempotency.layerOver(system.idempotency), through, "idempotency", [
       "begin",
       "complete",
       "release",
       "extend",
       "abandon"
     ]),
-    Identities.memory(system.identities),
-    Leases.memory(world.leases),
-    Objects.layerMemory,
-    gatedLayer(Posts, Posts.memory(system.posts), through, "posts", ["record", "putLive"]),
-    Sandboxes.memory(system.sandboxes),
-    Facts.layerMemory,
-    Reports.layerMemory,
-    Secrets.memory(system.secrets),
-    gatedLayer(Seen, Seen.memory(system.seen), through, "seen", ["mark"]),
-    gatedLayer(Threads, Threads.memory(system.threads), through, "threads", ["put"]),
-    gatedLayer(TurnQueue, TurnQueue.memory(world.queue), through, "queue", ["accept"])
+    MemoryIdentities.layerOver(system.identities),
+    MemoryLeases.layerOver(world.leases),
+    MemoryObjects.layer,
+    gatedLayer(Posts, MemoryPosts.layerOver(system.posts), through, "posts", ["record", "putLive"]),
+    MemorySandboxes.layerOver(system.sandboxes),
+    MemoryFacts.layer,
+    MemoryReports.layer,
+    MemorySecrets.layerOver(system.secrets),
+    gatedLayer(Seen, MemorySeen.layerOver(system.seen), through, "seen", ["mark"]),
+    gatedLayer(Threads, MemoryThreads.layerOver(system.threads), through, "threads", ["put"]),
+    gatedLayer(TurnQueue, MemoryTurnQueue.layerOver(world.queue), through, "queue", ["accept"])
   )
   const settings = BridgeSettings.layer({
     install,
@@ -349,7 +367,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
     ledger(world, incarnation),
     records(world, incarnation),
     SimulatedAgent.layer(world, incarnation, { tellsReceived: number % 2 === 1 }),
-    gatedLayer(Outbox, Outbox.memory(system.outbox), through, "outbox", ["put", "remove"]),
+    gatedLayer(Outbox, MemoryOutbox.layerOver(system.outbox), through, "outbox", ["put", "remove"]),
     Layer.effect(
       TurnQueue,
       Effect.map(TurnQueue, (queue) => ({
@@ -358,15 +376,15 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
         receive: (...args: Parameters<typeof queue.receive>) => whileAlive(incarnation, () => queue.receive(...args)),
         extend: (...args: Parameters<typeof queue.extend>) => whileAlive(incarnation, () => queue.extend(...args))
       }))
-    ).pipe(Layer.provide(TurnQueue.memory(world.queue))),
-    Controls.memory(system.controls),
-    Secrets.memory(system.secrets),
+    ).pipe(Layer.provide(MemoryTurnQueue.layerOver(world.queue))),
+    MemoryControls.layerOver(system.controls),
+    MemorySecrets.layerOver(system.secrets),
     Redaction.layer,
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined: true, confinement: "simulated" }),
     FileSystem.layerNoop({ makeDirectory: (path) => Effect.sync(() => void world.directories.add(path)) }),
     http(system),
     noHooks,
-    Objects.layerMemory,
+    MemoryObjects.layer,
     Layer.succeed(
       SandboxInfo,
       SandboxInfo.of({
@@ -471,10 +489,10 @@ const furnish = Effect.fnUntraced(function*(system: System) {
     })
   }).pipe(
     Effect.provide(Layer.mergeAll(
-      Secrets.memory(system.secrets),
-      Identities.memory(system.identities),
-      Sandboxes.memory(system.sandboxes),
-      Reports.layerMemory
+      MemorySecrets.layerOver(system.secrets),
+      MemoryIdentities.layerOver(system.identities),
+      MemorySandboxes.layerOver(system.sandboxes),
+      MemoryReports.layer
     ))
   )
 })

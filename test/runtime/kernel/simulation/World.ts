@@ -6,10 +6,16 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { GroupId, SandboxId, type SessionId, type TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import type { AgentOutcome, TurnRequest } from "../../../../runtime/domain/turn/Turn.ts"
-import { makeMemoryLeasesState, type MemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
-import { makeMemoryLedgerState, type MemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
-import { makeMemoryTurnQueueState, type MemoryTurnQueueState } from "../../../../runtime/ports/MemoryTurnQueue.ts"
-import { makeMemoryTurnRecordsState, type MemoryTurnRecordsState } from "../../../../runtime/ports/TurnRecords.ts"
+import { makeMemoryLeasesState, type MemoryLeasesState } from "../../../../runtime/ports/memory/MemoryLeases.ts"
+import { makeMemoryLedgerState, type MemoryLedgerState } from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import {
+  makeMemoryTurnQueueState,
+  type MemoryTurnQueueState
+} from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import {
+  makeMemoryTurnRecordsState,
+  type MemoryTurnRecordsState
+} from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 
 export const sandbox = SandboxId.make("sb-0000aaaa")
 

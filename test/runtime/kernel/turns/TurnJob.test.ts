@@ -5,7 +5,9 @@ import type { TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
 import { LedgerHealth } from "../../../../runtime/kernel/turns/LedgerHealth.ts"
 import { makeAdvance, makeJob } from "../../../../runtime/kernel/turns/TurnJob.ts"
 import { Happening, receivedRow } from "../../../../runtime/kernel/turns/TurnMachine.ts"
-import { Ledger, LedgerConflict, makeMemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
+import { Ledger, LedgerConflict } from "../../../../runtime/ports/Ledger.ts"
+import * as MemoryLedger from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../../runtime/ports/memory/MemoryLedger.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { elapse, message } from "../simulation/Simulation.ts"
 
@@ -52,7 +54,7 @@ const withAdvance = <A, E>(
     Effect.scoped,
     Effect.provide(
       LedgerHealth.layer.pipe(
-        Layer.provideMerge(Ledger.memory(makeMemoryLedgerState())),
+        Layer.provideMerge(MemoryLedger.layerOver(makeMemoryLedgerState())),
         Layer.merge(Logger.layer([]))
       )
     )

@@ -23,10 +23,10 @@ import { receivedRow, replayRequest } from "../../../../runtime/kernel/turns/Tur
 import { TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
 import { TurnPipeline } from "../../../../runtime/kernel/turns/TurnPipeline.ts"
 import { Ledger } from "../../../../runtime/ports/Ledger.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
-import { TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../../../runtime/ports/Turns.ts"
 import * as SimulatedAgent from "../simulation/SimulatedAgent.ts"
 import { origin } from "../simulation/SimulatedSlack.ts"
@@ -71,7 +71,7 @@ const pipeline = Effect.fnUntraced(function*(world: World, options: Options = {}
     disk,
     SimulatedAgent.layer(world, incarnation, { tellsReceived: true }),
     Redaction.layer,
-    TurnRecords.memory(world.records),
+    MemoryTurnRecords.layerOver(world.records),
     info,
     options.files ??
       FileSystem.layerNoop({

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Logger, Option, PubSub, Stream } from "effect"
 import type { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { AgentOutcome, type TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
+import { personFrame } from "../../../../runtime/domain/turn/TurnFrame.ts"
 import { LedgerHealth } from "../../../../runtime/kernel/turns/LedgerHealth.ts"
 import { freshSession, messageUuid, sessionLostNotice } from "../../../../runtime/kernel/turns/Prompt.ts"
 import { makeAdvance, makeJob } from "../../../../runtime/kernel/turns/TurnJob.ts"
@@ -16,10 +17,13 @@ import {
   type AgentProcess,
   type AgentRun
 } from "../../../../runtime/ports/Agent.ts"
-import { Ledger, makeMemoryLedgerState } from "../../../../runtime/ports/Ledger.ts"
+import { Ledger } from "../../../../runtime/ports/Ledger.ts"
+import * as MemoryLedger from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import { makeMemoryLedgerState } from "../../../../runtime/ports/memory/MemoryLedger.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { makeMemoryTurnRecordsState } from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { type OriginHandler, PluginId, type TurnObserver, Undeliverable } from "../../../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../../../runtime/ports/Redaction.ts"
-import { makeMemoryTurnRecordsState, TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { elapse, message } from "../simulation/Simulation.ts"
 import { sandbox } from "../simulation/World.ts"
 
@@ -73,7 +77,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
   const origin: OriginHandler = {
     kind: "slack",
     environment: () => ({ KM_TEST: "1" }),
-    frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+    frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
     session: () => Effect.undefined,
     starting: () => say("⏳"),
     settle: (_, shown) => Effect.as(say(`settle ${shown.length}`), []),
@@ -92,10 +96,10 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     ...parts.observer
   }
   const layer = Layer.mergeAll(
-    LedgerHealth.layer.pipe(Layer.provideMerge(Ledger.memory(state))),
+    LedgerHealth.layer.pipe(Layer.provideMerge(MemoryLedger.layerOver(state))),
     TurnParties.layer,
     Redaction.layer,
-    TurnRecords.memory(records),
+    MemoryTurnRecords.layerOver(records),
     Layer.succeed(Agent, agent),
     FileSystem.layerNoop({
       makeDirectory: parts.makeDirectory ?? ((path, options) => say(`mkdir ${path} ${options?.mode?.toString(8)}`))
@@ -166,7 +170,8 @@ describe("TurnWorker", () => {
         mode: "fresh",
         runDir: "/run/1",
         messageUuid: messageUuid(request.key, 1),
-        env: { KM_TEST: "1" }
+        env: { KM_TEST: "1" },
+        contributions: []
       })
       assert.include(prompt, "Message from Ada in #x")
       assert.isTrue(prompt.endsWith(`\n\n${request.text}`))

@@ -7,8 +7,11 @@ import { statePaths } from "../../../../runtime/adapters/disk/StateDirectory.ts"
 import { InstallName } from "../../../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { Leases } from "../../../../runtime/ports/Leases.ts"
-import { makeMemoryReportsState, Reports } from "../../../../runtime/ports/Reports.ts"
-import { makeMemorySandboxesState, Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
+import * as MemoryLeases from "../../../../runtime/ports/memory/MemoryLeases.ts"
+import * as MemoryReports from "../../../../runtime/ports/memory/MemoryReports.ts"
+import { makeMemoryReportsState } from "../../../../runtime/ports/memory/MemoryReports.ts"
+import * as MemorySandboxes from "../../../../runtime/ports/memory/MemorySandboxes.ts"
+import { makeMemorySandboxesState } from "../../../../runtime/ports/memory/MemorySandboxes.ts"
 import { SandboxHost } from "../../../../runtime/ports/SandboxHost.ts"
 import * as EmbeddedHost from "../../../../runtime/substrates/process/EmbeddedHost.ts"
 import { NotOurs, removeDirectoryBelow } from "../../../../runtime/substrates/process/RemoveTree.ts"
@@ -36,7 +39,9 @@ const world = Effect.gen(function*() {
   rows.rows.set(sandbox, row)
   const context = yield* Layer.build(
     EmbeddedHost.layer(state).pipe(
-      Layer.provideMerge(Layer.mergeAll(Leases.layerMemory, Reports.memory(reports), Sandboxes.memory(rows)))
+      Layer.provideMerge(
+        Layer.mergeAll(MemoryLeases.layer, MemoryReports.layerOver(reports), MemorySandboxes.layerOver(rows))
+      )
     )
   )
   const host = yield* Effect.provide(SandboxHost, context)

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import { Leases, makeMemoryLeasesState } from "../../../../runtime/ports/Leases.ts"
+import { Leases } from "../../../../runtime/ports/Leases.ts"
+import * as MemoryLeases from "../../../../runtime/ports/memory/MemoryLeases.ts"
+import { makeMemoryLeasesState } from "../../../../runtime/ports/memory/MemoryLeases.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { type HeldLease, whileHeld } from "../../../../runtime/substrates/process/LeaseKeeper.ts"
 import { atRest, eventually } from "../../../support/eventually.ts"
@@ -53,7 +55,7 @@ describe("LeaseKeeper", () => {
       yield* eventually("b", () => log.includes("b starts"))
       assert.deepStrictEqual(log, ["a starts", "a ends", "b starts"])
       assert.deepStrictEqual(epochs, [1, 2])
-    }).pipe(Effect.provide(Leases.layerMemory)))
+    }).pipe(Effect.provide(MemoryLeases.layer)))
 
   it.effect("a runtime that died is followed once its lease has ended, not before", () => {
     const state = makeMemoryLeasesState()
@@ -69,7 +71,7 @@ describe("LeaseKeeper", () => {
       yield* TestClock.adjust("1 millis")
       yield* TestClock.adjust("5 seconds")
       yield* eventually("b", () => log.length === 1)
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 
   it.effect("a runtime that was killed under the same lock is followed at once", () => {
@@ -80,7 +82,7 @@ describe("LeaseKeeper", () => {
       yield* Effect.forkChild(keeper("b"))
       yield* eventually("b", () => log.length === 1)
       assert.deepStrictEqual(epochs, [2])
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 
   it.effect("a lease taken by another one ends the body at once, when asked about or at the next renewal", () => {
@@ -100,7 +102,7 @@ describe("LeaseKeeper", () => {
       assert.isFalse(leases.get("a")?.held())
       // What is not ours is not given back.
       assert.deepStrictEqual(state.leases.get(sandbox), theirs)
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 
   it.effect("a lease that cannot be renewed is given up before it ends; one that can be again is kept", () => {
@@ -113,7 +115,7 @@ describe("LeaseKeeper", () => {
           ...leases,
           renew: (lease) => failing ? Effect.fail(broken) : leases.renew(lease)
         }))
-    ).pipe(Layer.provide(Leases.memory(state)))
+    ).pipe(Layer.provide(MemoryLeases.layerOver(state)))
     return Effect.gen(function*() {
       const { keeper, log } = world()
       yield* Effect.forkChild(keeper("a"))
@@ -158,7 +160,7 @@ describe("LeaseKeeper", () => {
       yield* TestClock.adjust("5 seconds")
       yield* Fiber.join(keeper)
       assert.isTrue(Option.isSome(yield* (yield* Leases).acquire(sandbox, "b")))
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 
   it.effect("the lease is renewed while the body drains, and given back after it", () => {
@@ -178,7 +180,7 @@ describe("LeaseKeeper", () => {
       yield* Deferred.succeed(drained, undefined)
       yield* Fiber.join(end)
       assert.isAtMost(state.leases.get(sandbox)?.expiresAt ?? 0, 300_000)
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 
   it.effect("without the machine's lock the lease is not touched", () => {
@@ -189,6 +191,6 @@ describe("LeaseKeeper", () => {
       yield* TestClock.adjust("1 minute")
       yield* atRest
       assert.strictEqual(state.leases.size, 0)
-    }).pipe(Effect.provide(Leases.memory(state)))
+    }).pipe(Effect.provide(MemoryLeases.layerOver(state)))
   })
 })

@@ -2,10 +2,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type GroupId, isLater, type SandboxId, type TurnKey } from "../domain/sandbox/Ids.ts"
-import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
-import { type Bell, makeBell } from "./Bell.ts"
+import { type GroupId, isLater, type SandboxId, type TurnKey } from "../../domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { type Bell, makeBell, whenRung } from "../Bell.ts"
 import {
   checkBody,
   QueueMissing,
@@ -14,9 +15,17 @@ import {
   stateAt,
   turnQueueLimits,
   whyNotAccepting
-} from "./QueueRules.ts"
-import { makeMemorySeenState, type MemorySeenState, seenRetentionMillis } from "./Seen.ts"
-import type { AcceptAnswer, DeadEntry, QueueDepth, QueueEntry, ReceivedEntry, TurnQueue } from "./TurnQueue.ts"
+} from "../QueueRules.ts"
+import { seenRetentionMillis } from "../Seen.ts"
+import {
+  type AcceptAnswer,
+  type DeadEntry,
+  type QueueDepth,
+  type QueueEntry,
+  type ReceivedEntry,
+  TurnQueue
+} from "../TurnQueue.ts"
+import { makeMemorySeenState, type MemorySeenState } from "./MemorySeen.ts"
 
 interface MemoryMessage {
   readonly entry: QueueEntry
@@ -192,15 +201,12 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     receive: Effect.fnUntraced(function*(queue, { visibility, wait }) {
       const start = yield* Clock.currentTimeMillis
       const until = start + Math.min(Duration.toMillis(wait), turnQueueLimits.maxWaitMillis)
-      for (;;) {
-        const rung = state.bell.count()
-        const messages = yield* found(queue)
-        const now = yield* Clock.currentTimeMillis
-        const taken = take(messages, now, Duration.toMillis(visibility))
-        if (Option.isSome(taken) || now >= until) return taken
-        const soonest = heads(messages).reduce((least, { visibleAt }) => Math.min(least, visibleAt), until)
-        yield* state.bell.wait(rung, Duration.millis(soonest - now))
-      }
+      return yield* whenRung(state.bell, until, (now) =>
+        Effect.map(found(queue), (messages) => {
+          const taken = take(messages, now, Duration.toMillis(visibility))
+          const nextAt = heads(messages).reduce((least, { visibleAt }) => Math.min(least, visibleAt), Infinity)
+          return { found: taken, enough: Option.isSome(taken), nextAt }
+        }))
     }),
     extend: (queue, receipt, visibility) =>
       Effect.map(inFlight(queue, receipt), ({ message, now }) => {
@@ -273,3 +279,8 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     })
   }
 }
+
+export const layerOver = (state: MemoryTurnQueueState): Layer.Layer<TurnQueue> =>
+  Layer.sync(TurnQueue, () => TurnQueue.of(memoryQueue(state)))
+
+export const layer: Layer.Layer<TurnQueue> = Layer.suspend(() => layerOver(makeMemoryTurnQueueState()))
