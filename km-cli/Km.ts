@@ -7,6 +7,7 @@ import { at } from "./at/AtCommand.ts"
 import { email } from "./commands/EmailCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
+import { policy } from "./commands/PolicyCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
@@ -34,6 +35,10 @@ const up = Command.make(
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    socket: Flag.Boolean("socket").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Let the local workspace deliver by Socket Mode, as slack.com can to a laptop")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))
@@ -352,6 +357,7 @@ export const km = Command.make("km").pipe(
     slack,
     email,
     identity,
+    policy,
     doctor,
     config,
     systemd,

@@ -72,6 +72,11 @@ const table = {
     "There is no transcript of this session.",
     "`km list` shows the sandboxes; transcripts go with theirs."
   ],
+  "KM-CLI-050": [
+    6,
+    "The push or the request would be refused.",
+    "Change the profile as the verdict says, and create the sandbox anew."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -32,12 +32,12 @@ const disk = path.join("runtime", "adapters", "disk") + path.sep
 const apart = ["runtime/engines", "runtime/substrates"]
 
 /**
- * Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation, `node:net` is
- * the type of what a door is given.
+ * Packages that a room may import; a room without an entry may import any. `node:crypto` and graphql's parser are pure
+ * computation, `node:net` is the type of what a door is given.
  */
 const packages: Record<string, RegExp> = {
   "runtime/domain":
-    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto)$/,
+    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto|graphql\/language)$/,
   "runtime/ports": /^(effect\/\w+|node:net)$/,
   "runtime/kernel": /^(effect\/\w+|node:crypto|node:path)$/
 }

@@ -27,6 +27,8 @@ export interface SlackCallOptions {
   readonly purpose?: CallPurpose
   /** A place that the caller holds already, used by this call. */
   readonly place?: Place
+  /** Whose call it is: the bot's unless told. */
+  readonly token?: "bot" | "app"
 }
 
 /** One attempt of one method with this token, over HTTP or what stands in for it. */
@@ -41,10 +43,15 @@ export class SlackTransport extends Context.Service<SlackTransport, {
     SlackTransport,
     Effect.gen(function*() {
       const { slackApiUrl } = yield* BridgeSettings
-      let client: { readonly token: string; readonly web: WebClient } | undefined
+      /** The bot's and the app's; one that was replaced goes with the next that is new. */
+      const clients = new Map<string, WebClient>()
       const clientOf = (token: string): WebClient => {
-        if (client?.token !== token) client = { token, web: makeWebClient(token, slackApiUrl) }
-        return client.web
+        const known = clients.get(token)
+        if (known !== undefined) return known
+        if (clients.size > 1) clients.clear()
+        const web = makeWebClient(token, slackApiUrl)
+        clients.set(token, web)
+        return web
       }
       return SlackTransport.of({
         send: (token, method, args) =>
@@ -76,11 +83,13 @@ export class SlackApi extends Context.Service<SlackApi, {
       const attempt = Effect.fnUntraced(function*(
         place: Place,
         method: string,
-        args: Readonly<Record<string, unknown>>
+        args: Readonly<Record<string, unknown>>,
+        kind: "bot" | "app"
       ) {
         const unready = (error: string) => new SlackFailure({ method, kind: "Unready", error, retryAfterMillis: 5_000 })
-        const token = yield* Effect.mapError(secrets.botToken, (error) => unready(error.message))
-        if (Option.isNone(token)) return yield* unready("no bot token is stored under slack/bot-token")
+        const stored = kind === "bot" ? secrets.botToken : secrets.appToken
+        const token = yield* Effect.mapError(stored, (error) => unready(error.message))
+        if (Option.isNone(token)) return yield* unready(`no ${kind} token is stored under slack/${kind}-token`)
         place.used = true
         return yield* transport.send(Redacted.value(token.value), method, args).pipe(
           Effect.tapError((failure) => {
@@ -101,11 +110,12 @@ export class SlackApi extends Context.Service<SlackApi, {
           channel: typeof args["channel"] === "string" ? args["channel"] : undefined,
           purpose: options?.purpose ?? "work"
         } as const
+        const kind = options?.token ?? "bot"
         for (let held = options?.place;; held = undefined) {
           const sent = yield* Effect.result(
             held === undefined || held.used || held.call.method !== method
-              ? queue.within(planned, (place) => attempt(place, method, args))
-              : attempt(held, method, args)
+              ? queue.within(planned, (place) => attempt(place, method, args, kind))
+              : attempt(held, method, args, kind)
           )
           if (sent._tag === "Success") return sent.success
           if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > maxRetryAfterMillis) {

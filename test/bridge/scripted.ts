@@ -135,6 +135,7 @@ export const bridgeOverScript = (slack: {
   readonly facts?: MemoryFactsState
   readonly transfer?: FileTransfer["Service"]["send"]
   readonly operators?: ReadonlyArray<UserId>
+  readonly transport?: "http" | "socket"
   readonly posts?: Layer.Layer<Posts>
   readonly objects?: Layer.Layer<Objects>
   readonly queue?: Layer.Layer<TurnQueue>
@@ -172,7 +173,8 @@ export const bridgeOverScript = (slack: {
       host,
       publicUrl: "http://bridge.test",
       certifierPublicKey: certifier.publicKey,
-      slackApiUrl: "http://slack.test/api/",
+      slackApiUrl: options.transport === "socket" ? "http://127.0.0.1:1/api/" : "http://slack.test/api/",
+      ...(options.transport === undefined ? {} : { transport: options.transport }),
       operators: new Set(options.operators ?? []),
       rateScale: 1
     })),
@@ -186,4 +188,5 @@ export const secretsStored = Effect.gen(function*() {
   yield* secrets.put("slack/bot-token", Redacted.make("xoxb-test"))
   yield* secrets.put(linkKeyPath, Redacted.make("a key of the install"))
   yield* secrets.put("slack/signing-secret", Redacted.make("secret"))
+  yield* secrets.put("slack/app-token", Redacted.make("xapp-test"))
 })

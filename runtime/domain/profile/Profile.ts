@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { Capability } from "../github/GitHubPolicy.ts"
 
 /** A key that may be left out; `value` is what it then is. `description` is what an editor shows. */
 const key = <S extends Schema.Top>(schema: S, value: S["Rebuild"]["Encoded"], description: string) =>
@@ -126,7 +127,15 @@ export const SourceAccessSpec = Schema.Struct({
   github: group(
     Schema.Struct({
       allowedRepos: key(Schema.Array(Schema.String), [], "owner/repo or owner/*; never a bare *."),
-      allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only.")
+      allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only."),
+      allowDelete: key(Schema.Boolean, false, "Refs that may be pushed may be deleted too."),
+      allowForce: key(Schema.Boolean, false, "Refs that may be pushed may be moved to where they do not fast-forward."),
+      publicRead: key(
+        Schema.Array(Schema.String),
+        [],
+        "Repositories that may be read as anybody can, without a token: owner/repo or owner/*."
+      ),
+      capabilities: key(Schema.Array(Capability), [], "What else may be changed, such as pulls or issues.")
     }),
     "What the agent may reach on GitHub."
   )

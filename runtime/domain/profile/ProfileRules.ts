@@ -1,4 +1,5 @@
 /** The rules of a profile that need more than one key (docs/architecture.md): one verdict for `validate` and `create` alike. */
+import { gitHubFindings } from "./GitHubRules.ts"
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 
@@ -193,6 +194,7 @@ const networkFindings = (
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
   const network = networkFindings(profile.spec.network)
+  const gitHub = gitHubFindings(profile.spec.sourceAccess)
   const timeout = durationMillis(agent.turnTimeout)
   return [
     ...(timeout > 0 && timeout <= maxTurnTimeoutMillis
@@ -208,8 +210,10 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
     ...needsOwnChannel(cli, "notifySlackInboundEnabled", ["KM-PRO-011", "KM-PRO-012", "KM-PRO-013"]),
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
     ...network.errors,
+    ...gitHub.errors,
     ...warnings(cli, context),
     ...network.warnings,
+    ...gitHub.warnings,
     ...mailWarnings(profile.spec)
   ]
 }

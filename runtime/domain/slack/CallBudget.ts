@@ -20,7 +20,6 @@ const posts = 300
 const minute = 60_000
 
 const perMinute: Readonly<Record<string, number>> = {
-  "apps.connections.open": 1,
   "auth.test": special,
   "chat.getPermalink": special,
   "chat.postMessage": posts,
