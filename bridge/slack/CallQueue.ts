@@ -44,7 +44,7 @@ export class CallQueue extends Context.Service<CallQueue, {
         const next = yield* giveTurns
         if (next === undefined) return yield* changed.await
         const now = yield* Clock.currentTimeMillis
-        yield* Effect.raceFirst(changed.await, Effect.sleep(Math.max(1, next - now)))
+        yield* Effect.timeoutOption(changed.await, Math.max(1, next - now))
       })
       yield* Effect.forkScoped(Effect.forever(look), { startImmediately: true })
 
