@@ -36,6 +36,7 @@ import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
+import { CallQueue } from "./slack/CallQueue.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
 import { SlackApi } from "./slack/SlackApi.ts"
@@ -105,14 +106,14 @@ const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavai
 
 const slackLayer = BotIdentity.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),
-  Layer.provideMerge(SlackSecrets.layer)
+  Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer))
 )
 
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)),
   Layer.provideMerge(EventIntake.layer),
-  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
   Layer.provideMerge(Layer.mergeAll(
     LiveMessages.layer,
     Uploads.layer,
@@ -122,6 +123,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     TokenRequests.layer
   )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
+  Layer.provideMerge(Outsiders.layer),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

@@ -7,8 +7,8 @@ export interface BridgeSettingsShape {
   readonly install: InstallName
   /** What `{host}` in a signed request must be; the `Host` header is not trusted for it. */
   readonly host: string
-  /** Base of the links that the bridge serves itself, without a trailing slash. */
-  readonly publicUrl: string
+  /** Base of the links that the bridge serves itself, without a trailing slash; absent where nobody else could open it. */
+  readonly publicUrl?: string
   /** 32 raw bytes; pinned at start. */
   readonly certifierPublicKey: Uint8Array
   /** Ends with a slash: `https://slack.com/api/`, or the local workspace's. */

@@ -20,6 +20,7 @@ import { type BridgeListen, mayConnect, parseListen } from "../runtime/domain/in
 import type { Install } from "../runtime/domain/install/Install.ts"
 import { bridgeSecrets } from "../runtime/domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../runtime/domain/install/Version.ts"
+import { isLoopbackUrl } from "../runtime/domain/slack/FileLinks.ts"
 import * as EmbeddedEngine from "../runtime/engines/embedded/EmbeddedEngine.ts"
 import * as FileAudit from "../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../runtime/engines/embedded/FileInstallStore.ts"
@@ -62,11 +63,16 @@ const transportOf = Effect.fnUntraced(function*(install: Install) {
   return Option.isSome(token) ? "socket" : "http"
 })
 
-const settingsOf = (install: Install, transport: "http" | "socket") =>
-  BridgeSettings.layer({
+/** Where people reach links to files. Those of a local workspace are on this machine; others could not open a link to it. */
+const publicUrlOf = ({ bridge, bridgeUrl, local }: Install): string | undefined =>
+  bridge?.publicUrl ?? (local || !isLoopbackUrl(bridgeUrl) ? bridgeUrl : undefined)
+
+const settingsOf = (install: Install, transport: "http" | "socket") => {
+  const publicUrl = publicUrlOf(install)
+  return BridgeSettings.layer({
     install: install.install,
     host: install.bridgeHost,
-    publicUrl: (install.bridge?.publicUrl ?? install.bridgeUrl).replace(/\/+$/, ""),
+    ...(publicUrl === undefined ? {} : { publicUrl: publicUrl.replace(/\/+$/, "") }),
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     slackApiUrl: install.slackApiUrl,
     transport,
@@ -76,6 +82,7 @@ const settingsOf = (install: Install, transport: "http" | "socket") =>
     rateScale: 1,
     listensOn: listenOf(install).host
   })
+}
 
 /** A link to a file opens it, so its address is not for a tracing backend; health checks would drown the rest. */
 const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>

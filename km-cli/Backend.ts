@@ -11,6 +11,7 @@ import type { MailOwner } from "../runtime/kernel/mail/OperatorMail.ts"
 import type { Audit } from "../runtime/ports/Audit.ts"
 import type { Bridge } from "../runtime/ports/Bridge.ts"
 import type { Controls } from "../runtime/ports/Controls.ts"
+import type { Facts } from "../runtime/ports/Facts.ts"
 import type { GithubApps } from "../runtime/ports/GithubApps.ts"
 import type { Idempotency } from "../runtime/ports/Idempotency.ts"
 import type { Identities } from "../runtime/ports/Identities.ts"
@@ -36,6 +37,7 @@ export type InstallPorts =
   | Audit
   | Controls
   | GithubApps
+  | Facts
   | Idempotency
   | Identities
   | InstallStore

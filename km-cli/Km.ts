@@ -233,6 +233,22 @@ const logs = Command.make(
   Command.withDescription("The logs of the parts that `km up` runs, oldest first; with a sandbox only its lines.")
 )
 
+const transcript = Command.make(
+  "transcript",
+  {
+    reference,
+    session: Argument.String("session").pipe(Argument.withDescription("The session's id, as the notice has it"))
+  },
+  lazy(() => import("./commands/Transcript.ts").then((module) => module.transcript))
+).pipe(
+  Command.withShortDescription("Write a session's transcript to standard output"),
+  Command.withDescription("Writes the stored transcript of a session, as JSON Lines, to standard output."),
+  Command.withExamples([{
+    command: "km transcript demo 0b0b0b0b-1111-4222-8333-444444444444 > session.jsonl",
+    description: "Into a file"
+  }])
+)
+
 const replay = Command.make(
   "replay",
   { turn: Argument.String("turn").pipe(Argument.withDescription("The turn's key, as in the notice")), dryRun },
@@ -339,6 +355,7 @@ export const km = Command.make("km").pipe(
     logs,
     audit,
     replay,
+    transcript,
     at,
     slack,
     email,

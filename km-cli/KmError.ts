@@ -81,6 +81,11 @@ const table = {
     "The directory holds another install.",
     "Leave --install away to work with the one that is there, or give the new one a directory by --state."
   ],
+  "KM-CLI-047": [
+    3,
+    "There is no transcript of this session.",
+    "`km list` shows the sandboxes; transcripts go with theirs."
+  ],
   "KM-CLI-050": [
     6,
     "The push or the request would be refused.",

@@ -50,7 +50,6 @@ const maxNameLength = 80
 const maxPages = 20
 /** Clocks of Slack and ours may differ by this much. */
 const skewMillis = 60_000
-const channelsWait = { maxWaitMillis: 60_000 }
 
 interface Found {
   readonly id: ChannelId
@@ -86,7 +85,7 @@ export class Channels extends Context.Service<Channels, {
 
       /** A channel that was used before: usable again, archived for good, or unknown here. */
       const former = (channel: ChannelId) =>
-        callChannel("conversations.info", { channel }, channelsWait).pipe(
+        callChannel("conversations.info", { channel }).pipe(
           Effect.map(({ channel: found }): Former =>
             found.is_archived === true ? { state: "archived" } : { state: "usable", found }
           ),
@@ -105,7 +104,7 @@ export class Channels extends Context.Service<Channels, {
             exclude_archived: true,
             limit: 1_000,
             ...(cursor === undefined ? {} : { cursor })
-          }, channelsWait)
+          })
           const found = answer.channels.find((channel) => channel.name === name)
           if (found !== undefined) return Option.some(found)
           cursor = answer.response_metadata?.next_cursor
@@ -137,7 +136,7 @@ export class Channels extends Context.Service<Channels, {
           const tail = suffix === 1 ? "" : `-${suffix}`
           const name = `${action.name.slice(0, maxNameLength - tail.length)}${tail}`
           const made = yield* Effect.result(
-            callChannel("conversations.create", { name, is_private: action.private }, channelsWait)
+            callChannel("conversations.create", { name, is_private: action.private })
           )
           if (made._tag === "Success") return { ...made.success.channel, created: true }
           if (made.failure.error !== "name_taken") return yield* refusalOfSlack(made.failure)
@@ -152,11 +151,11 @@ export class Channels extends Context.Service<Channels, {
       })
 
       const invite = Effect.fnUntraced(function*(channel: ChannelId, email: string) {
-        const user = yield* Effect.result(callUser("users.lookupByEmail", { email }, channelsWait))
+        const user = yield* Effect.result(callUser("users.lookupByEmail", { email }))
         if (user._tag === "Success") {
           return yield* soft(
             `${email} was not invited`,
-            slack.call("conversations.invite", { channel, users: user.success.user.id }, channelsWait).pipe(
+            slack.call("conversations.invite", { channel, users: user.success.user.id }).pipe(
               Effect.catchIf(
                 (failure) => ["already_in_channel", "cant_invite_self"].includes(failure.error),
                 () => Effect.void
@@ -168,7 +167,7 @@ export class Channels extends Context.Service<Channels, {
         // Nobody of this workspace: Slack Connect.
         return yield* soft(
           `${email} was not invited by Slack Connect`,
-          slack.call("conversations.inviteShared", { channel, emails: [email], external_limited: true }, channelsWait)
+          slack.call("conversations.inviteShared", { channel, emails: [email], external_limited: true })
         )
       })
 
@@ -190,7 +189,7 @@ export class Channels extends Context.Service<Channels, {
           : yield* create(action, shared, uncertainSince)
         const warnings: Array<string> = []
         if (!channel.created) {
-          const join = slack.call("conversations.join", { channel: channel.id }, channelsWait).pipe(
+          const join = slack.call("conversations.join", { channel: channel.id }).pipe(
             Effect.catchIf(
               (failure) => /method_not_supported_for_channel_type|already_in_channel/.test(failure.error),
               () => Effect.void
@@ -206,8 +205,7 @@ export class Channels extends Context.Service<Channels, {
               "the topic was not set",
               slack.call(
                 "conversations.setTopic",
-                { channel: channel.id, topic: escapeSlack(withoutHidden(action.topic)) },
-                channelsWait
+                { channel: channel.id, topic: escapeSlack(withoutHidden(action.topic)) }
               )
             ))
           )
@@ -232,7 +230,7 @@ export class Channels extends Context.Service<Channels, {
         if (rows.some((row) => row.channelMode === "shared" || row.channelMode === "override")) {
           return yield* new BridgeRefusal({ code: "forbidden", detail: "only a sandbox's own channel is archived" })
         }
-        yield* slack.call("conversations.archive", { channel: action.channel }, channelsWait).pipe(
+        yield* slack.call("conversations.archive", { channel: action.channel }).pipe(
           Effect.catchIf((failure) => failure.error === "already_archived", () => Effect.void),
           Effect.mapError(refusalOfSlack)
         )

@@ -10,10 +10,12 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto"
 import { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
-import { BridgeRefusal, linkError, refusalOfStore } from "../BridgeErrors.ts"
+import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { type BridgeRefusal, linkError, refusalOfStore } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
-import { SlackSecrets } from "../slack/SlackSecrets.ts"
+import { secretMaxAgeMillis } from "../slack/SlackSecrets.ts"
 
 /** A link works for seven days; nobody can prolong it. */
 export const linkMillis = 7 * 24 * 3_600_000
@@ -31,9 +33,10 @@ const encodeNamed = Schema.encodeSync(NamedJson)
 const decodeNamed = Schema.decodeUnknownOption(NamedJson)
 
 export class ExpiringLinks extends Context.Service<ExpiringLinks, {
+  /** None where there is no address that others can open, or no key to sign with. */
   readonly make: (
     object: Omit<typeof Named.Type, "until">
-  ) => Effect.Effect<string, BridgeRefusal>
+  ) => Effect.Effect<Option.Option<string>, BridgeRefusal>
   /** `GET /files/{token}`: the bytes as a download, or 404 for everything that does not hold. */
   readonly serve: (token: string) => Effect.Effect<HttpServerResponse.HttpServerResponse>
 }>()("km/bridge/actions/ExpiringLinks") {
@@ -41,12 +44,23 @@ export class ExpiringLinks extends Context.Service<ExpiringLinks, {
     ExpiringLinks,
     Effect.gen(function*() {
       const settings = yield* BridgeSettings
-      const secrets = yield* SlackSecrets
+      const secrets = yield* Secrets
       const objects = yield* Objects
+
+      let held: { readonly keys: ReadonlyArray<string>; readonly at: number } | undefined
+      /** The key that signs, then the one that is being replaced; kept at most 30 s. */
+      const keys = Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        if (held !== undefined && now - held.at < secretMaxAgeMillis) return held.keys
+        const stored = yield* secrets.get(linkKeyPath)
+        const lines = Option.isNone(stored) ? [] : Redacted.value(stored.value).split(/\s+/)
+        held = { keys: lines.filter((line) => line !== "").slice(0, 2), at: now }
+        return held.keys
+      })
 
       /** A key of its own, derived, so that no link can be taken for another kind of signature. */
       const macOf = (secret: string, text: string): Buffer =>
-        createHmac("sha256", Buffer.from(hkdfSync("sha256", secret, settings.install, "km-file-link-v1", 32)))
+        createHmac("sha256", Buffer.from(hkdfSync("sha256", secret, settings.install, "km-file-link-v2", 32)))
           .update(text)
           .digest()
 
@@ -55,23 +69,20 @@ export class ExpiringLinks extends Context.Service<ExpiringLinks, {
           objects.link(object.owner, object.object, linkMillis / 1_000),
           refusalOfStore
         )
-        if (Option.isSome(own)) return own.value
-        const [secret] = yield* Effect.mapError(secrets.signingSecrets, refusalOfStore)
-        if (secret === undefined) {
-          return yield* new BridgeRefusal({ code: "unavailable", detail: "no signing secret", retryAfterMillis: 5_000 })
-        }
+        if (Option.isSome(own)) return own
+        const [key] = yield* Effect.mapError(keys, refusalOfStore)
+        if (key === undefined || settings.publicUrl === undefined) return Option.none()
         const until = (yield* Clock.currentTimeMillis) + linkMillis
         const text = Buffer.from(encodeNamed({ ...object, until })).toString("base64url")
-        return `${settings.publicUrl}/files/${text}.${macOf(Redacted.value(secret), text).toString("base64url")}`
+        return Option.some(`${settings.publicUrl}/files/${text}.${macOf(key, text).toString("base64url")}`)
       })
 
       const opened = Effect.fnUntraced(function*(token: string) {
         const [text = "", mac = "", ...rest] = token.split(".")
         const given = Buffer.from(mac, "base64url")
         if (rest.length > 0 || given.length !== 32 || text.length > 2_000) return Option.none()
-        const signing = yield* secrets.signingSecrets
         let holds = false
-        for (const secret of signing) if (timingSafeEqual(macOf(Redacted.value(secret), text), given)) holds = true
+        for (const key of yield* keys) if (timingSafeEqual(macOf(key, text), given)) holds = true
         if (!holds) return Option.none()
         const named = decodeNamed(Buffer.from(text, "base64url").toString("utf8"))
         const now = yield* Clock.currentTimeMillis

@@ -1,8 +1,7 @@
 /**
- * Live messages: set to their whole text again and again, shown at most once a second per channel. Whoever is overtaken
- * by a newer text while waiting answers without sending: the latest wins.
+ * Live messages: set to their whole text again and again. A draft is answered at once and shown when the workspace's budget
+ * has room for it, in the words that are newest then; what is no draft is shown before it is answered, ahead of all drafts.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,28 +9,41 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import type { ChannelId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult, LiveSetAction } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { CallPurpose } from "../../runtime/domain/slack/CallBudget.ts"
 import { sha256Base64Url, sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { type LiveRow, Posts } from "../../runtime/ports/Posts.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { neutralise } from "../render/neutralise.ts"
 import { maxLiveCharacters, splitMarkdown } from "../render/splitMarkdown.ts"
-import { Poster } from "../slack/Poster.ts"
+import { CallQueue, type Place } from "../slack/CallQueue.ts"
+import { Poster, type PosterMessage } from "../slack/Poster.ts"
 import { SlackApi } from "../slack/SlackApi.ts"
 import { refusalOfSlack } from "../slack/SlackErrors.ts"
 import type { Caller } from "./Authenticator.ts"
 import { Messages } from "./Messages.ts"
 import { Once } from "./Once.ts"
 
-/** Least time between two changes of live messages in one channel. */
-export const liveIntervalMillis = 1_000
-
 interface Live {
   readonly turn: Semaphore.Semaphore
-  /** Highest `seq` asked for so far. */
-  wanted: number
+  /** What was asked for with the highest `seq` so far, and the highest that is no draft. */
+  newest: typeof LiveSetAction.Type
+  settled: number
+  /** Drafts are being shown. */
+  showing: boolean
+  /** Why the last draft could not be shown: told to whoever sends the next. */
+  failure: BridgeRefusal | undefined
   users: number
 }
+
+/** Whose calls a change makes: its first one, and those that a long text needs besides. */
+interface Purposes {
+  readonly first: CallPurpose
+  readonly others: CallPurpose
+  readonly place?: Place
+}
+const settling: Purposes = { first: "outcome", others: "outcome" }
+const opening: Purposes = { first: "first", others: "first" }
 
 const answer = (row: LiveRow | undefined): BridgeResult => ({
   ok: true,
@@ -50,17 +62,9 @@ export class LiveMessages extends Context.Service<LiveMessages, {
       const once = yield* Once
       const messages = yield* Messages
       const settings = yield* BridgeSettings
+      const queue = yield* CallQueue
+      const scope = yield* Effect.scope
       const lives = new Map<string, Live>()
-      const nextAt = new Map<ChannelId, number>()
-
-      /** The channel's next free second, taken. */
-      const slot = Effect.fnUntraced(function*(channel: ChannelId) {
-        const now = yield* Clock.currentTimeMillis
-        const at = Math.max(now, nextAt.get(channel) ?? 0)
-        if (nextAt.size > 5_000) { for (const [key, value] of nextAt) if (value < now) nextAt.delete(key) }
-        nextAt.set(channel, at + liveIntervalMillis)
-        if (at > now) yield* Effect.sleep(at - now)
-      })
 
       /** A new part, once per place in the live message; `instead` names a part that vanished. */
       const postPart = Effect.fnUntraced(function*(
@@ -68,7 +72,8 @@ export class LiveMessages extends Context.Service<LiveMessages, {
         action: typeof LiveSetAction.Type,
         index: number,
         markdown: string,
-        instead: MessageTs | undefined
+        instead: MessageTs | undefined,
+        purpose: CallPurpose
       ) {
         const readable = `live/${action.live}/${index}${instead === undefined ? "" : `/${instead}`}`
         const key = sha256Base64Url(`${settings.install}/${sender}/${readable}`)
@@ -83,7 +88,8 @@ export class LiveMessages extends Context.Service<LiveMessages, {
                 channel: action.channel,
                 ...(action.threadTs === undefined ? {} : { threadTs: action.threadTs }),
                 markdown,
-                uncertainSince
+                uncertainSince,
+                purpose
               }),
               (ts): BridgeResult => ({ ok: true, parts: [{ ts }] })
             )
@@ -97,8 +103,13 @@ export class LiveMessages extends Context.Service<LiveMessages, {
         return { ts, sha256: mayBeOlder || result.replayed === true ? "" : sha256Hex(markdown) }
       })
 
-      const editPart = (channel: ChannelId, ts: MessageTs, markdown: string) =>
-        poster.update({ channel, ts, markdown }).pipe(
+      const editPart = (
+        channel: ChannelId,
+        ts: MessageTs,
+        markdown: string,
+        how: Pick<PosterMessage, "purpose" | "place">
+      ) =>
+        poster.update({ channel, ts, markdown, ...how }).pipe(
           Effect.as(true),
           // Somebody deleted it, or Slack's edit window has closed: the caller posts it anew.
           Effect.catchIf(
@@ -111,8 +122,13 @@ export class LiveMessages extends Context.Service<LiveMessages, {
       const show = Effect.fnUntraced(function*(
         sender: SenderId,
         action: typeof LiveSetAction.Type,
-        known: LiveRow | undefined
+        known: LiveRow | undefined,
+        { first, others, place }: Purposes
       ) {
+        let calls = 0
+        /** The place that is held is for the first call. */
+        const how = () =>
+          calls++ === 0 ? { purpose: first, ...(place === undefined ? {} : { place }) } : { purpose: others }
         const texts = splitMarkdown(neutralise(action.markdown), maxLiveCharacters).map((part) => part.text)
         const parts = [...known?.parts ?? []]
         const hashes = [...known?.hashes ?? []]
@@ -121,12 +137,12 @@ export class LiveMessages extends Context.Service<LiveMessages, {
           const sha256 = sha256Hex(text)
           if (hashes[index] === sha256) continue
           const shown = parts[index]
-          if (shown !== undefined && (yield* editPart(action.channel, shown, text))) hashes[index] = sha256
+          if (shown !== undefined && (yield* editPart(action.channel, shown, text, how()))) hashes[index] = sha256
           else {
-            let part = yield* postPart(sender, action, index, text, shown)
+            let part = yield* postPart(sender, action, index, text, shown, how().purpose)
             // What is recorded for this place shows an older text, or was deleted since: then it is posted anew.
-            while (part.sha256 !== sha256 && !(yield* editPart(action.channel, part.ts, text))) {
-              part = yield* postPart(sender, action, index, text, part.ts)
+            while (part.sha256 !== sha256 && !(yield* editPart(action.channel, part.ts, text, how()))) {
+              part = yield* postPart(sender, action, index, text, part.ts, how().purpose)
             }
             parts[index] = part.ts
             hashes[index] = sha256
@@ -134,7 +150,7 @@ export class LiveMessages extends Context.Service<LiveMessages, {
         }
         while (parts.length > Math.max(texts.length, 1)) {
           const surplus = parts[parts.length - 1]
-          yield* slack.call("chat.delete", { channel: action.channel, ts: surplus }).pipe(
+          yield* slack.call("chat.delete", { channel: action.channel, ts: surplus }, how()).pipe(
             Effect.catchIf((failure) => failure.error === "message_not_found", () => Effect.void),
             Effect.mapError(refusalOfSlack)
           )
@@ -147,35 +163,94 @@ export class LiveMessages extends Context.Service<LiveMessages, {
         return row
       })
 
+      const rowOf = (sender: SenderId, live: string) =>
+        Effect.map(Effect.mapError(posts.live(sender, live), refusalOfStore), Option.getOrUndefined)
+
+      /** The row as it is, while a newer draft than that waits to be shown. */
+      const outdated = Effect.fnUntraced(function*(sender: SenderId, live: Live) {
+        const row = yield* rowOf(sender, live.newest.live)
+        return row !== undefined && Math.max(row.seq, live.settled) < live.newest.seq ? Option.some(row) : Option.none()
+      })
+
+      /** One change to the newest draft; the place is used for it or given back. */
+      const change = (sender: SenderId, live: Live, place: Place) =>
+        live.turn.withPermits(1)(Effect.gen(function*() {
+          const row = yield* outdated(sender, live)
+          if (Option.isNone(row)) return
+          yield* show(sender, live.newest, row.value, { first: "live", others: "first", place })
+        }))
+
+      /** Shows drafts for as long as there are newer ones. What waits for its place waits without holding the message. */
+      const showDrafts = Effect.fnUntraced(function*(sender: SenderId, live: Live) {
+        const call = { method: "chat.update", channel: live.newest.channel, purpose: "live" } as const
+        while (Option.isSome(yield* outdated(sender, live))) {
+          yield* queue.within(call, (place) => change(sender, live, place))
+        }
+      })
+
+      const settled = Effect.fnUntraced(function*(sender: SenderId, live: Live, action: typeof LiveSetAction.Type) {
+        live.settled = Math.max(live.settled, action.seq)
+        return yield* live.turn.withPermits(1)(Effect.gen(function*() {
+          const row = yield* rowOf(sender, action.live)
+          if (action.seq < live.settled || (row !== undefined && row.seq >= action.seq)) return row
+          return yield* show(sender, action, row, settling)
+        }))
+      })
+
+      const drafted = Effect.fnUntraced(function*(
+        sender: SenderId,
+        live: Live,
+        action: typeof LiveSetAction.Type,
+        release: Effect.Effect<void>
+      ) {
+        const opened = yield* live.turn.withPermits(1)(Effect.gen(function*() {
+          const row = yield* rowOf(sender, action.live)
+          return row === undefined && live.settled < action.seq
+            ? yield* show(sender, live.newest, row, opening)
+            : row
+        })).pipe(Effect.when(Effect.map(rowOf(sender, action.live), (row) => row === undefined)))
+        if (Option.isSome(opened)) return opened.value
+        const { failure } = live
+        live.failure = undefined
+        if (failure !== undefined) return yield* failure
+        if (!live.showing) {
+          live.showing = true
+          live.users += 1
+          yield* showDrafts(sender, live).pipe(
+            Effect.catch((refusal) => Effect.sync(() => void (live.failure = refusal))),
+            Effect.ensuring(Effect.andThen(Effect.sync(() => void (live.showing = false)), release)),
+            Effect.forkIn(scope)
+          )
+        }
+        return yield* rowOf(sender, action.live)
+      })
+
       const set = Effect.fn("LiveMessages.set")(function*(caller: Caller, action: typeof LiveSetAction.Type) {
-        const name = `${caller.sender}/${action.live}`
-        const live = lives.get(name) ?? { turn: Semaphore.makeUnsafe(1), wanted: -1, users: 0 }
+        const { sender } = caller
+        const name = `${sender}/${action.live}`
+        const row = yield* rowOf(sender, action.live)
+        if (row !== undefined && row.channel !== action.channel) {
+          return yield* new BridgeRefusal({ code: "forbidden", detail: "a live message stays in its channel" })
+        }
+        if (row !== undefined && row.seq >= action.seq) return answer(row)
+        const live = lives.get(name) ?? {
+          turn: Semaphore.makeUnsafe(1),
+          newest: action,
+          settled: -1,
+          showing: false,
+          failure: undefined,
+          users: 0
+        }
         lives.set(name, live)
         live.users += 1
-        live.wanted = Math.max(live.wanted, action.seq)
-        const current = Effect.map(
-          Effect.mapError(posts.live(caller.sender, action.live), refusalOfStore),
-          Option.getOrUndefined
-        )
-        const overtaken = (row: LiveRow | undefined): boolean =>
-          action.seq < live.wanted || (row !== undefined && row.seq >= action.seq)
-        const shown = Effect.gen(function*() {
-          const before = yield* current
-          if (before !== undefined && before.channel !== action.channel) {
-            return yield* new BridgeRefusal({ code: "forbidden", detail: "a live message stays in its channel" })
-          }
-          if (overtaken(before)) return answer(before)
-          yield* slot(action.channel)
-          if (overtaken(before)) return answer(before)
-          return answer(yield* show(caller.sender, action, before))
+        if (action.seq > live.newest.seq) live.newest = action
+        const release = Effect.sync(() => {
+          live.users -= 1
+          // A failure waits for whoever sends the next draft.
+          if (live.users === 0 && live.failure === undefined) lives.delete(name)
         })
-        return yield* Effect.ensuring(
-          live.turn.withPermits(1)(shown),
-          Effect.sync(() => {
-            live.users -= 1
-            if (live.users === 0) lives.delete(name)
-          })
-        )
+        const shown = action.draft === true ? drafted(sender, live, action, release) : settled(sender, live, action)
+        return answer(yield* Effect.ensuring(shown, release))
       })
 
       return LiveMessages.of({ set })

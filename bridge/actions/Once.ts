@@ -1,4 +1,5 @@
 /** Carries an effect out once for an id, whatever is asked again: the pending record, the lease and the recorded result. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,10 +9,15 @@ import { BridgeResult, retryableBridgeCodes } from "../../runtime/domain/slack/B
 import { Idempotency } from "../../runtime/ports/Idempotency.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 
-/** Milliseconds a request may hold its id. After a crash nobody acts on the id before this has passed. */
+/**
+ * Milliseconds a request holds its id, again and again for as long as it works or waits for its turn at Slack. After a
+ * crash nobody acts on the id before this has passed.
+ */
 export const leaseMillis = 20_000
-/** A request gives up and leaves its record pending this long before its lease ends. */
+/** A request whose lease could not be renewed gives up and leaves its record pending this long before the lease ends. */
 const marginMillis = 2_000
+/** No request works longer than this: calls and uploads have ends of their own. */
+export const holdMillis = 600_000
 /**
  * After an attempt that ended in doubt the id rests this long before somebody looks: a call that was given up may still
  * be on its way for `slackTimeoutMillis`, and Slack shows what it took a moment later.
@@ -51,6 +57,27 @@ export class Once extends Context.Service<Once, {
     Once,
     Effect.gen(function*() {
       const idempotency = yield* Idempotency
+
+      /** Renews the lease; fails before it ends where that is not possible, since then somebody else may act. */
+      const holding = Effect.fnUntraced(function*({ key, scope }: OnceRequest, token: string, lease: number) {
+        const begunAt = yield* Clock.currentTimeMillis
+        for (let now = begunAt, until = begunAt + lease - marginMillis; now < Math.min(until, begunAt + holdMillis);) {
+          yield* Effect.sleep(Math.min(lease / 2, until - now))
+          now = yield* Clock.currentTimeMillis
+          if (now >= until) break
+          const renewed = yield* idempotency.extend(scope, key, token, lease).pipe(
+            Effect.timeoutOrElse({ duration: until - now, orElse: () => Effect.succeed(false) }),
+            Effect.orElseSucceed(() => false)
+          )
+          if (renewed) until = now + lease - marginMillis
+        }
+        return yield* new BridgeRefusal({
+          code: "unavailable",
+          detail: "it took too long",
+          retryAfterMillis: 2_000,
+          uncertain: true
+        })
+      })
       const run = Effect.fn("Once.run")(function*(
         request: OnceRequest,
         act: (uncertainSince: number | undefined) => Effect.Effect<BridgeResult, BridgeRefusal>
@@ -71,19 +98,7 @@ export class Once extends Context.Service<Once, {
           return yield* new BridgeRefusal({ code: "already_done", detail: "", recorded })
         }
         const since = begun._tag === "Uncertain" ? begun.startedAt : undefined
-        const result = yield* act(since).pipe(
-          Effect.timeoutOrElse({
-            duration: lease - marginMillis,
-            orElse: () =>
-              Effect.fail(
-                new BridgeRefusal({
-                  code: "unavailable",
-                  detail: "it took too long",
-                  retryAfterMillis: 2_000,
-                  uncertain: true
-                })
-              )
-          }),
+        const result = yield* Effect.raceFirst(act(since), holding(request, begun.token, lease)).pipe(
           Effect.tapError((refusal) =>
             // A record that cannot be freed is pending until its lease ends: late, never wrong.
             Effect.ignore(

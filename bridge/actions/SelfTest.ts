@@ -78,7 +78,7 @@ export class SelfTest extends Context.Service<SelfTest, {
         })
         const found = yield* Effect.ensuring(
           poster.find({ channel, key, since }),
-          slack.call("chat.delete", { channel, ts }, { maxWaitMillis: 30_000 }).pipe(
+          slack.call("chat.delete", { channel, ts }).pipe(
             Effect.catch((failure) =>
               Effect.logWarning("the test message could not be deleted").pipe(
                 Effect.annotateLogs({ channel, ts, error: failure.error })

@@ -13,7 +13,9 @@ import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import { type ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult, UploadAction } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { sessionOfTranscript } from "../../runtime/domain/slack/FileLinks.ts"
 import { sha256Base64Url } from "../../runtime/domain/text/Digest.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
@@ -24,6 +26,7 @@ import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import { isThreadGone, refusalOfSlack, type SlackFailure } from "../slack/SlackErrors.ts"
 import type { Caller } from "./Authenticator.ts"
 import { ExpiringLinks } from "./ExpiringLinks.ts"
+import { type FileForm, formsFrom, rememberedForm, rememberForm, unpacked, unpackedName } from "./FileForms.ts"
 import { Messages } from "./Messages.ts"
 import { uploadLeaseMillis } from "./Once.ts"
 
@@ -77,7 +80,18 @@ const Page = Schema.Struct({
 
 /** Where files are not allowed Slack says so … */
 const refusesFiles = (failure: SlackFailure): boolean =>
-  ["file_sharing_disabled", "not_allowed", "restricted_action", "channel_type_not_supported"].includes(failure.error)
+  [
+    "file_sharing_disabled",
+    "not_allowed",
+    "restricted_action",
+    "channel_type_not_supported",
+    "file_uploads_except_images_disabled",
+    "posting_to_channel_denied",
+    "slack_connect_file_upload_sharing_blocked"
+  ].includes(failure.error)
+/** … and so it does of files of some kinds … */
+const refusesForm = (failure: SlackFailure): boolean =>
+  ["slack_connect_blocked_file_type", "blocked_file_type", "file_type_not_allowed"].includes(failure.error)
 /** … except in Slack Connect channels, where it answers with `internal_error`, as it does when something is broken. */
 const mayRefuseFiles = (failure: SlackFailure): boolean => failure.error === "internal_error"
 
@@ -103,6 +117,22 @@ const unless =
       )
     )
 
+/** Decimal, as people read sizes. */
+const sizeOf = (bytes: number): string =>
+  bytes < 1_000_000 ? `${Math.ceil(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
+
+/** Where nobody can open a link: what it is, and the operator's command where there is one for it. */
+const fetchedByCommand = (owner: SandboxId, { filename, object, size }: typeof UploadAction.Type): string => {
+  const session = sessionOfTranscript(object)
+  return `This channel takes no files. \`${filename}\` (${sizeOf(size)}) is kept.` +
+    (session === undefined
+      ? ""
+      : ` An operator fetches it with \`km transcript ${owner} ${session} > ${session}.jsonl\``)
+}
+
+const refusalOfContent = (error: StoreError | BridgeRefusal): BridgeRefusal =>
+  error._tag === "StoreError" ? refusalOfStore(error) : error
+
 const badObject = (detail: string) => new BridgeRefusal({ code: "bad_object", detail })
 
 export class Uploads extends Context.Service<Uploads, {
@@ -121,6 +151,7 @@ export class Uploads extends Context.Service<Uploads, {
       const identity = yield* BotIdentity
       const links = yield* ExpiringLinks
       const messages = yield* Messages
+      const facts = yield* Facts
       const settings = yield* BridgeSettings
       const transfers = yield* Semaphore.make(maxTransfers)
       const callTicket = callAs(slack, Ticket)
@@ -156,20 +187,22 @@ export class Uploads extends Context.Service<Uploads, {
       }
 
       const sent = Effect.fnUntraced(
-        function*(owner: SandboxId, action: typeof UploadAction.Type) {
+        function*(owner: SandboxId, action: typeof UploadAction.Type, form: FileForm) {
+          const packed = checkedBytes(owner, action)
+          const bytes = form === "unpacked" ? yield* Effect.mapError(unpacked(packed), refusalOfContent) : undefined
+          const filename = bytes === undefined ? action.filename : unpackedName(action.filename) ?? action.filename
+          const length = bytes?.length ?? action.size
           const ticket = yield* Effect.mapError(
-            callTicket("files.getUploadURLExternal", { filename: action.filename, length: action.size }),
+            callTicket("files.getUploadURLExternal", { filename, length }),
             // An address that nobody uses shows nothing to anybody, whether or not Slack made one.
             (failure) => new BridgeRefusal({ ...refusalOfSlack(failure), uncertain: false })
           )
-          yield* transfer.send(ticket.upload_url, action.size, checkedBytes(owner, action)).pipe(
+          yield* transfer.send(ticket.upload_url, length, bytes === undefined ? packed : Stream.make(bytes)).pipe(
             Effect.mapError((error) =>
               error._tag === "SlackFailure"
                 // Nothing is visible before the third step: sending again doubles nothing.
                 ? new BridgeRefusal({ code: "unavailable", detail: error.error, retryAfterMillis: 2_000 })
-                : error._tag === "StoreError"
-                ? refusalOfStore(error)
-                : error
+                : refusalOfContent(error)
             )
           )
           return ticket.file_id
@@ -207,7 +240,10 @@ export class Uploads extends Context.Service<Uploads, {
             ): ReadonlyArray<SharedFile & { readonly name?: string | null; readonly title?: string | null }> =>
               message.files ?? []
             )
-            .find((file) => file.name === action.filename && file.title === action.title && file.id !== action.replaces)
+            .find((file) =>
+              (file.name === action.filename || file.name === unpackedName(action.filename)) &&
+              file.title === action.title && file.id !== action.replaces
+            )
         )
       })
 
@@ -295,15 +331,19 @@ export class Uploads extends Context.Service<Uploads, {
         action: typeof UploadAction.Type,
         since: number | undefined
       ) {
-        const link = yield* links.make({ owner, object: action.object, filename: action.filename, size: action.size })
+        const link = Option.getOrUndefined(
+          yield* links.make({ owner, object: action.object, filename: action.filename, size: action.size })
+        )
         yield* messages.put(caller.sender, {
           key: sha256Base64Url(`${settings.install}/${caller.sender}/${caller.id}/link`),
           channel: action.channel,
           ...(action.threadTs === undefined ? {} : { threadTs: action.threadTs }),
-          markdown: `This channel takes no files. [${action.filename}](${link}) can be fetched for seven days.`,
+          markdown: link === undefined
+            ? fetchedByCommand(owner, action)
+            : `This channel takes no files. [${action.filename}](${link}) can be fetched for seven days.`,
           uncertainSince: since
         })
-        return { ok: true as const, file: { id: "link", link } }
+        return { ok: true as const, file: { id: "link", ...(link === undefined ? {} : { link }) } }
       })
 
       const upload = Effect.fn("Uploads.upload")(function*(
@@ -327,23 +367,38 @@ export class Uploads extends Context.Service<Uploads, {
           const seen = yield* placed(action.channel, file.id)
           yield* inThread(action, file.id, Option.isSome(seen) ? seen.value.places : [])
         }
-        if (file === undefined) {
-          const fileId = yield* sent(owner, action)
+        const known = yield* rememberedForm(facts, owner, action.channel)
+        for (const form of file === undefined ? formsFrom(action.filename, known) : []) {
+          if (form === "link") {
+            yield* rememberForm(facts, owner, action.channel, form)
+            return yield* linked(caller, owner, action, uncertainSince)
+          }
+          const sending = yield* Effect.result(sent(owner, action, form))
+          // What cannot be unpacked can still be linked.
+          if (sending._tag === "Failure" && form === "unpacked" && sending.failure.code === "bad_object") continue
+          const fileId = yield* Effect.fromResult(sending)
           const done = yield* Effect.result(completed(action, fileId))
           if (done._tag === "Failure") {
+            if (refusesFiles(done.failure)) {
+              yield* rememberForm(facts, owner, action.channel, "link")
+              return yield* linked(caller, owner, action, uncertainSince)
+            }
             const connected = mayRefuseFiles(done.failure) && (yield* isConnected(action.channel))
-            if (connected || refusesFiles(done.failure)) return yield* linked(caller, owner, action, uncertainSince)
+            if (connected || refusesForm(done.failure)) continue
           }
           const refused = done._tag === "Failure" && done.failure.kind !== "Uncertain"
-          const known = done._tag === "Success" && done.success.places.length > 0
-          const seen = refused || known ? Option.none() : yield* placed(action.channel, fileId)
+          const placedAtOnce = done._tag === "Success" && done.success.places.length > 0
+          const seen = refused || placedAtOnce ? Option.none() : yield* placed(action.channel, fileId)
           const found = Option.isSome(seen)
             ? seen.value
             : yield* Effect.mapError(Effect.fromResult(done), refusalOfSlack)
           const { places, ...taken } = found
           yield* inThread(action, fileId, places)
           file = taken
+          if (form !== known) yield* rememberForm(facts, owner, action.channel, form)
+          break
         }
+        if (file === undefined) return yield* linked(caller, owner, action, uncertainSince)
         if (action.replaces !== undefined && action.replaces !== file.id) {
           yield* replaced(action.channel, action.replaces)
         }

@@ -25,6 +25,7 @@ import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
 import { Marks } from "./Marks.ts"
 import { Notes } from "./Notes.ts"
+import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
 import { Refusals } from "./Refusals.ts"
 
@@ -65,6 +66,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       const identity = yield* BotIdentity
       const marks = yield* Marks
       const notes = yield* Notes
+      const outsiders = yield* Outsiders
       const refusals = yield* Refusals
       const progress = yield* Progress
 
@@ -105,7 +107,8 @@ export class Acceptance extends Context.Service<Acceptance, {
       const mayDrive = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
         const allowed = row.profile.spec.cli.notifySlackInboundAllow
         if (allowed.some((user) => user.toUpperCase() === message.user)) return true
-        if (message.userTeam !== undefined) return message.userTeam === message.team
+        const outsider = Effect.mapError(outsiders.mayDrive(row, message.user), notStored)
+        if (message.userTeam !== undefined) return message.userTeam === message.team || (yield* outsider)
         if (!message.externalPossible) return true
         const person = yield* Effect.mapError(identity.person(message.user), (failure) => {
           progress.missed()
@@ -114,7 +117,7 @@ export class Acceptance extends Context.Service<Acceptance, {
             detail: `the author's workspace is unknown: ${failure.error}`
           })
         })
-        return person.team === message.team
+        return person.team === message.team || (yield* outsider)
       })
 
       const isAddressed = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {

@@ -29,7 +29,6 @@ const clockSkewSeconds = 5
 const maxPages = 20
 /** Between two looks while something is known to be missed. */
 const retryMillis = 30_000
-const historyWait = { maxWaitMillis: 600_000 }
 
 /** Unix seconds before which nothing was meant for this sandbox. */
 const beginOf = (row: SandboxRow): number => Math.floor(row.createdAt / 1000) - clockSkewSeconds
@@ -70,11 +69,11 @@ export class CatchUp extends Context.Service<CatchUp, {
         const found: Array<unknown> = []
         let cursor: string | undefined
         for (let page = 0; page < maxPages; page++) {
-          const answer = yield* callPage(
-            method,
-            { ...args, limit: 200, ...(cursor === undefined ? {} : { cursor }) },
-            historyWait
-          )
+          const answer = yield* callPage(method, {
+            ...args,
+            limit: 200,
+            ...(cursor === undefined ? {} : { cursor })
+          })
           found.push(...answer.messages ?? [])
           cursor = answer.response_metadata?.next_cursor ?? undefined
           if (cursor === undefined || cursor === "") break

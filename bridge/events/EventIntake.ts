@@ -92,8 +92,15 @@ export class EventIntake extends Context.Service<EventIntake, {
             return yield* corrections.edited(incoming)
           case "Deleted":
             return yield* corrections.deleted(incoming)
-          case "Joined":
-            return yield* outsiders.joined(incoming)
+          case "InviteAccepted":
+          case "InviteJudged":
+          case "Member": {
+            const row = yield* acceptance.sandboxOf(incoming.channel)
+            if (Option.isNone(row)) return "no sandbox"
+            if (incoming._tag === "InviteAccepted") return yield* outsiders.accepted(row.value, incoming)
+            if (incoming._tag === "InviteJudged") return yield* outsiders.judged(row.value, incoming)
+            return yield* outsiders.member(row.value, incoming)
+          }
           case "Returned":
             if (Option.isNone(yield* acceptance.sandboxOf(incoming.channel))) return "no sandbox"
             // What people wrote while the bot was out is in the channel's history only.

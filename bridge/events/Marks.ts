@@ -64,7 +64,7 @@ export class Marks extends Context.Service<Marks, {
         yield* slack.call(
           "reactions.add",
           { channel: mark.channel, timestamp: mark.ts, name: mark.emoji },
-          { maxWaitMillis: 600_000 }
+          { purpose: mark.emoji === "eyes" ? "seen" : "mark" }
         ).pipe(
           Effect.catchIf((failure) => failure.kind === "Refused" && isMarkMoot(failure.error), () => Effect.void),
           Effect.tapError((failure) => Effect.sleep(failure.kind === "RateLimited" ? failure.retryAfterMillis : 0)),

@@ -2,6 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { InviteId } from "../../runtime/domain/slack/Guest.ts"
 import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/slack/Slack.ts"
 import type { TurnFile } from "../../runtime/domain/turn/Turn.ts"
 
@@ -48,11 +49,31 @@ export type Incoming =
     readonly eventId: string
   }
   | {
-    readonly _tag: "Joined"
+    /** Somebody accepted an invitation of our bot's by Slack Connect. */
+    readonly _tag: "InviteAccepted"
     readonly channel: ChannelId
+    readonly invite: string
     readonly user: UserId
     /** The address our bot had invited. */
-    readonly email: string
+    readonly invited: string
+    /** The accepting person's own, where Slack says it. */
+    readonly address?: string
+    /** An admin of either side has to approve first. */
+    readonly approvalRequired: boolean
+  }
+  | {
+    /** What became of such an invitation when somebody had to approve it. */
+    readonly _tag: "InviteJudged"
+    readonly channel: ChannelId
+    readonly invite: string
+    readonly approved: boolean
+  }
+  | {
+    /** Somebody else than our bot came into a channel or left it. */
+    readonly _tag: "Member"
+    readonly channel: ChannelId
+    readonly user: UserId
+    readonly present: boolean
   }
   | {
     /** Our bot was invited into the channel, perhaps again: it heard nothing of what was written there before. */
@@ -71,17 +92,31 @@ export type Incoming =
 
 /** An invitation by Slack Connect that was accepted. Source: docs.slack.dev/reference/events/shared_channel_invite_accepted. */
 const InviteAccepted = Schema.Struct({
+  approval_required: Schema.optionalKey(Schema.Boolean),
   invite: Schema.Struct({
+    id: InviteId,
     inviting_user: Schema.Struct({ id: Schema.String }),
-    recipient_email: Schema.optionalKey(Schema.NullOr(Schema.String))
+    recipient_email: Schema.optionalKey(Schema.NullOr(Schema.String.check(Schema.isMaxLength(320))))
   }),
   channel: Schema.Struct({ id: ChannelId }),
-  accepting_user: Schema.Struct({ id: UserId })
+  accepting_user: Schema.Struct({
+    id: UserId,
+    profile: Schema.optionalKey(
+      Schema.NullOr(Schema.Struct({
+        email: Schema.optionalKey(Schema.NullOr(Schema.String.check(Schema.isMaxLength(320))))
+      }))
+    )
+  })
 })
+const InviteJudged = Schema.Struct({
+  invite: Schema.Struct({ id: InviteId }),
+  channel: Schema.Struct({ id: ChannelId })
+})
+const decodeJudged = Schema.decodeUnknownOption(InviteJudged)
 const decodeAccepted = Schema.decodeUnknownOption(InviteAccepted)
 
 /** Source: docs.slack.dev/reference/events/member_joined_channel. */
-const MemberJoined = Schema.Struct({ user: Schema.String, channel: ChannelId })
+const MemberJoined = Schema.Struct({ user: UserId, channel: ChannelId })
 const decodeMember = Schema.decodeUnknownOption(MemberJoined)
 
 /** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
@@ -118,14 +153,33 @@ export const classifyEvent = (
     const foreign = botUser !== undefined && invite.inviting_user.id !== botUser
     return foreign || invite.recipient_email === undefined || invite.recipient_email === null
       ? ignored("an invitation that is not our bot's")
-      : { _tag: "Joined", channel: channel.id, user: user.id, email: invite.recipient_email }
+      : {
+        _tag: "InviteAccepted",
+        channel: channel.id,
+        invite: invite.id,
+        user: user.id,
+        invited: invite.recipient_email,
+        ...(typeof user.profile?.email === "string" ? { address: user.profile.email } : {}),
+        // What is not said is not granted.
+        approvalRequired: accepted.approval_required !== false
+      }
   }
-  if (kind === "member_joined_channel") {
+  if (kind === "shared_channel_invite_approved" || kind === "shared_channel_invite_declined") {
+    const judged = Option.getOrUndefined(decodeJudged(envelope.event))
+    if (judged === undefined) return undefined
+    return {
+      _tag: "InviteJudged",
+      channel: judged.channel.id,
+      invite: judged.invite.id,
+      approved: kind === "shared_channel_invite_approved"
+    }
+  }
+  if (kind === "member_joined_channel" || kind === "member_left_channel") {
     const member = Option.getOrUndefined(decodeMember(envelope.event))
     if (member === undefined) return undefined
-    return member.user === botUser
-      ? { _tag: "Returned", channel: member.channel }
-      : ignored("a new member who is not our bot")
+    const present = kind === "member_joined_channel"
+    if (member.user !== botUser) return { _tag: "Member", channel: member.channel, user: member.user, present }
+    return present ? { _tag: "Returned", channel: member.channel } : ignored("our bot left a channel")
   }
   if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
   const event = Option.getOrUndefined(decodeMessage(envelope.event))

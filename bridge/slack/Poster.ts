@@ -9,8 +9,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type ChannelId, MessageTs } from "../../runtime/domain/sandbox/Ids.ts"
+import type { CallPurpose } from "../../runtime/domain/slack/CallBudget.ts"
 import { fallbackText, plainText } from "../render/fallbackText.ts"
 import { BotIdentity } from "./BotIdentity.ts"
+import type { Place } from "./CallQueue.ts"
 import { callAs, SlackApi } from "./SlackApi.ts"
 import { isBlockError, isThreadGone, SlackFailure } from "./SlackErrors.ts"
 
@@ -27,6 +29,10 @@ export interface PosterMessage {
   readonly broadcast?: boolean
   /** Unix milliseconds since when an earlier attempt may have posted it. */
   readonly uncertainSince?: number | undefined
+  /** `outcome` unless told. */
+  readonly purpose?: CallPurpose
+  /** A place for the first call of `chat.postMessage`, or of `chat.update`. */
+  readonly place?: Place
 }
 
 const ThreadTs = Schema.optionalKey(Schema.NullOr(Schema.String))
@@ -51,9 +57,6 @@ const settleMillis = 1_500
 const skewMillis = 60_000
 /** Pages of 200 messages that are read for a key. */
 const maxPages = 10
-/** Longer Retry-After are the client's to wait for. */
-const maxPatientMillis = 3_000
-
 const argsOf = (message: PosterMessage, form: "blocks" | "plain") => ({
   channel: message.channel,
   ...(message.threadTs === undefined ? {} : { thread_ts: message.threadTs }),
@@ -108,7 +111,9 @@ export class Poster extends Context.Service<Poster, {
         readonly since: number
         /** In the channel: no reply that is also shown there. */
         readonly unthreaded?: boolean
+        readonly purpose?: CallPurpose
       }) {
+        const { purpose = "outcome" } = place
         const bot = yield* identity.bot
         let cursor: string | undefined
         for (let page = 0; page < maxPages; page++) {
@@ -121,7 +126,8 @@ export class Poster extends Context.Service<Poster, {
               limit: 200,
               include_all_metadata: true,
               ...(cursor === undefined ? {} : { cursor })
-            }
+            },
+            { purpose }
           )
           const mine = answer.messages?.find((message) =>
             message.metadata?.event_type === metadataType
@@ -138,7 +144,7 @@ export class Poster extends Context.Service<Poster, {
 
       /** A message that should have been a reply goes; what keeps it there for now is tried again by whoever asked. */
       const takeBack = (channel: ChannelId, ts: MessageTs) =>
-        slack.call("chat.delete", { channel, ts }).pipe(
+        slack.call("chat.delete", { channel, ts }, { purpose: "outcome" }).pipe(
           Effect.catchIf((failure) => failure.kind === "Refused", (failure) =>
             failure.error === "message_not_found"
               ? Effect.void
@@ -167,14 +173,15 @@ export class Poster extends Context.Service<Poster, {
       const post = Effect.fn("Poster.post")(function*(message: PosterMessage) {
         let since = message.uncertainSince
         let form: "blocks" | "plain" = "blocks"
-        let waited = false
+        const { place, purpose = "outcome" } = message
+        const options = { purpose, ...(place === undefined ? {} : { place }) }
         for (let attempt = 0;; attempt++) {
           if (since !== undefined) {
             const found = yield* earlier(message, since)
             if (Option.isSome(found)) return found.value
           }
           const startedAt = yield* Clock.currentTimeMillis
-          const sent = yield* Effect.result(callPost("chat.postMessage", argsOf(message, form)))
+          const sent = yield* Effect.result(callPost("chat.postMessage", argsOf(message, form), options))
           if (sent._tag === "Success") {
             const { message: posted, ts } = sent.success
             if (message.threadTs === undefined || posted === undefined || (posted.thread_ts ?? "") !== "") return ts
@@ -185,9 +192,6 @@ export class Poster extends Context.Service<Poster, {
           if (failure.kind === "Uncertain" && attempt < 3) {
             since ??= startedAt
             yield* Effect.sleep(settleMillis * (attempt + 1))
-          } else if (failure.kind === "RateLimited" && !waited && failure.retryAfterMillis <= maxPatientMillis) {
-            waited = true
-            yield* Effect.sleep(failure.retryAfterMillis)
           } else if (failure.kind === "Refused" && form === "blocks" && isBlockError(failure.error)) {
             form = "plain"
           } else return yield* failure
@@ -199,7 +203,11 @@ export class Poster extends Context.Service<Poster, {
         readonly ts: MessageTs
         readonly markdown: string
         readonly key?: string
+        readonly purpose?: CallPurpose
+        readonly place?: Place
       }) {
+        const { place, purpose = "outcome" } = message
+        const options = { purpose, ...(place === undefined ? {} : { place }) }
         const args = (form: "blocks" | "plain") => ({
           channel: message.channel,
           ts: message.ts,
@@ -208,10 +216,10 @@ export class Poster extends Context.Service<Poster, {
             ? {}
             : { metadata: { event_type: metadataType, event_payload: { key: message.key } } })
         })
-        yield* slack.call("chat.update", args("blocks")).pipe(
+        yield* slack.call("chat.update", args("blocks"), options).pipe(
           Effect.catchIf(
             (failure) => failure.kind === "Refused" && isBlockError(failure.error),
-            () => slack.call("chat.update", args("plain"))
+            () => slack.call("chat.update", args("plain"), options)
           )
         )
       })
@@ -221,8 +229,14 @@ export class Poster extends Context.Service<Poster, {
   )
 }
 
-/** Plain form: blocks are taken away explicitly, an edit would otherwise keep the old ones. */
-const contentOf = (markdown: string, form: "blocks" | "plain"): Readonly<Record<string, unknown>> =>
-  form === "blocks"
+/**
+ * Plain form: blocks are taken away explicitly, an edit would otherwise keep the old ones. Nothing is made into a mention or
+ * a link by Slack: an edit's `parse` is `client` unless told (docs.slack.dev/reference/methods/chat.update).
+ */
+const contentOf = (markdown: string, form: "blocks" | "plain"): Readonly<Record<string, unknown>> => ({
+  ...(form === "blocks"
     ? { text: fallbackText(markdown), blocks: [{ type: "markdown", text: markdown }] }
-    : { text: plainText(markdown), blocks: [], mrkdwn: false, parse: "none" }
+    : { text: plainText(markdown), blocks: [], mrkdwn: false }),
+  parse: "none",
+  link_names: false
+})

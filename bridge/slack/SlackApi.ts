@@ -1,28 +1,67 @@
 /**
- * The one place that talks to Slack's Web API: token, rate limits, timeouts and error translation; nothing is
- * repeated here, because only the caller knows whether a repetition would double something.
+ * The one place that talks to Slack's Web API: token, rate limits, timeouts and error translation. Only what Slack refused
+ * for its rate is repeated here, in its turn: nothing happened then. Of everything else the caller alone knows whether a
+ * repetition would double something.
  */
 import { ErrorCode, LogLevel, WebClient } from "@slack/web-api"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type { CallPurpose } from "../../runtime/domain/slack/CallBudget.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
-import { makeRateBuckets } from "./RateBuckets.ts"
+import { CallQueue, type Place } from "./CallQueue.ts"
 import { kindOfSlackError, SlackFailure } from "./SlackErrors.ts"
 import { SlackSecrets } from "./SlackSecrets.ts"
 
 /** Milliseconds that one call may take, connection and body included. */
 export const slackTimeoutMillis = 6_000
 
+/** A longer Retry-After is told to the caller, who may have something better to do than to wait. */
+export const maxRetryAfterMillis = 60_000
+
 export interface SlackCallOptions {
-  /** Longest wait for a place under Slack's rate limits; 5 s unless told. */
-  readonly maxWaitMillis?: number
+  /** Who goes first when not all may; `work` unless told. */
+  readonly purpose?: CallPurpose
+  /** A place that the caller holds already, used by this call. */
+  readonly place?: Place
   /** Whose call it is: the bot's unless told. */
   readonly token?: "bot" | "app"
+}
+
+/** One attempt of one method with this token, over HTTP or what stands in for it. */
+export class SlackTransport extends Context.Service<SlackTransport, {
+  readonly send: (
+    token: string,
+    method: string,
+    args: Readonly<Record<string, unknown>>
+  ) => Effect.Effect<unknown, SlackFailure>
+}>()("km/bridge/slack/SlackTransport") {
+  static readonly layer = Layer.effect(
+    SlackTransport,
+    Effect.gen(function*() {
+      const { slackApiUrl } = yield* BridgeSettings
+      /** The bot's and the app's; one that was replaced goes with the next that is new. */
+      const clients = new Map<string, WebClient>()
+      const clientOf = (token: string): WebClient => {
+        const known = clients.get(token)
+        if (known !== undefined) return known
+        if (clients.size > 1) clients.clear()
+        const web = makeWebClient(token, slackApiUrl)
+        clients.set(token, web)
+        return web
+      }
+      return SlackTransport.of({
+        send: (token, method, args) =>
+          Effect.tryPromise({
+            try: (): Promise<unknown> => clientOf(token).apiCall(method, { ...args }),
+            catch: (cause) => failureOf(method, cause)
+          })
+      })
+    })
+  )
 }
 
 export class SlackApi extends Context.Service<SlackApi, {
@@ -33,21 +72,32 @@ export class SlackApi extends Context.Service<SlackApi, {
     options?: SlackCallOptions
   ) => Effect.Effect<unknown, SlackFailure>
 }>()("km/bridge/slack/SlackApi") {
-  static readonly layer = Layer.effect(
+  /** Over whatever carries a call to Slack. */
+  static readonly layerNoDeps = Layer.effect(
     SlackApi,
     Effect.gen(function*() {
-      const settings = yield* BridgeSettings
+      const queue = yield* CallQueue
       const secrets = yield* SlackSecrets
-      const buckets = makeRateBuckets(settings.rateScale)
-      const clients = new Map<"bot" | "app", { readonly token: string; readonly web: WebClient }>()
+      const transport = yield* SlackTransport
 
-      const clientOf = (kind: "bot" | "app", token: string): WebClient => {
-        const known = clients.get(kind)
-        if (known?.token === token) return known.web
-        const web = makeWebClient(token, settings.slackApiUrl)
-        clients.set(kind, { token, web })
-        return web
-      }
+      const attempt = Effect.fnUntraced(function*(
+        place: Place,
+        method: string,
+        args: Readonly<Record<string, unknown>>,
+        kind: "bot" | "app"
+      ) {
+        const unready = (error: string) => new SlackFailure({ method, kind: "Unready", error, retryAfterMillis: 5_000 })
+        const stored = kind === "bot" ? secrets.botToken : secrets.appToken
+        const token = yield* Effect.mapError(stored, (error) => unready(error.message))
+        if (Option.isNone(token)) return yield* unready(`no ${kind} token is stored under slack/${kind}-token`)
+        place.used = true
+        return yield* transport.send(Redacted.value(token.value), method, args).pipe(
+          Effect.tapError((failure) => {
+            if (failure.kind === "RateLimited") return queue.block(place.call, failure.retryAfterMillis)
+            return /auth|token/.test(failure.error) ? secrets.forget : Effect.void
+          })
+        )
+      })
 
       const call = Effect.fn("SlackApi.call")(function*(
         method: string,
@@ -55,43 +105,29 @@ export class SlackApi extends Context.Service<SlackApi, {
         options?: SlackCallOptions
       ) {
         yield* Effect.annotateCurrentSpan({ "km.slack.method": method })
-        const unready = (error: string) => new SlackFailure({ method, kind: "Unready", error, retryAfterMillis: 5_000 })
-        const kind = options?.token ?? "bot"
-        const stored = kind === "bot" ? secrets.botToken : secrets.appToken
-        const token = yield* Effect.mapError(stored, (error) => unready(error.message))
-        if (Option.isNone(token)) return yield* unready(`no ${kind} token is stored under slack/${kind}-token`)
-        const channel = typeof args["channel"] === "string" ? args["channel"] : undefined
-        const reservation = buckets.reserve(
+        const planned = {
           method,
-          channel,
-          yield* Clock.currentTimeMillis,
-          options?.maxWaitMillis ?? 5_000
-        )
-        if (!reservation.granted) {
-          return yield* new SlackFailure({
-            method,
-            kind: "RateLimited",
-            error: "our own limit for this method",
-            retryAfterMillis: reservation.waitMillis
-          })
-        }
-        if (reservation.waitMillis > 0) yield* Effect.sleep(reservation.waitMillis)
-        const web = clientOf(kind, Redacted.value(token.value))
-        return yield* Effect.tryPromise({
-          try: (): Promise<unknown> => web.apiCall(method, { ...args }),
-          catch: (cause) => failureOf(method, cause)
-        }).pipe(
-          Effect.tapError((failure) =>
-            Effect.flatMap(Clock.currentTimeMillis, (now) => {
-              if (failure.kind === "RateLimited") buckets.block(method, channel, now, failure.retryAfterMillis)
-              return /auth|token/.test(failure.error) ? secrets.forget : Effect.void
-            })
+          channel: typeof args["channel"] === "string" ? args["channel"] : undefined,
+          purpose: options?.purpose ?? "work"
+        } as const
+        const kind = options?.token ?? "bot"
+        for (let held = options?.place;; held = undefined) {
+          const sent = yield* Effect.result(
+            held === undefined || held.used || held.call.method !== method
+              ? queue.within(planned, (place) => attempt(place, method, args, kind))
+              : attempt(held, method, args, kind)
           )
-        )
+          if (sent._tag === "Success") return sent.success
+          if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > maxRetryAfterMillis) {
+            return yield* sent.failure
+          }
+        }
       })
       return SlackApi.of({ call })
     })
   )
+
+  static readonly layer = SlackApi.layerNoDeps.pipe(Layer.provide(SlackTransport.layer))
 }
 
 const quiet = () => undefined

@@ -9,6 +9,7 @@ import { bridgePinPath } from "../../runtime/domain/identity/Revocations.ts"
 import { ownUrl, parseListen } from "../../runtime/domain/install/BridgeListen.ts"
 import type { BridgeAddress, Install } from "../../runtime/domain/install/Install.ts"
 import type { InstallName } from "../../runtime/domain/sandbox/Ids.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/identity/Certifier.ts"
 import { signingKeyPath } from "../../runtime/kernel/identity/KeyRotation.ts"
 import { ensureSecret } from "../../runtime/kernel/identity/MailIdentities.ts"
@@ -44,6 +45,12 @@ const keyAt = Effect.fnUntraced(function*(path: string) {
   return made ?? (yield* Effect.die("a fresh seed is a key"))
 })
 
+/** What links to files are signed with; there from the start, because under systemd a process sees what was there then. */
+const ensureLinkKey = Effect.flatMap(
+  Secrets,
+  (secrets) => ensureSecret(secrets, linkKeyPath, () => Buffer.from(generateSeed()).toString("base64"))
+)
+
 /** Makes the keys that are missing and certifies the operator anew; the certifier's public key. */
 const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName, before: Install | undefined) {
   const certifier = yield* keyAt(certifierKeyPath)
@@ -56,6 +63,7 @@ const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName
       "restore secrets/certifier from a backup"
     )
   }
+  yield* ensureLinkKey
   yield* Effect.scoped(Effect.gen(function*() {
     yield* backend.makingKeys
     yield* keyAt(signingKeyPath("operator"))
@@ -70,7 +78,7 @@ const makeKeys = Effect.fnUntraced(function*(backend: Backend, name: InstallName
 export const needOperatorKey = Effect.gen(function*() {
   const path = signingKeyPath("operator")
   const text = yield* (yield* Secrets).get(path)
-  if (Option.isSome(text) && signingKeyFromText(Redacted.value(text.value)) !== undefined) return
+  if (Option.isSome(text) && signingKeyFromText(Redacted.value(text.value)) !== undefined) return yield* ensureLinkKey
   return yield* kmError(
     "KM-CLI-034",
     `the secret ${path} is ${Option.isSome(text) ? "no key" : "missing"}`,

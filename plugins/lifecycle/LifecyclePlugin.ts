@@ -8,8 +8,10 @@ import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { encodeNotice, noticeOf, noticePrefix, stopAnnouncement } from "../../runtime/domain/sandbox/Notice.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { HookEvents } from "../../runtime/ports/HookEvents.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
+import { HookEvents, type ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginId } from "../../runtime/ports/Plugin.ts"
@@ -23,7 +25,7 @@ import { unending } from "../../runtime/ports/Unending.ts"
 export const LifecycleConfig = Schema.Struct({ slack: Schema.Boolean })
 export type LifecycleConfig = typeof LifecycleConfig.Type
 
-export type LifecyclePorts = Bridge | HookEvents | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
+export type LifecyclePorts = Bridge | Facts | HookEvents | Ledger | Redaction | RuntimeStatus | SandboxInfo | Turns
 
 /** Without a change, a report goes out this often (docs/architecture.md: every 30–60 s). */
 const reportEvery = "45 seconds"
@@ -51,6 +53,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
   configure: ({ spec: { cli } }) => ({ slack: cli.notifySlackEnabled }),
   start: Effect.fn("LifecyclePlugin.start")(function*({ slack }) {
     const bridge = yield* Bridge
+    const facts = yield* Facts
     const info = yield* SandboxInfo
     const ledger = yield* Ledger
     const redaction = yield* Redaction
@@ -93,6 +96,16 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       Effect.forkScoped(
         unending("activity could not be noted because of a defect", 0, Effect.andThen(changed, active))
       )
+    /** A dispatched turn ends with an answer; the agent that a person started by hand only says that it has stopped. */
+    const heard = Effect.fnUntraced(function*({ dispatched, event }: ReceivedHook) {
+      if (dispatched || event.hook_event_name !== "Stop") return
+      const now = yield* Clock.currentTimeMillis
+      const what = stopAnnouncement(info.label, event.session_id, String(now))
+      const notice = noticeOf(info, what, now)
+      yield* facts.put(info.id, `${noticePrefix}${what.id}`, encodeNotice(notice), { was: undefined }).pipe(
+        Effect.catch((error) => Effect.logWarning("that the agent has stopped is told to nobody", error.message))
+      )
+    })
     // `changed` completes at the next change that the control plane has to know of at once.
     let told: string | undefined
     const changed = status.changes.pipe(
@@ -116,7 +129,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       const hooks = yield* subscribe
       // A turn changes its state, or a session that a person started does something.
       yield* noted(PubSub.take(changes))
-      yield* noted(PubSub.take(hooks))
+      yield* noted(Effect.flatMap(PubSub.take(hooks), heard))
 
       yield* status.changes.pipe(
         Stream.filter((report) => report.ready),

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
-import type { BridgeAction, BridgeErrorCode } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { type BridgeAction, type BridgeErrorCode, workingEmoji } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
@@ -15,9 +15,6 @@ import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { failedEmoji, originOf, postOutcome, postPart } from "./OutcomePost.ts"
 import type { Marks, OwedMarks } from "./OwedMarks.ts"
-
-/** Shown while a turn waits for its agent or runs; taken away after the final mark. */
-export const workingEmoji = "hourglass_flowing_sand"
 
 /** The mark that stays: ✅ answered, 🛑 stopped by a person, ❌ everything else. */
 export const finalEmoji = (row: TurnRow): string =>

@@ -68,7 +68,8 @@ export const makeLivePoster = Effect.fnUntraced(function*(options: {
         threadTs,
         live: options.live,
         seq,
-        markdown
+        markdown,
+        ...(patience === "durable" ? {} : { draft: true })
       }
     })
     shown = markdown

@@ -12,6 +12,7 @@ import { holdLock } from "../adapters/disk/ProcessLock.ts"
 import { statePaths } from "../adapters/disk/StateDirectory.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { makeMailActions } from "../kernel/mail/MailActions.ts"
+import { NoticeMail } from "../kernel/mail/NoticeMail.ts"
 import { deskOptions, ensureOperator, operatorOwner } from "../kernel/mail/OperatorMail.ts"
 import { ownersOfChannels } from "../kernel/sandboxes/ChannelPlan.ts"
 import { makeSandboxActions } from "../kernel/sandboxes/SandboxActions.ts"
@@ -78,6 +79,9 @@ const runners = (options: SchedulesOptions) =>
       return [sandboxes, yield* makeMailActions(desk(options))]
     })
   )
+
+/** Notices to the operator, over the same desk. */
+export const noticeMail = (options: SchedulesOptions) => NoticeMail.layer(desk(options))
 
 /** Runs this install's schedules for as long as it is used; one per install, as the control plane is. */
 export const schedules = (options: SchedulesOptions) => ScheduleRunner.layer.pipe(Layer.provide(runners(options)))

@@ -32,22 +32,29 @@ import * as FileSecrets from "../engines/embedded/FileSecrets.ts"
 import { TokenRefresher } from "../kernel/github/TokenRefresher.ts"
 import { renewOperator, warnOfEnds } from "../kernel/identity/CertificateEnds.ts"
 import { courier } from "../kernel/mail/MailCourier.ts"
+import type { NoticeMail } from "../kernel/mail/NoticeMail.ts"
 import { auditedControl } from "../kernel/sandboxes/AuditedControl.ts"
 import { ControlPlane } from "../kernel/sandboxes/ControlPlane.ts"
+import { notices } from "../kernel/sandboxes/Notices.ts"
 import { ScheduleRunner } from "../kernel/schedules/ScheduleRunner.ts"
+import type { Bridge } from "../ports/Bridge.ts"
+import type { Facts } from "../ports/Facts.ts"
 import * as MemoryOutbox from "../ports/memory/MemoryOutbox.ts"
+import type { Sandboxes } from "../ports/Sandboxes.ts"
 import * as EmbeddedHost from "../substrates/process/EmbeddedHost.ts"
 import { endWithStdin, parentGone } from "../substrates/process/ParentGone.ts"
-import { schedules, type SchedulesOptions } from "./Schedules.ts"
+import { noticeMail, schedules, type SchedulesOptions } from "./Schedules.ts"
 
 /** Everything that the control plane runs beside the courier, by name; each for as long as the process lives. */
 const parts = (install: Install, certifies: boolean) =>
   Effect.gen(function*() {
     const sandboxes = yield* ControlPlane
+    const ports = yield* Effect.context<Bridge | Facts | NoticeMail | Sandboxes>()
     const scheduled = yield* ScheduleRunner
     const tokens = yield* TokenRefresher
     return [
       ["sandboxes", sandboxes.run],
+      ["notices", Effect.provideContext(notices, ports)],
       ["schedules", scheduled.run],
       ["github", tokens.run],
       ["certificates", certifies ? renewOperator(install) : warnOfEnds(install)]
@@ -76,11 +83,12 @@ const services = (options: SchedulesOptions) => {
     )
   )
   return (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(
+    Layer.merge(noticeMail(options)),
     Layer.merge(schedules(options)),
     Layer.merge(courier),
     Layer.merge(TokenRefresher.layer),
     Layer.provideMerge(auditedControl("control-plane")),
-    Layer.provide(bridge),
+    Layer.provideMerge(bridge),
     Layer.provideMerge(ports)
   )
 }

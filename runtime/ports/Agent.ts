@@ -144,6 +144,8 @@ export class Agent extends Context.Service<Agent, {
     readonly runDir: string
     readonly messageUuid: string
   }) => Effect.Effect<boolean>
+  /** US dollars that all runs have spent on the model in the sandbox's life; absent where nobody counts. */
+  readonly spentUsd?: Effect.Effect<number>
   /** Whether runs are jailed, and how; `detail` is what status shows. */
   readonly confinement: Effect.Effect<{ readonly confined: boolean; readonly detail: string }>
 }>()("km/runtime/ports/Agent") {}

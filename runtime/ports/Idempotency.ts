@@ -85,6 +85,13 @@ export class Idempotency extends Context.Service<Idempotency, {
     token: string,
     restMillis: number
   ) => Effect.Effect<void, StoreError>
+  /** The holder goes on: nobody else acts for `leaseMillis` from now. False when the token no longer holds the record. */
+  readonly extend: (
+    scope: string,
+    key: string,
+    token: string,
+    leaseMillis: number
+  ) => Effect.Effect<boolean, StoreError>
   /** Nothing happened: forget the record, so that the next `begin` is `Fresh`. */
   readonly abandon: (scope: string, key: string, token: string) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Idempotency") {}

@@ -1,8 +1,9 @@
-/** Writes down which turns of a sandbox are not over, as part of what its runtime says of itself. */
+/** Writes down which turns of a sandbox are not over and what its agents have spent, as part of what its runtime says of itself. */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type { SandboxId } from "../domain/sandbox/Ids.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
+import { Agent } from "../ports/Agent.ts"
 import { Reports } from "../ports/Reports.ts"
 import { Turns } from "../ports/Turns.ts"
 import { unending } from "../ports/Unending.ts"
@@ -15,14 +16,15 @@ const lookEvery = "5 seconds"
 /** Follows the pipeline until interrupted; writes only what differs from what it wrote last. */
 export const reportOpenTurns = Effect.fnUntraced(function*(sandbox: SandboxId) {
   const pipeline = yield* TurnPipeline
+  const { spentUsd } = yield* Agent
   const reports = yield* Reports
   const changes = yield* (yield* Turns).changes
   let told: string | undefined
   const look = Effect.gen(function*() {
-    const open = yield* pipeline.open
-    const text = JSON.stringify(open)
+    const report = { open: yield* pipeline.open, ...(spentUsd === undefined ? {} : { spentUsd: yield* spentUsd }) }
+    const text = JSON.stringify(report)
     if (text === told) return
-    yield* reports.put(sandbox, { open })
+    yield* reports.put(sandbox, report)
     told = text
   }).pipe(Effect.catch((error) => Effect.logWarning("the open turns were not stored", error.message)))
   const changed = Effect.gen(function*() {

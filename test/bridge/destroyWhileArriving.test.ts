@@ -5,6 +5,7 @@ import { Acceptance } from "../../bridge/events/Acceptance.ts"
 import type { IncomingMessage } from "../../bridge/events/classifyEvent.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
 import { Notes } from "../../bridge/events/Notes.ts"
+import { Outsiders } from "../../bridge/events/Outsiders.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { Refusals } from "../../bridge/events/Refusals.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
@@ -51,6 +52,7 @@ class Place {
     const shown = Layer.mergeAll(
       Layer.mock(BotIdentity, { known: () => undefined, knownName: () => undefined, learn: () => Effect.void }),
       Layer.mock(Marks, { set: ({ emoji, ts }) => void this.marks.push(`${ts} ${emoji}`) }),
+      Layer.mock(Outsiders, { mayDrive: () => Effect.succeed(false) }),
       Layer.mock(Notes, {
         put: (_key, place, text) => Effect.sync(() => void this.notes.push(`${place.threadTs} ${text}`))
       })

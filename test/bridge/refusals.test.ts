@@ -4,6 +4,7 @@ import { Acceptance } from "../../bridge/events/Acceptance.ts"
 import type { IncomingMessage } from "../../bridge/events/classifyEvent.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
 import { Notes } from "../../bridge/events/Notes.ts"
+import { Outsiders } from "../../bridge/events/Outsiders.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { Refusals } from "../../bridge/events/Refusals.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
@@ -56,6 +57,7 @@ const place = (options: { readonly broken?: { now: boolean }; readonly seen?: La
   const outside = Layer.mergeAll(
     Layer.mock(BotIdentity, { known: () => undefined, knownName: () => undefined, learn: () => Effect.void }),
     Layer.mock(Marks, { set: ({ emoji }) => void shown.push(emoji) }),
+    Layer.mock(Outsiders, { mayDrive: () => Effect.succeed(false) }),
     Layer.mock(Notes, { put: () => Effect.sync(() => void shown.push("note")) })
   )
   const layer = Acceptance.layer.pipe(

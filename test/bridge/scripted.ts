@@ -3,14 +3,18 @@ import { Effect, Layer, Logger, Redacted, Stream } from "effect"
 import { layerOverSlack } from "../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../bridge/slack/FileTransfer.ts"
 import { SlackApi, type SlackCallOptions } from "../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../bridge/slack/SlackSecrets.ts"
 import { ChannelId, MessageTs, RequestId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
+import type { MemoryFactsState } from "../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
 import { type MemoryIdempotencyState } from "../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemoryIdentities from "../../runtime/ports/memory/MemoryIdentities.ts"
@@ -90,7 +94,9 @@ export const scriptedSlack = (answers: Readonly<Record<string, Answers>> = {}) =
       SlackApi.of({
         call: (method, args, options) =>
           Effect.suspend((): Effect.Effect<unknown, SlackFailure> => {
-            calls.push({ method, args, ...(options === undefined ? {} : { options }) })
+            const { place, ...others } = options ?? {}
+            if (place !== undefined) place.used = true
+            calls.push({ method, args, ...(Object.keys(others).length === 0 ? {} : { options: others }) })
             const answer = answerTo(method, args)
             return answer instanceof SlackFailure
               ? Effect.fail(answer)
@@ -122,8 +128,11 @@ const stores = (over: {
   })
 
 /** The whole bridge over it. */
-export const bridgeOverScript = (slack: ScriptedSlack, options: {
+export const bridgeOverScript = (slack: {
+  readonly layer: Layer.Layer<SlackApi, never, CallQueue | SlackSecrets>
+}, options: {
   readonly idempotency?: MemoryIdempotencyState
+  readonly facts?: MemoryFactsState
   readonly transfer?: FileTransfer["Service"]["send"]
   readonly operators?: ReadonlyArray<UserId>
   readonly transport?: "http" | "socket"
@@ -141,9 +150,9 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       Layer.succeed(
         FileTransfer,
         FileTransfer.of({ send: options.transfer ?? ((_url, _size, content) => Stream.runDrain(content)) })
-      ),
-      SlackSecrets.layer
+      )
     )),
+    Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer)),
     Layer.provideMerge(Layer.mergeAll(
       MemoryAudit.layer,
       MemoryControls.layer,
@@ -153,6 +162,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       MemoryLeases.layer,
       options.objects ?? MemoryObjects.layer,
       options.posts ?? MemoryPosts.layer,
+      options.facts === undefined ? MemoryFacts.layer : MemoryFacts.layerOver(options.facts),
       MemoryReports.layer,
       MemorySecrets.layer,
       options.threads ?? MemoryThreads.layer,
@@ -176,6 +186,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
 export const secretsStored = Effect.gen(function*() {
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make("xoxb-test"))
+  yield* secrets.put(linkKeyPath, Redacted.make("a key of the install"))
   yield* secrets.put("slack/signing-secret", Redacted.make("secret"))
   yield* secrets.put("slack/app-token", Redacted.make("xapp-test"))
 })

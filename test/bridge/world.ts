@@ -23,12 +23,14 @@ import {
 } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { type BridgeAction, bridgeHeaders, signedText } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { linkKeyPath } from "../../runtime/domain/slack/FileLinks.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
 import { type MemoryIdempotencyState } from "../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemoryIdentities from "../../runtime/ports/memory/MemoryIdentities.ts"
@@ -67,6 +69,7 @@ const portsMemory = Layer.mergeAll(
   MemoryLeases.layer,
   MemoryObjects.layer,
   MemoryPosts.layer,
+  MemoryFacts.layer,
   MemoryReports.layer,
   MemorySecrets.layer,
   MemoryThreads.layer
@@ -163,6 +166,7 @@ export const furnish = Effect.fnUntraced(function*(
 ) {
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
+  yield* secrets.put(linkKeyPath, Redacted.make("a key of the install"))
   yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
   yield* secrets.put("slack/app-token", Redacted.make(workspace.appToken))
   const identities = yield* Identities

@@ -45,9 +45,9 @@ const leftovers = (state: string, id: string) => {
 
 /**
  * Tables that name a sandbox that is gone: its public key for 30 days as a tombstone, the bridge's records of requests
- * for 15 days, and for a while the note that tells watchers of the removal.
+ * for 15 days, for a while the note that tells watchers of the removal, and its last notices until they are told.
  */
-const kept = new Set(["identities", "idempotency", "sandbox_changes"])
+const kept = new Set(["identities", "idempotency", "sandbox_changes", "sandbox_facts"])
 
 const demoProfile = fileURLToPath(new URL("../../profiles/demo.yaml", import.meta.url))
 

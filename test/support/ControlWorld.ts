@@ -9,11 +9,14 @@ import type { Alias, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import type { BridgeAction, BridgeResult, HeardState } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { LetterRefused } from "../../runtime/kernel/mail/MailActions.ts"
+import { type NoticeLetter, NoticeMail } from "../../runtime/kernel/mail/NoticeMail.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import type { BridgeCall } from "../../runtime/ports/Bridge.ts"
 import { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { makeDirectory } from "../../runtime/ports/Directory.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import { Identities } from "../../runtime/ports/Identities.ts"
 import { Leases } from "../../runtime/ports/Leases.ts"
@@ -22,6 +25,8 @@ import * as MemoryAudit from "../../runtime/ports/memory/MemoryAudit.ts"
 import { makeMemoryAuditState } from "../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../runtime/ports/memory/MemoryControls.ts"
 import { makeMemoryControlsState } from "../../runtime/ports/memory/MemoryControls.ts"
+import { makeMemoryFactsState } from "../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryFacts from "../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import { makeMemoryInstallState } from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import * as MemoryLeases from "../../runtime/ports/memory/MemoryLeases.ts"
@@ -356,12 +361,21 @@ export class World {
 
   private readonly objectStore = Objects.of({
     put: () => Effect.die("unused"),
-    get: () => Stream.die("unused"),
+    get: (_, name) => Stream.make(this.contents.get(name) ?? new Uint8Array(0)),
     link: () => Effect.die("unused"),
     list: (owner) => Effect.sync(() => [...this.objects.get(owner) ?? []]),
     delete: () => Effect.die("unused"),
     deleteAll: (owner) => Effect.sync(() => void this.objects.delete(owner))
   })
+
+  /** What objects hold, by name. */
+  readonly contents = new Map<string, Uint8Array>()
+  /** Beside the rows; notices outlive theirs. */
+  readonly facts = makeMemoryFactsState()
+  /** Mail to the operator by its key: twice under one key is once. */
+  readonly letters = new Map<string, NoticeLetter>()
+  /** Why no mail goes out. */
+  mailDown: LetterRefused | undefined
 
   /** What waits for a relay. */
   spooled: WaitingMail = { count: 0, since: undefined }
@@ -405,6 +419,20 @@ export class World {
     return Layer.mergeAll(
       wrapped,
       MemoryReports.layerOver(this.reports),
+      Layer.effect(Facts, Effect.map(Facts, (service) => this.guard(service))).pipe(
+        Layer.provide(MemoryFacts.layerOver(this.facts))
+      ),
+      Layer.succeed(
+        NoticeMail,
+        this.guard(NoticeMail.of({
+          send: (letter) =>
+            Effect.suspend(() =>
+              this.mailDown === undefined
+                ? Effect.sync(() => void this.letters.set(letter.key, letter))
+                : Effect.fail(this.mailDown)
+            )
+        }))
+      ),
       Layer.effect(
         Audit,
         Effect.map(Audit, (audit) =>

@@ -373,6 +373,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         RunFiles.wasAnswered(RunFiles.runFiles(runDir)) ||
         conversations(options.home, session).some((file) => endsWithMention(file, messageUuid))
       ),
+    spentUsd: budget.spentUsd,
     confinement: Effect.succeed({ confined: confinement.confined, detail: confinement.detail })
   })
 })

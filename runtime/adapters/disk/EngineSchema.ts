@@ -316,6 +316,16 @@ ${
 }
 `
 
+const engine11 = `
+-- What is remembered of a sandbox beside its row; see runtime/ports/Facts.ts.
+CREATE TABLE sandbox_facts (
+  sandbox TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (sandbox, key)
+) WITHOUT ROWID, STRICT;
+`
+
 export const engineMigrations: ReadonlyArray<string> = [
   engine1,
   engine2,
@@ -326,7 +336,8 @@ export const engineMigrations: ReadonlyArray<string> = [
   engine7,
   engine8,
   engine9,
-  engine10
+  engine10,
+  engine11
 ]
 
 const sandbox1 = `

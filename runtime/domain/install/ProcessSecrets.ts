@@ -6,6 +6,7 @@ import { githubSecretsPrefix } from "../github/AppSettings.ts"
 import { bridgePinPath } from "../identity/Revocations.ts"
 import { relayPasswordPath } from "../mail/SmtpSettings.ts"
 import type { SandboxId } from "../sandbox/Ids.ts"
+import { linkKeyPath } from "../slack/FileLinks.ts"
 
 /**
  * Prefixes are whole segments of paths: `slack`, `sandbox/sb-1a2b3c4d`; a segment `*` stands for any one. Everything that is
@@ -25,8 +26,8 @@ export interface SecretsScope {
 
 const operator = "sandbox/operator"
 
-/** Slack's, and the number below which no list of revocations is believed. */
-export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath] }
+/** Slack's, the number below which no list of revocations is believed, and what links to files are signed with. */
+export const bridgeSecrets: SecretsScope = { read: ["slack", bridgePinPath, linkKeyPath] }
 
 /** The keys of the GitHub Apps, and each sandbox's tokens made with them: what the refresher needs, a part of the control plane. */
 const githubTokens = "sandbox/*/github"

@@ -98,6 +98,8 @@ export const SandboxReport = Schema.Struct({
       Schema.isMaxLength(maxRepositories)
     )
   ),
+  /** US dollars that its agents have spent on the model in its life, by the model door's own count. */
+  spentUsd: Schema.optionalKey(Schema.Finite),
   /** Turns that are not over, the oldest first and at most 50 of them; absent before the first report. */
   open: Schema.optionalKey(Schema.Array(OpenTurn).check(Schema.isMaxLength(maxOpenTurns)))
 })

@@ -57,6 +57,8 @@ export const signedText = (request: SignedRequest): string =>
 const optional = Schema.optionalKey
 /** Markdown as the agent writes it; the bridge renders and splits it for Slack. */
 const Markdown = Schema.String.check(Schema.isMaxLength(400_000))
+/** ⏳: the agent works on this message. What may be left out where the turn ends before its time comes. */
+export const workingEmoji = "hourglass_flowing_sand"
 const EmojiName = Schema.String.check(Schema.isPattern(/^[a-z0-9_+'-]{1,100}$/))
 
 /** A message of any length: split by the bridge at safe places into parts, each with its own idempotency key. */
@@ -97,7 +99,12 @@ export const LiveSetAction = Schema.Struct({
   /** Names the live message within the sender: `{turn key}` or `session:{id}:{ordinal}`, hashed by `requestIdOf`. */
   live: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{16,64}$/)),
   seq: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
-  markdown: Markdown
+  markdown: Markdown,
+  /**
+   * It may be shown later, or never when a newer text comes first: the answer does not wait for it once the message is
+   * there. Without it the answer comes when the text stands in Slack, and it goes before all that may wait.
+   */
+  draft: optional(Schema.Boolean)
 })
 /** Bytes travel through `Objects` under the sender's own prefix; the bridge checks size and digest before sending. */
 export const UploadAction = Schema.Struct({

@@ -9,6 +9,7 @@ import { ownMemory } from "../../adapters/disk/ownMemory.ts"
 import { Sqlite } from "../../adapters/disk/Sqlite.ts"
 import { openStateDirectory } from "../../adapters/disk/StateDirectory.ts"
 import type { Controls } from "../../ports/Controls.ts"
+import type { Facts } from "../../ports/Facts.ts"
 import type { Idempotency } from "../../ports/Idempotency.ts"
 import { type Identities, tombstoneMillis } from "../../ports/Identities.ts"
 import type { Leases } from "../../ports/Leases.ts"
@@ -28,6 +29,7 @@ import { sharedTables } from "./Doorbell.ts"
 import * as FileObjects from "./FileObjects.ts"
 import { sweepSpool } from "./mailTables.ts"
 import * as SqliteControls from "./SqliteControls.ts"
+import * as SqliteFacts from "./SqliteFacts.ts"
 import * as SqliteIdempotency from "./SqliteIdempotency.ts"
 import * as SqliteIdentities from "./SqliteIdentities.ts"
 import * as SqliteLeases from "./SqliteLeases.ts"
@@ -45,6 +47,7 @@ import * as SqliteTurnRecords from "./SqliteTurnRecords.ts"
 /** Everything but the secrets, which are given out by prefix (`FileSecrets`). */
 export type EnginePorts =
   | Controls
+  | Facts
   | Idempotency
   | Identities
   | Leases
@@ -106,6 +109,7 @@ export const layer = (
     const shared = sharedTables(paths.bells, { ...options, file: paths.database, migrations: engineMigrations })
     return Layer.mergeAll(
       SqliteControls.layer,
+      SqliteFacts.layer,
       SqliteIdempotency.layer,
       SqliteIdentities.layer,
       SqliteLeases.layer,

@@ -72,6 +72,17 @@ const make = Effect.gen(function*() {
           token
         ))
     }),
+    extend: Effect.fn("Idempotency.extend")(function*(scope, key, token, leaseMillis) {
+      const now = yield* Clock.currentTimeMillis
+      return yield* sqlite.write("Idempotency", "extend", (tables) =>
+        tables.run(
+          "UPDATE idempotency SET lease_until = ? WHERE scope = ? AND key = ? AND token = ? AND result IS NULL",
+          now + leaseMillis,
+          scope,
+          key,
+          token
+        ) > 0)
+    }),
     abandon: (scope, key, token) =>
       Effect.asVoid(sqlite.write("Idempotency", "abandon", (tables) =>
         tables.run(

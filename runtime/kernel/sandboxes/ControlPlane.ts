@@ -1,6 +1,6 @@
 /**
  * What nobody asks for and somebody must do: end sandboxes whose time is over, continue teardowns that stopped, tell
- * threads of messages that died in the queue, renew certificates where that is allowed, and replace channels that are gone.
+ * threads of messages that died in the queue and everybody of what happens to sandboxes, renew certificates where that is allowed, and replace channels that are gone.
  * One round looks at every row; `km up` runs rounds for as long as it lives.
  */
 import * as Clock from "effect/Clock"
@@ -15,20 +15,19 @@ import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import type { ReportedSandbox, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { TurnRequest } from "../../domain/turn/Turn.ts"
 import { Bridge } from "../../ports/Bridge.ts"
+import { Facts } from "../../ports/Facts.ts"
 import { reported, Reports } from "../../ports/Reports.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { type DeadEntry, type QueueDepth, TurnQueue } from "../../ports/TurnQueue.ts"
 import { unending } from "../../ports/Unending.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
+import { writeNotices } from "./Notices.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
 import { type EndReason, Teardown } from "./Teardown.ts"
 
 /** Between two rounds; the longest a time to live is overrun while the control plane runs. */
 export const roundEvery = Duration.seconds(10)
-
-/** The channel is told this long before the time to live ends. */
-export const warnBeforeMillis = 15 * 60_000
 
 /** An activity report older than this says nothing about idleness; the runtime reports about every 30 s. */
 export const freshMillis = 120_000
@@ -79,6 +78,7 @@ const contained = <E extends { readonly message: string }>(row: SandboxRow, effe
 
 const make = Effect.fnUntraced(function*(renews: boolean) {
   const bridge = yield* Bridge
+  const facts = yield* Facts
   const provisioning = yield* Provisioning
   const queue = yield* TurnQueue
   const reports = yield* Reports
@@ -92,19 +92,6 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     if (!row.inventory.some(({ kind }) => kind === "queue")) return 0
     const depth = yield* queue.depth(row.id)
     return depth.waiting + depth.inFlight
-  })
-
-  const warn = Effect.fnUntraced(function*(row: SandboxRow, now: number) {
-    const { channel, expiresAt } = row
-    if (channel === undefined || expiresAt === undefined || expiresAt - now > warnBeforeMillis) return
-    // Shorter lives than the notice are announced at create.
-    if (expiresAt - row.createdAt <= warnBeforeMillis) return
-    yield* ask(bridge, `notice/${row.id}/ttl/${expiresAt}`, {
-      action: "post",
-      channel,
-      markdown: `Sandbox \`${row.alias ?? row.id}\` reaches the end of its time to live in ` +
-        `${Math.max(1, Math.round((expiresAt - now) / 60_000))} minutes and is then destroyed.`
-    })
   })
 
   const noticeDead = Effect.fnUntraced(function*(row: SandboxRow, entry: DeadEntry) {
@@ -136,8 +123,8 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     // The round may have lasted: what came meanwhile keeps the sandbox.
     const ends = end === "idle" ? endOf(row, now, yield* queuedOf(row)) : end
     if (ends !== undefined) return yield* teardown.run(row.id, ends)
+    yield* Effect.provideService(writeNotices(row, now), Facts, facts)
     if (row.status === "creating" || row.status === "starting") return
-    yield* warn(row, now)
     if (depth.dead > 0) {
       for (const entry of yield* queue.deadLetters(row.id)) if (!entry.noticed) yield* noticeDead(row, entry)
     }

@@ -10,10 +10,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { parseGrantRef } from "../../domain/github/Grant.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
+import { endAnnouncement, endSentence, noticePrefix } from "../../domain/sandbox/Notice.ts"
 import type { InventoryItem, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import type { BridgeAction } from "../../domain/slack/BridgeProtocol.ts"
 import { Bridge } from "../../ports/Bridge.ts"
 import { Controls } from "../../ports/Controls.ts"
+import { Facts } from "../../ports/Facts.ts"
 import { Identities } from "../../ports/Identities.ts"
 import { Leases } from "../../ports/Leases.ts"
 import { Mailbox } from "../../ports/Mail.ts"
@@ -32,18 +34,12 @@ import { endSchedulesOf } from "../schedules/ScheduleTargets.ts"
 import { endWaitingRunsOf } from "../schedules/WaitingRuns.ts"
 import { waitingNotices } from "../turns/WaitingNotices.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
+import { writeNotice } from "./Notices.ts"
 import { ask } from "./OperatorBridge.ts"
 import { SandboxRefused } from "./SandboxErrors.ts"
 
 /** Why it ends, as the last message in its channel says it. */
 export type EndReason = NonNullable<SandboxRow["endReason"]>
-
-const sentences: Record<EndReason, string> = {
-  destroyed: "was destroyed by the operator",
-  ttl: "reached the end of its time to live and was destroyed",
-  idle: "was idle for longer than its profile allows and was destroyed",
-  "create-failed": "could not be created"
-}
 
 /** Told of each kind of thing as it is gone. */
 export type TeardownProgress = (item: InventoryItem["kind"] | "row") => Effect.Effect<void>
@@ -109,6 +105,7 @@ const translated = <A, R>(effect: Effect.Effect<A, SandboxRefused | StoreError |
 const make = Effect.gen(function*() {
   const bridge = yield* Bridge
   const controls = yield* Controls
+  const facts = yield* Facts
   const host = yield* SandboxHost
   const identities = yield* Identities
   const leases = yield* Leases
@@ -172,7 +169,7 @@ const make = Effect.gen(function*() {
     yield* tell(row.id, `end/${row.id}/${row.createdAt}/post`, {
       action: "post",
       channel: channel.value,
-      markdown: `Sandbox \`${row.alias ?? row.id}\` ${sentences[reason]}.`
+      markdown: endSentence(row, reason)
     })
     // A create that failed leaves a channel that an earlier sandbox had used as it found it.
     const reused = reason === "create-failed" && row.channelReused === true
@@ -216,6 +213,7 @@ const make = Effect.gen(function*() {
       const why = found.value.endReason ?? reason
       // From here on nothing is added to its inventory and no message is taken for it.
       yield* sandboxes.update(id, { desired: "destroyed", status: "destroying", endReason: why })
+      yield* Effect.provideService(writeNotice(found.value, endAnnouncement(found.value, why)), Facts, facts)
       const time: MarkTime = { left: markMillis }
       for (const kind of order) {
         for (;;) {
@@ -231,6 +229,8 @@ const make = Effect.gen(function*() {
       if (found.value.profile.spec.cli.notifySlackEnabled) {
         yield* tell(id, `end/${id}/${found.value.createdAt}/purge`, { action: "purge", sandbox: id })
       }
+      // Notices outlive it until they are told.
+      for (const { key } of yield* facts.list("", id)) if (!key.startsWith(noticePrefix)) yield* facts.remove(id, key)
       yield* controls.clear(id)
       yield* reports.remove(id)
       yield* leases.remove(id)

@@ -41,6 +41,14 @@ export const layerOver = (state: MemoryIdempotencyState): Layer.Layer<Idempotenc
           if (record === undefined) return
           state.records.set(id, { ...record, leaseUntil: Math.min(record.leaseUntil, now + restMillis) })
         }),
+      extend: (scope, key, token, leaseMillis) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          const id = idOf(scope, key)
+          const record = held(id, token)
+          if (record === undefined) return false
+          state.records.set(id, { ...record, leaseUntil: now + leaseMillis })
+          return true
+        }),
       abandon: (scope, key, token) =>
         Effect.sync(() => {
           const id = idOf(scope, key)

@@ -12,7 +12,6 @@ import { otherSandbox, rowOf, sandbox } from "../world.ts"
 type Action = typeof ChannelEnsureAction.Type
 const base: Action = { action: "channel.ensure", sandbox, name: "sb-demo", private: true, topic: "", inviteEmails: [] }
 const previous = ChannelId.make("C0BEFORE01")
-const wait = { maxWaitMillis: 60_000 }
 const made = (id: string = channel, name = "sb-demo") => ({ ok: true, channel: { id, name } })
 
 /** The answer and the calls; `row` says how the sandbox is known before. */
@@ -58,14 +57,14 @@ describe("channel.ensure", () => {
       )
       assert.deepStrictEqual(answer, { id: channel, name: "sb-demo", created: true, warnings: [] })
       assert.deepStrictEqual(calls, [
-        { method: "conversations.create", args: { name: "sb-demo", is_private: true }, options: wait },
-        { method: "conversations.setTopic", args: { channel, topic: "a &lt;b&gt; &amp; c" }, options: wait },
-        { method: "users.lookupByEmail", args: { email: "ada@lab.test" }, options: wait },
-        { method: "conversations.invite", args: { channel, users: "U1" }, options: wait }
+        { method: "conversations.create", args: { name: "sb-demo", is_private: true } },
+        { method: "conversations.setTopic", args: { channel, topic: "a &lt;b&gt; &amp; c" } },
+        { method: "users.lookupByEmail", args: { email: "ada@lab.test" } },
+        { method: "conversations.invite", args: { channel, users: "U1" } }
       ])
       const bare = yield* ensured({}, { topic: " \n", private: false })
       assert.deepStrictEqual(bare.calls, [
-        { method: "conversations.create", args: { name: "sb-demo", is_private: false }, options: wait }
+        { method: "conversations.create", args: { name: "sb-demo", is_private: false } }
       ])
     }))
 
@@ -95,8 +94,7 @@ describe("channel.ensure", () => {
       assert.deepStrictEqual(warningsOf(shared), [])
       assert.deepStrictEqual(shared.calls.at(-1), {
         method: "conversations.inviteShared",
-        args: { channel, emails: ["eve@elsewhere.test"], external_limited: true },
-        options: wait
+        args: { channel, emails: ["eve@elsewhere.test"], external_limited: true }
       })
       const no = yield* ensured({ ...unknown, "conversations.inviteShared": refused("not_paid") }, {
         inviteEmails: ["eve@elsewhere.test"]
@@ -122,8 +120,8 @@ describe("channel.ensure", () => {
       })
       assert.deepStrictEqual(again.channel, { id: previous, name: "sb-before", created: false, warnings: [] })
       assert.deepStrictEqual(again.calls.slice(0, 2), [
-        { method: "conversations.info", args: { channel: previous }, options: wait },
-        { method: "conversations.join", args: { channel: previous }, options: wait }
+        { method: "conversations.info", args: { channel: previous } },
+        { method: "conversations.join", args: { channel: previous } }
       ])
       assert.include(again.methods(), "conversations.setTopic")
       assert.include(again.methods(), "users.lookupByEmail")
@@ -206,8 +204,7 @@ describe("channel.ensure", () => {
       assert.deepStrictEqual(ours.channel, { id: channel, name: "sb-demo", created: true, warnings: [] })
       assert.deepStrictEqual(ours.calls[1], {
         method: "conversations.list",
-        args: { types: "public_channel,private_channel", exclude_archived: true, limit: 1_000 },
-        options: wait
+        args: { types: "public_channel,private_channel", exclude_archived: true, limit: 1_000 }
       })
       const older = yield* tried(listed(), 1_060_001)
       assert.strictEqual(older.channel?.name, "sb-demo-2")
@@ -289,7 +286,7 @@ describe("archive and purge", () => {
     Effect.gen(function*() {
       const { calls, code } = yield* archived({ ok: true }, [sandbox, channel])
       assert.deepStrictEqual([code, calls], ["ok", [
-        { method: "conversations.archive", args: { channel }, options: wait }
+        { method: "conversations.archive", args: { channel } }
       ]])
       assert.strictEqual((yield* archived(refused("already_archived"))).code, "ok")
       assert.strictEqual((yield* archived(refused("channel_not_found"))).code, "channel_not_found")

@@ -8,6 +8,7 @@ import { TestClock } from "effect/testing"
 import { BridgeApp, layerOverSlack } from "../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
@@ -17,6 +18,7 @@ import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import { makeMemoryIdempotencyState } from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemoryIdentities from "../../../runtime/ports/memory/MemoryIdentities.ts"
@@ -218,6 +220,7 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
     MemoryObjects.layerOver(world.objects),
     Layer.effect(Posts, overPosts).pipe(Layer.provide(MemoryPosts.layerOver(world.posts))),
     MemorySandboxes.layerOver(world.sandboxes),
+    MemoryFacts.layer,
     MemoryReports.layer,
     MemorySecrets.layerOver(world.secrets),
     MemorySeen.layer,
@@ -240,7 +243,9 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
   const scope = yield* Scope.make()
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
-    Layer.provideMerge(Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer, CallQueue.layer)
+    ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)

@@ -29,8 +29,9 @@ interface Set {
   readonly channel?: ChannelId
   readonly threadTs?: typeof threadTs | undefined
   readonly sender?: SenderId
+  readonly draft?: boolean
 }
-const start = ({ markdown, sender = sandbox, seq, ...changes }: Set) => {
+const start = ({ draft, markdown, sender = sandbox, seq, ...changes }: Set) => {
   const { threadTs: thread, ...place } = { threadTs, live, channel, ...changes }
   return Effect.flatMap(LiveMessages, (lives) =>
     Effect.forkChild(Effect.result(lives.set({ sender, id: requestId }, {
@@ -38,7 +39,8 @@ const start = ({ markdown, sender = sandbox, seq, ...changes }: Set) => {
       ...place,
       ...(thread === undefined ? {} : { threadTs: thread }),
       seq,
-      markdown
+      markdown,
+      ...(draft === undefined ? {} : { draft })
     }))))
 }
 /** Sets it and waits as long as it takes; the messages' ts, or the refusal's code. */
@@ -48,6 +50,7 @@ const set = Effect.fnUntraced(function*(given: Set) {
   const answer = yield* Fiber.join(fiber)
   return answer._tag === "Success" ? (answer.success.parts ?? []).map(({ ts }) => ts) : answer.failure.code
 })
+const draft = (seq: number) => set({ seq, markdown: `text ${seq}`, draft: true })
 const over = (slack: ScriptedSlack, options: Parameters<typeof bridgeOverScript>[1] = {}) =>
   Effect.provide(bridgeOverScript(slack, options))
 const sent = (slack: ScriptedSlack) => slack.methods().filter((method) => method.startsWith("chat."))
@@ -113,39 +116,45 @@ describe("a live message", () => {
       }).pipe(over(slack))
     }))
 
-  it.effect("changes once a second in one channel, without waiting for other channels, and the latest wins", () =>
+  it.effect("is answered at once while it is a draft, and shows the newest when its turn comes", () =>
     Effect.gen(function*() {
       const slack = scriptedSlack()
+      const texts = () => slack.argsOf("chat.update").map((args) => String(args["text"]))
       yield* Effect.gen(function*() {
-        yield* Fiber.join(yield* start({ seq: 1, markdown: "one" }))
-        const [second, third] = [yield* start({ seq: 2, markdown: "two" }), yield* start({ seq: 3, markdown: "three" })]
-        const other = yield* start({ seq: 1, markdown: "other", live: "live-0000000000000002" })
-        const elsewhere = yield* start({
-          seq: 1,
-          markdown: "x",
-          live: "live-0000000000000003",
-          channel: ChannelId.make("C0ELSE0001")
-        })
-        yield* Fiber.join(elsewhere)
-        yield* TestClock.adjust(999)
-        assert.lengthOf(slack.argsOf("chat.postMessage"), 2)
-        assert.lengthOf(slack.argsOf("chat.update"), 0)
-        yield* TestClock.adjust(2_001)
-        yield* Fiber.join(second)
-        yield* Fiber.join(third)
-        yield* Fiber.join(other)
-        assert.lengthOf(slack.argsOf("chat.update"), 1)
-        assert.include(JSON.stringify(slack.argsOf("chat.update")), "three")
-        // After a pause nobody waits.
-        yield* TestClock.adjust(10_000)
-        yield* Fiber.join(yield* start({ seq: 4, markdown: "four" }))
-        assert.lengthOf(slack.argsOf("chat.update"), 2)
-        const waits = yield* start({ seq: 5, markdown: "five" })
-        yield* TestClock.adjust(999)
-        assert.isUndefined(waits.pollUnsafe())
-        yield* TestClock.adjust(1)
-        yield* Fiber.join(waits)
-        assert.lengthOf(slack.argsOf("chat.update"), 3)
+        const first = yield* Fiber.join(yield* start({ seq: 1, markdown: "one", draft: true }))
+        assert.lengthOf(slack.argsOf("chat.postMessage"), 1)
+        for (let seq = 2; seq < 30; seq++) {
+          assert.deepStrictEqual(yield* Fiber.join(yield* start({ seq, markdown: `text ${seq}`, draft: true })), first)
+        }
+        // The workspace's pace: one edit each 60/45 s, whatever is asked for.
+        yield* TestClock.adjust(1_300)
+        yield* TestClock.adjust(100)
+        assert.deepStrictEqual(texts().at(-1), "text 29")
+        assert.isAtMost(texts().length, 2)
+        const edits = texts().length
+        yield* TestClock.adjust(60_000)
+        assert.lengthOf(texts(), edits)
+        // What is no draft waits for no pace, and an older draft never comes after it.
+        yield* Fiber.join(yield* start({ seq: 31, markdown: "draft", draft: true }))
+        yield* Fiber.join(yield* start({ seq: 32, markdown: "later draft", draft: true }))
+        yield* Fiber.join(yield* start({ seq: 33, markdown: "the end" }))
+        assert.deepStrictEqual(texts().at(-1), "the end")
+        yield* TestClock.adjust(60_000)
+        assert.deepStrictEqual(texts().at(-1), "the end")
+      }).pipe(over(slack))
+    }))
+
+  it.effect("whose draft cannot be shown says so to the next one, and is shown once it can be", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack({ "chat.update": [refused("is_archived"), { ok: true }] })
+      yield* Effect.gen(function*() {
+        yield* draft(1)
+        yield* draft(2)
+        yield* TestClock.adjust(5_000)
+        assert.strictEqual(yield* draft(3), "is_archived")
+        yield* draft(4)
+        yield* TestClock.adjust(5_000)
+        assert.include(JSON.stringify(slack.argsOf("chat.update").at(-1)), "text 4")
       }).pipe(over(slack))
     }))
 

@@ -4,7 +4,9 @@ import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Lookups } from "../../../bridge/actions/Lookups.ts"
 import { Messages } from "../../../bridge/actions/Messages.ts"
+import { CallQueue } from "../../../bridge/slack/CallQueue.ts"
 import { MessageTs, SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { workingEmoji } from "../../../runtime/domain/slack/BridgeProtocol.ts"
 import { Posts } from "../../../runtime/ports/Posts.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
@@ -46,6 +48,41 @@ const marked = (action: "react" | "unreact", answer: object) => {
 }
 
 describe("messages", () => {
+  it.effect("leave ⏳ out where the turn ends before its call, and set 👀 and the final mark before any", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack()
+      yield* Effect.gen(function*() {
+        const messages = yield* Messages
+        const queue = yield* CallQueue
+        const mark = (action: "react" | "unreact", emoji: string, ts = threadTs) =>
+          messages.mark({ action, channel, ts, emoji })
+        // The minute is full but for what marks that matter keep free.
+        yield* Effect.forEach(
+          Array.from({ length: 45 }),
+          () =>
+            queue.within(
+              { method: "reactions.add", channel, purpose: "mark" },
+              (place) => Effect.sync(() => void (place.used = true))
+            )
+        )
+        yield* mark("react", workingEmoji)
+        const other = MessageTs.make("1700000000.000200")
+        yield* mark("react", workingEmoji, other)
+        assert.deepStrictEqual(slack.calls, [])
+        yield* mark("react", "white_check_mark")
+        yield* mark("unreact", workingEmoji)
+        assert.deepStrictEqual(slack.calls.map(({ args, method }) => [method, args["name"]]), [
+          ["reactions.add", "white_check_mark"]
+        ])
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(slack.argsOf("reactions.add").slice(1), [
+          { channel, timestamp: other, name: workingEmoji }
+        ])
+        yield* mark("unreact", workingEmoji, other)
+        assert.deepStrictEqual(slack.argsOf("reactions.remove"), [{ channel, timestamp: other, name: workingEmoji }])
+      }).pipe(Effect.provide(bridgeOverScript(slack)))
+    }))
+
   it.effect("show only their first part in the channel too, each under a key of its own", () =>
     Effect.gen(function*() {
       const slack = scriptedSlack()

@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { doubtMillis, leaseMillis, Once, recordMillis } from "../../../bridge/actions/Once.ts"
+import { doubtMillis, holdMillis, leaseMillis, Once, recordMillis } from "../../../bridge/actions/Once.ts"
 import { BridgeRefusal } from "../../../bridge/BridgeErrors.ts"
 import { MessageTs } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult } from "../../../runtime/domain/slack/BridgeProtocol.ts"
 import { Idempotency } from "../../../runtime/ports/Idempotency.ts"
 import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
+import { StoreError } from "../../../runtime/ports/StoreError.ts"
 
 const request = { scope: "s", key: "k", bodyHash: "one" }
 const result: BridgeResult = { ok: true, parts: [{ ts: MessageTs.make("1700000000.000001") }] }
@@ -30,6 +31,14 @@ const failing = (failure: BridgeRefusal) =>
 
 /** Alone: the whole bridge does something every two seconds, and fifteen days pass here. */
 const bridge = Effect.provide(Layer.provideMerge(Once.layer, MemoryIdempotency.layer))
+
+const lost = Effect.fail(
+  new StoreError({ port: "Idempotency", operation: "extend", reason: "Unavailable", detail: "", cause: "" })
+)
+const unrenewed = Layer.effect(
+  Idempotency,
+  Effect.map(Idempotency, (inner) => Idempotency.of({ ...inner, extend: () => lost }))
+).pipe(Layer.provide(MemoryIdempotency.layer))
 
 describe("an id", () => {
   it.effect("is free at once after a refusal, whether or not it may be tried again", () =>
@@ -60,7 +69,24 @@ describe("an id", () => {
       assert.strictEqual(yield* next, "fresh")
     }).pipe(bridge))
 
-  it.effect("is held for its lease and no request longer than two seconds before its end", () =>
+  it.effect("is held for as long as its request works or waits, ten minutes at most", () =>
+    Effect.gen(function*() {
+      const once = yield* Once
+      const started = yield* Deferred.make<void>()
+      const hanging = yield* Effect.forkChild(
+        Effect.flip(once.run(request, () => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)))
+      )
+      yield* Deferred.await(started)
+      for (let waited = 0; waited < holdMillis - 20_000; waited += 7_000) {
+        yield* TestClock.adjust(7_000)
+        assert.strictEqual((yield* Effect.flip(once.run(request, () => Effect.succeed(result)))).code, "in_progress")
+      }
+      assert.isUndefined(hanging.pollUnsafe())
+      yield* TestClock.adjust(40_000)
+      assert.deepInclude(yield* Fiber.join(hanging), { code: "unavailable", uncertain: true })
+    }).pipe(bridge))
+
+  it.effect("whose lease cannot be renewed is held no longer than two seconds before the lease's end", () =>
     Effect.gen(function*() {
       const once = yield* Once
       for (const lease of [leaseMillis, 60_000]) {
@@ -81,7 +107,7 @@ describe("an id", () => {
           retryAfterMillis: 2_000
         })
       }
-    }).pipe(bridge))
+    }).pipe(Effect.provide(Once.layer.pipe(Layer.provide(unrenewed)))))
 
   it.effect("is never told to wait longer than one lease", () =>
     Effect.gen(function*() {

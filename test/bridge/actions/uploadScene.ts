@@ -3,8 +3,11 @@ import { Effect, type Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Uploads } from "../../../bridge/actions/Uploads.ts"
 import type { UploadAction } from "../../../runtime/domain/slack/BridgeProtocol.ts"
+import { linkKeyPath } from "../../../runtime/domain/slack/FileLinks.ts"
 import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
+import type { MemoryFactsState } from "../../../runtime/ports/memory/MemoryFacts.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { botUser, bridgeOverScript, channel, requestId, scriptedSlack, secretsStored, threadTs } from "../scripted.ts"
 import { sandbox } from "../world.ts"
 
@@ -44,6 +47,13 @@ export interface Options {
   readonly objects?: Layer.Layer<Objects>
   readonly transfer?: NonNullable<Parameters<typeof bridgeOverScript>[1]>["transfer"]
   readonly sender?: "operator"
+  readonly facts?: MemoryFactsState
+  /** What the object holds. */
+  readonly content?: Buffer
+  /** Where the object is. */
+  readonly at?: string
+  /** Nothing to sign links with. */
+  readonly keyless?: boolean
 }
 
 /** `threadTs: undefined`: for the channel itself. */
@@ -66,7 +76,10 @@ export const uploaded = (
   return Effect.gen(function*() {
     yield* TestClock.adjust(1_000_000)
     yield* secretsStored
-    if (options.objects === undefined) yield* (yield* Objects).put(sandbox, object, Stream.make(bytes))
+    if (options.objects === undefined) {
+      yield* (yield* Objects).put(sandbox, options.at ?? object, Stream.make(options.content ?? bytes))
+    }
+    if (options.keyless === true) yield* (yield* Secrets).delete(linkKeyPath)
     const { threadTs: thread, ...rest } = { ...base, ...changes }
     const fiber = yield* Effect.forkChild(
       Effect.result((yield* Uploads).upload(
@@ -84,6 +97,7 @@ export const uploaded = (
       refusal: answer._tag === "Failure" ? answer.failure : undefined
     }
   }).pipe(Effect.provide(bridgeOverScript(slack, {
+    ...(options.facts === undefined ? {} : { facts: options.facts }),
     ...(options.objects === undefined ? {} : { objects: options.objects }),
     transfer: options.transfer ??
       ((url, size, content) =>

@@ -2,8 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { createHash } from "node:crypto"
+import { gzipSync } from "node:zlib"
 import { Uploads } from "../../../bridge/actions/Uploads.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
+import { makeMemoryFactsState } from "../../../runtime/ports/memory/MemoryFacts.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
 import { StoreError } from "../../../runtime/ports/StoreError.ts"
 import {
@@ -186,6 +189,55 @@ describe("an upload", () => {
         const no = yield* uploaded({ ...broken, "conversations.info": answer })
         assert.strictEqual(no.refusal?.code, "unavailable")
       }
+    }))
+
+  it.effect("node-slack-sdk#2301: goes unpacked where Slack Connect refuses its kind, else as a link, and that is kept", () =>
+    Effect.gen(function*() {
+      const lines = Buffer.from("{\"a\":1}\n".repeat(500))
+      const packed = gzipSync(lines)
+      const sha256 = createHash("sha256").update(packed).digest("hex")
+      const changes = { size: packed.length, sha256, filename: "s1.jsonl.gz" }
+      for (const refusal of [unclear("internal_error"), refused("slack_connect_blocked_file_type")]) {
+        const names: Array<unknown> = []
+        const rejects = (kinds: ReadonlyArray<string>) => ({
+          "conversations.info": { ok: true, channel: { is_ext_shared: true } },
+          "files.info": { ok: true, file: { id: "F1" } },
+          "files.getUploadURLExternal": (args: Readonly<Record<string, unknown>>) => {
+            names.push(args["filename"])
+            return ticket
+          },
+          "files.completeUploadExternal": () =>
+            kinds.some((kind) => String(names.at(-1)).endsWith(kind)) ? refusal : completed()
+        })
+        const facts = makeMemoryFactsState()
+        const plain = yield* uploaded(rejects([".gz"]), changes, { content: packed, facts })
+        assert.deepStrictEqual(names, ["s1.jsonl.gz", "s1.jsonl"])
+        assert.strictEqual(plain.file?.id, "F1")
+        assert.deepStrictEqual(plain.sent.at(-1)?.bytes, lines)
+        assert.strictEqual(plain.sent.at(-1)?.size, lines.length)
+        names.length = 0
+        yield* uploaded(rejects([".gz"]), changes, { content: packed, facts })
+        assert.deepStrictEqual(names, ["s1.jsonl"])
+        names.length = 0
+        const none = yield* uploaded(rejects([".gz", ".jsonl"]), changes, { content: packed, facts })
+        assert.deepStrictEqual([none.file?.id, names], ["link", ["s1.jsonl"]])
+        names.length = 0
+        const again = yield* uploaded(rejects([]), changes, { content: packed, facts })
+        assert.deepStrictEqual([again.file?.id, names], ["link", []])
+      }
+    }))
+
+  it.effect("names the operator's command where nobody can open a link", () =>
+    Effect.gen(function*() {
+      const session = "0b0b0b0b-1111-4222-8333-444444444444"
+      const place = `transcripts/${session}/${"a".repeat(32)}.jsonl.gz`
+      const told = yield* uploaded({ "files.completeUploadExternal": refused("not_allowed") }, {
+        object: place
+      }, { keyless: true, at: place })
+      assert.deepStrictEqual(told.file, { id: "link" })
+      const [post] = told.argsOf("chat.postMessage")
+      assert.include(JSON.stringify(post), `km transcript ${sandbox} ${session} > ${session}.jsonl`)
+      assert.include(JSON.stringify(post), "1 kB")
     }))
 
   it.effect("that came beside its thread is taken back with its message", () =>

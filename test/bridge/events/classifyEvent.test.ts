@@ -80,10 +80,14 @@ describe("classifyEvent", () => {
     assert.notProperty(root?._tag === "Message" ? root.message : { threadTs: "" }, "threadTs")
   })
 
-  it("hears that our bot, and nobody else, was invited into a channel", () => {
+  it("hears who came into a channel and who left it, our bot apart", () => {
     const joined = { type: "member_joined_channel", user: bot, channel: base.channel, channel_type: "C", team }
     assert.deepStrictEqual(classify(joined), { _tag: "Returned", channel: ChannelId.make(base.channel) })
-    assert.strictEqual(classify({ ...joined, user: base.user })?._tag, "Ignored")
+    const member = { _tag: "Member", channel: base.channel, user: base.user, present: true }
+    assert.deepStrictEqual<unknown>(classify({ ...joined, user: base.user }), member)
+    const left = { ...joined, type: "member_left_channel" }
+    assert.deepStrictEqual<unknown>(classify({ ...left, user: base.user }), { ...member, present: false })
+    isIgnored(left)
     assert.isUndefined(classify({ ...joined, channel: 7 }))
   })
 
@@ -308,17 +312,40 @@ describe("classifyEvent", () => {
   it("reads an accepted invitation of our bot's, or of whom it cannot tell from it yet", () => {
     const accepted = {
       type: "shared_channel_invite_accepted",
-      invite: { inviting_user: { id: bot }, recipient_email: "eve@elsewhere.test" },
+      approval_required: false,
+      invite: { id: "I0INVITE1", inviting_user: { id: bot }, recipient_email: "eve@elsewhere.test" },
       channel: { id: "C0CHANNEL1" },
       accepting_user: { id: "U0EVE0001" }
     }
-    const joined = { _tag: "Joined", channel: "C0CHANNEL1", user: "U0EVE0001", email: "eve@elsewhere.test" }
+    const joined = {
+      _tag: "InviteAccepted",
+      channel: "C0CHANNEL1",
+      invite: "I0INVITE1",
+      user: "U0EVE0001",
+      invited: "eve@elsewhere.test",
+      approvalRequired: false
+    }
     is(classify(accepted), joined)
+    // What is not said is not granted.
+    const { approval_required: _, ...silent } = accepted
+    is(classify(silent), { ...joined, approvalRequired: true })
+    const own = (email: unknown) => ({ ...accepted, accepting_user: { id: "U0EVE0001", profile: { email } } })
+    is(classify(own("max@elsewhere.test")), { ...joined, address: "max@elsewhere.test" })
+    is(classify(own(null)), joined)
+    const judged = {
+      type: "shared_channel_invite_approved",
+      invite: { id: "I0INVITE1" },
+      channel: { id: "C0CHANNEL1" }
+    }
+    const verdict = { _tag: "InviteJudged", channel: "C0CHANNEL1", invite: "I0INVITE1", approved: true }
+    is(classify(judged), verdict)
+    is(classify({ ...judged, type: "shared_channel_invite_declined" }), { ...verdict, approved: false })
+    assert.isUndefined(classify({ ...judged, invite: {} }))
     const others = { ...accepted, invite: { ...accepted.invite, inviting_user: { id: "U0GRACE01" } } }
     isIgnored(others)
     is(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)
-    isIgnored({ ...accepted, invite: { inviting_user: { id: bot } } })
-    isIgnored({ ...accepted, invite: { inviting_user: { id: bot }, recipient_email: null } })
+    isIgnored({ ...accepted, invite: { id: "I0INVITE1", inviting_user: { id: bot } } })
+    isIgnored({ ...accepted, invite: { id: "I0INVITE1", inviting_user: { id: bot }, recipient_email: null } })
     assert.isUndefined(classify({ ...accepted, invite: {} }))
     assert.isUndefined(classify({ ...accepted, channel: {} }))
     assert.isUndefined(classify({ ...accepted, accepting_user: {} }))

@@ -6,7 +6,6 @@ import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
 import { Installation } from "../../../bridge/events/Installation.ts"
 import { Marks } from "../../../bridge/events/Marks.ts"
 import { Notes } from "../../../bridge/events/Notes.ts"
-import { Outsiders } from "../../../bridge/events/Outsiders.ts"
 import { Progress } from "../../../bridge/events/Progress.ts"
 import { isLater, MessageTs, TeamId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../../runtime/ports/Errands.ts"
@@ -15,8 +14,7 @@ import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempote
 import { makeMemoryIdempotencyState } from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemorySandboxes from "../../../runtime/ports/memory/MemorySandboxes.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
-import { profileWith } from "../../support/profiles.ts"
-import { ada, bridgeOverScript, channel, limited, refused, scriptedSlack, threadTs, unclear } from "../scripted.ts"
+import { bridgeOverScript, channel, limited, refused, scriptedSlack, threadTs, unclear } from "../scripted.ts"
 import { certifier, host, install, rowOf, sandbox } from "../world.ts"
 
 const eyes = (ts: string = threadTs) => ({ channel, ts: MessageTs.make(ts), emoji: "eyes" as const })
@@ -37,10 +35,10 @@ describe("marks", () => {
         yield* marks.drain
         assert.deepStrictEqual(
           slack.calls,
-          ["eyes", "octagonal_sign"].map((name) => ({
+          ([["eyes", "seen"], ["octagonal_sign", "mark"]] as const).map(([name, purpose]) => ({
             method: "reactions.add",
             args: { channel, timestamp: threadTs, name },
-            options: { maxWaitMillis: 600_000 }
+            options: { purpose }
           }))
         )
         assert.isFalse((yield* Progress).takeMissed())
@@ -279,34 +277,4 @@ describe("the app and workspace of an install", () => {
       assert.strictEqual(yield* verdict(team, "A1"), "ours")
       assert.strictEqual(yield* verdict(other, "A1"), "foreign")
     }).pipe(Effect.provide(settled({}))))
-})
-
-const joined = (email: string) =>
-  Effect.flatMap(Outsiders, (outsiders) => outsiders.joined({ _tag: "Joined", channel, user: ada, email }))
-
-describe("an outsider who joined", () => {
-  const profile = profileWith({
-    notifySlackEnabled: true,
-    notifySlackPerSandbox: true,
-    notifySlackInboundEnabled: true,
-    notifySlackInviteEmails: ["Eve@elsewhere.test", "max@elsewhere.test"],
-    notifySlackInboundAllow: ["U0MAX00001"]
-  })
-
-  it.effect("is added to those who may drive the agent, once, when the profile invited that address", () =>
-    Effect.gen(function*() {
-      const sandboxes = yield* Sandboxes
-      const allowed = Effect.map(
-        sandboxes.get(sandbox),
-        (row) => row._tag === "Some" ? row.value.profile.spec.cli.notifySlackInboundAllow : []
-      )
-      assert.strictEqual(yield* joined("eve@elsewhere.test"), "no sandbox")
-      yield* sandboxes.insert(rowOf(sandbox, channel, {}, profile))
-      assert.strictEqual(yield* joined("bob@elsewhere.test"), "not invited by the profile")
-      assert.deepStrictEqual(yield* allowed, ["U0MAX00001"])
-      assert.strictEqual(yield* joined("eve@Elsewhere.test"), "allowed")
-      assert.deepStrictEqual(yield* allowed, ["U0MAX00001", ada])
-      assert.strictEqual(yield* joined("eve@elsewhere.test"), "known")
-      assert.deepStrictEqual(yield* allowed, ["U0MAX00001", ada])
-    }).pipe(Effect.provide(bridgeOverScript(scriptedSlack()))))
 })

@@ -3,8 +3,11 @@ import { Effect, Layer, PubSub } from "effect"
 import { TestClock } from "effect/testing"
 import { LifecyclePlugin } from "../../../plugins/lifecycle/LifecyclePlugin.ts"
 import { SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { decodeNotice } from "../../../runtime/domain/sandbox/Notice.ts"
 import type { TurnRow } from "../../../runtime/domain/turn/Turn.ts"
 import { HookEvents, type ReceivedHook } from "../../../runtime/ports/HookEvents.ts"
+import { makeMemoryFactsState } from "../../../runtime/ports/memory/MemoryFacts.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
 import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
@@ -16,12 +19,14 @@ import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { sandboxInfo, slackRequest, turnRow } from "../../support/turnRows.ts"
 
 const setUp = (bridge = recordingBridge(), confined = true) => {
+  const facts = makeMemoryFactsState()
   const ledger = makeMemoryLedgerState()
   const changes = Effect.runSync(PubSub.unbounded<TurnRow>())
   const hooks = Effect.runSync(PubSub.unbounded<ReceivedHook>())
   const inHand = { turns: 0 }
   const ports = Layer.mergeAll(
     bridge.layer,
+    MemoryFacts.layerOver(facts),
     MemoryLedger.layerOver(ledger),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
@@ -34,7 +39,7 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
   )
   const reports = () => bridge.effects().flatMap(({ action }) => action.action === "activity" ? [action] : [])
   const posts = () => bridge.effects().flatMap(({ action }) => action.action === "post" ? [action.markdown] : [])
-  return { bridge, changes, hooks, inHand, ledger, ports, posts, reports }
+  return { bridge, changes, facts, hooks, inHand, ledger, ports, posts, reports }
 }
 
 const running = Effect.flatMap(LifecyclePlugin.start({ slack: true }), ({ run }) => run ?? Effect.die("no run"))
@@ -90,6 +95,24 @@ describe("lifecycle", () => {
       yield* TestClock.adjust("45 seconds")
       yield* eventually("the third report", () => reports().length === 3)
       assert.strictEqual(reports().at(-1)?.lastActiveAt, 90_000)
+    }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("writes down that an agent which a person works with has stopped, each time, and no dispatched one", () => {
+    const { facts, hooks, ports, reports } = setUp()
+    return Effect.gen(function*() {
+      yield* Effect.forkScoped(running)
+      yield* eventually("the first report", () => reports().length === 1)
+      const session = SessionId.make("0b0b0b0b-1111-4222-8333-444444444444")
+      const stop = { hook_event_name: "Stop", session_id: session, transcript_path: "/t", cwd: "/w" } as const
+      for (const dispatched of [false, true, false]) {
+        yield* PubSub.publish(hooks, { event: stop, at: 0, dispatched })
+        yield* atRest
+        yield* TestClock.adjust("1 second")
+      }
+      const notices = [...facts.facts.values()].map(({ value }) => decodeNotice(value))
+      assert.lengthOf(notices, 2)
+      for (const notice of notices) assert.include(notice?.text, session)
     }).pipe(Effect.provide(ports))
   })
 

@@ -36,6 +36,25 @@ export const idempotencyContract = <LE>(engine: Engine<Idempotency, LE>): void =
       })
     }))
 
+  test("a lease that is renewed runs on, for its holder alone and until there is a result", (records) =>
+    Effect.gen(function*() {
+      const first = tokenOf(yield* records.begin("s", "k", "hash", 10_000))
+      yield* passTime("8 seconds")
+      assert.isTrue(yield* records.extend("s", "k", first, 10_000))
+      yield* almost("10 seconds")
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Pending")
+      yield* over
+      const second = yield* records.begin("s", "k", "hash", 10_000)
+      uncertain(second, 0)
+      assert.isFalse(yield* records.extend("s", "k", first, 10_000))
+      assert.isTrue(yield* records.extend("s", "k", tokenOf(second), 5_000))
+      pending(yield* records.begin("s", "k", "hash", 10_000), 5_000)
+      yield* records.complete("s", "k", tokenOf(second), "done", 60_000)
+      assert.isFalse(yield* records.extend("s", "k", tokenOf(second), 10_000))
+      assert.strictEqual((yield* records.begin("s", "k", "hash", 10_000))._tag, "Done")
+      assert.isFalse(yield* records.extend("s", "other", "token", 10_000))
+    }))
+
   test("a lease that runs out leaves doubt, with a new holder", (records) =>
     Effect.gen(function*() {
       yield* passTime("1 seconds")

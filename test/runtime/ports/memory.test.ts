@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
 import { makeMemoryAuditState } from "../../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryIdempotency from "../../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemoryIdentities from "../../../runtime/ports/memory/MemoryIdentities.ts"
 import { makeMemoryIdentitiesState } from "../../../runtime/ports/memory/MemoryIdentities.ts"
@@ -28,6 +29,7 @@ import * as MemoryTurnRecords from "../../../runtime/ports/memory/MemoryTurnReco
 import { auditContract } from "./auditContract.ts"
 import { controlsContract } from "./controlsContract.ts"
 import { onCoarseClock, onTestClock } from "./Engine.ts"
+import { factsContract } from "./factsContract.ts"
 import { idempotencyContract } from "./idempotencyContract.ts"
 import { identitiesContract, OtherProcess } from "./identitiesContract.ts"
 import { installStoreContract } from "./installStoreContract.ts"
@@ -78,6 +80,7 @@ for (const [name, on] of [["in memory", onTestClock], ["in memory, coarse", onCo
   describe(`${name}: Identities`, () => identitiesContract(on(identities)))
   describe(`${name}: Objects`, () => objectsContract(on(MemoryObjects.layer)))
   describe(`${name}: Secrets`, () => secretsContract(on(MemorySecrets.layer)))
+  describe(`${name}: Facts`, () => factsContract(on(MemoryFacts.layer)))
   describe(`${name}: Reports`, () => reportsContract(on(MemoryReports.layer)))
   describe(`${name}: TurnRecords`, () => turnRecordsContract(on(MemoryTurnRecords.layer)))
   describe(`${name}: Scheduler`, () => schedulerContract(on(MemoryScheduler.layer)))

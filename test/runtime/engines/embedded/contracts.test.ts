@@ -13,6 +13,7 @@ import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
 import { onTestClock } from "../../ports/Engine.ts"
+import { factsContract } from "../../ports/factsContract.ts"
 import { idempotencyContract } from "../../ports/idempotencyContract.ts"
 import { identitiesContract, OtherProcess } from "../../ports/identitiesContract.ts"
 import { installStoreContract } from "../../ports/installStoreContract.ts"
@@ -67,6 +68,7 @@ describe("embedded: Leases", () => leasesContract(onTestClock(engine)))
 describe("embedded: Idempotency", () => idempotencyContract(onTestClock(engine)))
 describe("embedded: Threads", () => threadsContract(onTestClock(engine)))
 describe("embedded: Controls", () => controlsContract(onTestClock(engine)))
+describe("embedded: Facts", () => factsContract(onTestClock(engine)))
 describe("embedded: Seen", () => seenContract(onTestClock(engine)))
 describe("embedded: Posts", () => postsContract(onTestClock(engine)))
 describe("embedded: Identities", () => identitiesContract(onTestClock(twoProcesses)))

@@ -19,9 +19,14 @@ import {
   type SandboxRow
 } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { TurnRequest } from "../../../../runtime/domain/turn/Turn.ts"
+import type { NoticeMail } from "../../../../runtime/kernel/mail/NoticeMail.ts"
 import { ControlPlane, endOf, freshMillis } from "../../../../runtime/kernel/sandboxes/ControlPlane.ts"
+import { sendNotices } from "../../../../runtime/kernel/sandboxes/Notices.ts"
 import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
+import type { Bridge } from "../../../../runtime/ports/Bridge.ts"
+import type { Facts } from "../../../../runtime/ports/Facts.ts"
+import type { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { World } from "../../../support/ControlWorld.ts"
 import { slackProfile } from "../../../support/profiles.ts"
@@ -39,7 +44,9 @@ const layerOf = (world: World, control = ControlPlane.layer) =>
 
 /** A running sandbox whose runtime reports now and then, with one control plane over all rounds. */
 const withSandbox = <A, E>(
-  body: (world: World) => Effect.Effect<A, E, ControlPlane | TurnQueue | Teardown>,
+  body: (
+    world: World
+  ) => Effect.Effect<A, E, ControlPlane | Bridge | Facts | NoticeMail | Sandboxes | TurnQueue | Teardown>,
   control = ControlPlane.layer
 ) =>
   Effect.suspend(() => {
@@ -65,9 +72,13 @@ const change = (world: World, changes: Partial<SandboxRow>) => {
 const report = (world: World, changes: Partial<SandboxReport>) =>
   world.reports.reports.set(id, { ...world.reports.reports.get(id) ?? noReport, ...changes })
 
-const round = Effect.flatMap(ControlPlane, (control) => control.round)
+const round = Effect.andThen(Effect.flatMap(ControlPlane, (control) => control.round), sendNotices)
 
-const posts = (world: World) => world.effects.flatMap(({ action }) => action.action === "post" ? [action.markdown] : [])
+/** What is said in the channel after its creation. */
+const posts = (world: World) =>
+  world.effects.flatMap(({ action }) =>
+    action.action === "post" && !action.markdown.includes("was created from profile") ? [action.markdown] : []
+  )
 
 describe("ControlPlane", () => {
   it.effect("a sandbox ends when its time to live is over, not a moment before, and is warned once", () =>
@@ -82,7 +93,8 @@ describe("ControlPlane", () => {
         yield* TestClock.adjust(Duration.millis(15 * minute - 1))
         yield* round
         assert.deepStrictEqual(posts(world), [
-          "Sandbox `demo` reaches the end of its time to live in 15 minutes and is then destroyed."
+          "Sandbox `demo` reaches the end of its time to live in 15 minutes and is then destroyed. " +
+          "To keep it: `km extend demo --by 1h`"
         ])
         assert.isTrue(world.rows.has(id))
         yield* TestClock.adjust(Duration.millis(1))
@@ -196,10 +208,15 @@ describe("ControlPlane", () => {
           `**Parked.** This message was given to the runtime 5 times and its turn never started. Run \`km replay ${key}\` to try again. (KM-TRN-021)`
         ])
         assert.isTrue((yield* queue.deadLetters(id))[0]?.noticed)
-        assert.deepStrictEqual(world.effects.slice(-2).map(({ action, key: of }) => `${of} ${action.action}`), [
-          `${key}/dead/0 post`,
-          `${key}/dead/1 react`
-        ])
+        assert.deepStrictEqual(
+          world.effects.filter((effect) => !effect.key.includes("/notice/")).slice(-2).map(({ action, key: of }) =>
+            `${of} ${action.action}`
+          ),
+          [
+            `${key}/dead/0 post`,
+            `${key}/dead/1 react`
+          ]
+        )
         // Another death after a redrive is told of as well, though it reads the same.
         const generation = world.rows.get(id)?.generation ?? ""
         assert.isTrue(yield* queue.redrive(id, key, generation))

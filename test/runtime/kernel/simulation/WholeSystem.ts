@@ -25,6 +25,7 @@ import { BridgeApp, layerOverSlack } from "../../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../../bridge/BridgeSettings.ts"
 import { CatchUp } from "../../../../bridge/events/CatchUp.ts"
 import { BotIdentity } from "../../../../bridge/slack/BotIdentity.ts"
+import { CallQueue } from "../../../../bridge/slack/CallQueue.ts"
 import { FileTransfer } from "../../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../../bridge/slack/SlackErrors.ts"
@@ -46,6 +47,7 @@ import { Identities } from "../../../../runtime/ports/Identities.ts"
 import * as MemoryAudit from "../../../../runtime/ports/memory/MemoryAudit.ts"
 import * as MemoryControls from "../../../../runtime/ports/memory/MemoryControls.ts"
 import { makeMemoryControlsState } from "../../../../runtime/ports/memory/MemoryControls.ts"
+import * as MemoryFacts from "../../../../runtime/ports/memory/MemoryFacts.ts"
 import * as MemoryIdempotency from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
 import { makeMemoryIdempotencyState } from "../../../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemoryIdentities from "../../../../runtime/ports/memory/MemoryIdentities.ts"
@@ -275,6 +277,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
       "begin",
       "complete",
       "release",
+      "extend",
       "abandon"
     ]),
     MemoryIdentities.layerOver(system.identities),
@@ -282,6 +285,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
     MemoryObjects.layer,
     gatedLayer(Posts, MemoryPosts.layerOver(system.posts), through, "posts", ["record", "putLive"]),
     MemorySandboxes.layerOver(system.sandboxes),
+    MemoryFacts.layer,
     MemoryReports.layer,
     MemorySecrets.layerOver(system.secrets),
     gatedLayer(Seen, MemorySeen.layerOver(system.seen), through, "seen", ["mark"]),
@@ -302,7 +306,9 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const scope = yield* Scope.make()
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
-    Layer.provideMerge(Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer, CallQueue.layer)
+    ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
     Layer.buildWithScope(scope)

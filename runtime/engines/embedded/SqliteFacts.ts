@@ -1,0 +1,50 @@
+/** What is remembered of sandboxes, a row per fact. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { optionalText, reader, text } from "../../adapters/disk/columns.ts"
+import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
+import { SandboxId } from "../../domain/sandbox/Ids.ts"
+import { Facts } from "../../ports/Facts.ts"
+
+const readId = reader("sandbox id", SandboxId)
+
+const valueOf = (tables: Statements, sandbox: SandboxId, key: string): string | undefined => {
+  const row = tables.get("SELECT value FROM sandbox_facts WHERE sandbox = ? AND key = ?", sandbox, key)
+  return row === undefined ? undefined : optionalText(row, "value")
+}
+
+const make = Effect.gen(function*() {
+  const sqlite = yield* Sqlite
+  return Facts.of({
+    get: (sandbox, key) => sqlite.read("Facts", "get", (tables) => Option.fromNullishOr(valueOf(tables, sandbox, key))),
+    put: (sandbox, key, value, only) =>
+      sqlite.write("Facts", "put", (tables) => {
+        if (only !== undefined && valueOf(tables, sandbox, key) !== only.was) return false
+        tables.run(
+          "INSERT OR REPLACE INTO sandbox_facts (sandbox, key, value) VALUES (?, ?, ?)",
+          sandbox,
+          key,
+          value
+        )
+        return true
+      }),
+    list: (prefix, sandbox) =>
+      sqlite.read("Facts", "list", (tables) =>
+        tables.all(
+          `SELECT sandbox, key, value FROM sandbox_facts
+           WHERE substr(key, 1, ?) = ? AND (? IS NULL OR sandbox = ?) ORDER BY sandbox, key`,
+          prefix.length,
+          prefix,
+          sandbox ?? null,
+          sandbox ?? null
+        ).map((row) => ({ sandbox: readId(row["sandbox"]), key: text(row, "key"), value: text(row, "value") }))),
+    remove: (sandbox, key) =>
+      Effect.asVoid(
+        sqlite.write("Facts", "remove", (tables) =>
+          tables.run("DELETE FROM sandbox_facts WHERE sandbox = ? AND key = ?", sandbox, key))
+      )
+  })
+})
+
+export const layer: Layer.Layer<Facts, never, Sqlite> = Layer.effect(Facts, make)
