@@ -46,10 +46,10 @@ const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {
   profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
     .map(({ code }) => code)
 
-describe("repositories of a profile", () => {
-  const repositories = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
-    networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
+const repositories = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
+  networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
 
+describe("repositories of a profile", () => {
   it("are names or an owner's all, on any host", () => {
     const fine = ["my-org/api", "My-Org/*", "ghe.example.com/team/x"]
     assert.deepStrictEqual(repositories("allowlist", ...fine), [])
