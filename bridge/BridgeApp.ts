@@ -20,11 +20,13 @@ import { SelfTest } from "./actions/SelfTest.ts"
 import { TokenRequests } from "./actions/TokenRequests.ts"
 import { Uploads } from "./actions/Uploads.ts"
 import { V2Handler } from "./actions/V2Handler.ts"
+import { EventRefused } from "./BridgeErrors.ts"
+import { BridgeSettings } from "./BridgeSettings.ts"
 import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
-import { HttpEvents } from "./events/HttpEvents.ts"
+import { HttpEvents, refusalAnswer } from "./events/HttpEvents.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
 import { Notes } from "./events/Notes.ts"
@@ -36,6 +38,7 @@ import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
 import { SlackApi } from "./slack/SlackApi.ts"
 import { SlackSecrets } from "./slack/SlackSecrets.ts"
+import { SocketMode } from "./socket/SocketMode.ts"
 
 export class BridgeApp extends Context.Service<BridgeApp, {
   /** Answers every request; never fails. */
@@ -48,14 +51,25 @@ export class BridgeApp extends Context.Service<BridgeApp, {
       const v2 = yield* V2Handler
       const links = yield* ExpiringLinks
       const errands = yield* Errands
+      const settings = yield* BridgeSettings
+      const socket = yield* SocketMode
+
+      const health = settings.transport === "socket"
+        ? Effect.map(
+          socket.status,
+          (status) => HttpServerResponse.jsonUnsafe({ ok: true, transport: "socket", socket: status })
+        )
+        : Effect.succeed(HttpServerResponse.jsonUnsafe({ ok: true, transport: "http" }))
 
       const routed = (
         request: HttpServerRequest.HttpServerRequest
       ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
         const path = request.url.split("?")[0] ?? ""
-        if (request.method === "POST" && path === "/events") return events.handle(request)
+        if (request.method === "POST" && path === "/events") {
+          return settings.transport === "socket" ? Effect.succeed(refusalAnswer(notHere)) : events.handle(request)
+        }
         if (request.method === "POST" && path === "/v2") return v2.handle(request)
-        if (request.method === "GET" && path === "/healthz") return Effect.succeed(healthy)
+        if (request.method === "GET" && path === "/healthz") return health
         if (request.method === "GET" && path.startsWith("/files/")) return links.serve(path.slice("/files/".length))
         return Effect.succeed(nothing)
       }
@@ -76,7 +90,8 @@ export class BridgeApp extends Context.Service<BridgeApp, {
   )
 }
 
-const healthy = HttpServerResponse.jsonUnsafe({ ok: true })
+/** With Socket Mode nobody has a reason to come to `/events`. */
+const notHere = new EventRefused({ reason: "socket_mode", detail: "" })
 const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_found" } }, { status: 404 })
 /** 5xx: whoever asked asks again; nothing was promised. */
 const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavailable" } }, { status: 500 })
@@ -88,7 +103,7 @@ const slackLayer = BotIdentity.layer.pipe(
 
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
-  Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, V2Handler.layer, CatchUp.layer)),
+  Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)),
   Layer.provideMerge(EventIntake.layer),
   Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, Outsiders.layer)),
   Layer.provideMerge(Layer.mergeAll(

@@ -5,6 +5,7 @@
 import * as Schema from "effect/Schema"
 import { BridgeErrorCode, type BridgeFailure, BridgeResult } from "../runtime/domain/slack/BridgeProtocol.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
+import { socketErrors } from "./socket/SocketErrors.ts"
 
 interface ErrorRow {
   readonly code: string
@@ -101,6 +102,12 @@ export const eventErrors = {
     status: 200,
     what: "only members of this workspace and people whom the sandbox's profile names may drive the agent",
     remedy: "ask for your id to be added to `spec.cli.notifySlackInboundAllow`"
+  },
+  socket_mode: {
+    code: "KM-SLK-016",
+    status: 404,
+    what: "events do not come to this address, because the install uses Socket Mode",
+    remedy: "take the Request URL out of the Slack app's event subscriptions"
   },
   not_readable: {
     code: "KM-SLK-015",
@@ -294,5 +301,6 @@ export const refusalOfStore = (error: StoreError): BridgeRefusal =>
 export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: string; readonly remedy: string }> = [
   ...Object.values(eventErrors),
   ...Object.values(bridgeErrors),
-  linkError
+  linkError,
+  ...Object.values(socketErrors)
 ].map(({ code, remedy, what }) => ({ code, what, remedy }))

@@ -13,6 +13,8 @@ export interface BridgeSettingsShape {
   readonly certifierPublicKey: Uint8Array
   /** Ends with a slash: `https://slack.com/api/`, or the local workspace's. */
   readonly slackApiUrl: string
+  /** How events come: to our address (unless told), or over connections that we open; then `/events` is closed. */
+  readonly transport?: "http" | "socket"
   /** Pinned from the first valid event where absent. */
   readonly team?: TeamId
   /** Pinned from the first valid event where absent. */

@@ -24,10 +24,13 @@ import * as FileAudit from "../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../runtime/engines/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../runtime/engines/embedded/FileSecrets.ts"
 import { Errands } from "../runtime/ports/Errands.ts"
+import { Secrets } from "../runtime/ports/Secrets.ts"
 import { endWithStdin, parentGone } from "../runtime/substrates/process/ParentGone.ts"
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
+import { appTokenPath } from "./slack/SlackSecrets.ts"
+import { SocketMode } from "./socket/SocketMode.ts"
 
 /** A client that sends its request slower than this is cut off. */
 const requestTimeoutMillis = 30_000
@@ -39,13 +42,21 @@ const makeServer = (): http.Server => {
   return server
 }
 
-const settingsOf = (install: Install) =>
+/** Told, or by what is stored: who has an app-level token has no public address. */
+const transportOf = Effect.fnUntraced(function*(install: Install) {
+  if (install.slackTransport !== undefined) return install.slackTransport
+  const token = yield* Effect.flatMap(Secrets, (secrets) => secrets.get(appTokenPath))
+  return Option.isSome(token) ? "socket" : "http"
+})
+
+const settingsOf = (install: Install, transport: "http" | "socket") =>
   BridgeSettings.layer({
     install: install.install,
     host: install.bridgeHost,
     publicUrl: install.bridgeUrl.replace(/\/+$/, ""),
     certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
     slackApiUrl: install.slackApiUrl,
+    transport,
     ...(install.teamId === undefined ? {} : { team: install.teamId }),
     ...(install.appId === undefined ? {} : { appId: install.appId }),
     operators: new Set(install.operators ?? []),
@@ -73,6 +84,8 @@ const serve = Effect.fnUntraced(function*() {
   yield* HttpServer.serveEffect(app)
   const server = yield* HttpServer.HttpServer
   yield* Effect.forkScoped(catchUp.forever)
+  const { transport } = yield* BridgeSettings
+  if (transport === "socket") yield* Effect.forkScoped(Effect.flatMap(SocketMode, ({ run }) => run))
   const url = HttpServer.formatAddress(server.address)
   // Data: whoever started the process waits for this line.
   yield* Console.log(JSON.stringify({ ready: true, url, pid: process.pid }))
@@ -95,8 +108,10 @@ const program = Effect.fnUntraced(function*(flags: {
     Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
   )
   const everything = bridgeLayer.pipe(
+    Layer.provideMerge(
+      Layer.unwrap(Effect.map(transportOf(install), (transport) => settingsOf(install, transport)))
+    ),
     Layer.provideMerge(ports),
-    Layer.provideMerge(settingsOf(install)),
     Layer.merge(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" })),
     Layer.merge(untraced)
   )

@@ -17,6 +17,7 @@ import type { Identities } from "../runtime/ports/Identities.ts"
 import type { InstallStore } from "../runtime/ports/InstallStore.ts"
 import type { Leases } from "../runtime/ports/Leases.ts"
 import type { Mailbox, Mailer, MailOutbox } from "../runtime/ports/Mail.ts"
+import type { MailDesk } from "../runtime/ports/MailDesk.ts"
 import type { Objects } from "../runtime/ports/Objects.ts"
 import type { Reports } from "../runtime/ports/Reports.ts"
 import type { Sandboxes } from "../runtime/ports/Sandboxes.ts"
@@ -29,7 +30,6 @@ import type { TurnQueue } from "../runtime/ports/TurnQueue.ts"
 import type { TurnRecords } from "../runtime/ports/TurnRecords.ts"
 import type { KmError } from "./KmError.ts"
 import type { ClaudeHere, JailHere } from "./Machine.ts"
-import type { MailDesk } from "./MailDesk.ts"
 
 /** Shared tables, objects, secrets and the host of this machine. */
 export type InstallPorts =
@@ -85,7 +85,7 @@ export interface Backend {
   /** The operator's own requests to the bridge. */
   readonly bridge: (install: Install) => Layer.Layer<Bridge, KmError, Secrets>
   /** Writes and reads mail with the keys of `owner`. */
-  readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk, KmError, InstallPorts>
+  readonly mail: (install: Install, owner: MailOwner) => Effect.Effect<MailDesk<KmError>, KmError, InstallPorts>
   /** Held until the scope closes or this process dies; KM-CLI-008 while another process holds it. */
   readonly lock: Effect.Effect<void, KmError, Scope.Scope>
   /** The process that is the control plane of this install, as far as it is on this machine. */

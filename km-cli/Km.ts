@@ -8,6 +8,7 @@ import { email } from "./commands/EmailCommand.ts"
 import { configure, github } from "./commands/GithubCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
+import { policy } from "./commands/PolicyCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, StateFlag } from "./InstallFlags.ts"
 import { JsonFlag, linesFlag } from "./Output.ts"
@@ -35,6 +36,10 @@ const up = Command.make(
     scripted: Flag.Boolean("scripted").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Use the scripted model even where a key is at hand")
+    ),
+    socket: Flag.Boolean("socket").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Let the local workspace deliver by Socket Mode, as slack.com can to a laptop")
     )
   },
   lazy(() => import("./commands/Up.ts").then((module) => module.up))
@@ -276,6 +281,8 @@ const systemd = Command.make(
   )
 )
 
+const root = (): Command.Command.Any => km
+
 const completions = Command.make(
   "completions",
   {
@@ -285,7 +292,11 @@ const completions = Command.make(
       Argument.withDescription("Whose deliveries")
     )
   },
-  lazy(() => import("./commands/Completions.ts").then((module) => module.completions))
+  lazy(() =>
+    import("./commands/Completions.ts").then((module) => (input: Parameters<typeof module.completions>[0]) =>
+      module.completions(input, root())
+    )
+  )
 ).pipe(
   Command.withShortDescription("Print completions for bash, zsh or fish"),
   Command.withDescription(
@@ -331,6 +342,7 @@ export const km = Command.make("km").pipe(
     email,
     identity,
     github,
+    policy,
     doctor,
     config,
     configure,

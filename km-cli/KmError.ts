@@ -61,10 +61,16 @@ const table = {
   "KM-CLI-031": [5, "The sandbox takes no messages.", "`km list` shows those that do; `km create` makes one."],
   "KM-CLI-033": [7, "`km up` did not end in time.", "`km logs` shows what it waits for; run `km down` again."],
   "KM-CLI-034": [1, "A secret cannot be used.", "Restore the secrets from a backup."],
+  "KM-CLI-035": [5, "This build has no mail.", "Use one whose `plugins/index.ts` names a plugin for it."],
   "KM-CLI-040": [
     1,
     "The audit is not whole: a link is missing, was changed, or was put in.",
     "Keep the files below `audit/` as they are and compare them with a backup; `km audit verify` names the first link."
+  ],
+  "KM-CLI-050": [
+    6,
+    "The push or the request would be refused.",
+    "Change the profile as the verdict says, and create the sandbox anew."
   ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>

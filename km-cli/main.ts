@@ -18,10 +18,10 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import type { EngineRefused } from "../runtime/adapters/disk/EngineErrors.ts"
+import type { MailTrouble } from "../runtime/ports/MailDesk.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
 import { type Backend, Backends } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
-import type { MailDesk } from "./MailDesk.ts"
 import { errorLines, ReaderGone, Serving } from "./Output.ts"
 import { runKm } from "./RunKm.ts"
 import { troubleOf } from "./trouble.ts"
@@ -43,34 +43,34 @@ const telling = <A, E, R, E2>(layer: Layer.Layer<A, E, R>, tell: (error: E) => E
     Effect.mapError(Layer.build(layer), tell) as Effect.Effect<Context.Context<A>, E2, R | Scope.Scope>
   )
 
-/** The codec is read when a command writes or reads mail; what it refuses is told as `km-send` and `km-recv` tell it. */
-const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
-  const [{ makeMailDesk }, { postTrouble }, { deskOptions }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../plugins/email/MailDesk.ts"),
-      import("../plugins/email/PostCodes.ts"),
-      import("../runtime/kernel/mail/OperatorMail.ts")
-    ])
+/** As `km-send` and `km-recv` tell it. */
+const told = <A, R>(effect: Effect.Effect<A, MailTrouble, R>) =>
+  Effect.mapError(
+    effect,
+    ({ code, exit, next, what, why }) =>
+      new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
   )
-  const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.mapError(effect, (error) => {
-      const { code, exit, next, what, why } = postTrouble(error)
-      return new KmError({ code, exit: Schema.is(ExitCode)(exit) ? exit : 1, what, why, next })
-    })
-  return yield* told(Effect.gen(function*() {
-    const desk = yield* makeMailDesk(yield* deskOptions(install, who))
-    const made: MailDesk = {
-      send: (letter, how) => told(desk.send(letter, how)),
-      refusing: (names) => told(desk.refusing(names)),
-      judgeAll: told(desk.judgeAll),
-      list: (folder, page) => told(desk.list(folder, page)),
-      replies: (messageId) => told(desk.replies(messageId)),
-      get: (delivery) => told(desk.get(delivery)),
-      raw: (delivery) => told(desk.raw(delivery)),
-      saveAttachments: (...args) => told(desk.saveAttachments(...args))
-    }
-    return made
-  }))
+
+/** The codec is read when a command writes or reads mail. */
+const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
+  const [{ mailDesks }, { deskOptions }] = yield* Effect.promise(() =>
+    Promise.all([import("../plugins/index.ts"), import("../runtime/kernel/mail/OperatorMail.ts")])
+  )
+  const [load] = mailDesks
+  if (load === undefined) return yield* kmError("KM-CLI-035", "mail cannot be used", "no plugin of this build has it")
+  const make = yield* Effect.promise(load)
+  const options = yield* Effect.mapError(deskOptions(install, who), troubleOf)
+  const desk = yield* told(make(options))
+  return {
+    send: (letter, how) => told(desk.send(letter, how)),
+    refusing: (names) => told(desk.refusing(names)),
+    judgeAll: told(desk.judgeAll),
+    list: (folder, page) => told(desk.list(folder, page)),
+    replies: (messageId) => told(desk.replies(messageId)),
+    get: (delivery) => told(desk.get(delivery)),
+    raw: (delivery) => told(desk.raw(delivery)),
+    saveAttachments: (...args) => told(desk.saveAttachments(...args))
+  }
 })
 
 /** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */

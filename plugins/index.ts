@@ -1,19 +1,27 @@
 /**
- * The plugins of this build, as plain values. To add one: write its folder, add it here. The host starts those that a
- * sandbox's profile enables, in the order of their `after`.
+ * The plugins of this build, as plain values. To add one: write its folder, name it here. To leave one out: take its lines
+ * away, and the folder with them. The host starts those that a sandbox's profile enables, in the order of their `after`.
  */
-import type { AnyPlugin } from "../runtime/ports/Plugin.ts"
-import { EmailPlugin, type EmailPorts } from "./email/EmailPlugin.ts"
-import { LifecyclePlugin, type LifecyclePorts } from "./lifecycle/LifecyclePlugin.ts"
-import { SlackInboundPlugin, type SlackInboundPorts } from "./slack-inbound/SlackInboundPlugin.ts"
-import { TranscriptPlugin, type TranscriptPorts } from "./transcript/TranscriptPlugin.ts"
+import type { MakeMailDesk } from "../runtime/ports/MailDesk.ts"
+import type { AnyPlugin, PortsOf } from "../runtime/ports/Plugin.ts"
+import { EmailPlugin } from "./email/EmailPlugin.ts"
+import { LifecyclePlugin } from "./lifecycle/LifecyclePlugin.ts"
+import { SlackInboundPlugin } from "./slack-inbound/SlackInboundPlugin.ts"
+import { TranscriptPlugin } from "./transcript/TranscriptPlugin.ts"
 
-/** Every port that some plugin needs; the composition root does not compile until each is provided. */
-export type PluginPorts = EmailPorts | LifecyclePorts | SlackInboundPorts | TranscriptPorts
-
-export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = [
+const plugins = [
   LifecyclePlugin,
   TranscriptPlugin,
   SlackInboundPlugin,
   EmailPlugin
+] as const
+
+/** Every port that some plugin needs; the composition root does not compile until each is provided. */
+export type PluginPorts = PortsOf<typeof plugins[number]>
+
+export const builtInPlugins: ReadonlyArray<AnyPlugin<PluginPorts>> = plugins
+
+/** What writes and reads mail for commands and schedules, read when it is asked for: one, or none in a build without mail. */
+export const mailDesks: ReadonlyArray<() => Promise<MakeMailDesk>> = [
+  () => import("./email/MailDesk.ts").then(({ makeMailDesk }) => makeMailDesk)
 ]

@@ -1,6 +1,6 @@
 /** The import rule of the house (docs/architecture.md), read from the files themselves. */
 import { assert, describe, it } from "@effect/vitest"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -31,11 +31,14 @@ const disk = path.join("runtime", "adapters", "disk") + path.sep
 /** Rooms whose folders know nothing of one another. */
 const apart = ["runtime/engines", "runtime/substrates"]
 
-/** Packages that a room may import; a room without an entry may import any. `node:crypto` is pure computation. */
+/**
+ * Packages that a room may import; a room without an entry may import any. `node:crypto` and graphql's parser are pure
+ * computation, `node:net` is the type of what a door is given.
+ */
 const packages: Record<string, RegExp> = {
   "runtime/domain":
-    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto)$/,
-  "runtime/ports": /^effect\/\w+$/,
+    /^(effect\/(Schema|Schema[A-Z]\w*|Effect|Option|Result|Data|Duration|Redacted|Array|Order)|node:crypto|graphql\/language)$/,
+  "runtime/ports": /^(effect\/\w+|node:net)$/,
   "runtime/kernel": /^(effect\/\w+|node:crypto|node:path)$/
 }
 
@@ -107,6 +110,22 @@ export const violation = (file: string, specifier: string): string | undefined =
   return allowed[room]?.includes(targetRoom) === true ? undefined : `${room} may not import ${targetRoom}`
 }
 
+const pluginIds = readdirSync(path.join(root, "plugins"), { withFileTypes: true })
+  .flatMap((entry) => entry.isDirectory() ? [entry.name] : [])
+
+/** Who names a plugin that is another's, and why nothing breaks when that one is not there. */
+const mayName: Readonly<Record<string, string>> = {
+  "plugins/slack-inbound/SlackInboundPlugin.ts: lifecycle": "`after`: who is not enabled is ignored",
+  "plugins/slack-inbound/SlackInboundPlugin.ts: transcript": "`after`: who is not enabled is ignored",
+  "runtime/domain/text/ForeignText.ts: email": "a comment on a copy of its rules, which a test compares"
+}
+
+/** Lines with such a word that are about something else. */
+const maySay: Readonly<Record<string, string>> = {
+  "runtime/kernel/turns/WaitingNotices.ts: /** Mail that waited is no one's to be told here: its sender sees that no answer came. */":
+    "why only chat is told"
+}
+
 describe("architecture", () => {
   const files = topRooms.flatMap(filesBelow)
 
@@ -119,6 +138,25 @@ describe("architecture", () => {
     )
     assert.deepStrictEqual(broken, [])
     assert.isAbove(files.length, 20)
+  })
+
+  it("no file imports itself, through whatever others", () => {
+    const imported = new Map(files.map((file) => [
+      file,
+      importsOf(readFileSync(path.join(root, file), "utf8"))
+        .filter((specifier) => specifier.startsWith("."))
+        .map((specifier) => path.normalize(path.join(path.dirname(file), specifier)))
+    ]))
+    const over = new Set<string>()
+    const circles: Array<string> = []
+    const walk = (file: string, way: ReadonlyArray<string>): void => {
+      if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" → "))
+      if (over.has(file) || way.includes(file)) return
+      for (const next of imported.get(file) ?? []) walk(next, [...way, file])
+      over.add(file)
+    }
+    for (const file of files) walk(file, [])
+    assert.deepStrictEqual(circles, [])
   })
 
   it("no two files differ by case only", () => {
@@ -170,5 +208,38 @@ describe("architecture", () => {
     assert.isDefined(violation("bridge/X.ts", "./Events"))
     assert.isUndefined(violation("runtime/sandbox/main.ts", "../engines/embedded/SqliteSeen.ts"))
     assert.isUndefined(violation("plugins/a/X.ts", "../../runtime/ports/Plugin.ts"))
+  })
+
+  it("nothing but its folder and the list names a plugin", () => {
+    const named = files.flatMap((file) => {
+      if (file === path.join("plugins", "index.ts")) return []
+      const source = readFileSync(path.join(root, file), "utf8")
+      return pluginIds.filter((id) => !file.startsWith(path.join("plugins", id) + path.sep)).flatMap((id) =>
+        source.includes(`plugins/${id}/`) || source.includes(`PluginId.make("${id}")`) ? [`${file}: ${id}`] : []
+      )
+    })
+    assert.deepStrictEqual(named.toSorted(), Object.keys(mayName).toSorted())
+  })
+
+  it("the kernel of turns, the host and the runtime's root know no word of a plugin's", () => {
+    const words = /mail|transcript|slack-inbound|lifecycle/i
+    const said = files.filter((file) =>
+      ["runtime/kernel/turns/", "runtime/kernel/plugins/", "runtime/sandbox/"].some((room) => file.startsWith(room))
+    ).flatMap((file) =>
+      readFileSync(path.join(root, file), "utf8").split("\n").flatMap((line) =>
+        words.test(line) ? [`${file}: ${line.trim()}`] : []
+      )
+    )
+    assert.deepStrictEqual(said.filter((line) => !Object.hasOwn(maySay, line)), [])
+    assert.deepStrictEqual(Object.keys(maySay).filter((line) => !said.includes(line)), [])
+  })
+
+  it("what the architecture document says of typical changes names files that are there", () => {
+    const text = readFileSync(path.join(root, "docs", "architecture.md"), "utf8")
+    const section = /\n## Ten typical changes\n([\s\S]*?)\n## /.exec(text)?.[1] ?? ""
+    assert.lengthOf(section.match(/^\| (an?|the) /gm) ?? [], 10)
+    const paths = [...section.matchAll(/`([\w./-]+\/[\w./-]*)`/g)].map(([, name = ""]) => name)
+    assert.isAbove(paths.length, 20)
+    assert.deepStrictEqual(paths.filter((name) => !existsSync(path.join(root, name))), [])
   })
 })

@@ -181,7 +181,7 @@ export class CatchUp extends Context.Service<CatchUp, {
             whole = yield* once()
           }
           const before = yield* Clock.currentTimeMillis
-          yield* Effect.sleep(retryMillis)
+          yield* Effect.raceFirst(Effect.sleep(retryMillis), progress.hurry)
           // A machine that slept missed events without knowing.
           if ((yield* Clock.currentTimeMillis) - before > retryMillis * 3) progress.missed()
         })

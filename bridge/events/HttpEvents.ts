@@ -81,7 +81,8 @@ export class HttpEvents extends Context.Service<HttpEvents, {
   )
 }
 
-const refusalAnswer = (refused: EventRefused): HttpServerResponse.HttpServerResponse => {
+/** The answer that Slack gets, as a message for whoever looks into it. */
+export const refusalAnswer = (refused: EventRefused): HttpServerResponse.HttpServerResponse => {
   const { code, status } = eventErrors[refused.reason]
   return HttpServerResponse.jsonUnsafe(
     { ok: false, error: { code, name: refused.reason, message: refused.message } },

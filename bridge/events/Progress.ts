@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import { isLater, type MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
@@ -17,6 +18,10 @@ export class Progress extends Context.Service<Progress, {
   readonly accepted: (sandbox: SandboxId, ts: MessageTs) => void
   /** A message could not be stored: Slack's repetitions may run out before it can. */
   readonly missed: () => void
+  /** Nothing could arrive for a while, and now it can: not to be left until the catch-up's next look. */
+  readonly missedNow: () => void
+  /** Completes at the next `missedNow`, or at once after one that nobody has waited for. */
+  readonly hurry: Effect.Effect<void>
   /** True once after `missed`. */
   readonly takeMissed: () => boolean
   /** Writes what is not written yet. */
@@ -29,6 +34,7 @@ export class Progress extends Context.Service<Progress, {
       const newest = new Map<SandboxId, MessageTs>()
       const written = new Map<SandboxId, MessageTs>()
       let lost = false
+      const hurries = yield* Queue.sliding<void>(1)
       const errands = yield* Errands
       // In this process the catch-up's own loop looks for what is lost; where errands go to another, that one fetches it.
       yield* errands.handle("CatchUp", { run: () => Effect.void, dropped: () => undefined })
@@ -65,6 +71,12 @@ export class Progress extends Context.Service<Progress, {
           lost = true
           errands.give({ _tag: "CatchUp" })
         },
+        missedNow: () => {
+          lost = true
+          errands.give({ _tag: "CatchUp" })
+          Queue.offerUnsafe(hurries, undefined)
+        },
+        hurry: Queue.take(hurries),
         takeMissed: () => {
           const was = lost
           lost = false

@@ -1,4 +1,5 @@
 /** Where words can be cut: between them, outside code and links, so that what follows is still read as words. */
+import type { Definitions } from "./definitions.ts"
 import { type Span, spansOf } from "./markdownSpans.ts"
 
 /** Length once Slack's three reserved characters are escaped, so that the plain form of a part fits as well. */
@@ -62,6 +63,7 @@ interface TextToCut {
   /** The part cannot end before these words: something of them must stay in it. */
   readonly must: boolean
   readonly readSpans: boolean
+  readonly definitions: Definitions
   /** Weight of what may be opened again. */
   readonly maxReopened: number
 }
@@ -71,15 +73,19 @@ const beginsBlock =
   /^[ \t]*(?:[-+*](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|#{1,6}(?:[ \t]|$)|>|`{3}|~{3}|<|\[[^\]]*\]:|=+[ \t]*$|(?:[-*_][ \t]*){2,}$|\||:?-+:?[ \t]*\|)/
 
 /** What keeps such a beginning from being one: an escape, or a line before it, which is invisible in both. */
-const guardOf = (rest: string): string => !beginsBlock.test(rest) ? "" : /^[ \t]*\d/.test(rest) ? "\\\n" : "\\"
+const guardOf = (rest: string): string => !beginsBlock.test(rest) ? "" : /^[ \t]*(?:\d|\[)/.test(rest) ? "\\\n" : "\\"
 
 /** The best cut of at most `room`; undefined when nothing fits and nothing has to. */
 export const cutText = (text: TextToCut): TextCut | undefined => {
   const { reopened, texts } = text
   const whole = reopened + texts.join("\n")
-  const spans = text.readSpans ? spansOf(whole) : []
+  const spans = text.readSpans ? spansOf(whole, text.definitions) : []
   const atomic = new Uint8Array(whole.length + 1)
-  for (const span of spans) if (isWhole(span, text)) atomic.fill(1, span.start + 1, span.end)
+  for (const span of spans) {
+    // Of a link too long to be kept whole, where it leads is: a title or a label may have blanks.
+    if (isWhole(span, text)) atomic.fill(1, span.start + 1, span.end)
+    else if (span.kind === "link") atomic.fill(1, span.end - span.close.length, span.end)
+  }
   const starts: Array<number> = []
   let offset = reopened.length
   for (const piece of texts) {
@@ -136,10 +142,12 @@ export const cutText = (text: TextToCut): TextCut | undefined => {
       upTo = Math.min(upTo, line.trimEnd().length - 1)
       for (upTo = line.lastIndexOf(" ", upTo); upTo > least; upTo = line.lastIndexOf(" ", upTo - 1)) {
         if (line[upTo - 1] === " ") continue
+        // All blanks of a run: behind an item's marker one more would move where its other lines must begin.
+        const next = upTo + (/^[ \t]+/.exec(line.slice(upTo))?.[0].length ?? 1)
         if (
-          strict && (atomic[(starts[piece] ?? 0) + upTo] === 1 || beginsBlock.test(line.slice(upTo + 1, upTo + 300)))
+          strict && (atomic[(starts[piece] ?? 0) + upTo] === 1 || beginsBlock.test(line.slice(next, upTo + 300)))
         ) continue
-        const cut = at(piece, upTo, piece, upTo + 1, !strict)
+        const cut = at(piece, upTo, piece, next, !strict)
         if (cut !== undefined) return cut
       }
     }

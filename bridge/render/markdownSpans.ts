@@ -1,5 +1,6 @@
 /** Where the inline parts of one paragraph stand in it: code, links and emphasis, as CommonMark reads them. */
 import MarkdownIt from "markdown-it"
+import { type Definitions, environmentOf } from "./definitions.ts"
 
 /** Offsets in the text. `open` and `close` are what stands before and after the inner text. */
 export interface Span {
@@ -41,7 +42,11 @@ const linkSpan = (state: State, start: number): Span => {
   const open = state.src[start] === "!" ? "![" : "["
   const labelEnd = markdown.helpers.parseLinkLabel(state, start + open.length - 1, open === "[")
   const end = state.pos
-  return { kind: "link", start, end, open, close: state.src.slice(labelEnd, end) }
+  const close = state.src.slice(labelEnd, end)
+  // A reference by its own words names another one when a word is missing.
+  return /^\](?:\[\s*\])?$/.test(close)
+    ? { kind: "atom", start, end, open: "", close: "" }
+    : { kind: "link", start, end, open, close }
 }
 
 const codeSpan = (state: State, start: number): Span => {
@@ -94,11 +99,14 @@ for (const name of names) {
 }
 markdown.inline.ruler.enableOnly(names)
 
-/** In order of their starts, outer before inner. `text` without the marks of the blocks around it. */
-export const spansOf = (text: string): ReadonlyArray<Span> => {
+/**
+ * In order of their starts, outer before inner. `text` without the marks of the blocks around it; `definitions` of the
+ * whole that it is from.
+ */
+export const spansOf = (text: string, definitions: Definitions = new Map()): ReadonlyArray<Span> => {
   const collector: Collector = { text, spans: [], at: new Map() }
   const tokens: Parameters<typeof markdown.inline.parse>[3] = []
-  markdown.inline.parse(text, markdown, { [collectorKey]: collector }, tokens)
+  markdown.inline.parse(text, markdown, { ...environmentOf(definitions), [collectorKey]: collector }, tokens)
   const open: Array<number | undefined> = []
   for (const token of tokens) {
     if (!/^(?:em|strong|s)_/.test(token.type)) continue

@@ -4,6 +4,7 @@
  * (code, list items, quotes, tables, emphasis, links) is closed before it and opened again after it.
  */
 import { beginning, going } from "./containerMarks.ts"
+import { type Definitions, definitionsOf, missingIn } from "./definitions.ts"
 import { type Block, type BlockMap, blocksOf } from "./markdownBlocks.ts"
 import { cutText, headOf, type TextCut, weigh } from "./markdownCuts.ts"
 
@@ -54,7 +55,9 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
   const short = weigh(markdown) <= limit
   if (short && !mayHoldTable.test(markdown)) return [{ text: markdown, opens: "", closes: "", glue: "" }]
   const map = blocksOf(markdown)
-  const splitter = new Splitter(markdown, map, limit)
+  const definitions = definitionsOf(markdown)
+  const reserved = Math.min([...definitions.values()].reduce((sum, line) => sum + weigh(line) + 1, 2), limit >> 1)
+  const splitter = new Splitter(markdown, map, definitions.size === 0 ? limit : limit - reserved, definitions)
   const parts: Array<MarkdownPart> = []
   let place: Place = { line: 0, at: 0, opens: "", reopened: "" }
   let ended = 0
@@ -63,10 +66,12 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
     if (markdown.slice(place.at).trim() === "") break
     const cut = splitter.cut(place)
     const end = cut?.end ?? markdown.length
-    const closes = cut?.closes ?? ""
+    const part = { opens: place.opens, closes: cut?.closes ?? "" }
+    const inner = markdown.slice(place.at, end)
+    const { closes, opens } = withDefinitions(part, inner, definitions, limit)
     parts.push({
-      text: place.opens + markdown.slice(place.at, end) + closes,
-      opens: place.opens,
+      text: opens + inner + closes,
+      opens,
       closes,
       glue: markdown.slice(ended, place.at)
     })
@@ -75,6 +80,24 @@ export const splitMarkdown = (markdown: string, limit: number = maxMessageCharac
     place = cut.next
   }
   return parts
+}
+
+type Around = Pick<MarkdownPart, "opens" | "closes">
+
+/** With the definitions that a part needs and does not hold, as far as they fit: behind it, unless it ends in open code. */
+const withDefinitions = (part: Around, inner: string, definitions: Definitions, limit: number): Around => {
+  const text = part.opens + inner + part.closes
+  let room = limit - weigh(text) - 1
+  const lines = missingIn(text, definitions).filter((line) => {
+    const fits = weigh(line) < room
+    if (fits) room -= weigh(line) + 1
+    return fits
+  })
+  if (lines.length === 0) return part
+  const behind = `\n\n${lines.join("\n")}`
+  return missingIn(text + behind, definitions).length + lines.length <= missingIn(text, definitions).length
+    ? { ...part, closes: part.closes + behind }
+    : { ...part, opens: `${lines.join("\n")}\n\n${part.opens}` }
 }
 
 /** A line that may be a table's rule. */
@@ -86,12 +109,14 @@ class Splitter {
   readonly #limit: number
   /** Weight of each line with its line end. */
   readonly #weights: ReadonlyArray<number>
+  readonly #definitions: Definitions
   #spanBudget = spanBudget
 
-  constructor(source: string, map: BlockMap, limit: number) {
+  constructor(source: string, map: BlockMap, limit: number, definitions: Definitions) {
     this.#source = source
     this.#map = map
     this.#limit = limit
+    this.#definitions = definitions
     this.#weights = map.blockOf.map((_, line) => weigh(this.#line(line)) + 1)
   }
 
@@ -322,6 +347,7 @@ class Splitter {
       room: room - lead,
       must,
       readSpans: mayRead,
+      definitions: this.#definitions,
       maxReopened: Math.floor(this.#limit / 4)
     })
     if (cut === undefined) return undefined

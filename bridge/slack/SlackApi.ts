@@ -21,6 +21,8 @@ export const slackTimeoutMillis = 6_000
 export interface SlackCallOptions {
   /** Longest wait for a place under Slack's rate limits; 5 s unless told. */
   readonly maxWaitMillis?: number
+  /** Whose call it is: the bot's unless told. */
+  readonly token?: "bot" | "app"
 }
 
 export class SlackApi extends Context.Service<SlackApi, {
@@ -37,11 +39,14 @@ export class SlackApi extends Context.Service<SlackApi, {
       const settings = yield* BridgeSettings
       const secrets = yield* SlackSecrets
       const buckets = makeRateBuckets(settings.rateScale)
-      let client: { readonly token: string; readonly web: WebClient } | undefined
+      const clients = new Map<"bot" | "app", { readonly token: string; readonly web: WebClient }>()
 
-      const clientOf = (token: string): WebClient => {
-        if (client?.token !== token) client = { token, web: makeWebClient(token, settings.slackApiUrl) }
-        return client.web
+      const clientOf = (kind: "bot" | "app", token: string): WebClient => {
+        const known = clients.get(kind)
+        if (known?.token === token) return known.web
+        const web = makeWebClient(token, settings.slackApiUrl)
+        clients.set(kind, { token, web })
+        return web
       }
 
       const call = Effect.fn("SlackApi.call")(function*(
@@ -51,8 +56,10 @@ export class SlackApi extends Context.Service<SlackApi, {
       ) {
         yield* Effect.annotateCurrentSpan({ "km.slack.method": method })
         const unready = (error: string) => new SlackFailure({ method, kind: "Unready", error, retryAfterMillis: 5_000 })
-        const token = yield* Effect.mapError(secrets.botToken, (error) => unready(error.message))
-        if (Option.isNone(token)) return yield* unready("no bot token is stored under slack/bot-token")
+        const kind = options?.token ?? "bot"
+        const stored = kind === "bot" ? secrets.botToken : secrets.appToken
+        const token = yield* Effect.mapError(stored, (error) => unready(error.message))
+        if (Option.isNone(token)) return yield* unready(`no ${kind} token is stored under slack/${kind}-token`)
         const channel = typeof args["channel"] === "string" ? args["channel"] : undefined
         const reservation = buckets.reserve(
           method,
@@ -69,7 +76,7 @@ export class SlackApi extends Context.Service<SlackApi, {
           })
         }
         if (reservation.waitMillis > 0) yield* Effect.sleep(reservation.waitMillis)
-        const web = clientOf(Redacted.value(token.value))
+        const web = clientOf(kind, Redacted.value(token.value))
         return yield* Effect.tryPromise({
           try: (): Promise<unknown> => web.apiCall(method, { ...args }),
           catch: (cause) => failureOf(method, cause)

@@ -1,4 +1,4 @@
-/** Slack's two secrets as the bridge uses them: read from the store, kept at most 30 s, never printed. */
+/** Slack's secrets as the bridge uses them: read from the store, kept at most 30 s, never printed. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -7,6 +7,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
+
+export const appTokenPath = "slack/app-token"
 
 /** How long a rotated or revoked secret may still be used. */
 export const secretMaxAgeMillis = 30_000
@@ -18,6 +20,8 @@ const lines = (value: Option.Option<Redacted.Redacted<string>>) =>
 
 export class SlackSecrets extends Context.Service<SlackSecrets, {
   readonly botToken: Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
+  /** The app-level token (`xapp-…`), which opens the connections of Socket Mode and nothing else. */
+  readonly appToken: Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>
   /**
    * Those that may have signed an event: the lines of `slack/signing-secret` (two while one is being rotated) and,
    * where it exists, `slack/signing-secret-previous`.
@@ -39,11 +43,11 @@ export class SlackSecrets extends Context.Service<SlackSecrets, {
         held.set(path, { value, at: now })
         return value
       })
+      const token = (path: string) =>
+        Effect.map(read(path), Option.map((value) => Redacted.make(Redacted.value(value).trim())))
       return SlackSecrets.of({
-        botToken: Effect.map(
-          read("slack/bot-token"),
-          Option.map((value) => Redacted.make(Redacted.value(value).trim()))
-        ),
+        botToken: token("slack/bot-token"),
+        appToken: token(appTokenPath),
         signingSecrets: Effect.gen(function*() {
           const current = yield* read("slack/signing-secret")
           const previous = yield* read("slack/signing-secret-previous")

@@ -1,5 +1,8 @@
 /** How everything that people run is bundled; the tests that ask a bundle itself are bundled in the same way. */
 import type { BuildOptions } from "esbuild"
+import { globSync } from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
 
 /** ESM for the oldest Node that `engines` of package.json takes, minified, with what is shared on disk once. */
 export const programSettings = {
@@ -43,10 +46,13 @@ export const programs = {
   "chunks/km-bridge-main": "bridge/main.ts"
 }
 
-export const agentPrograms = {
+/** A plugin's program lies in `plugins/{id}/{name}/main.ts` and is called `km-{name}`. */
+const pluginPrograms = globSync("plugins/*/*/main.ts", { cwd: fileURLToPath(new URL("../..", import.meta.url)) })
+  .toSorted().map((file) => [`km-${path.basename(path.dirname(file))}`, file] as const)
+
+export const agentPrograms: Readonly<Record<string, string>> = {
   "km-hook": "hooks/main.ts",
-  "km-send": "plugins/email/send/main.ts",
-  "km-recv": "plugins/email/recv/main.ts",
+  ...Object.fromEntries(pluginPrograms),
   "km-entrypoint": "runtime/adapters/jail/entrypoint/main.ts"
 }
 

@@ -1,4 +1,5 @@
 /** `km completions`: scripts for bash, zsh and fish, generated from the command tree; names are asked for live. */
+import type * as Command from "effect/cli/Command"
 import * as Completion from "effect/cli/Completions"
 import * as Effect from "effect/Effect"
 import { Mailbox } from "../../runtime/ports/Mail.ts"
@@ -6,7 +7,6 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Scheduler } from "../../runtime/ports/Scheduler.ts"
 import { placesOf } from "../completions/Places.ts"
 import { bash, fish, zsh } from "../completions/Scripts.ts"
-import { km } from "../Km.ts"
 import { opened } from "../Opened.ts"
 import { data } from "../Output.ts"
 import { pick } from "../Reference.ts"
@@ -34,16 +34,18 @@ const liveNames = Effect.fnUntraced(function*(what: "names" | "schedules" | "del
   return yield* Effect.orElseSucceed(Effect.provide(names, backend.ports("short")), () => [])
 })
 
+/** `root` is the whole command tree, which names this command and is therefore not imported here. */
 export const completions = Effect.fn("km.completions")(function*(
   { mailbox, shell }: {
     readonly shell: keyof typeof scripts | "names" | "schedules" | "deliveries"
     readonly mailbox: string
-  }
+  },
+  root: Command.Command.Any
 ) {
   if (shell === "names" || shell === "schedules" || shell === "deliveries") {
     const names = yield* liveNames(shell, mailbox)
     return yield* data(names, { ok: true, names })
   }
-  const script: string = scripts[shell](placesOf(Completion.fromCommand(km)))
+  const script: string = scripts[shell](placesOf(Completion.fromCommand(root)))
   return yield* data([script], { ok: true, shell, script })
 })

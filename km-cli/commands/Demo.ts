@@ -185,6 +185,7 @@ export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: bo
       backend,
       install: config.install,
       forceScripted: false,
+      socketMode: false,
       ephemeral: true,
       // Its first run goes on until a person ends it: the sandbox is created within, and all keys are gone afterwards.
       unattendedCertifier: true,

@@ -9,10 +9,11 @@ import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { foreignAddress, foreignLine, foreignText } from "../../runtime/domain/text/ForeignText.ts"
 import { makeCourier } from "../../runtime/kernel/mail/MailCourier.ts"
 import { Mailbox, type MailFolder } from "../../runtime/ports/Mail.ts"
+import type { FiledJudged, ListedMail, MailDesk } from "../../runtime/ports/MailDesk.ts"
 import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
-import { type FiledJudged, type ListedMail, type MailDesk, operatorDesk } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
+import { operatorDesk } from "../OperatorDesk.ts"
 import { columns, data, JsonFlag, talk } from "../Output.ts"
 import { resolve } from "../Reference.ts"
 
@@ -107,7 +108,7 @@ export interface ListInput {
 }
 
 /** What is listed, over as many pages as that takes, and whether there is more. */
-const listed = Effect.fnUntraced(function*(desk: MailDesk, folder: MailFolder, input: ListInput) {
+const listed = Effect.fnUntraced(function*(desk: MailDesk<KmError>, folder: MailFolder, input: ListInput) {
   const found: Array<ListedMail> = []
   let before = Number.MAX_SAFE_INTEGER
   while (true) {

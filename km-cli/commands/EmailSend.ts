@@ -7,11 +7,12 @@ import process from "node:process"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { foreignAddress, foreignText } from "../../runtime/domain/text/ForeignText.ts"
 import { Mailbox, Mailer, type MailLimits, sizeSentence } from "../../runtime/ports/Mail.ts"
+import type { MailDesk, SentMail } from "../../runtime/ports/MailDesk.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { pathFrom } from "../Configuration.ts"
 import { KmError, kmError } from "../KmError.ts"
-import { type MailDesk, operatorDesk, refusalNotes, type SentMail } from "../MailDesk.ts"
 import { opened } from "../Opened.ts"
+import { operatorDesk, refusalNotes } from "../OperatorDesk.ts"
 import { data, talk } from "../Output.ts"
 import { pick } from "../Reference.ts"
 import { troubleOf } from "../trouble.ts"
@@ -103,7 +104,7 @@ const replyLines = (replies: ReadonlyArray<ReturnType<typeof viewOf>>, alone: bo
   )
 
 /** Ends when everybody who is still there has answered, or when the time is over: then what came is shown and the rest is named. */
-const collect = Effect.fnUntraced(function*(desk: MailDesk, sent: SentMail, seconds: number) {
+const collect = Effect.fnUntraced(function*(desk: MailDesk<KmError>, sent: SentMail, seconds: number) {
   const { id, recipients } = sent
   const look = Effect.andThen(Effect.andThen(deliverNow, desk.judgeAll), desk.replies(id))
   const { found, gone, missing } = yield* waitingFor(

@@ -43,7 +43,7 @@ const announce = Effect.fnUntraced(function*(running: Running, state: string) {
   yield* talk(`next: ${firstCreate()}, then km chat demo "hello"; Ctrl-C ends`)
 })
 
-export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean }) {
+export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boolean; readonly socket: boolean }) {
   const { backend, config } = yield* opened
   const json = yield* JsonFlag
   // Not only once it is ready: `km down` ends a start as well.
@@ -53,6 +53,7 @@ export const up = Effect.fn("km.up")(function*(input: { readonly scripted: boole
       backend,
       install: config.install,
       forceScripted: input.scripted,
+      socketMode: input.socket,
       ephemeral: false,
       unattendedCertifier: config.unattendedCertifier,
       environment: process.env

@@ -49,6 +49,8 @@ const known: ReadonlyArray<readonly [where: string, place: Partial<Place>]> = [
   ...["--to", "--cc", "--bcc", "--reply-to"].map((flag) => [`email send|${flag}`, { ask: "mailboxes" }] as const),
   ...["--to", "--cc", "--bcc"].map((flag) => [`at|${flag}`, { ask: "mailboxes" }] as const),
   ["validate|0", { files: "file" }],
+  ["policy test|0", { ask: "names" }],
+  ["policy test|--profile", { files: "file" }],
   ["create|0", { files: "file" }],
   ["at|--body", { files: "file" }],
   ["email send|--body", { files: "file" }],

@@ -68,6 +68,8 @@ export interface StackOptions {
   readonly scripted: boolean
   /** The state directory is this run's own: whoever is last removes it, even when we are killed. */
   readonly ephemeral: boolean
+  /** The local workspace delivers by Socket Mode; the bridge opens the connections. */
+  readonly socketMode: boolean
   /** The control plane may use the certifier's key. */
   readonly unattendedCertifier: boolean
   /** Told of each child as it starts, to be written down for `km down`. */
@@ -151,13 +153,22 @@ export const startWorkspace = Effect.fn("Stack.workspace")(function*(options: St
   const { backend } = options
   const port = install.slackApiUrl.startsWith("http://127.0.0.1:") ? Number(new URL(install.slackApiUrl).port) : 0
   const { freePort } = yield* Effect.promise(() => import("./FirstRun.ts"))
-  const input = `${JSON.stringify({ port: yield* freePort(port), users: localPeople })}\n`
+  const input = `${
+    JSON.stringify({
+      port: yield* freePort(port),
+      users: localPeople,
+      sockets: { enabled: options.socketMode }
+    })
+  }\n`
   const workspace = yield* child(options, "workspace", { input })
   yield* within("workspace", logsOf(backend), workspace.firstLine)
   const credentials = yield* readCredentials(credentialsFile(backend))
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make(credentials.botToken))
   yield* secrets.put("slack/signing-secret", Redacted.make(credentials.signingSecret))
+  yield* options.socketMode
+    ? secrets.put("slack/app-token", Redacted.make(credentials.appToken))
+    : secrets.delete("slack/app-token")
   const ids = yield* decodeIds({ teamId: credentials.teamId, appId: credentials.appId }).pipe(
     Effect.mapError((error) => kmError("KM-CLI-021", "the local workspace has odd ids", error.message))
   )
@@ -167,6 +178,7 @@ export const startWorkspace = Effect.fn("Stack.workspace")(function*(options: St
     ...install,
     ...ids,
     slackApiUrl: credentials.apiUrl,
+    slackTransport: options.socketMode ? "socket" : "http",
     botUserId: credentials.botUserId,
     botId: credentials.botId,
     operators: operator === undefined ? [] : [operator],

@@ -40,6 +40,8 @@ export interface UpOptions {
   readonly install: InstallName
   /** The scripted model even where a key is at hand. */
   readonly forceScripted: boolean
+  /** The local workspace delivers by Socket Mode. */
+  readonly socketMode: boolean
   /** The state directory is this run's own and is gone with it. */
   readonly ephemeral: boolean
   /** The certifier's key stays within reach after the first run: certificates are renewed, schedules may create. */
@@ -152,7 +154,7 @@ const life = Effect.fnUntraced(function*(
   const { credentials, ended, install } = yield* localParts(options, prepared)
   const model = yield* startModel(options)
   const bridge = yield* startBridge(options, install)
-  if (credentials !== undefined) yield* deliverEvents(credentials, install)
+  if (credentials !== undefined && !options.socketMode) yield* deliverEvents(credentials, install)
   const services = ControlPlane.layerWithoutRenewal.pipe(
     Layer.provide(backend.bridge(install)),
     Layer.provideMerge(controlServices(backend, install, "operator"))
@@ -219,6 +221,7 @@ export const up = Effect.fn("km.up")(function*(
         env: childEnvironment(options.environment, backend.paths.root),
         scripted,
         ephemeral: options.ephemeral,
+        socketMode: options.socketMode,
         unattendedCertifier,
         onChild: book.onChild
       }

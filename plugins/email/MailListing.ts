@@ -4,16 +4,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
+import type { MailAccount } from "./MailAccount.ts"
 import type { List } from "./MailRequests.ts"
-import type { MailRoom } from "./MailRoom.ts"
 
 /** Pages looked through for a filter. */
 const maxPages = 40
 /** Messages of one page of those that are looked through. */
 const pageRows = 500
 
-type Entry = Effect.Success<ReturnType<MailRoom["list"]>>[number]
-type Opened = Effect.Success<ReturnType<MailRoom["opened"]>>[number]
+type Entry = Effect.Success<ReturnType<MailAccount["list"]>>[number]
+type Opened = Effect.Success<ReturnType<MailAccount["opened"]>>[number]
 
 const fits = (request: typeof List.Type, { judged, row }: Entry | Opened) => {
   const { after = 0, from, id, inReplyTo, subject } = request
@@ -36,7 +36,7 @@ export const shown = ({ judged, row }: Opened) => ({
 /** `list` looks once or waits for a first one; `watch` is asked again and again and leaves nothing out. */
 export const makeListing = (
   owner: SenderId,
-  room: Pick<MailRoom, "byId" | "list" | "opened">,
+  account: Pick<MailAccount, "byId" | "list" | "opened">,
   mailbox: Mailbox["Service"]
 ) => {
   /** Asks again at each arrival and filing until there is an answer, or until the time is over. */
@@ -59,20 +59,20 @@ export const makeListing = (
   const fitting = (request: typeof List.Type, entries: ReadonlyArray<Entry>) =>
     Effect.filter(entries, (entry) =>
       entry.judged.cut
-        ? Effect.map(room.opened([entry.row]), (found) => found.some((whole) => fits(request, whole)))
+        ? Effect.map(account.opened([entry.row]), (found) => found.some((whole) => fits(request, whole)))
         : Effect.succeed(fits(request, entry)))
 
   const matching = Effect.fnUntraced(function*(request: typeof List.Type) {
     const { from, id, inReplyTo, limit, subject } = request
     if (id !== undefined) {
-      return (yield* fitting(request, yield* room.byId(id))).slice(0, limit)
+      return (yield* fitting(request, yield* account.byId(id))).slice(0, limit)
     }
     const found: Array<Entry> = []
     const keys = inReplyTo === undefined ? {} : { inReplyTo }
     let before = Number.MAX_SAFE_INTEGER
     for (let page = 0; page < maxPages && found.length < limit; page++) {
       const size = from === undefined && subject === undefined ? limit : pageRows
-      const rows = yield* room.list("inbox", { limit: size, before, unreadOnly: true, keys })
+      const rows = yield* account.list("inbox", { limit: size, before, unreadOnly: true, keys })
       found.push(...(yield* fitting(request, rows)).slice(0, limit - found.length))
       const last = rows.at(-1)
       if (last === undefined) break
@@ -88,9 +88,9 @@ export const makeListing = (
     let upTo = after
     while (true) {
       const page = { limit: pageRows, after: upTo, settledOnly: true, unreadOnly: true, keys }
-      const rows = yield* room.list("inbox", page)
+      const rows = yield* account.list("inbox", page)
       const fit = (yield* fitting(request, rows)).slice(0, limit)
-      const found = yield* room.opened(fit.map(({ row }) => row))
+      const found = yield* account.opened(fit.map(({ row }) => row))
       // What was not opened any more is the next page's.
       const whole = fit.length < limit && found.length === fit.length
       const last = whole ? rows.at(-1) : found.at(-1)
@@ -102,15 +102,15 @@ export const makeListing = (
 
   /** Where a watch begins: the newest ones that fit, oldest first. */
   const beginning = Effect.fnUntraced(function*(request: typeof List.Type) {
-    const [newest] = yield* room.list("inbox", { limit: 1, settledOnly: true })
+    const [newest] = yield* account.list("inbox", { limit: 1, settledOnly: true })
     const upTo = newest?.row.seq ?? 0
     const fit = (yield* matching(request)).map(({ row }) => row).filter(({ seq }) => seq <= upTo)
-    return { found: (yield* room.opened(fit)).toReversed(), upTo }
+    return { found: (yield* account.opened(fit)).toReversed(), upTo }
   })
 
   const list = (request: typeof List.Type) =>
     waiting(request.waitSeconds, matching(request), (found) => found.length > 0).pipe(
-      Effect.flatMap((found) => room.opened(found.map(({ row }) => row))),
+      Effect.flatMap((found) => account.opened(found.map(({ row }) => row))),
       Effect.map((found) => ({ messages: found.map(shown) }))
     )
 

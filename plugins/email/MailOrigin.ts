@@ -16,12 +16,11 @@ import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import { type OriginHandler, Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import type { MailRoom } from "./MailRoom.ts"
+import type { MailAccount } from "./MailAccount.ts"
+import { mailFrame } from "./mailFrame.ts"
 import { answerSubject, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
 
-/** A turn may be taken a moment before its mail is filed; it begins without, when that takes longer than this. */
-const filedWithin = Duration.seconds(60)
 /** A channel that cannot be reached must not hold up the conversation: the request is in the outbox by then. */
 const shownWithin = Duration.seconds(10)
 /** 1 s, doubling, at most 30 s apart, for ever: an outcome is not given up because a store is busy. */
@@ -31,7 +30,7 @@ const shownCharacters = 200_000
 
 export interface MailOriginDeps {
   readonly owner: SandboxId
-  readonly room: MailRoom
+  readonly account: MailAccount
   readonly mailbox: Mailbox["Service"]
   readonly queue: TurnQueue["Service"]
   readonly bridge: Bridge["Service"]
@@ -79,23 +78,13 @@ const lostNotice = "_The earlier conversation of this thread could not be found:
 const noAnswer = "(The agent finished without a written answer.)"
 
 export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): OriginHandler => {
-  const { bridge, channel, mailbox, owner, queue, redaction, room } = deps
+  const { bridge, channel, mailbox, owner, queue, redaction, account } = deps
 
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
 
-  /** From the moment it is filed the agent can fetch it; then it counts as read, because a turn has taken it. */
-  const taken = Effect.fnUntraced(function*({ delivery }: Origin) {
-    for (;;) {
-      const than = yield* mailbox.revision(owner)
-      if (Option.isSome(yield* mailbox.get(owner, delivery))) break
-      yield* mailbox.revision(owner, { than, wait: filedWithin })
-    }
-    yield* mailbox.markRead(owner, [delivery])
-  })
-
   /** The outcome, mailed once: its key is the turn's, so that the mailbox drops a second one. */
   const mailBack = Effect.fnUntraced(function*(row: TurnRow, origin: Origin, text: string) {
-    yield* room.send({
+    yield* account.send({
       to: [origin.address],
       cc: [],
       bcc: [],
@@ -167,10 +156,11 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
     frame: (row) =>
       Effect.sync(() => {
         running.begin(row)
-        return { sender: originOf(row).sender, place: "a mail" }
+        return mailFrame(originOf(row), row.request)
       }),
     session: Effect.fn("MailOrigin.session")(function*(row: TurnRow) {
-      yield* Effect.timeoutOption(taken(originOf(row)), filedWithin)
+      // A turn has taken it.
+      yield* mailbox.markRead(owner, [originOf(row).delivery])
       return Option.getOrUndefined(yield* mailbox.noted(owner, sessionNote(row.request.group)))
     }, Effect.catch((error) => Effect.as(Effect.logWarning("a conversation begins anew", error.message), undefined))),
     starting: bind,

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { protocolVersion } from "./socketClient.ts"
 
-/** Far over what a message may have, so that the room, which knows the limits, says what is wrong. */
+/** Far over what a message may have, so that the account, which knows the limits, says what is wrong. */
 const maxEntries = 1_000
 const Texts = Schema.Array(Schema.String).check(Schema.isMaxLength(maxEntries))
 const Line = Schema.String.check(Schema.isMaxLength(2_000))

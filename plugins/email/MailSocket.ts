@@ -11,9 +11,9 @@ import * as fs from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Mailbox, Mailer } from "../../runtime/ports/Mail.ts"
+import type { MailAccount } from "./MailAccount.ts"
 import { makeListing, shown } from "./MailListing.ts"
 import { decodeRequest, type Replies, type Request, type Send } from "./MailRequests.ts"
-import type { MailRoom } from "./MailRoom.ts"
 import { type PostRefused, postRefused, postTrouble } from "./PostCodes.ts"
 import { defaultMaxContentBytes } from "./protocol/Draft.ts"
 import { frame } from "./socketClient.ts"
@@ -118,9 +118,9 @@ const readBody = Effect.fnUntraced(function*(socket: Socket, { request, rest }: 
 
 type Reply = readonly [header: Readonly<Record<string, unknown>>, ...blobs: ReadonlyArray<Uint8Array>]
 
-const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, hop: () => number) {
+const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, account: MailAccount, hop: () => number) {
   const mailbox = yield* Mailbox
-  const { list, waiting, watch } = makeListing(owner, room, mailbox)
+  const { list, waiting, watch } = makeListing(owner, account, mailbox)
 
   const send = (request: typeof Send.Type, blob: Buffer) => {
     let at = request.bodySize
@@ -135,7 +135,7 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       ? {}
       : { once: createHash("sha256").update(JSON.stringify(request)).update(blob).digest("hex") }
     return Effect.map(
-      room.send({ ...request, ...once, body, attachments, hop: hop() }),
+      account.send({ ...request, ...once, body, attachments, hop: hop() }),
       (sent): Reply => [{ ok: true, ...sent }]
     )
   }
@@ -144,7 +144,7 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
     Effect.map(
       waiting(
         waitSeconds,
-        room.replies(id),
+        account.replies(id),
         ({ found, gone, missing }) => missing.length === gone.length || found.some(({ row }) => !known.includes(row.id))
       ),
       ({ found, gone, missing }): Reply => [{ ok: true, messages: found.map(shown), missing, gone }]
@@ -165,11 +165,11 @@ const makeAnswer = Effect.fnUntraced(function*(owner: SenderId, room: MailRoom, 
       case "read":
         return Effect.map(mailbox.markRead(owner, request.deliveries), (): Reply => [{ ok: true }])
       case "raw":
-        return Effect.map(room.raw(request.delivery), (raw): Reply => [{ ok: true }, raw])
+        return Effect.map(account.raw(request.delivery), (raw): Reply => [{ ok: true }, raw])
       case "attachments":
         return Effect.gen(function*() {
-          const { judged, row } = yield* room.get(request.delivery)
-          const parts = yield* room.attachments(row.id, judged, row.receivedAt)
+          const { judged, row } = yield* account.get(request.delivery)
+          const parts = yield* account.attachments(row.id, judged, row.receivedAt)
           return [{ ok: true }, ...parts.map(({ bytes }) => bytes)] as Reply
         })
     }
@@ -200,61 +200,63 @@ const closing = (server: Server) =>
  * Listens until the scope closes. Fails with the system's own error when the path cannot be used. What the agent writes
  * while `hop` says so is at least that many automatic answers away from whoever began.
  */
-export const listen = Effect.fnUntraced(function*(path: string, owner: SenderId, room: MailRoom, hop: () => number) {
-  const answer = yield* makeAnswer(owner, room, hop)
-  const { maxMessageBytes } = (yield* Mailer).limits
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const own = Semaphore.makeUnsafe(ownMebibytes)
-  /** One of its own first, so that a sandbox has one place in the row of all. */
-  const withMemory = (bytes: number) => {
-    const permits = Math.min(ownMebibytes, Math.ceil(bytes / smallBytes))
-    return <A, E, R>(effect: Effect.Effect<A, E, R>) => own.withPermits(permits)(memory.withPermits(permits)(effect))
-  }
-  const answered = (asked: Asked) =>
-    answer(asked).pipe(
-      Effect.catch((error) => Effect.succeed(told(error))),
-      Effect.catchDefect(() => Effect.succeed(told({ _tag: "Defect", message: "the runtime has a defect" }))),
-      Effect.map(([header, ...blobs]) => frame(header, blobs))
-    )
-  const serve = Effect.fnUntraced(function*(socket: Socket) {
-    const head = yield* Effect.result(readHead(socket))
-    if (head._tag === "Failure") return yield* handOver(socket, frame(told(head.failure)[0], []))
-    const { request } = head.success
-    const whole = Effect.flatMap(
-      readBody(socket, head.success),
-      (asked) => Effect.flatMap(answered(asked), (bytes) => handOver(socket, bytes))
-    ).pipe(Effect.catch((error) => handOver(socket, frame(told(error)[0], []))))
-    if (request.op === "raw" || request.op === "attachments") return yield* withMemory(maxMessageBytes)(whole)
-    if (request.op === "send") {
-      const bytes = announced(request)
-      return yield* bytes > smallBytes ? withMemory(bytes)(whole) : whole
+export const listen = Effect.fnUntraced(
+  function*(path: string, owner: SenderId, account: MailAccount, hop: () => number) {
+    const answer = yield* makeAnswer(owner, account, hop)
+    const { maxMessageBytes } = (yield* Mailer).limits
+    const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const own = Semaphore.makeUnsafe(ownMebibytes)
+    /** One of its own first, so that a sandbox has one place in the row of all. */
+    const withMemory = (bytes: number) => {
+      const permits = Math.min(ownMebibytes, Math.ceil(bytes / smallBytes))
+      return <A, E, R>(effect: Effect.Effect<A, E, R>) => own.withPermits(permits)(memory.withPermits(permits)(effect))
     }
-    const asked = { request, blob: Buffer.alloc(0) }
-    const small = yield* Effect.map(answered(asked), (bytes) => bytes.length > smallBytes ? undefined : bytes)
-    // A large one is made again when it is its turn, so that those who wait hold nothing.
-    if (small === undefined) return yield* withMemory(maxMessageBytes)(whole)
-    return yield* handOver(socket, small)
-  })
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    socket.on("error", () => socket.destroy())
-    // Whoever neither takes its answer nor goes away is cut off.
-    const fiber = runFork(Effect.ensuring(
-      serve(socket),
-      Effect.sync(() => void setTimeout(() => socket.destroy(), patienceMillis).unref())
-    ))
-    socket.on("close", () => fiber.interruptUnsafe())
-  })
-  server.maxConnections = maxConnections
-  yield* Effect.acquireRelease(
-    Effect.callback<void, NodeJS.ErrnoException>((resume) => {
-      fs.rmSync(path, { force: true })
-      server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(path, () => resume(Effect.void))
-    }),
-    () =>
-      Effect.andThen(
-        Effect.sync(() => fs.rmSync(path, { force: true })),
-        Effect.timeoutOption(closing(server), "1 second")
+    const answered = (asked: Asked) =>
+      answer(asked).pipe(
+        Effect.catch((error) => Effect.succeed(told(error))),
+        Effect.catchDefect(() => Effect.succeed(told({ _tag: "Defect", message: "the runtime has a defect" }))),
+        Effect.map(([header, ...blobs]) => frame(header, blobs))
       )
-  )
-})
+    const serve = Effect.fnUntraced(function*(socket: Socket) {
+      const head = yield* Effect.result(readHead(socket))
+      if (head._tag === "Failure") return yield* handOver(socket, frame(told(head.failure)[0], []))
+      const { request } = head.success
+      const whole = Effect.flatMap(
+        readBody(socket, head.success),
+        (asked) => Effect.flatMap(answered(asked), (bytes) => handOver(socket, bytes))
+      ).pipe(Effect.catch((error) => handOver(socket, frame(told(error)[0], []))))
+      if (request.op === "raw" || request.op === "attachments") return yield* withMemory(maxMessageBytes)(whole)
+      if (request.op === "send") {
+        const bytes = announced(request)
+        return yield* bytes > smallBytes ? withMemory(bytes)(whole) : whole
+      }
+      const asked = { request, blob: Buffer.alloc(0) }
+      const small = yield* Effect.map(answered(asked), (bytes) => bytes.length > smallBytes ? undefined : bytes)
+      // A large one is made again when it is its turn, so that those who wait hold nothing.
+      if (small === undefined) return yield* withMemory(maxMessageBytes)(whole)
+      return yield* handOver(socket, small)
+    })
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      socket.on("error", () => socket.destroy())
+      // Whoever neither takes its answer nor goes away is cut off.
+      const fiber = runFork(Effect.ensuring(
+        serve(socket),
+        Effect.sync(() => void setTimeout(() => socket.destroy(), patienceMillis).unref())
+      ))
+      socket.on("close", () => fiber.interruptUnsafe())
+    })
+    server.maxConnections = maxConnections
+    yield* Effect.acquireRelease(
+      Effect.callback<void, NodeJS.ErrnoException>((resume) => {
+        fs.rmSync(path, { force: true })
+        server.once("error", (error) => resume(Effect.fail(error)))
+        server.listen(path, () => resume(Effect.void))
+      }),
+      () =>
+        Effect.andThen(
+          Effect.sync(() => fs.rmSync(path, { force: true })),
+          Effect.timeoutOption(closing(server), "1 second")
+        )
+    )
+  }
+)

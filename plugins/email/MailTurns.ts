@@ -101,6 +101,7 @@ export const requestOf = (owner: SenderId, mail: AdmittedMail, repliesToOurs: bo
       cut: judged.body.length > promptCharacters
     },
     text: judged.body.slice(0, promptCharacters).toWellFormed(),
+    title: `📧 Turn started by mail from ${verdict.sender}`,
     files: judged.attachments.map(({ name, sha256, size, type }) => ({ id: sha256, name, mimeType: type, size })),
     acceptedAt: receivedAt
   }

@@ -8,8 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
-import { type ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
-import { Turns } from "../../runtime/ports/Turns.ts"
+import type { ReceivedEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import type { Turns } from "../../runtime/ports/Turns.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
 
 /** As for chat (docs/architecture.md). */
@@ -20,10 +20,10 @@ const pollWait = Duration.seconds(20)
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
 
 /** Takes replays until it is interrupted. Until a replay is settled its message stays hidden. */
-export const takeReplays = Effect.fnUntraced(function*(sandbox: SandboxId) {
-  const queue = yield* TurnQueue
-  const turns = yield* Turns
-
+export const takeReplays = Effect.fnUntraced(function*(
+  sandbox: SandboxId,
+  { queue, turns }: { readonly queue: TurnQueue["Service"]; readonly turns: Turns["Service"] }
+) {
   const drop = (receipt: string) =>
     queue.delete(sandbox, receipt).pipe(
       Effect.catch((error) => Effect.logInfo("delivery is left to expire", error.message))

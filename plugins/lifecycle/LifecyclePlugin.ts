@@ -49,14 +49,14 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
   enabled: () => true,
   config: LifecycleConfig,
   configure: ({ spec: { cli } }) => ({ slack: cli.notifySlackEnabled }),
-  start: () => Effect.succeed({}),
-  run: Effect.fnUntraced(function*({ slack }) {
+  start: Effect.fn("LifecyclePlugin.start")(function*({ slack }) {
     const bridge = yield* Bridge
     const info = yield* SandboxInfo
     const ledger = yield* Ledger
     const redaction = yield* Redaction
     const status = yield* RuntimeStatus
     const turns = yield* Turns
+    const { subscribe } = yield* HookEvents
 
     const send = Effect.fnUntraced(function*(report: RuntimeReport) {
       const now = yield* Clock.currentTimeMillis
@@ -88,24 +88,11 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       yield* ledger.remember(fact, String(yield* Clock.currentTimeMillis))
     }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))
 
-    const changes = yield* turns.changes
-    const hooks = yield* (yield* HookEvents).subscribe
     const active = Effect.flatMap(Clock.currentTimeMillis, status.active)
     const noted = (changed: Effect.Effect<unknown>) =>
       Effect.forkScoped(
         unending("activity could not be noted because of a defect", 0, Effect.andThen(changed, active))
       )
-    // A turn changes its state, or a session that a person started does something.
-    yield* noted(PubSub.take(changes))
-    yield* noted(PubSub.take(hooks))
-
-    yield* status.changes.pipe(
-      Stream.filter((report) => report.ready),
-      Stream.take(1),
-      Stream.runForEach(greet),
-      Effect.forkScoped
-    )
-
     // `changed` completes at the next change that the control plane has to know of at once.
     let told: string | undefined
     const changed = status.changes.pipe(
@@ -113,19 +100,32 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       Stream.take(1),
       Stream.runDrain
     )
-    return yield* unending(
-      "reporting ended in a defect; it goes on",
-      retryAfter,
-      Effect.gen(function*() {
-        // A turn that works for hours without a change of state is no idle sandbox.
-        const { open } = yield* turns.health
-        if (open > 0) yield* active
-        const report = yield* status.report
-        const through = yield* send(report)
-        if (!through) return yield* Effect.sleep(retryAfter)
-        told = essence(report)
-        yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
-      })
-    )
+    const reportOnce = Effect.gen(function*() {
+      // A turn that works for hours without a change of state is no idle sandbox.
+      const { open } = yield* turns.health
+      if (open > 0) yield* active
+      const report = yield* status.report
+      const through = yield* send(report)
+      if (!through) return yield* Effect.sleep(retryAfter)
+      told = essence(report)
+      yield* Effect.timeoutOption(Effect.andThen(changed, Effect.sleep(gatherFor)), reportEvery)
+    })
+
+    const run = Effect.gen(function*() {
+      const changes = yield* turns.changes
+      const hooks = yield* subscribe
+      // A turn changes its state, or a session that a person started does something.
+      yield* noted(PubSub.take(changes))
+      yield* noted(PubSub.take(hooks))
+
+      yield* status.changes.pipe(
+        Stream.filter((report) => report.ready),
+        Stream.take(1),
+        Stream.runForEach(greet),
+        Effect.forkScoped
+      )
+      return yield* unending("reporting ended in a defect; it goes on", retryAfter, reportOnce)
+    })
+    return { run }
   })
 }

@@ -58,6 +58,9 @@ export interface OwedMarks {
   readonly settle: (channel?: ChannelId) => Effect.Effect<void>
 }
 
+/** A turn's end waits so long for its marks: Slack takes 50 a minute in a workspace, and what is late then is owed. */
+const markWithin = "10 seconds"
+
 export const makeOwedMarks = (parts: {
   readonly bridge: Bridge["Service"]
   readonly ledger: Ledger["Service"]
@@ -115,7 +118,9 @@ export const makeOwedMarks = (parts: {
       mayPass.has(error.code)
         ? Effect.succeed(false)
         : Effect.as(Effect.logWarning("a mark was refused", error.message), true)
-    )
+    ),
+    Effect.timeoutOption(markWithin),
+    Effect.map(Option.getOrElse(() => false))
   )
 
   const logged = Effect.catch((error: { readonly message: string }) =>

@@ -44,10 +44,11 @@ const healthEvery = "10 seconds"
 const owedEvery = "30 seconds"
 
 /** At most one notice for a spell of one trouble: the key of the post carries when it began. */
-const makeNotices = Effect.gen(function*() {
-  const bridge = yield* Bridge
-  const info = yield* SandboxInfo
-  const scope = yield* Effect.scope
+const makeNotices = ({ background, bridge, info }: {
+  readonly bridge: Bridge["Service"]
+  readonly info: SandboxInfo["Service"]
+  readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
+}) => {
   let noticedUntil = Number.NEGATIVE_INFINITY
   return {
     /** `detail` is a sentence with its remedy and code. */
@@ -57,17 +58,15 @@ const makeNotices = Effect.gen(function*() {
         const again = since <= noticedUntil + 60_000
         noticedUntil = Math.max(noticedUntil, since)
         if (again || info.channel === undefined) return Effect.void
-        return bridge.call({
-          key: `${info.id}/${kind}/${since}`,
-          action: { action: "post", channel: info.channel, markdown: detail }
-        }).pipe(
-          Effect.catch((error) => Effect.logWarning("notice was refused", error.message)),
-          Effect.forkIn(scope, { startImmediately: true }),
-          Effect.asVoid
+        return background(
+          bridge.call({
+            key: `${info.id}/${kind}/${since}`,
+            action: { action: "post", channel: info.channel, markdown: detail }
+          }).pipe(Effect.asVoid, Effect.catch((error) => Effect.logWarning("notice was refused", error.message)))
         )
       })
   }
-})
+}
 
 const fullNotice = "**The disk of this sandbox is full.** Messages are kept, but none is started. Free some space on " +
   "its machine; what waits goes on by itself. (KM-SLK-303)"
@@ -83,77 +82,66 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
     const info = yield* SandboxInfo
     const scope = yield* Effect.scope
     const turns = yield* Turns
+    const queue = yield* TurnQueue
     const bridge = yield* Bridge
+    const controls = yield* Controls
+    const ledger = yield* Ledger
     const redaction = yield* Redaction
-    const marks = makeOwedMarks({ bridge, ledger: yield* Ledger, redaction })
+    const status = yield* RuntimeStatus
+    const background = (effect: Effect.Effect<void>) =>
+      Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))
+    // Not ready before the first poll, also in a later life.
+    yield* status.pollFailed
+    const marks = makeOwedMarks({ bridge, ledger, redaction })
     yield* Effect.forkScoped(unending(
       "bringing marks in line ended in a defect; it is tried again",
       owedEvery,
       Effect.andThen(marks.settle(), Effect.sleep(owedEvery))
     ))
-    const origin = makeSlackOrigin({
-      sandbox: info.id,
-      marks,
-      bridge,
-      queue: yield* TurnQueue,
-      redaction,
-      background: (effect) => Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))
+
+    const run = Effect.gen(function*() {
+      const notices = makeNotices({ bridge, info, background })
+      const stops = makeStopRequests({ sandbox: info.id, controls, turns, queue, ledger, bridge, background })
+      const open = yield* ledger.open.pipe(
+        Effect.mapError((error) =>
+          new PluginError({ plugin: id, operation: "run", reason: "Unavailable", detail: error.message })
+        )
+      )
+      yield* Effect.forkScoped(stops.run)
+      yield* Effect.forkScoped(unending(
+        "looking at the ledger's health ended in a defect",
+        healthEvery,
+        turns.health.pipe(
+          Effect.tap(({ detail, since, state }) =>
+            state === "full" || state === "corrupt" ? notices.trouble(state, since, detail) : Effect.void
+          ),
+          Effect.andThen(Effect.sleep(healthEvery))
+        )
+      ))
+      return yield* runReceiveLoop(
+        {
+          sandbox: info.id,
+          queue,
+          turns,
+          bridge,
+          status,
+          stops,
+          full: (since) => notices.trouble("full", since, fullNotice)
+        },
+        open.flatMap(({ key, receipt, request }) =>
+          receipt === undefined || request.origin.kind !== "slack" ? [] : [{ key, receipt }]
+        )
+      )
     })
+
     return {
-      origin,
+      run,
+      origin: makeSlackOrigin({ sandbox: info.id, marks, bridge, queue, redaction, background }),
       detail: Effect.map(
         turns.health,
         ({ detail, open, running, state }) =>
           state === "ok" ? `${running} running, ${open} open` : `${state}: ${detail}`
       )
     }
-  }),
-  run: Effect.fnUntraced(function*() {
-    const info = yield* SandboxInfo
-    const turns = yield* Turns
-    const queue = yield* TurnQueue
-    const bridge = yield* Bridge
-    const ledger = yield* Ledger
-    const notices = yield* makeNotices
-    const scope = yield* Effect.scope
-    const stops = makeStopRequests({
-      sandbox: info.id,
-      controls: yield* Controls,
-      turns,
-      queue,
-      ledger,
-      bridge,
-      background: (effect) => Effect.asVoid(Effect.forkIn(effect, scope))
-    })
-    const open = yield* ledger.open.pipe(
-      Effect.mapError((error) =>
-        new PluginError({ plugin: id, operation: "run", reason: "Unavailable", detail: error.message })
-      )
-    )
-    yield* Effect.forkScoped(stops.run)
-    yield* Effect.forkScoped(unending(
-      "looking at the ledger's health ended in a defect",
-      healthEvery,
-      turns.health.pipe(
-        Effect.tap(({ detail, since, state }) =>
-          state === "full" || state === "corrupt" ? notices.trouble(state, since, detail) : Effect.void
-        ),
-        Effect.andThen(Effect.sleep(healthEvery))
-      )
-    ))
-    return yield* runReceiveLoop(
-      {
-        sandbox: info.id,
-        queue,
-        turns,
-        bridge,
-        status: yield* RuntimeStatus,
-        stops,
-        full: (since) => notices.trouble("full", since, fullNotice)
-      },
-      open.flatMap(({ key, receipt, request }) =>
-        receipt === undefined || request.origin.kind !== "slack" ? [] : [{ key, receipt }]
-      )
-    )
   })
 }

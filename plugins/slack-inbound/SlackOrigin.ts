@@ -7,6 +7,7 @@ import { undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProto
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import type { ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
+import { personFrame } from "../../runtime/domain/turn/TurnFrame.ts"
 import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
 import { Undeliverable } from "../../runtime/ports/Plugin.ts"
@@ -87,7 +88,13 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
     frame: (row) =>
       Effect.sync(() => {
         const { user, userName } = originOf(row)
-        return { sender: userName === user ? user : `${userName} (${user})`, place: "a Slack thread" }
+        const { acceptedAt, files } = row.request
+        return personFrame({
+          sender: userName === user ? user : `${userName} (${user})`,
+          place: "a Slack thread",
+          acceptedAt,
+          files
+        })
       }),
     session: Effect.fn("SlackOrigin.session")(function*(row: TurnRow) {
       const { threadTs } = originOf(row)

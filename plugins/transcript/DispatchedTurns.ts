@@ -68,15 +68,7 @@ export interface DispatchedTurns {
   readonly hooksAreOff: () => boolean
 }
 
-const headerOf = (row: TurnRow): string => {
-  const { origin } = row.request
-  switch (origin.kind) {
-    case "mail":
-      return `📧 Turn started by mail from ${origin.sender}`
-    default:
-      return "⏱️ Turn started by an operator"
-  }
-}
+const headerOf = (row: TurnRow): string => row.request.title ?? "⏱️ Turn started by an operator"
 
 export const makeDispatchedTurns = Effect.fnUntraced(function*(
   parts: DispatchedParts

@@ -97,7 +97,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
     ))
 
     return {
-      observer: dispatched.observer,
+      observers: [dispatched.observer],
       detail: Effect.sync(() =>
         dispatched.hooksAreOff()
           ? sentence("KM-AGT-093")

@@ -6,8 +6,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as path from "node:path"
-import { makeMailDesk } from "../../plugins/email/MailDesk.ts"
-import { postTrouble } from "../../plugins/email/PostCodes.ts"
+import { mailDesks } from "../../plugins/index.ts"
 import { findingLine, readProfile, verdict } from "../../profiles/ProfileFile.ts"
 import { holdLock } from "../adapters/disk/ProcessLock.ts"
 import { statePaths } from "../adapters/disk/StateDirectory.ts"
@@ -18,6 +17,7 @@ import { ownersOfChannels } from "../kernel/sandboxes/ChannelPlan.ts"
 import { makeSandboxActions } from "../kernel/sandboxes/SandboxActions.ts"
 import { ScheduleRunner } from "../kernel/schedules/ScheduleRunner.ts"
 import { ActionRunners } from "../ports/ActionRunner.ts"
+import { MailTrouble } from "../ports/MailDesk.ts"
 import { Sandboxes } from "../ports/Sandboxes.ts"
 
 export interface SchedulesOptions {
@@ -41,14 +41,27 @@ const profileReader =
       })
     }).pipe(Effect.provideContext(files))
 
+/** For now, and taken up again: the keys or their store could not be reached. */
+const notSent = (why: string) =>
+  new MailTrouble({
+    code: "KM-EML-104",
+    exit: 1,
+    what: "The mail store or the identity directory failed.",
+    why,
+    next: "Follow the reason; try again."
+  })
+
 /** The operator's desk; its mail identity is kept certified where that is possible. */
 const desk = ({ certifies, install, state }: SchedulesOptions) => {
   const alone = holdLock(path.join(statePaths(state).run, "keys.lock"), "makes keys")
   return Effect.gen(function*() {
+    const [load] = mailDesks
+    if (load === undefined) return yield* notSent("this build has no mail")
+    const make = yield* Effect.promise(load)
     if (certifies) yield* ensureOperator(install, alone)
-    const { send } = yield* makeMailDesk(yield* deskOptions(install, operatorOwner))
-    return { send: (letter: Parameters<typeof send>[0]) => Effect.mapError(send(letter, {}), postTrouble) }
-  }).pipe(Effect.mapError(postTrouble))
+    const { send } = yield* make(yield* deskOptions(install, operatorOwner))
+    return { send: (letter: Parameters<typeof send>[0]) => send(letter, {}) }
+  }).pipe(Effect.mapError((error) => error._tag === "MailTrouble" ? error : notSent(error.message)))
 }
 
 /** One for each room that can do an action. */

@@ -6,8 +6,60 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Socket } from "node:net"
 import type { SessionId, TurnKey } from "../domain/sandbox/Ids.ts"
 import type { AgentOutcome, ProcessMark } from "../domain/turn/Turn.ts"
+
+/** A file that the jail shows in another place than its own, read-only, over what the system has there. */
+export interface ShownFile {
+  /** Absolute; exists when the run starts. */
+  readonly source: string
+  /**
+   * Absolute, inside the jail: a file that the system has there, or one below `/run/km`. Without a jail the file is shown
+   * nowhere but at `source`.
+   */
+  readonly target: string
+}
+
+/** What a program in the jail has opened to a door. */
+export type DoorConnection = Socket
+
+/** Of which run, or session that a person began, a door is. */
+export interface DoorRun {
+  readonly session: SessionId
+  /** None where a person began the session. */
+  readonly turn: TurnKey | undefined
+}
+
+/**
+ * A way out of a jail without a network: an address on its loopback, whose listening socket the jail hands over to the
+ * runtime. Each run has its own, so who connects is known to be that run; no program inside can reach another run's.
+ * Where the agent has the machine's network there are no doors.
+ */
+export interface AgentDoor {
+  /** Lower-case letters, digits and `-`; unique in a sandbox. `model` and `hooks` are the runtime's own. */
+  readonly name: string
+  /** On the jail's 127.0.0.1, the same in every sandbox, unique there: 4703 to 4799. */
+  readonly port: number
+  /** Variables for the agent that are true only where the door is open, such as `HTTPS_PROXY`. Never secrets. */
+  readonly env: Readonly<Record<string, string>>
+  /**
+   * Opens the door for one run, before anything of the agent begins. What it returns is given each connection, once, and
+   * must not throw; connections are cut when the run is over. At most 128 at a time, further ones are closed unheard.
+   */
+  readonly open: (run: DoorRun) => Effect.Effect<(connection: DoorConnection) => void, never, Scope.Scope>
+}
+
+/** What one plugin adds to the agent's surroundings: for each run anew, and only while the plugin runs. */
+export interface AgentContribution {
+  /** Variables for every run, such as `KM_MAIL_SOCKET`. Never secrets; what keeps the agent in its place wins over them. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Absolute directories of programs for the agent, in front of the system's on its PATH; they are shown read-only. */
+  readonly path?: ReadonlyArray<string>
+  /** Absolute paths of files and directories that the agent may read, at their own place or at another. */
+  readonly readOnly?: ReadonlyArray<string | ShownFile>
+  readonly doors?: ReadonlyArray<AgentDoor>
+}
 
 export interface AgentRun {
   readonly turn: TurnKey
@@ -21,8 +73,10 @@ export interface AgentRun {
   readonly prompt: string
   /** UUID derived from the turn key and attempt: the CLI's own idempotency key for the message. */
   readonly messageUuid: string
-  /** Extra variables for the agent, such as `KM_SLACK_THREAD_TS`. Never secrets. */
+  /** Extra variables of this turn, such as `KM_SLACK_THREAD_TS`; all begin with `KM_`. Never secrets. */
   readonly env: Readonly<Record<string, string>>
+  /** What plugins add to this run, in the order in which they were started; a later one's variable wins. */
+  readonly contributions: ReadonlyArray<AgentContribution>
 }
 
 /** What the agent says on its standard output while it runs. */

@@ -4,7 +4,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { OlderSender } from "../domain/install/Install.ts"
 import type { SenderId } from "../domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import type { Sandboxes } from "./Sandboxes.ts"
@@ -277,17 +276,3 @@ export interface MailRelay {
   /** Bytes of one raw message. */
   readonly maxBytes: number
 }
-
-/** What mail needs to know of the install, and where the agent's programs reach its sandbox's runtime. */
-export class MailSetup extends Context.Service<MailSetup, {
-  /** 32 raw bytes, pinned. */
-  readonly certifierPublicKey: Uint8Array
-  /** Of the install's addresses. */
-  readonly domain: string
-  /** Path of the unix socket, in a directory that the agent sees and cannot write. */
-  readonly socket: string
-  /** As `v1Senders` of the install. */
-  readonly v1Senders?: ReadonlyArray<OlderSender>
-  /** What takes mail to addresses outside of the install; absent when there is nothing. */
-  readonly relay?: MailRelay
-}>()("km/runtime/ports/MailSetup") {}

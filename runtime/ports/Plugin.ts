@@ -8,7 +8,8 @@ import type * as Scope from "effect/Scope"
 import type { Profile } from "../domain/profile/Profile.ts"
 import type { TurnOrigin, TurnRow } from "../domain/turn/Turn.ts"
 import { ShownPart } from "../domain/turn/Turn.ts"
-import type { AgentProcess } from "./Agent.ts"
+import type { TurnFrame } from "../domain/turn/TurnFrame.ts"
+import type { AgentContribution, AgentProcess } from "./Agent.ts"
 
 /** Kebab-case: `slack-inbound`, `transcript`. */
 export const PluginId = Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/)).pipe(
@@ -50,8 +51,8 @@ export interface OriginHandler {
   readonly kind: TurnOrigin["kind"]
   /** Environment for the agent, such as `KM_SLACK_THREAD_TS`. */
   readonly environment: (row: TurnRow) => Readonly<Record<string, string>>
-  /** One sentence on who writes and where, put into the frame of the prompt. */
-  readonly frame: (row: TurnRow) => Effect.Effect<{ readonly sender: string; readonly place: string }>
+  /** What the agent is told before the turn's text. Asked last: the agent starts when this is known. */
+  readonly frame: (row: TurnRow) => Effect.Effect<TurnFrame>
   /** The session this turn continues, if its thread has one. */
   readonly session: (row: TurnRow) => Effect.Effect<string | undefined>
   /** The agent is about to start (⏳). */
@@ -100,18 +101,36 @@ export interface TurnObserver {
   readonly posted: (row: TurnRow) => Effect.Effect<void>
 }
 
-/** A running plugin. It owns nothing that the host cannot release. */
+/** A running plugin: what it does and what it adds. It owns nothing that the host cannot release. */
 export interface PluginInstance {
+  /**
+   * Begun by the host once every plugin has been started (so that origins and observers are known) and the pipeline has
+   * taken up its open turns; in the scope of `start`. Never ends: its end is a crash, as its failure is.
+   */
+  readonly run?: Effect.Effect<never, PluginError, Scope.Scope>
+  /** For turns of its kind, from the start until the plugin stops; without one they wait. */
   readonly origin?: OriginHandler
-  readonly observer?: TurnObserver
+  /** Told of every turn, in this order, after those of plugins that were started before. */
+  readonly observers?: ReadonlyArray<TurnObserver>
+  /**
+   * What the agent gets. An attempt that begins while the plugin is down is made without it, and without its
+   * `promptLines`, so that the agent is told of nothing that is not there.
+   */
+  readonly agent?: AgentContribution
+  /**
+   * What the agent is told with a turn's text beside the origin's frame, such as what it may push: one line each, which
+   * the kernel makes harmless and marks as the system's own. At most 20 lines of 1,000 characters; the rest is left out.
+   * A turn that continues after a crash has been told already and is not told again.
+   */
+  readonly promptLines?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** One line for `km status`. */
   readonly detail?: Effect.Effect<string>
 }
 
 /**
- * What a plugin author writes. `start` runs in a scope that the host owns: every handle, fiber and timer acquired there
- * is released when the plugin is stopped. `R` lists the ports it needs. `run`, when given, starts after every plugin
- * has started (so origins and observers are known) and is expected never to end; its end is a crash.
+ * What a plugin author writes. `start` is called once in each life of the plugin, in a scope that the host owns: every
+ * handle, fiber and timer acquired there is released when the plugin is stopped. `R` lists the ports it needs. After a
+ * crash the host lets go of the scope and starts it again, with back-off.
  */
 export interface Plugin<Config, R = never> {
   readonly id: PluginId
@@ -124,8 +143,10 @@ export interface Plugin<Config, R = never> {
   /** The raw configuration of this plugin, taken from the profile; decoded once by the host. */
   readonly configure: (profile: Profile) => unknown
   readonly start: (config: Config) => Effect.Effect<PluginInstance, PluginError, R | Scope.Scope>
-  readonly run?: (config: Config) => Effect.Effect<never, PluginError, R | Scope.Scope>
 }
+
+/** The ports that a plugin needs. */
+export type PortsOf<P> = P extends Plugin<infer _Config, infer R> ? R : never
 
 /** Erases `Config` for storage in a list; the host has decoded it by then. */
 // oxlint-disable-next-line typescript/no-explicit-any

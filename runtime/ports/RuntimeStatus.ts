@@ -19,7 +19,7 @@ export interface RuntimeReport {
 export class RuntimeStatus extends Context.Service<RuntimeStatus, {
   /** A queue poll has come back, with a message or without. */
   readonly polled: Effect.Effect<void>
-  /** A queue poll has failed; not ready until the next one succeeds. */
+  /** A queue poll has failed, or whoever polls has just started: not ready until the next one succeeds. */
   readonly pollFailed: Effect.Effect<void>
   /** A person is at work: an interactive prompt, a turn. Unix milliseconds. */
   readonly active: (at: number) => Effect.Effect<void>

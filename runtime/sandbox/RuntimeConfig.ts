@@ -28,38 +28,21 @@ export class RuntimeConfig extends Context.Service<RuntimeConfig, {
   readonly hookFiles: ReadonlyArray<string>
   /** What opens the doors of a jail without a network. */
   readonly entrypoint: Entrypoint
-  /** The agent's mail programs by name: the script of each. */
-  readonly mailPrograms: Readonly<Record<"km-send" | "km-recv", string>>
-  /** What of the file system they need, beside `hookFiles`. */
-  readonly mailFiles: ReadonlyArray<string>
 }>()("km/runtime/sandbox/RuntimeConfig") {}
 
 const below = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 
-/** The first that exists, else the last as it is, so that the failure names something. */
-const firstExisting = (candidates: ReadonlyArray<string>): string =>
-  candidates.find((candidate) => fs.existsSync(candidate)) ?? candidates.at(-1) ?? ""
+/** A file of the build by its name, where this runs from one: all lie in `dist/`, or one level above this file there. */
+export const builtFile = (name: string): string | undefined =>
+  [below(`./${name}`), below(`../${name}`)].find((candidate) => fs.existsSync(candidate))
 
-/** In a bundle everything lies in `dist/`, or one level below it; in the source tree this file is two levels down. */
-const defaultHook = (): string =>
-  firstExisting([below("./km-hook.cjs"), below("../km-hook.cjs"), below("../../hooks/main.ts")])
+/** In the source tree this file is two levels down. */
+const defaultHook = (): string => builtFile("km-hook.cjs") ?? below("../../hooks/main.ts")
 
 const entrypoint = (): Entrypoint => ({
   engine: fs.realpathSync(process.execPath),
-  program: firstExisting([
-    below("./km-entrypoint.cjs"),
-    below("../km-entrypoint.cjs"),
-    below("../adapters/jail/entrypoint/main.ts")
-  ])
+  program: builtFile("km-entrypoint.cjs") ?? below("../adapters/jail/entrypoint/main.ts")
 })
-
-/** Bundled they are a file each; in the source tree they share code with the plugin. */
-const mailProgram = (name: "send" | "recv"): string =>
-  firstExisting([below(`./km-${name}.cjs`), below(`../km-${name}.cjs`), below(`../../plugins/email/${name}/main.ts`)])
-const mailPrograms = { "km-send": mailProgram("send"), "km-recv": mailProgram("recv") }
-const mailFiles = Object.values(mailPrograms).map((file) =>
-  file.endsWith(".ts") ? path.dirname(path.dirname(file)) : file
-)
 
 /** In a checkout `make setup` has put the pinned one there. */
 const besideClaude = [below("../node_modules/.bin/claude"), below("../../node_modules/.bin/claude")]
@@ -102,8 +85,6 @@ export const layer = Layer.effect(
         claude: findClaude({ given: claude, searched, beside: besideClaude }),
         hook,
         entrypoint: entrypoint(),
-        mailPrograms,
-        mailFiles: [...new Set(mailFiles)],
         ...commandOf(hook)
       })
     }

@@ -4,30 +4,26 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as fs from "node:fs"
 import * as path from "node:path"
-import process from "node:process"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
 import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/disk/SandboxStore.ts"
-import { sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
+import { ownPaths, sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
-import { doorOrigin } from "../adapters/jail/Doors.ts"
-import { defaultMailDomain, hasMail, operatorAddress } from "../domain/identity/MailIdentity.ts"
+import { doorOrigin, doorPorts } from "../adapters/jail/Doors.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
-import { relayOf } from "../domain/mail/SmtpSettings.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import * as StoredTokens from "../kernel/github/StoredTokens.ts"
 import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
-import { MailSetup } from "../ports/Mail.ts"
+import { Installation } from "../ports/Installation.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
 import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
@@ -36,6 +32,7 @@ import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
 import { unending } from "../ports/Unending.ts"
 import type { HeldLease } from "../substrates/process/LeaseKeeper.ts"
+import * as AgentProgramFiles from "./AgentProgramFiles.ts"
 import { reportOpenTurns } from "./OpenTurns.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import * as StatusBoard from "./StatusBoard.ts"
@@ -58,60 +55,12 @@ const infoLayer = (row: SandboxRow, install: Install, state: string) => {
 
 /** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
 const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
-  const { bells, database, install, mail, objects, run, secrets } = statePaths(state)
   const own = sandboxPaths(directory)
-  return [
-    bells,
-    database,
-    install,
-    mail,
-    objects,
-    run,
-    secrets,
-    own.ledger,
-    own.runs,
-    own.run,
-    path.join(directory, "hooks.json")
-  ]
+  return [...ownPaths(state), own.ledger, own.runs, own.run, path.join(directory, "hooks.json")]
 }
-
-const mailSocket = (directory: string): string => path.join(directory, "mail.sock")
-
-const relaySetup = (install: Install) => {
-  const relay = relayOf(install)
-  return relay === undefined ? {} : { relay }
-}
-
-const mailSetup = (install: Install, directory: string) =>
-  Layer.succeed(MailSetup)(MailSetup.of({
-    certifierPublicKey: Buffer.from(install.certifierPublicKey, "base64"),
-    domain: install.mailDomain ?? defaultMailDomain(install.install),
-    socket: mailSocket(directory),
-    v1Senders: install.v1Senders ?? [],
-    ...relaySetup(install)
-  }))
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
-
-/** `km-send` and `km-recv` by their names, run by this process's own engine. */
-const writeMailPrograms = Effect.fnUntraced(function*(directory: string) {
-  const { hookCommand, mailPrograms } = yield* RuntimeConfig
-  // Deno is given what these need: the socket and the agent's own files.
-  const engine = [hookCommand[0] ?? "node", ...(process.versions["deno"] === undefined ? [] : ["run", "-A"])]
-  yield* Effect.try({
-    try: () => {
-      for (const [name, script] of Object.entries(mailPrograms)) {
-        const file = path.join(directory, name)
-        writeFileAtomically(file, `#!/bin/sh\nexec ${[...engine, script].map(quoted).join(" ")} "$@"\n`)
-        fs.chmodSync(file, 0o700)
-      }
-    },
-    catch: fileError("SandboxRuntime", "start")
-  })
-})
 
 /** The agent behind the model door, told by its settings to call our hooks. */
-const agentLayer = (row: SandboxRow, install: Install) =>
+const agentLayer = (row: SandboxRow) =>
   Layer.unwrap(Effect.gen(function*() {
     const config = yield* RuntimeConfig
     const { directories } = yield* SandboxInfo
@@ -119,7 +68,6 @@ const agentLayer = (row: SandboxRow, install: Install) =>
     const endpoint = yield* HookListener.HookEndpoint
     const { agent, network } = row.profile.spec
     const hasDoors = confinementOf(yield* Jail, network.mode).network === "none"
-    const { mail } = sandboxPaths(directories.state)
     return ClaudeAgent.layer({
       command: config.claude,
       home: directories.home,
@@ -133,14 +81,7 @@ const agentLayer = (row: SandboxRow, install: Install) =>
       },
       budgetUsd: agent.budgetUsd,
       unconfinedAccepted: row.unconfined,
-      readOnly: [...config.hookFiles, ...config.mailFiles, mail],
-      path: [mail],
-      // The second is the reference's name, for scripts that have it.
-      env: {
-        // Without mail nobody listens there, and km-send would wait for a runtime that restarts.
-        ...(hasMail(row.profile) ? { KM_MAIL_SOCKET: mailSocket(mail) } : {}),
-        KM_OPERATOR_EMAIL: operatorAddress(install.install, install.mailDomain)
-      },
+      readOnly: config.hookFiles,
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({
           ...agentSettings({
@@ -153,7 +94,11 @@ const agentLayer = (row: SandboxRow, install: Install) =>
       network: {
         mode: network.mode,
         entrypoint: config.entrypoint,
-        doors: (run) => [{ name: "hooks", attach: (listener) => endpoint.attach(listener, run.session) }]
+        doors: (run) => [{
+          name: "hooks",
+          port: doorPorts.hooks,
+          attach: (listener) => endpoint.attach(listener, run.session)
+        }]
       }
     })
   }))
@@ -244,12 +189,11 @@ export interface SandboxRuntimeOptions {
 export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions) {
   const { install, lease, row } = options
   const { state } = yield* RuntimeConfig
-  const { directory, home, mail, run, runs, workspace } = statePaths(state).sandbox(row.id)
+  const { directory, home, run, runs, workspace } = statePaths(state).sandbox(row.id)
   yield* Effect.try({
-    try: () => [directory, home, workspace, runs, run, mail].forEach(makeDirectory),
+    try: () => [directory, home, workspace, runs, run].forEach(makeDirectory),
     catch: fileError("SandboxRuntime", "start")
   })
-  yield* writeMailPrograms(mail)
 
   const scoped = Layer.effect(
     Secrets,
@@ -268,11 +212,12 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     Redaction.layer,
     SandboxStore.layer(directory),
     scoped,
-    mailSetup(install, mail)
+    Layer.succeed(Installation)(install),
+    AgentProgramFiles.layer(directory)
   )
   const outside = Layer.mergeAll(
     bridge,
-    agentLayer(row, install).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
+    agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
   const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
     Layer.provideMerge(
@@ -283,10 +228,8 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   )
   const status = Layer.unwrap(Effect.gen(function*() {
     const { confined, detail } = yield* (yield* Agent).confinement
-    const { cli } = row.profile.spec
     yield* Effect.logInfo("agent's confinement").pipe(Effect.annotateLogs({ confined, confinement: detail }))
-    const hasQueue = cli.notifySlackEnabled && cli.notifySlackInboundEnabled
-    return StatusBoard.layer({ hasQueue, confined, confinement: detail })
+    return StatusBoard.layer({ confined, confinement: detail })
   }))
   const drainFor = Effect.sync(() => lease.held() ? drainLimit : Duration.zero)
   const all = PluginHost.layer(builtInPlugins, drainFor).pipe(

@@ -18,14 +18,13 @@ export class StatusBoard extends Context.Service<StatusBoard, {
 }>()("km/runtime/sandbox/StatusBoard") {}
 
 export interface StatusBoardOptions {
-  /** A poll of the queue must have succeeded for the runtime to be ready. */
-  readonly hasQueue: boolean
   readonly confined: boolean
   readonly confinement: string
 }
 
 const make = Effect.fnUntraced(function*(options: StatusBoardOptions) {
-  let polled = !options.hasQueue
+  /** Who polls something says so when it starts. */
+  let polled = true
   let host: PluginHost["Service"] | undefined
   let lastActiveAt = 0
   const ref = yield* SubscriptionRef.make<RuntimeReport>({

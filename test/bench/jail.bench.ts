@@ -17,7 +17,7 @@ import type { Change } from "../../km-cli/local/workspace/Watch.ts"
 import { statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { HookEndpoint, layer as hookLayer } from "../../runtime/adapters/hooks/HookListener.ts"
 import { jailArguments } from "../../runtime/adapters/jail/Bubblewrap.ts"
-import { type Door, doorOrigin, handOverFrom, withDoors } from "../../runtime/adapters/jail/Doors.ts"
+import { type Door, doorOrigin, doorPorts, handOverFrom, withDoors } from "../../runtime/adapters/jail/Doors.ts"
 import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
 import { withThreeDescriptors } from "../../runtime/adapters/jail/probeScript.ts"
 import * as Budget from "../../runtime/adapters/model/Budget.ts"
@@ -181,11 +181,14 @@ const hookCalls = Effect.gen(function*() {
       tool_input: { command: "ls" },
       tool_response: { stdout: "x".repeat(2_000) }
     })
-    return yield* caller({
-      url: `${byDoor ? doorOrigin("hooks") : endpoint.origin}/hooks`,
-      headers: { authorization: `Bearer ${token}`, "content-length": String(body.length) },
-      body
-    }, byDoor ? [{ name: "hooks", attach: (listener) => endpoint.attach(listener, session) }] : [])
+    return yield* caller(
+      {
+        url: `${byDoor ? doorOrigin("hooks") : endpoint.origin}/hooks`,
+        headers: { authorization: `Bearer ${token}`, "content-length": String(body.length) },
+        body
+      },
+      byDoor ? [{ name: "hooks", port: doorPorts.hooks, attach: (listener) => endpoint.attach(listener, session) }] : []
+    )
   })
   return yield* alternating(hookRounds, (yield* one(true)).use, (yield* one(false)).use)
 })
@@ -211,7 +214,7 @@ const modelCalls = Effect.gen(function*() {
       url: `${byDoor ? doorOrigin("model") : door.url}/v1/messages`,
       headers: { "x-api-key": key, "content-type": "application/json", "content-length": String(body.length) },
       body
-    }, byDoor ? [{ name: "model", attach }] : [])
+    }, byDoor ? [{ name: "model", port: doorPorts.model, attach }] : [])
   })
   return yield* alternating(modelRounds, (yield* one(true)).use, (yield* one(false)).use)
 })

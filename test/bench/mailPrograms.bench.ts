@@ -21,6 +21,7 @@ import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/dom
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
 import { Secrets } from "../../runtime/ports/Secrets.ts"
+import { mailDirectory } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { makeStack } from "../support/Stack.ts"
 import { type BenchRow, meets, percentile } from "./BenchRow.ts"
@@ -95,7 +96,7 @@ const makeParties = Effect.fnUntraced(function*(state: string, ids: Readonly<Rec
     }),
     seal: (owner: SandboxId) => Effect.map(secret(mailboxKeyPath(owner)), (text) => Buffer.from(text, "base64")),
     program: (owner: SandboxId, name: "km-send" | "km-recv", args: ReadonlyArray<string>): Program => {
-      const { mail } = statePaths(state).sandbox(owner)
+      const mail = mailDirectory(statePaths(state).sandbox(owner).directory)
       return { command: path.join(mail, name), args, env: { KM_MAIL_SOCKET: path.join(mail, "mail.sock") } }
     },
     ids

@@ -31,8 +31,6 @@ const claude = (directory: string) => {
     budgetUsd: 0,
     unconfinedAccepted: false,
     readOnly: [],
-    path: [],
-    env: {},
     settings: () => Effect.succeed({}),
     network: networkOf("shared")
   })

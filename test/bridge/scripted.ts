@@ -126,6 +126,7 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
   readonly idempotency?: MemoryIdempotencyState
   readonly transfer?: FileTransfer["Service"]["send"]
   readonly operators?: ReadonlyArray<UserId>
+  readonly transport?: "http" | "socket"
   readonly posts?: Layer.Layer<Posts>
   readonly objects?: Layer.Layer<Objects>
   readonly queue?: Layer.Layer<TurnQueue>
@@ -162,7 +163,8 @@ export const bridgeOverScript = (slack: ScriptedSlack, options: {
       host,
       publicUrl: "http://bridge.test",
       certifierPublicKey: certifier.publicKey,
-      slackApiUrl: "http://slack.test/api/",
+      slackApiUrl: options.transport === "socket" ? "http://127.0.0.1:1/api/" : "http://slack.test/api/",
+      ...(options.transport === undefined ? {} : { transport: options.transport }),
       operators: new Set(options.operators ?? []),
       rateScale: 1
     })),
@@ -175,4 +177,5 @@ export const secretsStored = Effect.gen(function*() {
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make("xoxb-test"))
   yield* secrets.put("slack/signing-secret", Redacted.make("secret"))
+  yield* secrets.put("slack/app-token", Redacted.make("xapp-test"))
 })

@@ -90,6 +90,7 @@ const stores = (
 /** The bridge against this workspace. Rate limits are off: the workspace of a test has none. */
 export const bridgeOver = (workspace: WorkspaceHandle, options: {
   readonly pinned?: boolean
+  readonly transport?: "http" | "socket"
   readonly idempotency?: MemoryIdempotencyState
   /** Put around the one in memory. */
   readonly queue?: Layer.Layer<TurnQueue, never, TurnQueue>
@@ -111,6 +112,7 @@ export const bridgeOver = (workspace: WorkspaceHandle, options: {
       publicUrl: "http://bridge.test",
       certifierPublicKey: certifier.publicKey,
       slackApiUrl: workspace.apiUrl,
+      ...(options.transport === undefined ? {} : { transport: options.transport }),
       ...(options.pinned === false ? {} : { team: TeamId.make(workspace.teamId), appId: workspace.appId }),
       operators: new Set((options.operators ?? []).map((id) => UserId.make(id))),
       rateScale: 1_000
@@ -162,6 +164,7 @@ export const furnish = Effect.fnUntraced(function*(
   const secrets = yield* Secrets
   yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
   yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
+  yield* secrets.put("slack/app-token", Redacted.make(workspace.appToken))
   const identities = yield* Identities
   yield* identities.put(sandbox, "bridge", sandboxKey.keyId, certified(sandbox, sandboxKey))
   yield* identities.put("operator", "operator", operatorKey.keyId, certified("operator", operatorKey))

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
+import { personFrame } from "../../runtime/domain/turn/TurnFrame.ts"
 import { messagePrompt } from "../../runtime/kernel/turns/Prompt.ts"
 import { claudeHome } from "../support/claudeCli.ts"
 
@@ -13,7 +14,7 @@ const setup = Effect.gen(function*() {
 })
 
 const framed = (text: string): string =>
-  messagePrompt({ sender: "Ada", place: "#general", acceptedAt: 1_700_000_000_000, files: [] }, text)
+  messagePrompt(personFrame({ sender: "Ada", place: "#general", acceptedAt: 1_700_000_000_000, files: [] }), [], text)
 
 const secret = "content-of-a-file-that-nobody-asked-for"
 

@@ -6,7 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { sandboxPaths, statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { examplesOf, writeTools } from "../support/documentExamples.ts"
-import { mailProgram } from "../support/mailPrograms.ts"
+import { mailDirectory, mailProgram } from "../support/mailPrograms.ts"
 import { profileWith } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { startStack } from "../support/Stack.ts"
@@ -15,7 +15,8 @@ import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 /** In the sandbox's workspace, as its agent's shell: what it needs by name, its socket, and nothing else of ours. */
 const shell = (directory: string, tools: string, script: string): Effect.Effect<string> =>
   Effect.callback((resume) => {
-    const { mail, workspace } = sandboxPaths(directory)
+    const { workspace } = sandboxPaths(directory)
+    const mail = mailDirectory(directory)
     const child = spawn("bash", ["-euo", "pipefail", "-c", script], {
       cwd: workspace,
       env: { PATH: `${mail}:${tools}:/usr/bin:/bin`, KM_MAIL_SOCKET: path.join(mail, "mail.sock") },

@@ -69,7 +69,8 @@ const setUp = Effect.fnUntraced(
       }))
     ))
     yield* Context.get(ports, Redaction).add(Redacted.make(canary))
-    const { detail, observer } = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission: false }), ports)
+    const { detail, observers } = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission: false }), ports)
+    const [observer] = observers ?? []
     if (observer === undefined || detail === undefined) return yield* Effect.die("the plugin is not whole")
     const heard = yield* hooks.subscribe
     const names = Effect.map(

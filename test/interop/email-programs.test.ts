@@ -289,12 +289,12 @@ with smtplib.SMTP(port=0) as server:
 describe("openssl", () => {
   it.live("vouches for a relay over TLS, and mail waits for one that nobody vouches for", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada" })
+      const { accountOf, state } = yield* mailState({ "sb-aaaa1111": "ada" })
       const { certificate, tls } = yield* ownCertificate(yield* temporaryDirectory)
       const relay = yield* fakeRelay({ tls: { key: tls.key, cert: tls.certificate } })
       const smtp = { relay: { host: "localhost", port: relay.port, secure: true } }
       yield* writeInstall(state, { ...yield* readInstall(state), mailDomain: "km.invalid", smtp })
-      const ada = yield* roomOf("sb-aaaa1111", { maxBytes: 100_000 })
+      const ada = yield* accountOf("sb-aaaa1111", { maxBytes: 100_000 })
       yield* ada.send({ ...ada.letter, to: ["you@there.example"], subject: "x", body: "hi" })
       const stranger = yield* smtpProcess(state, "relay")
       yield* untilReal("it has tried", Effect.sync(() => /mail not given/.test(stranger.log())))

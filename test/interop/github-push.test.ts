@@ -134,5 +134,5 @@ describe("the command list of a push", () => {
     assert.isAbove(taken, runs / 20)
     assert.isAbove(acted, taken / 2)
     assert.strictEqual(modelled, acted)
-  })
+  }, 600_000 + runs * 300)
 })

@@ -11,7 +11,7 @@ import * as Path from "node:path"
 import { marked } from "../../runtime/adapters/claude/ProcessTree.ts"
 import * as RunFiles from "../../runtime/adapters/claude/RunFiles.ts"
 import { Jail, jailArguments, type JailNetwork } from "../../runtime/adapters/jail/Bubblewrap.ts"
-import { accept, handOverFrom, withDoors } from "../../runtime/adapters/jail/Doors.ts"
+import { accept, doorPorts, handOverFrom, withDoors } from "../../runtime/adapters/jail/Doors.ts"
 import { kernelEntries } from "../../runtime/adapters/jail/KernelFiles.ts"
 import { withThreeDescriptors } from "../../runtime/adapters/jail/probeScript.ts"
 import { bundled } from "../support/bundled.ts"
@@ -19,7 +19,7 @@ import { bashScript, networkOf, runOf, scriptedAgent, temporaryDirectory, until 
 
 const node = Fs.realpathSync(process.execPath)
 const ground = { kernel: kernelEntries(), disableUserns: true }
-const doors = [{ name: "model" }, { name: "hooks" }] as const
+const doors = [{ name: "model", port: doorPorts.model }, { name: "hooks", port: doorPorts.hooks }]
 
 /** What a command prints in a jail; `name` is what its doors answer, with the door's own name. */
 const inJail = Effect.fnUntraced(function*(command: ReadonlyArray<string>, network: JailNetwork, name = "jail") {

@@ -5,7 +5,7 @@ import * as Fs from "node:fs"
 import { agentSettings } from "../../hooks/Settings.ts"
 import * as HookListener from "../../runtime/adapters/hooks/HookListener.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
-import { doorOrigin } from "../../runtime/adapters/jail/Doors.ts"
+import { doorOrigin, doorPorts } from "../../runtime/adapters/jail/Doors.ts"
 import { HookEvents } from "../../runtime/ports/HookEvents.ts"
 import { bundled } from "../support/bundled.ts"
 import { networkOf, runOf, scriptedAgent } from "../support/ScriptedModel.ts"
@@ -29,7 +29,7 @@ describe("hooks from the jail", () => {
           readOnly: [node, kmHook],
           network: networkOf(
             mode,
-            (run) => [{ name: "hooks", attach: (made) => endpoint.attach(made, run.session) }]
+            (run) => [{ name: "hooks", port: doorPorts.hooks, attach: (made) => endpoint.attach(made, run.session) }]
           ),
           settings: (run) =>
             Effect.map(hooks.issue(run.session), ({ token }) => ({

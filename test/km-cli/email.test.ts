@@ -30,7 +30,7 @@ const json = (text: string) => JSON.parse(text) as Record<string, unknown> & { r
 describe("km email", () => {
   it.live("the operator writes to a sandbox and reads its answer, encrypted both ways", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
       const run = (...args: ReadonlyArray<string>) => km(state, ["email", ...args])
       const file = path.join(state, "notes.txt")
       fs.writeFileSync(file, "attached")
@@ -38,8 +38,8 @@ describe("km email", () => {
       const planned = yield* run("send", "--to", "ada", "--subject", "Deploy", "--body-text", "now", "--dry-run")
       assert.deepStrictEqual([planned.exit, planned.out], [0, ""], planned.err)
       assert.include(planned.err, "would be sent to sb-aaaa1111@km.invalid, encrypted")
-      const room = yield* roomOf(ada)
-      assert.isUndefined(yield* room.judge)
+      const account = yield* accountOf(ada)
+      assert.isUndefined(yield* account.judge)
 
       const sent = yield* run(
         "send",
@@ -56,7 +56,7 @@ describe("km email", () => {
         "--encrypt"
       )
       assert.strictEqual(sent.exit, 0, sent.err)
-      const got = yield* room.judge
+      const got = yield* account.judge
       assert.deepInclude(got?.judged, {
         status: "verified",
         reason: "",
@@ -69,15 +69,15 @@ describe("km email", () => {
         hop: 0
       })
       assert.strictEqual(got?.judged.attachments[0]?.name, "notes.txt")
-      assert.strictEqual((yield* (yield* roomOf(bob)).judge)?.judged.status, "verified")
+      assert.strictEqual((yield* (yield* accountOf(bob)).judge)?.judged.status, "verified")
       const theirs = path.join(state, "theirs")
       const opened = yield* run("read", "ada", got?.delivery ?? "", "--save-attachments", theirs, "--json")
       assert.strictEqual(opened.exit, 0, opened.err)
       assert.deepStrictEqual(json(opened.out)["saved"], [path.join(theirs, "notes.txt")])
       assert.strictEqual(fs.readFileSync(path.join(theirs, "notes.txt"), "utf8"), "attached")
 
-      const answer = { ...room.letter, to: ["operator"], subject: "Re: Deploy", body: "done", encrypt: true }
-      yield* room.send({
+      const answer = { ...account.letter, to: ["operator"], subject: "Re: Deploy", body: "done", encrypt: true }
+      yield* account.send({
         ...answer,
         inReplyTo: sent.out.trim(),
         attachments: [
@@ -111,7 +111,7 @@ describe("km email", () => {
 
   it.live("refusals have the codes and exits of km-send", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
       const run = (...args: ReadonlyArray<string>) => km(state, ["email", ...args, "--json"])
       const refused = Effect.fnUntraced(function*(exit: number, code: string, ...args: ReadonlyArray<string>) {
         const ended = yield* run(...args)
@@ -134,17 +134,17 @@ describe("km email", () => {
       const large = path.join(state, "large.bin")
       fs.writeFileSync(large, Buffer.alloc(41 * 1024 * 1024))
       yield* refused(2, "KM-EML-105", "send", "--to", ada, ...text, "--attach", large)
-      assert.isUndefined(yield* (yield* roomOf(ada)).judge, "nothing of all that was sent")
+      assert.isUndefined(yield* (yield* accountOf(ada)).judge, "nothing of all that was sent")
     }).pipe(Effect.scoped))
 
   it.live(
     "two commands that look at once, and one that is killed meanwhile, file each message once",
     () =>
       Effect.gen(function*() {
-        const { roomOf, state } = yield* mailState({ [ada]: "ada" })
-        const room = yield* roomOf(ada)
+        const { accountOf, state } = yield* mailState({ [ada]: "ada" })
+        const account = yield* accountOf(ada)
         const subjects = Array.from({ length: 40 }, (_, n) => `report ${n}`)
-        const write = (subject: string) => room.send({ ...room.letter, to: ["operator"], subject, body: subject })
+        const write = (subject: string) => account.send({ ...account.letter, to: ["operator"], subject, body: subject })
         const database = new DatabaseSync(path.join(state, "engine.db"))
         const states = () =>
           database.prepare("SELECT state, count(*) AS n FROM mail WHERE owner = 'operator' GROUP BY state").all()
@@ -172,11 +172,11 @@ describe("km email", () => {
 
   it.live("waits for what is not there yet", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
-      const room = yield* roomOf(ada)
+      const { accountOf, state } = yield* mailState({ [ada]: "ada" })
+      const account = yield* accountOf(ada)
       const waiting = yield* kmStarted(state, ["email", "list", "--wait", "300", "--json"], {})
       yield* untilReal("it waits", Effect.sync(() => waiting.err().includes("waiting for mail")))
-      yield* room.send({ ...room.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
+      yield* account.send({ ...account.letter, to: ["operator@km.invalid"], subject: "late", body: "here" })
       const exit = yield* Effect.promise(() => waiting.ended)
       assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
     }).pipe(Effect.scoped))
@@ -185,11 +185,11 @@ describe("km email", () => {
     "lists as many as were asked for however large they are, and says that there are more",
     () =>
       Effect.gen(function*() {
-        const { roomOf, state } = yield* mailState({ [ada]: "ada" })
-        const room = yield* roomOf(ada)
+        const { accountOf, state } = yield* mailState({ [ada]: "ada" })
+        const account = yield* accountOf(ada)
         yield* km(state, ["email", "list"])
         for (const subject of ["first", "second", "third"]) {
-          yield* room.send({ ...room.letter, to: ["operator"], subject, body: subject.repeat(2 * 1024 * 1024) })
+          yield* account.send({ ...account.letter, to: ["operator"], subject, body: subject.repeat(2 * 1024 * 1024) })
         }
         const all = yield* km(state, ["email", "list", "-n", "3"])
         assert.match(all.out, /third.*\n.*second.*\n.*first/, all.err)
@@ -249,12 +249,18 @@ describe("km email", () => {
 
   it.live("mail that waited for somebody to look is not taken for a flood", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
-      const room = yield* roomOf(ada)
+      const { accountOf, state } = yield* mailState({ [ada]: "ada" })
+      const account = yield* accountOf(ada)
       yield* km(state, ["email", "list"])
       // With keys, because the writer counts too.
       for (let n = 0; n < 125; n++) {
-        yield* room.send({ ...room.letter, to: ["operator"], subject: `${n}`, body: "one a second", key: `flood/${n}` })
+        yield* account.send({
+          ...account.letter,
+          to: ["operator"],
+          subject: `${n}`,
+          body: "one a second",
+          key: `flood/${n}`
+        })
       }
       const database = new DatabaseSync(path.join(state, "engine.db"))
       database.prepare("UPDATE mail SET received_at = received_at - 1000 * (130 - seq)").run()
@@ -266,10 +272,10 @@ describe("km email", () => {
 
   it.live("the first commands of an install that had no such mailbox make its keys once", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada" })
-      const room = yield* roomOf(ada)
+      const { accountOf, state } = yield* mailState({ [ada]: "ada" })
+      const account = yield* accountOf(ada)
       for (const subject of ["one", "two", "three"]) {
-        yield* room.send({ ...room.letter, to: ["operator"], subject, body: subject })
+        yield* account.send({ ...account.letter, to: ["operator"], subject, body: subject })
       }
       const looks = Array.from({ length: 4 }, () => km(state, ["email", "list", "--json"]))
       const ended = yield* Effect.all(looks, { concurrency: "unbounded" })
@@ -287,16 +293,16 @@ describe("km email", () => {
 
   it.live("waits for the verified replies, prints them, and says who is missing", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-      const room = yield* roomOf(ada)
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const account = yield* accountOf(ada)
       const asked = ["email", "send", "--to", "ada", "--subject", "job", "--body-text", "do it", "--wait-reply"]
       /** Ada answers what is there, when it is there. */
       const answer = (body: string) =>
         Effect.gen(function*() {
-          const mail = yield* untilReal("the request is there", Effect.orDie(room.judge))
+          const mail = yield* untilReal("the request is there", Effect.orDie(account.judge))
           const { id } = mail.judged
-          yield* room.send({ ...room.letter, to: ["operator"], subject: "unrelated", body: "not this" })
-          yield* room.send({ ...room.letter, to: ["operator"], subject: "Re: job", body, inReplyTo: id ?? "" })
+          yield* account.send({ ...account.letter, to: ["operator"], subject: "unrelated", body: "not this" })
+          yield* account.send({ ...account.letter, to: ["operator"], subject: "Re: job", body, inReplyTo: id ?? "" })
         })
       const one = yield* kmStarted(state, [...asked, "300"], {})
       yield* answer("done")

@@ -117,7 +117,14 @@ spec:
       assert.deepStrictEqual(found.profile?.spec.lifecycle, { ttl: "2d", idleTimeout: "5m" })
       assert.deepStrictEqual(found.profile?.spec.sourceAccess, {
         mode: "allowlist",
-        github: { allowedRepos: ["my-org/web"], allowedRefs: ["main", "fix/*"], capabilities: [] }
+        github: {
+          allowedRepos: ["my-org/web"],
+          allowedRefs: ["main", "fix/*"],
+          allowDelete: false,
+          allowForce: false,
+          publicRead: [],
+          capabilities: []
+        }
       })
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 

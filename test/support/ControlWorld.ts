@@ -76,6 +76,7 @@ const bridgeOf = (world: World) =>
     }
     const recorded = world.answers.get(key)
     if (recorded !== undefined) return recorded
+    if (world.marksHang && action.action === "react") return yield* Effect.never
     const archived = "channel" in action && action.channel !== undefined && world.archived.has(action.channel)
     if (archived) return yield* new BridgeRefused({ action: action.action, code: "is_archived", detail: "archived" })
     world.effects.push({ key, action })
@@ -138,6 +139,8 @@ export class World {
   /** Replaced by tests that have one. */
   github = noGithub
   bridgeDown = false
+  /** Slack takes no reaction for now, and says nothing. */
+  marksHang = false
   auditBroken = false
   hostBroken = false
   neverReady = false

@@ -1,8 +1,8 @@
 /** A state directory with an install and certified sandboxes whose mail a test reads and writes as their runtimes would. */
 import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import * as path from "node:path"
-import { makeMailRoom } from "../../plugins/email/MailRoom.ts"
-import type { MailRoomOptions } from "../../plugins/email/RoomDirectory.ts"
+import type { MailAccountOptions } from "../../plugins/email/AccountDirectory.ts"
+import { makeMailAccount } from "../../plugins/email/MailAccount.ts"
 import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/identity/Ed25519.ts"
 import { mailAddressesOf } from "../../runtime/domain/identity/MailIdentity.ts"
@@ -86,26 +86,29 @@ export const mailState = Effect.fnUntraced(function*(
   }).pipe(Effect.provideContext(ports))
 
   /** The sandbox's own end; `judge` files one waiting message and says what became of it. */
-  const roomOf = Effect.fnUntraced(function*(name: string, relay?: MailRelay, more: Partial<MailRoomOptions> = {}) {
-    const owner = SandboxId.make(name)
-    const room = yield* makeMailRoom({
-      owner,
-      install,
-      certifierPublicKey: certifier.publicKey,
-      domain: "km.invalid",
-      name: "",
-      policy: slackProfile.spec.email,
-      ...(relay === undefined ? {} : { relay }),
-      ...more
-    }).pipe(Effect.provide(MemoryLedger.layer))
-    const mailbox = yield* Mailbox
-    const judge = Effect.gen(function*() {
-      const leased = yield* mailbox.lease(owner, Duration.seconds(30))
-      return Option.isNone(leased) ? undefined : yield* room.judge(leased.value)
-    })
-    const letter = { cc: [], bcc: [], encrypt: false, attachments: [] }
-    return { ...room, judge, letter }
-  }, Effect.provideContext(ports))
+  const accountOf = Effect.fnUntraced(
+    function*(name: string, relay?: MailRelay, more: Partial<MailAccountOptions> = {}) {
+      const owner = SandboxId.make(name)
+      const account = yield* makeMailAccount({
+        owner,
+        install,
+        certifierPublicKey: certifier.publicKey,
+        domain: "km.invalid",
+        name: "",
+        policy: slackProfile.spec.email,
+        ...(relay === undefined ? {} : { relay }),
+        ...more
+      }).pipe(Effect.provide(MemoryLedger.layer))
+      const mailbox = yield* Mailbox
+      const judge = Effect.gen(function*() {
+        const leased = yield* mailbox.lease(owner, Duration.seconds(30))
+        return Option.isNone(leased) ? undefined : yield* account.judge(leased.value)
+      })
+      const letter = { cc: [], bcc: [], encrypt: false, attachments: [] }
+      return { ...account, judge, letter }
+    },
+    Effect.provideContext(ports)
+  )
 
-  return { state, ports, roomOf, certifier }
+  return { state, ports, accountOf, certifier }
 })

@@ -70,6 +70,7 @@ export const runOf = (
     prompt: `[km] Message from Ada.\n\n${prompt}`,
     messageUuid: randomUUID(),
     env: {},
+    contributions: [],
     ...more
   }
 }
@@ -103,8 +104,6 @@ export const scriptedAgent = Effect.fnUntraced(function*(
     budgetUsd: 0,
     unconfinedAccepted: false,
     readOnly: [],
-    path: [],
-    env: {},
     settings: () => Effect.succeed({}),
     network: networkOf("shared"),
     limits: testLimits,

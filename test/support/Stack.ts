@@ -207,6 +207,7 @@ export interface Stack {
 
 const make = Effect.fnUntraced(function*(options: StackOptions) {
   const workspace = yield* testWorkspace(options.workspace)
+  const bySocket = workspace.sockets.isOn()
   const model = yield* ScriptedModel.start()
   const state = path.join(yield* temporaryDirectory, "state")
   yield* openStateDirectory(state)
@@ -222,6 +223,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     bridgeUrl,
     bridgeHost: `127.0.0.1:${port}`,
     slackApiUrl: workspace.apiUrl,
+    ...(bySocket ? { slackTransport: "socket" as const } : {}),
     teamId: TeamId.make(workspace.teamId),
     appId: workspace.appId,
     botUserId: workspace.botUserId,
@@ -238,6 +240,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     const identities = yield* Identities
     yield* secrets.put("slack/bot-token", Redacted.make(workspace.botToken))
     yield* secrets.put("slack/signing-secret", Redacted.make(workspace.signingSecret))
+    if (bySocket) yield* secrets.put("slack/app-token", Redacted.make(workspace.appToken))
     yield* secrets.put(certifierKeyPath, Redacted.make(Buffer.from(certifierSeed).toString("base64")))
     yield* secrets.put(signingKeyPath("operator"), Redacted.make(Buffer.from(operatorSeed).toString("base64")))
     yield* identities.put(
@@ -278,7 +281,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
       env: { ...env, ...more },
       readyWhen: /"ready":\s*true/
     })
-    yield* Effect.orDie(workspace.setEventsUrl(`${bridgeUrl}/events`))
+    if (!bySocket) yield* Effect.orDie(workspace.setEventsUrl(`${bridgeUrl}/events`))
     return program
   })
   const runtimeEngine = engineOf("runtime")

@@ -4,7 +4,6 @@ import { ConfigProvider, Effect, Layer, Logger } from "effect"
 import { TestConsole } from "effect/testing"
 import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
 import { KmError, kmError } from "../../km-cli/KmError.ts"
-import type { MailDesk } from "../../km-cli/MailDesk.ts"
 import { profiles } from "../../km-cli/Programs.ts"
 import { runKm } from "../../km-cli/RunKm.ts"
 import type { Install } from "../../runtime/domain/install/Install.ts"
@@ -15,6 +14,7 @@ import type { TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { openTurnOf, recordOf, type TurnRecord } from "../../runtime/domain/turn/TurnRecord.ts"
 import { certifierKeyPath, signingKeyFromText } from "../../runtime/kernel/identity/Certifier.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
+import type { MailDesk } from "../../runtime/ports/MailDesk.ts"
 import * as MemoryIdempotency from "../../runtime/ports/memory/MemoryIdempotency.ts"
 import * as MemorySeen from "../../runtime/ports/memory/MemorySeen.ts"
 import type { World } from "./ControlWorld.ts"
@@ -61,7 +61,7 @@ export class TestKm {
   private readonly known: Partial<Install>
 
   /** Mail is tested on the real engine; here it is only planned. */
-  mail: MailDesk = {
+  mail: MailDesk<KmError> = {
     refusing: () => Effect.succeed([]),
     send: () => Effect.die("unused"),
     judgeAll: Effect.die("unused"),

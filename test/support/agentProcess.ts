@@ -13,7 +13,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import * as ClaudeAgent from "../../runtime/adapters/claude/ClaudeAgent.ts"
 import { Jail } from "../../runtime/adapters/jail/Bubblewrap.ts"
-import { accept } from "../../runtime/adapters/jail/Doors.ts"
+import { accept, doorPorts } from "../../runtime/adapters/jail/Doors.ts"
 import { ModelDoor } from "../../runtime/adapters/model/ModelDoor.ts"
 import { TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
@@ -50,10 +50,11 @@ const main = Effect.gen(function*() {
     budgetUsd: 0,
     unconfinedAccepted: true,
     readOnly: [],
-    path: [],
-    env: {},
     settings: () => Effect.succeed(input.settings),
-    network: networkOf(input.network, () => [{ name: "hooks", attach: forwardTo(input.hooksPort) }])
+    network: networkOf(
+      input.network,
+      () => [{ name: "hooks", port: doorPorts.hooks, attach: forwardTo(input.hooksPort) }]
+    )
   }).pipe(Layer.provide(Layer.merge(jail, door)))
   yield* Effect.gen(function*() {
     const agent = yield* Agent
@@ -65,7 +66,8 @@ const main = Effect.gen(function*() {
       runDir: input.runDir,
       prompt: input.prompt,
       messageUuid: input.messageUuid,
-      env: { KM_SLACK_THREAD_TS: "1.000001" }
+      env: { KM_SLACK_THREAD_TS: "1.000001" },
+      contributions: []
     })
     yield* print({ started: running.mark, confinement: yield* agent.confinement })
     yield* print({ outcome: yield* running.outcome })

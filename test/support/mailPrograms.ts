@@ -4,6 +4,9 @@ import { spawn } from "node:child_process"
 import * as path from "node:path"
 import { sandboxPaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 
+/** Where a sandbox's runtime has its mail socket and the programs for it. */
+export const mailDirectory = (directory: string): string => path.join(directory, "mail")
+
 export interface ProgramRun {
   readonly exit: number | null
   readonly out: Buffer
@@ -16,10 +19,11 @@ export const mailProgram = (
   name: "km-send" | "km-recv",
   args: ReadonlyArray<string>,
   input = "",
-  socket = path.join(sandboxPaths(directory).mail, "mail.sock")
+  socket = path.join(mailDirectory(directory), "mail.sock")
 ): Effect.Effect<ProgramRun> =>
   Effect.callback((resume) => {
-    const { mail, workspace } = sandboxPaths(directory)
+    const { workspace } = sandboxPaths(directory)
+    const mail = mailDirectory(directory)
     const child = spawn(path.join(mail, name), args, {
       cwd: workspace,
       env: { PATH: "/usr/bin:/bin", KM_MAIL_SOCKET: socket },
@@ -42,7 +46,8 @@ export const unread = (
   stream: "stdout" | "stderr" = "stdout"
 ) =>
   Effect.callback<Pick<ProgramRun, "exit" | "err">>((resume) => {
-    const { mail, workspace } = sandboxPaths(directory)
+    const { workspace } = sandboxPaths(directory)
+    const mail = mailDirectory(directory)
     const gone = stream === "stdout" ? "" : "2>&1 >/dev/null"
     const line = `"$0" "$@" ${gone} | :; exit \${PIPESTATUS[0]}`
     const child = spawn("bash", ["-c", line, path.join(mail, name), ...args], {

@@ -18,10 +18,11 @@ import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { AgentOutcome, type ProcessMark } from "../../domain/turn/Turn.ts"
 import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
 import { confinementOf, exposes, Jail, jailArguments } from "../jail/Bubblewrap.ts"
-import { type Door, doorOrigin, type Entrypoint, withDoors } from "../jail/Doors.ts"
+import { type Door, doorOrigin, doorPorts, type Entrypoint, withDoors } from "../jail/Doors.ts"
 import { withThreeDescriptors } from "../jail/probeScript.ts"
 import * as Budget from "../model/Budget.ts"
 import { ModelDoor } from "../model/ModelDoor.ts"
+import { type Contributed, contributed } from "./Contributions.ts"
 import { conversations, endsWithMention } from "./Conversations.ts"
 import { agentErrors } from "./ErrorCodes.ts"
 import {
@@ -59,10 +60,6 @@ export interface ClaudeAgentOptions {
   readonly unconfinedAccepted: boolean
   /** Further files and directories that the agent may read, such as Node and `km-hook`. */
   readonly readOnly: ReadonlyArray<string>
-  /** Directories before the system's own on the agent's PATH. They must be in `readOnly` to be seen in the jail. */
-  readonly path: ReadonlyArray<string>
-  /** Further variables for the agent, from the composition root. Never secrets. */
-  readonly env: Readonly<Record<string, string>>
   /** The settings of one run (hooks and their token), made before its doors; released when the run's scope closes. */
   readonly settings: (run: AgentRun) => Effect.Effect<Readonly<Record<string, unknown>>, never, Scope.Scope>
   readonly network: AgentNetwork
@@ -154,7 +151,13 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
   })
 
   /** The program and its arguments, in the jail where there is one. */
-  const commandLine = (run: AgentRun, cli: string, files: RunFiles.RunFiles, doors: ReadonlyArray<Door>) =>
+  const commandLine = (
+    run: AgentRun,
+    cli: string,
+    files: RunFiles.RunFiles,
+    added: Contributed,
+    doors: ReadonlyArray<Door>
+  ) =>
     Effect.gen(function*() {
       const inside = argumentsOf(run, options.policy, Option.isSome(jail.program) ? settingsInJail : files.settings)
       if (Option.isNone(jail.program)) return { program: cli, args: inside }
@@ -163,14 +166,19 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         readOnly: [
           Path.dirname(cli),
           ...options.readOnly,
+          ...added.path,
+          ...added.readOnly,
           ...(hasDoors ? [options.network.entrypoint.engine, options.network.entrypoint.program] : [])
         ],
-        files: [[files.settings, settingsInJail]] as const,
+        files: [...added.files, [files.settings, settingsInJail] as const],
         cwd: options.workspace,
         hostname: "sandbox",
         network: confinement.network
       }
-      const exposed = exposes([...view.writable, ...view.readOnly], [run.runDir, options.locks, options.spendFile])
+      const exposed = exposes(
+        [...view.writable, ...view.readOnly, ...added.files.map(([from]) => from)],
+        [run.runDir, options.locks, options.spendFile]
+      )
       if (Option.isSome(exposed)) {
         return yield* notStarted(
           agentErrors.notStarted,
@@ -234,8 +242,11 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     })
     const pinned = pinnedEnvironment({ url: hasDoors ? doorOrigin("model") : door.url, key }, limits)
     const settings = sealSettings(yield* options.settings(run), pinned)
-    const doors: ReadonlyArray<Door> = hasDoors ? [{ name: "model", attach }, ...options.network.doors(run)] : []
-    const { args, program } = yield* commandLine(run, cli, files, doors)
+    const added = contributed(run.contributions, run, hasDoors)
+    const doors: ReadonlyArray<Door> = hasDoors
+      ? [{ name: "model", port: doorPorts.model, attach }, ...options.network.doors(run), ...added.doors]
+      : []
+    const { args, program } = yield* commandLine(run, cli, files, added, doors)
     const fds = yield* RunFiles.prepare(files, {
       stdin: encodeUserMessage(run.messageUuid, run.prompt),
       settings,
@@ -251,9 +262,9 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           run,
           pinned,
           home: options.home,
-          path: options.path,
+          path: added.path,
           marker,
-          extra: options.env,
+          extra: added.env,
           temporary,
           isRoot
         }),

@@ -84,7 +84,7 @@ export const environmentOf = (input: {
   readonly home: string
   readonly path: ReadonlyArray<string>
   readonly marker: string
-  /** From the composition root, such as a proxy's address. */
+  /** What plugins add, such as a proxy's address. */
   readonly extra: Readonly<Record<string, string>>
   /** Without a jail: a temporary directory of the sandbox's own, which goes with the sandbox. */
   readonly temporary: Option.Option<string>

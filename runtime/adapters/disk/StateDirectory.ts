@@ -23,8 +23,6 @@ export interface SandboxPaths {
   readonly workspace: string
   /** Sockets and locks. */
   readonly run: string
-  /** The mail socket and the programs for it: shown to the agent, which cannot write it. */
-  readonly mail: string
 }
 
 export interface StatePaths {
@@ -52,8 +50,7 @@ export const sandboxPaths = (directory: string): SandboxPaths => ({
   runs: path.join(directory, "runs"),
   home: path.join(directory, "home"),
   workspace: path.join(directory, "workspace"),
-  run: path.join(directory, "run"),
-  mail: path.join(directory, "mail")
+  run: path.join(directory, "run")
 })
 
 export const statePaths = (root: string): StatePaths => {
@@ -191,6 +188,12 @@ const opening = <A>(
       return Effect.fail(refuse("KM-ENG-005", `${place} cannot be used: ${why}`, "check its parent, or set KM_STATE"))
     }
   })
+
+/** All that an install has for itself: everything but what belongs to a sandbox. */
+export const ownPaths = (root: string): ReadonlyArray<string> => {
+  const { root: _root, sandbox: _sandbox, sandboxes: _sandboxes, ...own } = statePaths(root)
+  return Object.values(own)
+}
 
 /**
  * Creates what is missing (0700) and refuses a place that another user owns or can enter. Sets the process's umask to

@@ -10,14 +10,16 @@ import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
 import { Server, type Socket } from "node:net"
 
-/** The same in every sandbox, below the range from which systems take ports by themselves. */
+/** The runtime's own, the same in every sandbox, below the range from which systems take ports by themselves. */
 export const doorPorts = { model: 4701, hooks: 4702 } as const
 
 /** As the agent sees it, without a slash at the end. */
 export const doorOrigin = (name: keyof typeof doorPorts): string => `http://127.0.0.1:${doorPorts[name]}`
 
 export interface Door {
-  readonly name: keyof typeof doorPorts
+  readonly name: string
+  /** On the jail's loopback. */
+  readonly port: number
   /** Serves what is connected inside until the scope closes. Before that nothing of the agent runs. */
   readonly attach: (listener: Server) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -33,14 +35,14 @@ export interface Entrypoint {
 /** The command in front of the agent's own. */
 export const withDoors = (
   { engine, program }: Entrypoint,
-  doors: ReadonlyArray<Pick<Door, "name">>,
+  doors: ReadonlyArray<Pick<Door, "name" | "port">>,
   command: ReadonlyArray<string>
 ): ReadonlyArray<string> => [
   engine,
   // That `process.execve` is experimental is no news to whoever reads the run's standard error.
   "--disable-warning=ExperimentalWarning",
   program,
-  ...doors.map(({ name }) => `${name}=${doorPorts[name]}`),
+  ...doors.map(({ name, port }) => `${name}=${port}`),
   "--",
   ...command
 ]

@@ -23,6 +23,8 @@ export const denyRules = {
   "body.limit": "The body is larger than what is judged.",
   "lookup.missing": "GitHub does not show what the request is about.",
   "graphql.malformed": "The document is not GraphQL, or selects no single operation.",
+  "graphql.field": "A field is not open, or leads out of the sandbox's repositories.",
+  "graphql.mutation": "The mutation is in no table: what is not known is refused.",
   "graphql.limit": "The document is larger or deeper than what is judged."
 } as const satisfies Readonly<Record<string, string>>
 

@@ -121,7 +121,10 @@ export interface Allowed {
   /** Those that the request names; the token is chosen by the first. Empty for what belongs to none, such as `/rate_limit`. */
   readonly repositories: ReadonlyArray<PinnedRepository>
   readonly moves: ReadonlyArray<RefMove>
-  /** The body to forward instead of the one that came, written from what was judged. */
+  /**
+   * The body to forward instead of the one that came, written from what was judged; JSON, and to be sent as
+   * `application/json` whatever the client called it. Empty: send none. Absent: the body passes as it comes, if there is one.
+   */
   readonly body?: string
   /** Its answer may lead to a presigned address, which is then open for this client for a short time. */
   readonly download: boolean

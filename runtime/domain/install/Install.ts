@@ -35,6 +35,11 @@ export const Install = Schema.Struct({
   bridgeHost: Schema.NonEmptyString,
   /** `https://slack.com/api/`, or the local workspace's; with a trailing slash. */
   slackApiUrl: HttpUrl,
+  /**
+   * How events come: `http` to the bridge's address, `socket` over connections that the bridge opens. Absent: `socket`
+   * where an app-level token is stored.
+   */
+  slackTransport: Schema.optionalKey(Schema.Literals(["http", "socket"])),
   /** The workspace the app is installed in, once known. */
   teamId: Schema.optionalKey(TeamId),
   /** The app's `A…` id, pinned from the first valid event. */

@@ -132,6 +132,13 @@ export const SourceAccessSpec = Schema.Struct({
         "owner/repo or owner/*, behind host/ for GitHub Enterprise; never a bare *."
       ),
       allowedRefs: key(Schema.Array(Schema.String), [], "Refs that may be pushed; none means read-only."),
+      allowDelete: key(Schema.Boolean, false, "Refs that may be pushed may be deleted too."),
+      allowForce: key(Schema.Boolean, false, "Refs that may be pushed may be moved to where they do not fast-forward."),
+      publicRead: key(
+        Schema.Array(Schema.String),
+        [],
+        "Repositories that may be read as anybody can, without a token: owner/repo or owner/*."
+      ),
       capabilities: key(Schema.Array(Capability), [], "What else may be changed, such as pulls or issues.")
     }),
     "What the agent may reach on GitHub."

@@ -25,6 +25,8 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-021",
   "KM-PRO-040",
   "KM-PRO-041",
+  "KM-PRO-042",
+  "KM-PRO-043",
   "KM-PRO-101",
   "KM-PRO-102",
   "KM-PRO-103",
@@ -32,7 +34,9 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-105",
   "KM-PRO-106",
   "KM-PRO-107",
-  "KM-PRO-108"
+  "KM-PRO-108",
+  "KM-PRO-109",
+  "KM-PRO-110"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -139,6 +143,16 @@ export const errorCodes: ReadonlyArray<{
     remedy: "Set spec.sourceAccess.mode: allowlist, or remove the list."
   },
   {
+    code: "KM-PRO-042",
+    what: "A pattern of refs is not one, or could match nothing.",
+    remedy: "Correct spec.sourceAccess.github.allowedRefs: a bare name is a branch, refs/tags/v* are tags."
+  },
+  {
+    code: "KM-PRO-043",
+    what: "A repository that may be read without a token is not named as owner/repo or owner/*.",
+    remedy: "Correct spec.sourceAccess.github.publicRead."
+  },
+  {
     code: "KM-PRO-101",
     what: "A channel of its own is asked for while Slack is off.",
     remedy: "Set spec.cli.notifySlackEnabled: true, or leave notifySlackPerSandbox out."
@@ -177,5 +191,15 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-108",
     what: "Hosts are listed as allowed, but without a network none can be reached.",
     remedy: "Leave spec.network.allowedHosts out."
+  },
+  {
+    code: "KM-PRO-109",
+    what: "Deleting or forcing refs is allowed, but no ref may be pushed.",
+    remedy: "Name refs in spec.sourceAccess.github.allowedRefs, or leave allowDelete and allowForce out."
+  },
+  {
+    code: "KM-PRO-110",
+    what: "A pattern of refs begins with heads/ or tags/, which makes it a branch of that name.",
+    remedy: "Write refs/tags/… for tags, and branches without heads/."
   }
 ]

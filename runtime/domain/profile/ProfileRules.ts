@@ -1,6 +1,7 @@
 /** The rules of a profile that need more than one key (docs/architecture.md): one verdict for `validate` and `create` alike. */
 import * as Result from "effect/Result"
 import { parseHostedPattern } from "../github/Repository.ts"
+import { gitHubFindings } from "./GitHubRules.ts"
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 
@@ -216,6 +217,7 @@ const repositoryErrors = ({ github, mode }: Profile["spec"]["sourceAccess"]): Re
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
   const network = networkFindings(profile.spec.network)
+  const gitHub = gitHubFindings(profile.spec.sourceAccess)
   const timeout = durationMillis(agent.turnTimeout)
   return [
     ...(timeout > 0 && timeout <= maxTurnTimeoutMillis
@@ -232,8 +234,10 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
     ...network.errors,
     ...repositoryErrors(profile.spec.sourceAccess),
+    ...gitHub.errors,
     ...warnings(cli, context),
     ...network.warnings,
+    ...gitHub.warnings,
     ...mailWarnings(profile.spec)
   ]
 }

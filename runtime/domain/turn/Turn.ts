@@ -69,6 +69,8 @@ export const TurnRequest = Schema.Struct({
   group: GroupId,
   origin: TurnOrigin,
   text: Schema.String,
+  /** One line by its origin, shown above the turn where no person's message stands. No untrusted text. */
+  title: Schema.optionalKey(Schema.String),
   files: Schema.Array(TurnFile),
   /** Unix milliseconds at which the bridge accepted the message. */
   acceptedAt: Schema.Int,

@@ -7,9 +7,8 @@ import type * as Scope from "effect/Scope"
 import { defaultMailDomain } from "../../domain/identity/MailIdentity.ts"
 import type { Install } from "../../domain/install/Install.ts"
 import { relayOf } from "../../domain/mail/SmtpSettings.ts"
-import type { Profile } from "../../domain/profile/Profile.ts"
-import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { Identities } from "../../ports/Identities.ts"
+import type { MailDeskOptions } from "../../ports/MailDesk.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import { certifierKey, certifierKeyPath, lastRevocation, signingKeyFromText } from "../identity/Certifier.ts"
 import { identityRefused } from "../identity/IdentityErrors.ts"
@@ -18,12 +17,7 @@ import { ensureOperatorMail, mailSecrets } from "../identity/MailIdentities.ts"
 import { bridgeCertificate } from "../sandboxes/Provisioning.ts"
 
 /** Whose mailbox, and by which rules its mail is judged and written. */
-export interface MailOwner {
-  readonly owner: SenderId
-  /** Shown beside the address; empty for none. */
-  readonly name: string
-  readonly policy: Profile["spec"]["email"]
-}
+export type MailOwner = Pick<MailDeskOptions, "name" | "owner" | "policy">
 
 /** Everyone of the install may write to the operator, and nobody else; what can be encrypted is. */
 export const operatorOwner: MailOwner = {

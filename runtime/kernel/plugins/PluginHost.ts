@@ -116,7 +116,7 @@ export class PluginHost extends Context.Service<PluginHost, {
   readonly untilReady: Effect.Effect<void>
 }>()("km/runtime/kernel/plugins/PluginHost") {
   /**
-   * Starts the enabled plugins of the list, then lets the pipeline take up its open turns, then runs what plugins have
+   * Starts the enabled plugins of the list, then lets the pipeline take up its open turns, then begins what they returned
    * to `run`. Built when every plugin has been tried once, however that went; the rest follows. Closing it drains the pipeline, then stops
    * the plugins in reverse. Call it once and keep the layer: calling it twice starts everything twice. `drainFor` is
    * asked when it closes: a runtime that has lost its lease has nothing to drain.
@@ -158,13 +158,18 @@ export class PluginHost extends Context.Service<PluginHost, {
             const { plugin } = entry
             const instance = yield* plugin.start(config)
             if (instance.origin !== undefined) yield* parties.addOrigin(plugin.id, instance.origin)
-            if (instance.observer !== undefined) yield* parties.addObserver(plugin.id, instance.observer)
+            for (const observer of instance.observers ?? []) yield* parties.addObserver(plugin.id, observer)
+            yield* Effect.mapError(
+              parties.addAddition(plugin.id, instance),
+              ({ message: detail }) =>
+                new PluginError({ plugin: plugin.id, operation: "start", reason: "BadConfig", detail })
+            )
             entry.instance = instance
             become(entry, "running", "")
             yield* Effect.logInfo("a plugin is running")
             yield* Deferred.succeed(entry.tried, undefined)
             yield* begun.await
-            return yield* plugin.run === undefined ? Effect.never : plugin.run(config)
+            return yield* instance.run ?? Effect.never
           }).pipe(
             Effect.provideContext(Context.add(ports, Scope.Scope, scope)),
             Effect.exit,

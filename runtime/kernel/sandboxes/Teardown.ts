@@ -79,8 +79,13 @@ export class Teardown extends Context.Service<Teardown, {
   static readonly layer = Layer.effect(Teardown, Effect.suspend(() => make))
 }
 
-/** For marks under messages that never ran. Slack takes 50 a minute in the whole workspace. */
-const markMillis = 20_000
+/** For all marks under messages that never ran. Slack takes 50 a minute in the whole workspace. */
+const markMillis = 10_000
+
+/** Milliseconds that are left for marks in one run: its queue is looked at more than once. */
+interface MarkTime {
+  left: number
+}
 
 const refuse = (id: SandboxId, step: string, reason: string) =>
   new SandboxRefused({
@@ -129,22 +134,20 @@ const make = Effect.gen(function*() {
   })
 
   /** Promise 2: a message that was accepted and never ran is answered before its queue goes. */
-  const answerQueue = Effect.fnUntraced(function*(row: SandboxRow) {
+  const answerQueue = Effect.fnUntraced(function*(row: SandboxRow, time: MarkTime) {
     const dead = (yield* queue.deadLetters(row.id)).filter((entry) => !entry.noticed)
     // In flight without a runtime: its receipt was lost with it, and whatever its turn did, nobody goes on with it.
     const queued = yield* Effect.forEach(yield* queue.keys(row.id), ({ key }) => queue.get(row.id, key))
     const entries = [...queued.flatMap(Option.toArray), ...dead]
     const told = waitingNotices(row, entries)
-    let left = markMillis
     for (const { marks, post } of told.groups) {
       yield* tell(row.id, post.key, post.action)
       // The words say it; marks beyond what Slack takes in this time are left out.
+      if (time.left <= 0) continue
       const before = yield* Clock.currentTimeMillis
       yield* Effect.forEach(marks, ({ action, key }) => ask(bridge, key, action), { concurrency: 4, discard: true })
-        .pipe(
-          Effect.timeoutOption(Math.max(left, 1))
-        )
-      left -= (yield* Clock.currentTimeMillis) - before
+        .pipe(Effect.timeoutOption(time.left))
+      time.left -= (yield* Clock.currentTimeMillis) - before
     }
     // One summary names them all: they go with the queue, at once, so that a crash here tells nobody twice.
     if (told.summed) return
@@ -178,15 +181,15 @@ const make = Effect.gen(function*() {
     }
   })
 
-  const remove = (row: SandboxRow, item: InventoryItem, reason: EndReason) => {
+  const remove = (row: SandboxRow, item: InventoryItem, reason: EndReason, time: MarkTime) => {
     switch (item.kind) {
       case "runtime":
       case "directory":
         return host.destroy(row.id)
       case "channel":
-        return Effect.andThen(answerQueue(row), endChannel(row, reason))
+        return Effect.andThen(answerQueue(row, time), endChannel(row, reason))
       case "queue":
-        return Effect.andThen(answerQueue(row), queue.destroy(row.id))
+        return Effect.andThen(answerQueue(row, time), queue.destroy(row.id))
       case "threads":
         return threads.removeAll(row.id)
       case "mailbox":
@@ -213,13 +216,14 @@ const make = Effect.gen(function*() {
       const why = found.value.endReason ?? reason
       // From here on nothing is added to its inventory and no message is taken for it.
       yield* sandboxes.update(id, { desired: "destroyed", status: "destroying", endReason: why })
+      const time: MarkTime = { left: markMillis }
       for (const kind of order) {
         for (;;) {
           const row = yield* sandboxes.get(id)
           if (Option.isNone(row)) return
           const item = row.value.inventory.find((candidate) => candidate.kind === kind)
           if (item === undefined) break
-          yield* remove(row.value, item, why)
+          yield* remove(row.value, item, why, time)
           yield* sandboxes.removeItem(id, item)
           yield* progress(kind)
         }
@@ -244,9 +248,10 @@ const make = Effect.gen(function*() {
 
   const removeItems = Effect.fn("Teardown.removeItems")(
     function*(row: SandboxRow) {
+      const time: MarkTime = { left: markMillis }
       for (const kind of order) {
         for (const item of row.inventory.filter((candidate) => candidate.kind === kind)) {
-          yield* remove(row, item, "create-failed")
+          yield* remove(row, item, "create-failed", time)
         }
       }
       yield* leases.remove(row.id)

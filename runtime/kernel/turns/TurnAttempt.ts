@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AgentOutcome } from "../../domain/turn/Turn.ts"
+import { personFrame } from "../../domain/turn/TurnFrame.ts"
 import { Agent, type AgentEvent, type AgentProcess } from "../../ports/Agent.ts"
 import { continuePrompt, messagePrompt, messageUuid, sessionLostNotice } from "./Prompt.ts"
 import { failure } from "./TurnErrors.ts"
@@ -111,10 +112,9 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
     const row = job.row
     const { runDir, session } = row
     if (runDir === undefined || session === undefined) return AgentOutcome.cases.Failed.make(failure("KM-TRN-001"))
-    const frame = yield* askOr(parties, row, "frame", (origin) => origin.frame(row), {
-      sender: "someone",
-      place: "a conversation"
-    })
+    const { acceptedAt, files: attached } = row.request
+    const contributions = yield* parties.contributions
+    const added = row.says === "continue" ? [] : yield* parties.promptLines(row)
     const env = yield* askOr(
       parties,
       row,
@@ -122,8 +122,13 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       (origin) => Effect.sync(() => origin.environment(row)),
       {}
     )
-    const { acceptedAt, files: attached, origin: from } = row.request
-    const framed = { ...frame, acceptedAt, files: attached, ...(from.kind === "mail" ? { mail: from } : {}) }
+    const frame = yield* askOr(
+      parties,
+      row,
+      "frame",
+      (origin) => origin.frame(row),
+      personFrame({ sender: "", place: "", acceptedAt, files: attached })
+    )
     const end = yield* Effect.forkScoped(ending(job), { startImmediately: true })
     const begun = yield* agent.start({
       turn: row.key,
@@ -131,9 +136,12 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       session,
       mode: row.resumed ? "resume" : "fresh",
       runDir,
-      prompt: row.says === "continue" ? continuePrompt(framed) : messagePrompt(framed, row.request.text),
+      prompt: row.says === "continue"
+        ? continuePrompt(frame, acceptedAt)
+        : messagePrompt(frame, added, row.request.text),
       messageUuid: messageUuid(row.key, row.attempt),
-      env
+      env,
+      contributions
     }).pipe(
       Effect.map((process) => ({ process, outcome: undefined })),
       Effect.catchTag(

@@ -1,6 +1,6 @@
 /**
- * Who takes part in turns: the origin of each kind and the observers, as plugins register them. Whatever they do, a turn
- * survives: an origin that dies is asked again, an observer that dies is left out.
+ * Who takes part in turns: the origin of each kind, the observers, and who adds something to the agent's surroundings, as
+ * plugins register them. Whatever they do, a turn survives: an origin that dies is asked again, the others are left out.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -12,10 +12,15 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { TurnOrigin, TurnRow } from "../../domain/turn/Turn.ts"
+import type { AgentContribution, AgentDoor, DoorConnection } from "../../ports/Agent.ts"
 import { pauseAfter } from "../../ports/Backoff.ts"
-import type { OriginHandler, PluginId, TurnObserver } from "../../ports/Plugin.ts"
+import type { OriginHandler, PluginId, PluginInstance, TurnObserver } from "../../ports/Plugin.ts"
+import { addedLines } from "./Prompt.ts"
 
 type Kind = TurnOrigin["kind"]
+
+/** What a plugin adds to the agent's surroundings and to what it is told. */
+export type Addition = Pick<PluginInstance, "agent" | "promptLines">
 
 interface Party<A> {
   readonly plugin: PluginId
@@ -50,10 +55,37 @@ const observerLimit = "10 seconds"
  */
 const observerEndLimit = "20 minutes"
 
+/** A plugin that does not say in this time what the agent is to be told is left out. */
+const linesLimit = "10 seconds"
+
+/** Ports of doors (`AgentDoor`); below them are the runtime's own. */
+const firstDoorPort = 4_703
+const lastDoorPort = 4_799
+
+/** Another plugin has a door of the same name or port, or these are not what a door's may be. */
+export class DoorNotFree extends Schema.TaggedError<DoorNotFree>()("DoorNotFree", {
+  door: Schema.String,
+  port: Schema.Finite
+}) {
+  override get message(): string {
+    return `the door ${this.door} on port ${this.port} is taken, or no door of a plugin`
+  }
+}
+
+const mayBeDoor = ({ name, port }: AgentDoor): boolean =>
+  /^[a-z][a-z0-9-]{0,31}$/.test(name) && name !== "model" && name !== "hooks" && Number.isInteger(port)
+  && port >= firstDoorPort && port <= lastDoorPort
+
 export class TurnParties extends Context.Service<TurnParties, {
   /** Until the scope closes. A second origin of a kind takes the place of the first. */
   readonly addOrigin: (plugin: PluginId, origin: OriginHandler) => Effect.Effect<void, never, Scope.Scope>
   readonly addObserver: (plugin: PluginId, observer: TurnObserver) => Effect.Effect<void, never, Scope.Scope>
+  /** Until the scope closes; connections to its doors are then cut. */
+  readonly addAddition: (plugin: PluginId, addition: Addition) => Effect.Effect<void, DoorNotFree, Scope.Scope>
+  /** What those that run now add to the agent's surroundings, in the order of registration. */
+  readonly contributions: Effect.Effect<ReadonlyArray<AgentContribution>>
+  /** What they say of a turn to its agent; who fails or takes too long is left out. */
+  readonly promptLines: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /**
    * Asks the origin of a kind, waiting until there is one. A call that dies, or whose plugin stops meanwhile, is made
    * again, as its contract allows; after eight deaths in a row it fails with `OriginBroken`.
@@ -74,6 +106,7 @@ export class TurnParties extends Context.Service<TurnParties, {
     Effect.sync(() => {
       const origins = new Map<Kind, Party<OriginHandler>>()
       const observers: Array<Party<TurnObserver>> = []
+      const additions: Array<Party<Addition>> = []
       const arrived = Latch.makeUnsafe(false)
 
       /** Waits for registrations without polling: every arrival wakes all who wait. */
@@ -142,7 +175,72 @@ export class TurnParties extends Context.Service<TurnParties, {
               Effect.sync(() => list.remove(party)).pipe(Effect.andThen(Deferred.succeed(party.gone, undefined)))
           ).pipe(Effect.asVoid)
 
+      const addAddition = join<Addition>({
+        add: (party) => void additions.push(party),
+        remove: (party) => void additions.splice(additions.indexOf(party), 1)
+      })
+
+      /** As it is while its plugin lives: who connects later is cut, so that nobody waits for what has stopped. */
+      const whileThere = ({ gone }: Party<Addition>, door: AgentDoor): AgentDoor => ({
+        ...door,
+        open: (run) =>
+          Effect.gen(function*() {
+            const serve = yield* door.open(run)
+            const held = new Set<DoorConnection>()
+            yield* Effect.forkScoped(Effect.andThen(
+              Deferred.await(gone),
+              Effect.sync(() => held.forEach((connection) => void connection.destroy()))
+            ))
+            return (connection) => {
+              if (Deferred.isDoneUnsafe(gone)) return void connection.destroy()
+              held.add(connection)
+              connection.once("close", () => void held.delete(connection))
+              serve(connection)
+            }
+          })
+      })
+
+      const contributions = Effect.sync(() =>
+        additions.flatMap((party): ReadonlyArray<AgentContribution> => {
+          const { agent } = party.value
+          if (agent === undefined) return []
+          return [{ ...agent, doors: (agent.doors ?? []).map((door) => whileThere(party, door)) }]
+        })
+      )
+
+      const linesOf = Effect.fnUntraced(function*({ gone, plugin, value }: Party<Addition>, row: TurnRow) {
+        if (value.promptLines === undefined) return []
+        const exit = yield* Effect.suspend(() => value.promptLines?.(row) ?? Effect.succeed([])).pipe(
+          Effect.raceFirst(Effect.andThen(Deferred.await(gone), Effect.die("the plugin stopped"))),
+          Effect.timeoutOrElse({ duration: linesLimit, orElse: () => Effect.die("it took too long") }),
+          Effect.exit
+        )
+        if (Exit.isSuccess(exit)) return addedLines(exit.value)
+        yield* Effect.logWarning("what a plugin tells the agent is left out", exit.cause).pipe(
+          Effect.annotateLogs({ plugin })
+        )
+        return []
+      })
+
       return TurnParties.of({
+        addAddition: (plugin, addition) =>
+          Effect.suspend(() => {
+            const taken = additions.flatMap(({ value }) => value.agent?.doors ?? [])
+            const doors = addition.agent?.doors ?? []
+            const bad = doors.find((door, n) =>
+              !mayBeDoor(door) ||
+              [...taken, ...doors.slice(0, n)].some(({ name, port }) => name === door.name || port === door.port)
+            )
+            return bad === undefined
+              ? addAddition(plugin, addition)
+              : Effect.fail(new DoorNotFree({ door: bad.name, port: bad.port }))
+          }),
+        contributions,
+        promptLines: (row) =>
+          Effect.map(
+            Effect.forEach([...additions], (party) => linesOf(party, row)),
+            (lines) => lines.flat()
+          ),
         addOrigin: join<OriginHandler>({
           add: (party) => {
             origins.set(party.value.kind, party)

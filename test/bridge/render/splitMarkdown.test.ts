@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import MarkdownIt from "markdown-it"
 import { blocksOf } from "../../../bridge/render/markdownBlocks.ts"
 import { joinParts, type MarkdownPart, splitMarkdown } from "../../../bridge/render/splitMarkdown.ts"
+import { runs } from "../../support/runs.ts"
 
 /** What may stand before a line: quotes, list items, indentations that continue them or make code. */
 const mark = Schema.Literals([
@@ -47,11 +48,27 @@ const content = Schema.Literals([
   "👩‍👩‍👧‍👦".repeat(60),
   "<&>".repeat(90),
   "  indented",
+  "two  blanks   between    words ".repeat(30).trim(),
   "é̂".repeat(200)
+])
+/** Links by reference, of each form, and what they refer to: one line for each label, anywhere. */
+const references = Schema.Literals([
+  "[docs]: https://docs.test/a_b",
+  "[the guide]: <https://guide.test/x y> \"A \\\"title\\\"\"",
+  "> [quoted]: https://quoted.test/",
+  "",
+  "see [docs], [Docs][] and [the *docs*][docs] ".repeat(20).trim(),
+  `a [label ${"word ".repeat(90)}end][The  Guide] b`,
+  "![an image][docs] of [nothing] and [quoted] ".repeat(9).trim(),
+  "- [the guide] [x] [docs](https://inline.test/)"
 ])
 const tables = Schema.Literals(["| a | b |", "|---|---|", "| 1 | 2 |", "a | b", "--- | ---"])
 const line = Schema.TemplateLiteral([mark, content])
 const document = Schema.Array(line).check(Schema.isMinLength(8), Schema.isMaxLength(40))
+const withReferences = Schema.Array(Schema.Union([line, references])).check(
+  Schema.isMinLength(8),
+  Schema.isMaxLength(40)
+)
 const withTables = Schema.Array(Schema.Union([line, tables])).check(Schema.isMinLength(12), Schema.isMaxLength(60))
 const limit = Schema.Int.check(Schema.isBetween({ minimum: 300, maximum: 900 }))
 
@@ -116,13 +133,27 @@ describe("splitMarkdown", () => {
   it.prop("the parts read as the whole did", [document, limit], ([lines, max]) => {
     const source = lines.join("\n")
     if (!hasFenceLikeCode(source)) assertAlike(source, max)
-  }, { arbitrary: { runs: 600 } })
+  }, runs(600))
+
+  it.prop("so they do with links whose definitions stand in another part", [withReferences, limit], ([lines, max]) => {
+    const source = lines.join("\n")
+    if (!hasFenceLikeCode(source)) assertAlike(source, max)
+  }, runs(400))
+
+  it.prop("with definitions too: the parts join to the source, and none is over the limit", [withReferences, limit], (
+    [lines, max]
+  ) => {
+    const source = lines.join("\n")
+    const parts = splitMarkdown(source, max)
+    assert.strictEqual(kept(joinParts(parts)), kept(source))
+    for (const part of parts) assert.isAtMost(weight(part.text), max)
+  }, runs(200))
 
   it.prop("loses nothing: the parts join to the source", [withTables, limit], ([lines, max]) => {
     const source = lines.join("\n")
     const joined = joinParts(splitMarkdown(source, max))
     assert.strictEqual(kept(joined), kept(source))
-  }, { arbitrary: { runs: 400 } })
+  }, runs(400))
 
   it.prop("no part is over the limit, blank, or cut inside a character", [withTables, limit], ([lines, max]) => {
     for (const part of splitMarkdown(lines.join("\n"), max)) {
@@ -130,11 +161,11 @@ describe("splitMarkdown", () => {
       assert.notStrictEqual(part.text.trim(), "")
       assert.isTrue(part.text.isWellFormed())
     }
-  }, { arbitrary: { runs: 400 } })
+  }, runs(400))
 
   it.prop("no part has two tables", [withTables, limit], ([lines, max]) => {
     for (const part of splitMarkdown(lines.join("\n"), max)) assert.isAtMost(tablesOf(part.text), 1, part.text)
-  }, { arbitrary: { runs: 400 } })
+  }, runs(400))
 
   it("leaves a short text alone", () => {
     assert.deepStrictEqual(splitMarkdown("one\n\ntwo"), [{ text: "one\n\ntwo", opens: "", closes: "", glue: "" }])
@@ -174,6 +205,24 @@ ${"words after it ".repeat(30)}`
     ) assertAlike(wrapped(first, further), 400)
     assertAlike(`- item\n\n${"      code = 1\n".repeat(60)}\n${"words ".repeat(80)}`, 400)
     assertAlike(`words\n\n${"    code = 1\n".repeat(60)}\n${"words ".repeat(80)}`, 400)
+  })
+
+  it("takes all blanks of a cut away, so that what is nested in an item stays there", () => {
+    assertAlike(`- ${"word  ".repeat(150)}\n  - item\n   # Heading`, 300)
+    assertAlike(`> - ${"word   ".repeat(150)}\n>   - item`, 300)
+  })
+
+  it("gives each part the definitions that its links use", () => {
+    const words = "see [the docs], [more][docs] and `[docs]` ".repeat(20).trim()
+    const source = `${words}\n\n[the docs]: https://a.test/ "A title"\n\n${words}\n\n[docs]: https://b.test/`
+    const parts = splitMarkdown(source, 500)
+    assert.isAbove(parts.length, 3)
+    assertAlike(source, 500)
+    // Behind code that nothing closes they would be code.
+    assertAlike(`[docs]: https://b.test/\n\n${words}\n\n[docs]\n~~~\n${"code ".repeat(20)}`, 500)
+    // Definitions of any length are no reason for a message that is too long.
+    const long = `${words}\n\n[the docs]: https://a.test/${"x".repeat(600)}\n\n[docs]: https://b.test/`
+    for (const part of splitMarkdown(long, 500)) assert.isAtMost(weight(part.text), 500)
   })
 
   it("cuts neither a link nor code, and closes and opens what is longer than a message", () => {

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { decodeSlackText, mentionedUsers } from "../../../bridge/render/decodeSlackText.ts"
 import { clip, fallbackText, plainText } from "../../../bridge/render/fallbackText.ts"
 import { neutralise } from "../../../bridge/render/neutralise.ts"
+import { runs } from "../../support/runs.ts"
 
 const nameOf = (user: string): string | undefined => user === "U0ADA" ? "Ada" : undefined
 
@@ -92,7 +93,7 @@ describe("neutralise", () => {
     const once = neutralise(text)
     assert.strictEqual(neutralise(once), once)
     assert.isTrue(once.isWellFormed())
-  }, { arbitrary: { runs: 300 } })
+  }, runs(300))
 })
 
 describe("fallbackText", () => {

@@ -19,7 +19,7 @@ const mebibyte = 1024 * 1024
 const socketOf = Effect.fnUntraced(function*() {
   const world = yield* mailTurnWorld()
   const file = path.join(world.state, "hostile.sock")
-  yield* Effect.provideContext(listen(file, bob, world.roomOf(bob), () => 0), world.store)
+  yield* Effect.provideContext(listen(file, bob, world.accountOf(bob), () => 0), world.store)
   return { world, file }
 })
 
@@ -103,7 +103,7 @@ describe("a mailbox of large texts", () => {
       let rest = yield* world.mailbox.list(bob, "inbox", { limit: 500 })
       assert.lengthOf(rest, 6)
       while (rest.length > 0) {
-        const page = yield* world.roomOf(bob).opened(rest)
+        const page = yield* world.accountOf(bob).opened(rest)
         sizes.push(page.length)
         rest = rest.slice(page.length)
       }
@@ -195,7 +195,9 @@ describe("mail and people", () => {
   it.live("a flood of mail is a few lines in the channel", () =>
     Effect.scoped(Effect.gen(function*() {
       const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
-      for (let n = 0; n < announcedPerMinute + 9; n++) yield* world.roomOf(carol).send(world.letter("job", `work ${n}`))
+      for (let n = 0; n < announcedPerMinute + 9; n++) {
+        yield* world.accountOf(carol).send(world.letter("job", `work ${n}`))
+      }
       yield* world.live(Effect.map(world.quiet, (quiet) => quiet && world.bridge.effects().length > announcedPerMinute))
       const posts = world.bridge.effects().map(({ action }) => JSON.stringify(action))
       assert.lengthOf(posts, announcedPerMinute + 1)

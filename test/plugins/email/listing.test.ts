@@ -21,7 +21,7 @@ const asked = (more: Partial<typeof List.Type>): typeof List.Type => ({
 /** Ada writes to Bob, whose listing is asked. */
 const world = Effect.gen(function*() {
   const state = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-  const [from, to] = [yield* state.roomOf(ada), yield* state.roomOf(bob)]
+  const [from, to] = [yield* state.accountOf(ada), yield* state.accountOf(bob)]
   const mailbox = yield* Effect.provideContext(Mailbox, state.ports)
   const { list, watch } = makeListing(bob, to, mailbox)
   const send = (subject: string) => from.send({ ...from.letter, to: [bob], subject, body: subject })
@@ -78,7 +78,7 @@ describe("what an agent's programs ask for", () => {
 
   it.live("what is filed late, because its judge was interrupted, is not skipped", () =>
     Effect.gen(function*() {
-      const { bob: room, deliver, followed, mailbox, send } = yield* world
+      const { bob: account, deliver, followed, mailbox, send } = yield* world
       yield* deliver("1")
       const begun = yield* followed(undefined)
       yield* send("2")
@@ -88,7 +88,7 @@ describe("what an agent's programs ask for", () => {
       assert.deepStrictEqual(waiting.pages, [])
       yield* mailbox.release(bob)
       assert.isFalse(yield* mailbox.file(bob, late.receipt, { folder: "inbox", summary: "", content: "" }))
-      yield* room.judge
+      yield* account.judge
       assert.deepStrictEqual((yield* followed(waiting.upTo)).pages, [["2", "3"]])
     }).pipe(Effect.scoped))
 

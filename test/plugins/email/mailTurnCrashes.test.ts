@@ -6,7 +6,7 @@ import { ada, bob, type Death, mailTurnWorld, turnProfile } from "./mailTurnWorl
 /** What must be so at the end, however often the process was killed. */
 const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
   const world = yield* mailTurnWorld()
-  const sent = yield* world.roomOf(ada).send(world.letter("job 17", "run the tests", { encrypt: true }))
+  const sent = yield* world.accountOf(ada).send(world.letter("job 17", "run the tests", { encrypt: true }))
   for (const death of deaths) yield* world.live(world.quiet, death)
   const calls = yield* world.live(world.quiet)
   const name = JSON.stringify(deaths)
@@ -29,10 +29,10 @@ const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
     name
   )
   // A second copy would be quarantined as a repetition.
-  assert.deepStrictEqual(yield* world.roomOf(ada).list("quarantine", { limit: 10 }), [], name)
-  const inbox = yield* world.roomOf(bob).list("inbox", { limit: 10 })
+  assert.deepStrictEqual(yield* world.accountOf(ada).list("quarantine", { limit: 10 }), [], name)
+  const inbox = yield* world.accountOf(bob).list("inbox", { limit: 10 })
   assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.id, row.read]), [[sent.id, true]], name)
-  assert.deepStrictEqual(yield* world.roomOf(bob).list("quarantine", { limit: 10 }), [], name)
+  assert.deepStrictEqual(yield* world.accountOf(bob).list("quarantine", { limit: 10 }), [], name)
   const shown = world.bridge.effects().map(({ action }) => action.action === "post" ? action.markdown : action.action)
   assert.deepStrictEqual(
     shown,
@@ -45,7 +45,7 @@ const oneTurn = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
 /** What must be so at the end where nothing is started. */
 const toldOnce = Effect.fnUntraced(function*(deaths: ReadonlyArray<Death>) {
   const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
-  yield* world.roomOf(ada).send(world.letter("news", "it is done"))
+  yield* world.accountOf(ada).send(world.letter("news", "it is done"))
   const told = Effect.map(world.quiet, (quiet) => quiet && world.bridge.effects().length > 0)
   for (const death of deaths) yield* world.live(told, death)
   const calls = yield* world.live(told)
@@ -60,6 +60,7 @@ describe("mail turns through crashes", () => {
       const calls = yield* oneTurn([])
       // The whole way is in it, or this test tests nothing.
       for (const name of ["recordSeen", "file", "markRead", "note", "noted"]) assert.include(calls, `Mailbox.${name}`)
+      assert.isBelow(calls.indexOf("Mailbox.file"), calls.indexOf("Ledger.insert"), "filed before it is a turn")
       for (const name of ["Ledger.insert", "Ledger.update", "Mailer.sendAll", "Bridge.call"]) {
         assert.include(calls, name)
       }

@@ -9,11 +9,12 @@ import * as path from "node:path"
 import process from "node:process"
 import { DatabaseSync } from "node:sqlite"
 import { EmailPlugin } from "../../../plugins/email/EmailPlugin.ts"
-import { type MailRoom, makeMailRoom } from "../../../plugins/email/MailRoom.ts"
+import { type MailAccount, makeMailAccount } from "../../../plugins/email/MailAccount.ts"
 import { call } from "../../../plugins/email/socketClient.ts"
 import * as SandboxStore from "../../../runtime/adapters/disk/SandboxStore.ts"
 import { statePaths } from "../../../runtime/adapters/disk/StateDirectory.ts"
 import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
+import type { Install } from "../../../runtime/domain/install/Install.ts"
 import type { Profile } from "../../../runtime/domain/profile/Profile.ts"
 import { type Alias, ChannelId, InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { AgentOutcome, type TurnRow } from "../../../runtime/domain/turn/Turn.ts"
@@ -23,11 +24,13 @@ import { certifyMail, ensureSecret, mailSecrets } from "../../../runtime/kernel/
 import { PluginHost } from "../../../runtime/kernel/plugins/PluginHost.ts"
 import { TurnPipeline } from "../../../runtime/kernel/turns/TurnPipeline.ts"
 import { Agent, type AgentRun } from "../../../runtime/ports/Agent.ts"
+import { AgentPrograms } from "../../../runtime/ports/AgentPrograms.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
+import { Installation } from "../../../runtime/ports/Installation.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
-import { Mailbox, Mailer, MailSetup } from "../../../runtime/ports/Mail.ts"
+import { Mailbox, Mailer } from "../../../runtime/ports/Mail.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -47,6 +50,16 @@ const certifier = signingKeyFromSeed(Uint8Array.from({ length: 32 }, () => 7))
 export const ada = SandboxId.make("sb-aaaa1111")
 export const bob = SandboxId.make("sb-bbbb2222")
 export const carol = SandboxId.make("sb-cccc3333")
+/** Everything but what the mail of a sandbox asks for is never looked at. */
+const installOf = (certifierPublicKey: Uint8Array): Install => ({
+  version: 1,
+  install,
+  certifierPublicKey: Buffer.from(certifierPublicKey).toString("base64"),
+  bridgeUrl: "http://127.0.0.1",
+  bridgeHost: "127.0.0.1",
+  slackApiUrl: "http://127.0.0.1/api/",
+  local: true
+})
 const everyone = [ada, bob, carol]
 const addressOf = (id: SandboxId) => `${id}@km.invalid`
 
@@ -138,10 +151,10 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     delivered(EmbeddedEngine.layer(state)),
     FileSecrets.layer(paths.secrets),
     SandboxStore.layer(paths.sandbox(bob).directory),
-    Layer.succeed(MailSetup)(MailSetup.of({
-      certifierPublicKey: certifier.publicKey,
-      domain: "km.invalid",
-      socket: path.join(state, "mail.sock")
+    Layer.succeed(Installation)(installOf(certifier.publicKey)),
+    Layer.succeed(AgentPrograms)(AgentPrograms.of({
+      // The socket lies there; the programs are started by the test.
+      place: () => Effect.succeed({ directory: state, contribution: { path: [state], readOnly: [] } })
     }))
   ))
   const sandboxes = Context.get(store, Sandboxes)
@@ -167,9 +180,9 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     answer: () => Effect.succeed(AgentOutcome.cases.Answered.make({ text: "the tests pass" }))
   }
   const results = new Map<string, AgentOutcome>()
-  const rooms = new Map<SandboxId, MailRoom>()
+  const accounts = new Map<SandboxId, MailAccount>()
   for (const id of everyone) {
-    const room = makeMailRoom({
+    const account = makeMailAccount({
       owner: id,
       install,
       certifierPublicKey: certifier.publicKey,
@@ -177,12 +190,12 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
       name: "",
       policy: profileWith().spec.email
     })
-    rooms.set(id, yield* Effect.provide(room, store))
+    accounts.set(id, yield* Effect.provide(account, store))
   }
-  const roomOf = (id: SandboxId): MailRoom => {
-    const room = rooms.get(id)
-    if (room === undefined) throw new Error(`no room of ${id}`)
-    return room
+  const accountOf = (id: SandboxId): MailAccount => {
+    const account = accounts.get(id)
+    if (account === undefined) throw new Error(`no account of ${id}`)
+    return account
   }
   const mailbox = Context.get(store, Mailbox)
   const ledger = Context.get(store, Ledger)
@@ -242,10 +255,10 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     for (;;) {
       const leased = yield* mailbox.lease(id, Duration.minutes(1))
       if (Option.isNone(leased)) break
-      yield* roomOf(id).judge(leased.value)
+      yield* accountOf(id).judge(leased.value)
     }
-    const rows = yield* roomOf(id).list("inbox", { limit: 500 })
-    return (yield* roomOf(id).opened(rows.map(({ row }) => row))).map(({ judged, row }) => ({
+    const rows = yield* accountOf(id).list("inbox", { limit: 500 })
+    return (yield* accountOf(id).opened(rows.map(({ row }) => row))).map(({ judged, row }) => ({
       ...judged,
       delivery: row.id
     }))
@@ -258,10 +271,12 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     database.close()
     return arrived?.["n"] === 0
   })
-  /** Nothing of Bob's waits, and every turn is over. */
+  /** Nothing of Bob's waits, no turn is owed, and every turn is over. */
   const quiet = Effect.gen(function*() {
+    const judged = yield* judgedAll
+    const owed = Option.getOrElse(yield* ledger.recall("mail-turn-owed"), () => "")
     const rows: ReadonlyArray<TurnRow> = yield* turns
-    return (yield* judgedAll) && rows.every(({ state: at }) => at === "settled")
+    return judged && owed === "" && rows.every(({ state: at }) => at === "settled")
   })
 
   const letter = (subject: string, body: string, more: object = {}) => ({
@@ -324,7 +339,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     live,
     inboxOf,
     quiet,
-    roomOf,
+    accountOf,
     turns,
     mailbox,
     ledger,

@@ -117,14 +117,14 @@ describe("mail turns: the whole", () => {
   it.live("a follow-up continues the conversation; nobody else does", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
-      const first = yield* world.roomOf(ada).send(world.letter("job", "one"))
+      const first = yield* world.accountOf(ada).send(world.letter("job", "one"))
       yield* world.live(world.quiet)
       const [answer] = yield* world.inboxOf(ada)
       // Ada goes on in the thread; it answers Bob's mail, so his outcome is not mailed.
-      yield* world.roomOf(ada).send(world.letter("Re: job", "two", { inReplyTo: answer?.id ?? "" }))
+      yield* world.accountOf(ada).send(world.letter("Re: job", "two", { inReplyTo: answer?.id ?? "" }))
       // Carol knows the thread's ids and uses them.
       const stolen = { inReplyTo: first.id, references: [first.id] }
-      yield* world.roomOf(carol).send(world.letter("Re: job", "three", stolen))
+      yield* world.accountOf(carol).send(world.letter("Re: job", "three", stolen))
       yield* world.live(world.quiet)
       const runs = ["one", "two", "three"].map((said) => world.agent.runs.find(({ prompt }) => prompt.endsWith(said)))
       assert.deepStrictEqual(runs.map((run) => run?.mode), ["fresh", "resume", "fresh"])
@@ -149,7 +149,7 @@ describe("mail turns: the whole", () => {
             ? AgentOutcome.cases.Failed.make({ code: "KM-AGT-401", reason, remedy: "Set a key" })
             : AgentOutcome.cases.Answered.make({ text: run.prompt.endsWith("empty") ? "" : "it is hunter2-hunter2" })
         )
-      for (const body of ["fail", "tell", "empty"]) yield* world.roomOf(ada).send(world.letter(body, body))
+      for (const body of ["fail", "tell", "empty"]) yield* world.accountOf(ada).send(world.letter(body, body))
       yield* world.live(world.quiet)
       const bodies = new Map((yield* world.inboxOf(ada)).map(({ body, subject }) => [subject, body]))
       assert.match(
@@ -165,10 +165,10 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
       const attachments = [{ name: "log.txt", type: "text/plain", bytes: Buffer.from("log") }]
-      yield* world.roomOf(ada).send(world.letter("long", "x".repeat(promptCharacters + 1), { attachments }))
+      yield* world.accountOf(ada).send(world.letter("long", "x".repeat(promptCharacters + 1), { attachments }))
       yield* world.live(world.quiet)
       const [run] = world.agent.runs
-      const [filed] = yield* world.roomOf(bob).list("inbox", { limit: 1 })
+      const [filed] = yield* world.accountOf(bob).list("inbox", { limit: 1 })
       assert.include(run?.prompt ?? "", "Only the beginning of its text follows")
       assert.include(run?.prompt ?? "", "log.txt (text/plain, 3 B)")
       assert.isBelow(run?.prompt.length ?? 0, promptCharacters + 2_000)
@@ -178,19 +178,19 @@ describe("mail turns: the whole", () => {
   it.live("who is not named starts nothing and is told of in quarantine; nor does mail that proves nothing", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld(turnProfile({ allowedSenders: [ada], verifyInbound: "off" }))
-      yield* world.roomOf(carol).send(world.letter("job", "from carol"))
+      yield* world.accountOf(carol).send(world.letter("job", "from carol"))
       yield* world.deliver(
         "unsigned",
         "From: x@example.org\r\nTo: sb-bbbb2222@km.invalid\r\nSubject: hi\r\n\r\nwork\r\n"
       )
       yield* world.live(world.quiet)
       assert.deepStrictEqual(yield* world.turns, [])
-      const kept = yield* world.roomOf(bob).list("quarantine", { limit: 9 })
+      const kept = yield* world.accountOf(bob).list("quarantine", { limit: 9 })
       assert.deepStrictEqual(kept.map(({ judged }) => [judged.status, judged.reason]), [[
         "verified",
         "sender-not-allowed"
       ]])
-      const inbox = yield* world.roomOf(bob).list("inbox", { limit: 9 })
+      const inbox = yield* world.accountOf(bob).list("inbox", { limit: 9 })
       assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.status, row.read]), [["unsigned", false]])
     }).pipe(Effect.scoped))
 
@@ -198,13 +198,13 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld(turnProfile({ allowedSenders: ["build"] }))
       yield* world.rename(carol, Alias.make("build"))
-      yield* world.roomOf(carol).send(world.letter("job", "from carol"))
-      yield* world.roomOf(ada).send(world.letter("job", "from ada"))
+      yield* world.accountOf(carol).send(world.letter("job", "from carol"))
+      yield* world.accountOf(ada).send(world.letter("job", "from ada"))
       yield* world.live(world.quiet)
       assert.deepStrictEqual(origins(yield* world.turns).map(({ sender }) => sender), [ada])
       // Nor is mail led to whom the table names.
       for (const to of ["build", "build@km.invalid"]) {
-        const refused = yield* Effect.flip(world.roomOf(bob).send(world.letter("secret", "x", { to: [to] })))
+        const refused = yield* Effect.flip(world.accountOf(bob).send(world.letter("secret", "x", { to: [to] })))
         assert.include(refused.message, "KM-EML-101")
       }
       assert.deepStrictEqual(yield* world.inboxOf(carol), [])
@@ -214,19 +214,19 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
       const ask = (awaitSeconds: object) =>
-        world.roomOf(bob).send(world.letter("question", "?", { to: [ada], ...awaitSeconds }))
+        world.accountOf(bob).send(world.letter("question", "?", { to: [ada], ...awaitSeconds }))
       const waited = yield* ask({ awaitSeconds: 600 })
       const forgotten = yield* ask({})
       for (const { id } of [waited, forgotten]) {
-        yield* world.roomOf(ada).send(world.letter("Re: question", `to ${id}`, { inReplyTo: id }))
+        yield* world.accountOf(ada).send(world.letter("Re: question", `to ${id}`, { inReplyTo: id }))
       }
       // Not among the recipients: nobody waits for Carol.
-      yield* world.roomOf(carol).send(world.letter("Re: question", "me too", { inReplyTo: waited.id }))
+      yield* world.accountOf(carol).send(world.letter("Re: question", "me too", { inReplyTo: waited.id }))
       yield* world.live(world.quiet)
       const rows = yield* world.turns
       assert.deepStrictEqual(origins(rows).map(({ sender }) => sender).toSorted(), [ada, carol])
       assert.deepStrictEqual(origins(rows).map(({ answered }) => answered), [false, false])
-      const { found, missing } = yield* world.roomOf(bob).replies(waited.id)
+      const { found, missing } = yield* world.accountOf(bob).replies(waited.id)
       assert.deepStrictEqual([found.length, missing], [1, []])
       assert.isFalse(found[0]?.row.read)
     }).pipe(Effect.scoped))
@@ -236,7 +236,7 @@ describe("mail turns: the whole", () => {
       const world = yield* mailTurnWorld()
       world.agent.answer = () =>
         Effect.as(world.sendAsAgent(carol, "please help"), AgentOutcome.cases.Answered.make({ text: "asked carol" }))
-      yield* world.roomOf(ada).send(world.letter("job", "delegate it", { hop: 4 }))
+      yield* world.accountOf(ada).send(world.letter("job", "delegate it", { hop: 4 }))
       yield* world.live(world.quiet)
       assert.deepStrictEqual((yield* world.inboxOf(carol)).map(({ hop }) => hop), [5])
       assert.deepStrictEqual((yield* world.inboxOf(ada)).map(({ hop }) => hop), [5])
@@ -245,7 +245,7 @@ describe("mail turns: the whole", () => {
   it.live("two sandboxes that answer by themselves end: the hop limit is the runtime's", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
-      yield* world.roomOf(ada).send(world.letter("job", "the last answer", { hop: 20 }))
+      yield* world.accountOf(ada).send(world.letter("job", "the last answer", { hop: 20 }))
       yield* world.live(world.quiet)
       assert.deepStrictEqual((yield* world.turns).map(({ result }) => result), ["undeliverable"])
       assert.deepStrictEqual(yield* world.inboxOf(ada), [])
@@ -257,7 +257,7 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
       world.agent.answer = () => Effect.andThen(Effect.orDie(world.stop), Effect.never)
-      yield* world.roomOf(ada).send(world.letter("job", "for ever"))
+      yield* world.accountOf(ada).send(world.letter("job", "for ever"))
       yield* world.live(world.quiet)
       assert.match((yield* world.inboxOf(ada))[0]?.body ?? "", /^\*\*Stopped\*\* by operator/)
     }).pipe(Effect.scoped))
@@ -268,26 +268,26 @@ describe("mail turns: the whole", () => {
       world.agent.answer = () => Effect.never
       const each = maxOpenTurns / 2 + 1
       for (const from of [ada, carol]) {
-        for (let n = 0; n < each; n++) yield* world.roomOf(from).send(world.letter("job", `number ${n}`))
+        for (let n = 0; n < each; n++) yield* world.accountOf(from).send(world.letter("job", `number ${n}`))
       }
       yield* world.live(world.judgedAll)
       assert.lengthOf(yield* world.ledger.open, maxOpenTurns)
-      const kept = yield* world.roomOf(bob).list("quarantine", { limit: 9 })
+      const kept = yield* world.accountOf(bob).list("quarantine", { limit: 9 })
       assert.deepStrictEqual(kept.map(({ judged }) => judged.reason), ["too-many", "too-many"])
     }).pipe(Effect.scoped))
 
   it.live("the same answer to two questions is no repetition; the same answer twice is", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld(turnProfile({ onReceive: "notify" }))
-      const answer = (id: string) => world.roomOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: id }))
-      const first = yield* world.roomOf(bob).send(world.letter("question", "one?", { to: [ada] }))
-      const second = yield* world.roomOf(bob).send(world.letter("question", "two?", { to: [ada] }))
+      const answer = (id: string) => world.accountOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: id }))
+      const first = yield* world.accountOf(bob).send(world.letter("question", "one?", { to: [ada] }))
+      const second = yield* world.accountOf(bob).send(world.letter("question", "two?", { to: [ada] }))
       assert.lengthOf(yield* world.inboxOf(ada), 2)
       for (const id of [first.id, second.id, first.id]) yield* answer(id)
       yield* world.live(world.judgedAll)
       const folder = (name: "inbox" | "quarantine") =>
         Effect.map(
-          world.roomOf(bob).list(name, { limit: 9 }),
+          world.accountOf(bob).list(name, { limit: 9 }),
           (rows) => rows.map(({ judged }) => [judged.inReplyTo, judged.reason])
         )
       assert.deepStrictEqual(yield* folder("inbox"), [[second.id, ""], [first.id, ""]])
@@ -305,7 +305,7 @@ describe("mail turns: the whole", () => {
     const answering = Effect.gen(function*() {
       while ((yield* world.inboxOf(ada)).length === 0) yield* Effect.sleep(20)
       const [question] = yield* world.inboxOf(ada)
-      yield* world.roomOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: question?.id ?? "" }))
+      yield* world.accountOf(ada).send(world.letter("Re: question", "yes", { inReplyTo: question?.id ?? "" }))
       yield* meanwhile(world)
     })
     const answered = yield* Effect.forkChild(answering)
@@ -334,10 +334,10 @@ describe("mail turns: the whole", () => {
   it.live("a thread whose conversation is gone is told so", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
-      const first = yield* world.roomOf(ada).send(world.letter("job", "one"))
+      const first = yield* world.accountOf(ada).send(world.letter("job", "one"))
       yield* world.live(world.quiet)
       world.agent.forgetful = true
-      const { id } = yield* world.roomOf(ada).send(world.letter("job", "two", { inReplyTo: first.id }))
+      const { id } = yield* world.accountOf(ada).send(world.letter("job", "two", { inReplyTo: first.id }))
       yield* world.live(world.quiet)
       const [answer] = yield* world.inboxOf(ada)
       assert.strictEqual(answer?.inReplyTo, id)
@@ -363,7 +363,7 @@ describe("mail turns: the whole", () => {
       const world = yield* mailTurnWorld()
       world.agent.answer = () =>
         Effect.succeed(AgentOutcome.cases.Answered.make({ text: `run ${world.agent.runs.length}` }))
-      yield* world.roomOf(ada).send(world.letter("job", "again"))
+      yield* world.accountOf(ada).send(world.letter("job", "again"))
       yield* world.live(world.quiet)
       const [row] = yield* world.turns
       const request = row === undefined ? assert.fail("no turn") : replayRequest(row, 2)

@@ -1,4 +1,4 @@
-/** Writers of the older form, for whom the operator vouches in `install.json`, read by the room that runtimes use. */
+/** Writers of the older form, for whom the operator vouches in `install.json`, read by the account that runtimes use. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import { writeV1 } from "../../../plugins/email/protocol/writeMail.ts"
@@ -22,7 +22,7 @@ const policy = { ...slackProfile.spec.email, allowedSenders: ["*@old.example"] }
 describe("v1 senders of the install", () => {
   it.live("are verified-v1 by the key and addresses that the operator named, and by nothing else", () =>
     Effect.gen(function*() {
-      const { certifier, ports, roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { certifier, ports, accountOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
       const onPorts = <A, E>(act: (all: RotationPorts) => Effect.Effect<A, E>) =>
         Effect.gen(function*() {
           return yield* act({
@@ -39,7 +39,7 @@ describe("v1 senders of the install", () => {
         // Who is certified here does not become a writer of the older form.
         { sender: ada, publicKey, addresses: [`${ada}@old.example`] }
       ]
-      const room = yield* roomOf(bob, undefined, { v1Senders, policy })
+      const account = yield* accountOf(bob, undefined, { v1Senders, policy })
       let n = 0
       const judged = Effect.fnUntraced(function*(from: string, sender: SandboxId, by: typeof key, strip = false) {
         const { raw } = yield* writeV1(
@@ -54,7 +54,7 @@ describe("v1 senders of the install", () => {
           Mailer,
           (mailer) => mailer.send({ id: `old/${n}`, to: [bob], raw: Buffer.from(sent, "latin1") })
         ).pipe(Effect.provideContext(ports))
-        const filed = yield* room.judge
+        const filed = yield* account.judge
         return [filed?.folder, filed?.judged.status, filed?.judged.reason]
       })
       /** Sealed for what Bob's key was before. */
@@ -71,7 +71,7 @@ describe("v1 senders of the install", () => {
       yield* Effect.flatMap(Mailer, (mailer) => mailer.send({ id: "old/sealed", to: [bob], raw: sealed.raw })).pipe(
         Effect.provideContext(ports)
       )
-      const opened = yield* room.judge
+      const opened = yield* account.judge
       assert.deepInclude(opened?.judged, { status: "verified-v1", encrypted: true, body: "for the old key" })
       assert.deepStrictEqual(yield* judged(address, old, key), ["inbox", "verified-v1", ""])
       assert.deepStrictEqual(yield* judged(address, old, stranger), ["quarantine", "invalid", "signature-wrong"])

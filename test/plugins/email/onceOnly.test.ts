@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from "node:net"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { statePaths } from "../../../runtime/adapters/disk/StateDirectory.ts"
-import { mailProgram } from "../../support/mailPrograms.ts"
+import { mailDirectory, mailProgram } from "../../support/mailPrograms.ts"
 import { startStack } from "../../support/Stack.ts"
 import { untilReal } from "../../support/untilReal.ts"
 
@@ -41,16 +41,18 @@ describe("km-send and a runtime that is killed", () => {
         const bob = (yield* stack.sandbox()).row.id
         const eve = (yield* stack.sandbox()).row.id
         const paths = statePaths(stack.state)
-        const { directory, mail } = paths.sandbox(ada)
+        const { directory } = paths.sandbox(ada)
         const args = (subject: string) => ["--to", bob, "--bcc", eve, "--subject", subject, "--json"]
         const socket = path.join(path.dirname(stack.state), "swallowing.sock")
-        const between = yield* swallowing(socket, path.join(mail, "mail.sock"))
+        const between = yield* swallowing(socket, path.join(mailDirectory(directory), "mail.sock"))
         const database = new DatabaseSync(paths.database, { readOnly: true })
         const delivered = () =>
           database.prepare("SELECT owner, id FROM mail ORDER BY seq").all().map(({ owner }) => String(owner))
 
         const after = yield* Effect.forkScoped(mailProgram(directory, "km-send", args("after"), "text", socket))
         yield* untilReal("the runtime has answered", Effect.sync(() => between.answers() === 1))
+        // Taken is not delivered yet: that is the courier's, in another process.
+        yield* untilReal("both have it", Effect.sync(() => delivered().length >= 2))
         assert.deepStrictEqual(delivered(), [bob, eve])
         yield* stack.runtime.kill9
         const second = yield* stack.startRuntime
@@ -65,6 +67,7 @@ describe("km-send and a runtime that is killed", () => {
         yield* stack.startRuntime
         const waited = yield* Fiber.join(before)
         assert.strictEqual(waited.exit, 0, waited.err)
+        yield* untilReal("both have the other one", Effect.sync(() => delivered().length >= 4))
         assert.deepStrictEqual(delivered(), [bob, eve, bob, eve])
 
         for (const who of [bob, eve]) {

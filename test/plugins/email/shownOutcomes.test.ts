@@ -1,8 +1,8 @@
 /** The outcome of a mail's turn is in the channel once: as what was shown live, or as a post of its own. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
+import type { MailAccount } from "../../../plugins/email/MailAccount.ts"
 import { makeMailOrigin, RunningMail } from "../../../plugins/email/MailOrigin.ts"
-import type { MailRoom } from "../../../plugins/email/MailRoom.ts"
 import { MessageTs } from "../../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../../runtime/domain/turn/OutcomeText.ts"
@@ -52,7 +52,7 @@ const settle = (outcome: AgentOutcome, earlier: ReadonlyArray<string>, withOutco
   return Effect.gen(function*() {
     const handler = makeMailOrigin({
       owner: sandbox,
-      room: new Proxy({} as MailRoom, { get: () => assert.fail("nothing is mailed") }),
+      account: new Proxy({} as MailAccount, { get: () => assert.fail("nothing is mailed") }),
       mailbox: yield* Mailbox,
       queue: yield* TurnQueue,
       bridge: yield* Bridge,

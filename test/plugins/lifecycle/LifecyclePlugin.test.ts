@@ -37,7 +37,7 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
   return { bridge, changes, hooks, inHand, ledger, ports, posts, reports }
 }
 
-const running = LifecyclePlugin.run?.({ slack: true }) ?? Effect.never
+const running = Effect.flatMap(LifecyclePlugin.start({ slack: true }), ({ run }) => run ?? Effect.die("no run"))
 
 describe("lifecycle", () => {
   it.effect("reports at once, on a change of readiness, and every 45 s without one", () => {

@@ -105,7 +105,7 @@ const setUp = (options: { readonly slots?: number; readonly queue?: Layer.Layer<
   return { pipeline, bridge, ledger, controlsState, queueState, ports }
 }
 
-const running = SlackInboundPlugin.run?.({}) ?? Effect.never
+const running = Effect.flatMap(SlackInboundPlugin.start({}), ({ run }) => run ?? Effect.die("no run"))
 const visibility = Duration.seconds(120)
 
 describe("slack-inbound", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import { Duration, Effect, Fiber, Layer, Option, Redacted, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { chunksOf } from "../../../plugins/slack-inbound/OutcomePost.ts"
 import { makeOwedMarks, maxOwed } from "../../../plugins/slack-inbound/OwedMarks.ts"
@@ -209,6 +209,36 @@ describe("SlackOrigin", () => {
         yield* marks.settle()
         assert.strictEqual(bridge.calls.length, done)
       }
+    }))
+
+  it.effect("marks that Slack takes late do not hold a turn's end up for longer than ten seconds, and are set later", () =>
+    Effect.gen(function*() {
+      const bridge = recordingBridge()
+      let slow = true
+      const layer = Layer.effect(
+        Bridge,
+        Effect.map(Bridge, (port) =>
+          Bridge.of({
+            call: (call) => slow && call.action.action === "react" ? Effect.never : port.call(call)
+          }))
+      ).pipe(Layer.provide(bridge.layer))
+      const { marks, origin } = yield* originWith({ ...bridge, layer })
+      const turns = [1, 2].map((n) => turnRow(slackRequest(n), { state: "posted", result: "cancelled" }))
+      const ending = yield* Effect.forkChild(
+        Effect.forEach(turns, origin.mark, { concurrency: "unbounded" }),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust("9999 millis")
+      assert.isUndefined(ending.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(ending)
+      assert.deepStrictEqual(bridge.effects(), [])
+      slow = false
+      yield* marks.settle()
+      assert.sameMembers(
+        bridge.effects().map(({ key }) => key),
+        turns.flatMap(({ key }) => [`${key}/mark/final`, `${key}/mark/working`])
+      )
     }))
 
   it.effect("an answer that a closed channel does not take is posted once it is open again, once, and then marked", () =>

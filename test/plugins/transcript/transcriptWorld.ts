@@ -119,7 +119,7 @@ export const makeWorld = Effect.gen(function*() {
     const redaction = yield* Effect.provide(Redaction, context)
     yield* redaction.add(Redacted.make(canary))
     const instance = yield* Effect.provide(TranscriptPlugin.start({ notifyOnPermission }), context)
-    const { observer } = instance
+    const [observer] = instance.observers ?? []
     if (observer === undefined) return yield* Effect.die("the plugin has no observer")
     return { observer, detail: instance.detail ?? Effect.succeed("") }
   })

@@ -29,7 +29,7 @@ export interface SocketView {
 /** What happened since the start. */
 export interface SocketCounts {
   readonly opened: number
-  /** The most that were open at one time, those counted that the client had not closed yet. */
+  /** The most that were open at one time, without those in their closing handshake. */
   readonly mostOpen: number
   readonly acknowledged: number
   /** Acknowledgements with an id that was not sent on that connection, or not at all; Slack's reaction is assumed: none. */
@@ -56,7 +56,7 @@ export interface SocketServer {
   }) => Effect.Effect<SocketAttempt>
   readonly connections: () => ReadonlyArray<SocketView>
   readonly counts: () => SocketCounts
-  /** A `disconnect` frame to one connection (the oldest unless named) or to all; what follows is as Slack has it. */
+  /** A `disconnect` frame to one connection (the newest unless named) or to all; what follows is as Slack has it. */
   readonly disconnect: (reason: DisconnectReason, which?: number | "all") => Effect.Effect<void>
   /** Cuts the TCP connections without a word. */
   readonly drop: (which?: number | "all") => Effect.Effect<void>

@@ -43,7 +43,7 @@ interface Connection {
   state: "greeted" | "closing" | "frozen"
   sent: number
   acknowledged: number
-  readonly pending: Map<string, Deferred.Deferred<unknown>>
+  readonly pending: Map<string, Deferred.Deferred<unknown, "closed">>
   fiber: Fiber.Fiber<void> | undefined
 }
 
@@ -127,6 +127,7 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
     if (connection.state === "frozen") return
     connection.state = "closing"
     connection.socket.close(1000)
+    tell("closing", { connection: connection.id })
   }
 
   const sendDisconnect = (connection: Connection, reason: DisconnectReason): void => {
@@ -186,7 +187,6 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
 
   let last = 0
   const accept = (socket: WebSocket, tcp: net.Socket, seconds: number): void => {
-    if (keepsTcp) tcp.end = () => tcp
     const connection: Connection = {
       id: ++last,
       socket,
@@ -196,6 +196,20 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
       acknowledged: 0,
       pending: new Map(),
       fiber: undefined
+    }
+    /** Assumed: what was not acknowledged when a connection closes counts as not delivered, and is sent again. */
+    const giveBack = (): void => {
+      if (connection.state !== "frozen") connection.state = "closing"
+      for (const waiting of connection.pending.values()) Deferred.doneUnsafe(waiting, Exit.fail("closed"))
+      connection.pending.clear()
+    }
+    if (keepsTcp) {
+      // Called when the handshake is over.
+      tcp.end = () => {
+        giveBack()
+        return tcp
+      }
+      tcp.once("end", () => tcp.destroy())
     }
     // Whoever cuts the line is no fault of ours.
     socket.on("error", () => undefined)
@@ -208,13 +222,14 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
     }
     connections.set(connection.id, connection)
     counts.opened += 1
-    counts.mostOpen = Math.max(counts.mostOpen, connections.size)
+    const open = [...connections.values()].filter(({ socket: one }) => one.readyState === one.OPEN)
+    counts.mostOpen = Math.max(counts.mostOpen, open.length)
     socket.on("message", (data) => received(connection, Buffer.isBuffer(data) ? data.toString("utf8") : ""))
     socket.on("ping", (data) => {
       if (connection.state !== "frozen") socket.pong(data)
     })
-    // Its envelopes are not given back before their time is over: assumed.
     socket.on("close", () => {
+      giveBack()
       connections.delete(connection.id)
       if (connection.fiber !== undefined) fork(Fiber.interrupt(connection.fiber))
       tell("closed", { connection: connection.id })
@@ -242,7 +257,7 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
     const usable = [...connections.values()].filter(({ state }) => state === "greeted")
     if (which === "all") return [...connections.values()]
     if (which !== undefined) return usable.filter(({ id }) => id === which)
-    return usable.slice(0, 1)
+    return usable.slice(-1)
   }
 
   const onEach = (which: number | "all" | undefined, act: (connection: Connection) => void) =>
@@ -298,7 +313,7 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
         }
         // Assumed: a repetition has an id of its own.
         const id = crypto.randomUUID()
-        const acknowledged = Deferred.makeUnsafe<unknown>()
+        const acknowledged = Deferred.makeUnsafe<unknown, "closed">()
         connection.pending.set(id, acknowledged)
         connection.sent += 1
         write(connection, {
@@ -317,11 +332,11 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
           })),
           Effect.timeoutOrElse({
             duration: options.timeoutMillis,
-            orElse: () =>
-              Effect.sync((): SocketAttempt => {
-                connection.pending.delete(id)
-                return { ok: false, reason: "timeout", connection: connection.id, payload: undefined }
-              })
+            orElse: () => Effect.fail("late" as const)
+          }),
+          Effect.orElseSucceed((): SocketAttempt => {
+            connection.pending.delete(id)
+            return { ok: false, reason: "timeout", connection: connection.id, payload: undefined }
           })
         )
       }),

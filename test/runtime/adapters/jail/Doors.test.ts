@@ -4,9 +4,9 @@ import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { ChildProcess } from "node:child_process"
 import { Server } from "node:net"
-import { handOverFrom, withDoors } from "../../../../runtime/adapters/jail/Doors.ts"
+import { doorPorts, handOverFrom, withDoors } from "../../../../runtime/adapters/jail/Doors.ts"
 
-const doors = [{ name: "model" }, { name: "hooks" }] as const
+const doors = [{ name: "model", port: doorPorts.model }, { name: "hooks", port: doorPorts.hooks }]
 
 /** Not started; `send` only remembers. */
 class Child extends ChildProcess {

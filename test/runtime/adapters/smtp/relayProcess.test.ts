@@ -1,4 +1,4 @@
-/** From a sandbox's mail room through `km-smtp relay` as a process that is killed, to a relay; and back as a notice. */
+/** From a sandbox's mail account through `km-smtp relay` as a process that is killed, to a relay; and back as a notice. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
@@ -18,7 +18,7 @@ describe("km-smtp relay", () => {
     "takes mail out of the install: once, or twice at most when it is killed on an answer; refusals come back",
     () =>
       Effect.gen(function*() {
-        const { roomOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
+        const { accountOf, state } = yield* mailState({ "sb-aaaa1111": "ada", "sb-bbbb2222": "bob" })
         const arrived: Array<Taken> = []
         const run = Effect.runPromiseWith(yield* Effect.context<never>())
         let kill = Effect.void
@@ -47,8 +47,8 @@ describe("km-smtp relay", () => {
         })
         assert.strictEqual(givePassword(state, "two\nlines\n"), 2)
         assert.strictEqual(givePassword(state, `${password}\n`), 0)
-        const ada = yield* roomOf("sb-aaaa1111", limits)
-        const bob = yield* roomOf("sb-bbbb2222")
+        const ada = yield* accountOf("sb-aaaa1111", limits)
+        const bob = yield* accountOf("sb-bbbb2222")
         const letter = { ...ada.letter, subject: "Grüße", body: "line\n.\nline" }
 
         // Without a relay, or in our own domain, nobody outside is written to.

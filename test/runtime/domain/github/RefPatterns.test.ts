@@ -164,7 +164,8 @@ describe("a ref's name", () => {
       "Refs/heads/a",
       `refs/heads/${"x".repeat(250)}`,
       "refs/heads/a\u200bb",
-      "refs/heads/\ud800"
+      "refs/heads/\ud800",
+      "refs/refs/heads/main"
     ]
     assert.deepStrictEqual(good.filter((ref) => !isRefName(ref)), [])
     assert.deepStrictEqual(bad.filter((ref) => isRefName(ref)), [])
@@ -173,7 +174,21 @@ describe("a ref's name", () => {
   it("is made of a branch or tag only where that is no other name", () => {
     assert.strictEqual(branchRef("feature/x"), "refs/heads/feature/x")
     assert.strictEqual(tagRef("v1"), "refs/tags/v1")
-    const none = ["", "HEAD", "head", "@", "refs/heads/main", "a".repeat(40), "0".repeat(64), "-x", "a..b", "a b"]
+    const none = [
+      "",
+      "HEAD",
+      "head",
+      "@",
+      "refs/heads/main",
+      "heads/main",
+      "Tags/v1",
+      "remotes/origin/main",
+      "a".repeat(40),
+      "0".repeat(64),
+      "-x",
+      "a..b",
+      "a b"
+    ]
     assert.deepStrictEqual(none.filter((name) => branchRef(name) !== undefined || tagRef(name) !== undefined), [])
   })
 })

@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import * as agents from "../../../../plugins/email/foreignText.ts"
 import * as ours from "../../../../runtime/domain/text/ForeignText.ts"
 import { foreignAddresses, foreignJson, foreignTexts } from "../../../support/foreignTexts.ts"
+import { runs } from "../../../support/runs.ts"
 
 const unseen = /(?!\u200c|\u200d|\ufe0e|\ufe0f)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/u
 
@@ -45,6 +46,6 @@ for (const [name, { foreignAddress, foreignLine, foreignText, visibleJson }] of 
       const json = visibleJson({ text }, 2)
       for (const each of json.split("\n")) assert.notMatch(each, unseen)
       assert.deepStrictEqual(JSON.parse(json), { text })
-    }, { arbitrary: { runs: 300 } })
+    }, runs(300))
   })
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { withoutHidden } from "../../../../runtime/domain/text/HiddenText.ts"
+import { runs } from "../../../support/runs.ts"
 
 const esc = "\u001b"
 const st = `${esc}\\`
@@ -107,7 +108,7 @@ describe("withoutHidden", () => {
     // oxlint-disable-next-line no-control-regex
     assert.notMatch(once, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u202e\ufeff]/)
     assert.isTrue(once.isWellFormed())
-  }, { arbitrary: { runs: 500 } })
+  }, runs(500))
 
   it.prop("leaves visible ASCII alone", [Schema.String], ([text]) => {
     const ascii = text.replace(/[^\t\n\r -~]/g, "")

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { withoutHidden } from "../../../../runtime/domain/text/HiddenText.ts"
 import { makeRedactor, redactedMark } from "../../../../runtime/domain/text/Redactor.ts"
 import { disguise, Disguised, disguisedTokens, disguises, shows, surroundings } from "../../../support/disguises.ts"
+import { runs } from "../../../support/runs.ts"
 
 const plain = makeRedactor([])
 const value = ["correct", "horse", "battery", "staple"].join("-")
@@ -29,7 +30,7 @@ describe("a token in disguise", () => {
     assert.isFalse(shows(text, given.token), text)
     assert.strictEqual(plain.text(text), text, "a second pass changes nothing")
     assert.strictEqual(withoutHidden(text), text, "nothing is left to be taken out later")
-  }, { arbitrary: { runs: 1_000 } })
+  }, runs(1_000))
 
   it("is found where a cut escape before it took its first letter, beside whole ones within it", () => {
     const token = "hf_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7"
@@ -40,6 +41,14 @@ describe("a token in disguise", () => {
           assert.isFalse(shows(text, token.slice(at)), JSON.stringify([cutOff, within, at, text]))
         }
       }
+    }
+  })
+
+  it("is found before what a cut escape left of an encoded character", () => {
+    const token = `AKIA${"ABCDEFGHIJKLMNOP"}`
+    for (const behind of [`${esc}&#8203;`, `${esc}&#x200b;`, `${esc}%E2%80%8B`, "&#8203;", "7", "_", "."]) {
+      const text = plain.text(`${token.slice(0, -3)}${esc}[32m${token.slice(-3)}${behind}`)
+      assert.isFalse(shows(text, token), JSON.stringify([behind, text]))
     }
   })
 
@@ -61,7 +70,7 @@ describe("a token in disguise", () => {
       assert.doesNotThrow(() => JSON.parse(line))
     }
     assert.isFalse(shows(plain.text(inner), given.token), "JSON that is shown as text")
-  }, { arbitrary: { runs: 500 } })
+  }, runs(500))
 
   it.prop(
     "is found when it is a value that was handed out",
@@ -76,7 +85,7 @@ describe("a token in disguise", () => {
       if (parts.length <= 1) assert.include(redactor.text(text), redactedMark)
       assert.notInclude(withoutHidden(redactor.text(text)), value)
     },
-    { arbitrary: { runs: 300 } }
+    runs(300)
   )
 
   it("is taken out as git diff --color prints it, without residue", () => {

@@ -19,9 +19,6 @@ const bob = "sb-bbbb2222"
 const mailTo = (...to: readonly [string, ...ReadonlyArray<string>]) =>
   ScheduledAction.cases.EmailSend.make({ to, cc: [], bcc: [], subject: "Deploy", body: "go\n", encrypt: false })
 
-const told = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.mapError(effect, postTrouble)
-
 /** The runner of one `km up` over the state. */
 const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Success<ReturnType<typeof mailState>>) {
   const install = {
@@ -43,9 +40,11 @@ const runnerOf = Effect.fnUntraced(function*({ certifier, ports }: Effect.Succes
   const opened = Effect.gen(function*() {
     yield* ensureOperator(install, Effect.void)
     const { send } = yield* desk
-    return { send: (letter: Parameters<typeof send>[0]) => told(send(letter, {})) }
+    return { send: (letter: Parameters<typeof send>[0]) => send(letter, {}) }
   })
-  return yield* makeMailActions(told(opened)).pipe(Effect.provideContext(ports))
+  return yield* makeMailActions(
+    Effect.mapError(opened, (error) => error._tag === "MailTrouble" ? error : postTrouble(error))
+  ).pipe(Effect.provideContext(ports))
 })
 
 const request = (id: string, action: ReturnType<typeof mailTo>) => ({
@@ -86,8 +85,8 @@ describe("mail in schedules", () => {
       }
       yield* (yield* runnerOf(place)).start(again)
       yield* (yield* runnerOf(place)).start(request("nightly:2+s", mailTo("ada")))
-      const room = yield* place.roomOf(ada)
-      const judged = [yield* room.judge, yield* room.judge, yield* room.judge]
+      const account = yield* place.accountOf(ada)
+      const judged = [yield* account.judge, yield* account.judge, yield* account.judge]
       assert.deepStrictEqual(
         judged.map((mail) => mail && [mail.judged.id === id, mail.folder, mail.judged.body]),
         [
@@ -99,12 +98,12 @@ describe("mail in schedules", () => {
       )
       const gone = yield* Effect.flip((yield* runnerOf(place)).start(request("nightly:3", mailTo("ada", "nobody"))))
       assert.deepStrictEqual([gone.code, gone.passing], ["KM-EML-101", false])
-      assert.isUndefined(yield* room.judge, "to all or to none")
+      assert.isUndefined(yield* account.judge, "to all or to none")
     }).pipe(Effect.scoped))
 
   it.live("km up that is killed while it sends, loses nothing and sends nothing twice", () =>
     Effect.gen(function*() {
-      const { roomOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
       const names = Array.from({ length: 12 }, (_, n) => `mail-${n}`)
       const rows = (table: string, columns: string) => {
         const database = new DatabaseSync(`${state}/engine.db`, { readOnly: true })
@@ -133,9 +132,9 @@ describe("mail in schedules", () => {
       )
       assert.deepStrictEqual([...new Set(outcomes())], ["succeeded"])
       yield* untilReal("all of it is delivered", Effect.sync(() => rows("mail_outbox", "seq").length === 0))
-      const room = yield* roomOf(ada)
+      const account = yield* accountOf(ada)
       const subjects: Array<string> = []
-      for (let mail = yield* room.judge; mail !== undefined; mail = yield* room.judge) {
+      for (let mail = yield* account.judge; mail !== undefined; mail = yield* account.judge) {
         subjects.push(mail.judged.subject)
       }
       assert.deepStrictEqual(subjects.toSorted(), names.toSorted())

@@ -54,6 +54,13 @@ const plugin = (id: string, partial: Partial<Plugin<{}, never>> = {}): Plugin<{}
   ...partial
 })
 
+/** A plugin that does nothing but this. */
+const runs = (run: () => Effect.Effect<never, PluginError>): Partial<Plugin<{}, never>> => ({
+  start: () => Effect.succeed({ run: Effect.suspend(run) })
+})
+
+const bug = Effect.die("bug")
+
 const unavailable = (id: string) =>
   new PluginError({ plugin: PluginId.make(id), operation: "start", reason: "Unavailable", detail: "no network" })
 
@@ -87,11 +94,11 @@ describe("PluginHost", () => {
 
   it.effect("leaves out what the profile does not enable", () =>
     Effect.gen(function*() {
-      const { host: running } = yield* host([
+      const { host: hosted } = yield* host([
         plugin("a", { enabled: (profile) => profile.spec.cli.notifySlackEnabled, start: () => Effect.die("started") }),
         plugin("b")
       ])
-      assert.deepStrictEqual((yield* running.status).map(({ id }) => id), [PluginId.make("b")])
+      assert.deepStrictEqual((yield* hosted.status).map(({ id }) => id), [PluginId.make("b")])
     }).pipe(quietly))
 
   it.effect("decodes the configuration once, and does not start a plugin whose configuration is bad", () =>
@@ -118,9 +125,9 @@ describe("PluginHost", () => {
         id: PluginId.make("bad"),
         configure: () => ({ port: "x" })
       }
-      const { host: running } = yield* host([typed, bad])
+      const { host: hosted } = yield* host([typed, bad])
       yield* elapse("10 minutes")
-      const [first, second] = yield* running.status
+      const [first, second] = yield* hosted.status
       assert.deepInclude(first, { state: "running", detail: "port 80", restarts: 2 })
       assert.deepInclude(second, { state: "failed", restarts: 0 })
       assert.include(second?.detail ?? "", "KM-HST-102")
@@ -142,7 +149,7 @@ describe("PluginHost", () => {
             return yield* Effect.die("bug")
           })
       })
-      const { host: running } = yield* host([falling, plugin("steady")])
+      const { host: hosted } = yield* host([falling, plugin("steady")])
       for (
         const [seconds, starts] of [
           [0.9, 1],
@@ -162,7 +169,7 @@ describe("PluginHost", () => {
         assert.strictEqual(at.length, starts)
         assert.strictEqual(held, 0)
       }
-      const [first, second] = yield* running.status
+      const [first, second] = yield* hosted.status
       assert.deepInclude(first, { state: "restarting", restarts: 9 })
       assert.deepInclude(second, { state: "running", restarts: 0 })
     }).pipe(quietly))
@@ -172,9 +179,7 @@ describe("PluginHost", () => {
       let starts = 0
       // Quick deaths make the pause 8 s; then come lives of given lengths.
       const lives = ["0 millis", "0 millis", "0 millis", "299999 millis", "300 seconds", "0 millis"] as const
-      const falling = plugin("falling", {
-        run: () => Effect.andThen(Effect.sleep(lives[starts++] ?? "1 hour"), Effect.die("bug"))
-      })
+      const falling = plugin("falling", runs(() => Effect.andThen(Effect.sleep(lives[starts++] ?? "1 hour"), bug)))
       yield* host([falling])
       yield* elapse("7 seconds")
       assert.strictEqual(starts, 4, "after 1, 2 and 4 seconds")
@@ -197,10 +202,13 @@ describe("PluginHost", () => {
       let starts = 0
       const lasts = [0, 0, 299_999, 300_000]
       const falling = plugin("falling", {
-        start: () => Effect.sync(() => ({ detail: Effect.succeed(`life ${++starts}`) })),
-        run: () => Effect.suspend(() => Effect.andThen(Effect.sleep(lasts[starts - 1] ?? 1_000_000), Effect.die("bug")))
+        start: () =>
+          Effect.sync(() => ({
+            detail: Effect.succeed(`life ${++starts}`),
+            run: Effect.suspend(() => Effect.andThen(Effect.sleep(lasts[starts - 1] ?? 1_000_000), bug))
+          }))
       })
-      const { host: running } = yield* host([falling])
+      const { host: hosted } = yield* host([falling])
       for (
         const [millis, expected] of [
           [1_000, 2],
@@ -214,47 +222,47 @@ describe("PluginHost", () => {
         yield* elapse(`${millis} millis`)
         assert.strictEqual(starts, expected, `after ${millis} ms`)
       }
-      assert.deepInclude((yield* running.status)[0], { state: "running", detail: "life 5", restarts: 4 })
+      assert.deepInclude((yield* hosted.status)[0], { state: "running", detail: "life 5", restarts: 4 })
     }).pipe(quietly))
 
   it.effect("becomes ready when the last essential plugin starts at last, and not before", () =>
     Effect.gen(function*() {
       let tries = 0
-      const { host: running } = yield* host([
+      const { host: hosted } = yield* host([
         plugin("late", {
           essential: true,
           start: () => ++tries < 3 ? Effect.fail(unavailable("late")) : Effect.succeed({})
         })
       ])
-      const told = yield* Effect.forkChild(running.untilReady, { startImmediately: true })
+      const told = yield* Effect.forkChild(hosted.untilReady, { startImmediately: true })
       yield* elapse("2999 millis")
       assert.isUndefined(told.pollUnsafe())
-      assert.deepInclude((yield* running.status)[0], { state: "restarting", essential: true, restarts: 2 })
+      assert.deepInclude((yield* hosted.status)[0], { state: "restarting", essential: true, restarts: 2 })
       yield* elapse("1 millis")
       assert.isDefined(told.pollUnsafe())
-      assert.isTrue(yield* running.ready)
+      assert.isTrue(yield* hosted.ready)
     }).pipe(quietly))
 
   it.effect("is ready only while every essential plugin runs", () =>
     Effect.gen(function*() {
       const fall = yield* Deferred.make<never, PluginError>()
-      const { host: running } = yield* host([
-        plugin("inbound", { essential: true, run: () => Deferred.await(fall) }),
+      const { host: hosted } = yield* host([
+        plugin("inbound", { essential: true, ...runs(() => Deferred.await(fall)) }),
         plugin("optional", { start: () => Effect.die("bug") })
       ])
-      yield* running.untilReady
-      assert.isTrue(yield* running.ready)
+      yield* hosted.untilReady
+      assert.isTrue(yield* hosted.ready)
       yield* Deferred.fail(fall, unavailable("inbound"))
       yield* elapse(0)
-      assert.isFalse(yield* running.ready)
-      assert.include((yield* running.status)[0]?.detail ?? "", "no network (KM-HST-103)")
+      assert.isFalse(yield* hosted.ready)
+      assert.include((yield* hosted.status)[0]?.detail ?? "", "no network (KM-HST-103)")
     }).pipe(quietly))
 
   it.effect("runs what plugins have to run only when all of them have started", () =>
     Effect.gen(function*() {
       const said: Array<string> = []
       const running = yield* host([
-        plugin("a", { run: () => Effect.andThen(Effect.sync(() => void said.push("run a")), Effect.never) }),
+        plugin("a", runs(() => Effect.andThen(Effect.sync(() => void said.push("run a")), Effect.never))),
         plugin("b", { start: () => Effect.as(Effect.sync(() => void said.push("start b")), {}) })
       ])
       yield* elapse(0)
@@ -274,9 +282,10 @@ describe("PluginHost", () => {
           Effect.sync(() => {
             lives++
             // The first life hangs in the middle of showing the outcome.
-            return { origin: lives === 1 ? { ...usual, settle: () => Effect.never } : usual }
-          }),
-        run: () => lives === 1 ? Deferred.await(fall) : Effect.never
+            return lives === 1
+              ? { origin: { ...usual, settle: () => Effect.never }, run: Deferred.await(fall) }
+              : { origin: usual }
+          })
       })
       const { turns } = yield* host([inbound], world)
       yield* turns.submit(one.request, undefined)
@@ -316,7 +325,7 @@ describe("PluginHost", () => {
     Effect.gen(function*() {
       const stopped: Array<string> = []
       const telling = (id: string) =>
-        plugin(id, { run: () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => void stopped.push(id))) })
+        plugin(id, runs(() => Effect.onInterrupt(Effect.never, () => Effect.sync(() => void stopped.push(id)))))
       const serving = yield* Effect.forkChild(Effect.scoped(Effect.gen(function*() {
         const running = yield* host([telling("a"), telling("b")])
         const scope = yield* Effect.scope
@@ -349,12 +358,12 @@ describe("PluginHost", () => {
 
   it.effect("a plugin that cannot tell its state, or whose start is cut off, says so in one line", () =>
     Effect.gen(function*() {
-      const { host: running } = yield* host([
+      const { host: hosted } = yield* host([
         plugin("mute", { start: () => Effect.succeed({ detail: Effect.die("bug") }) }),
         plugin("cut", { start: () => Effect.interrupt }),
         plugin("buggy", { start: () => Effect.die("bug") })
       ])
-      assert.deepStrictEqual((yield* running.status).map(({ detail }) => detail), [
+      assert.deepStrictEqual((yield* hosted.status).map(({ detail }) => detail), [
         "it cannot tell",
         "it was interrupted (KM-HST-103)",
         "it crashed (KM-HST-103)"
@@ -364,7 +373,7 @@ describe("PluginHost", () => {
   it.effect("a start that finds the configuration bad is not repeated", () =>
     Effect.gen(function*() {
       let starts = 0
-      const { host: running } = yield* host([
+      const { host: hosted } = yield* host([
         plugin("bad", {
           start: () =>
             Effect.suspend(() => {
@@ -382,7 +391,7 @@ describe("PluginHost", () => {
       ])
       yield* elapse("10 minutes")
       assert.strictEqual(starts, 1)
-      const [status] = yield* running.status
+      const [status] = yield* hosted.status
       assert.deepInclude(status, { state: "failed", restarts: 0 })
       assert.include(status?.detail ?? "", "(KM-HST-102: no key)")
     }).pipe(quietly))

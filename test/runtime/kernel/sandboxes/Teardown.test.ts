@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Layer, Schema } from "effect"
+import { Clock, Duration, Effect, Fiber, Layer, Schema } from "effect"
+import * as TestClock from "effect/testing/TestClock"
 import {
   Alias,
   ChannelId,
@@ -239,6 +240,22 @@ describe("Teardown", () => {
       )
       assert.lengthOf(named, 256)
       assert.isAtMost(world.effects.filter(({ action }) => action.action === "post").length, 6)
+      assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+    }))
+
+  it.effect("marks that Slack does not take cost an end ten seconds, however many messages wait", () =>
+    Effect.gen(function*() {
+      const world = yield* lived()
+      world.marksHang = true
+      yield* onWorld(
+        world,
+        Effect.gen(function*() {
+          for (let n = 10; n < 110; n++) yield* (yield* TurnQueue).send(id, message(n))
+        })
+      )
+      const ending = yield* Effect.forkChild(teardown(world), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(ending)
       assert.deepStrictEqual(world.snapshot(), new World().snapshot())
     }))
 

@@ -16,6 +16,7 @@ import { MessageTs } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../../../runtime/domain/text/Digest.ts"
 import { outcomeText } from "../../../../runtime/domain/turn/OutcomeText.ts"
 import { TurnRequest, type TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
+import { personFrame } from "../../../../runtime/domain/turn/TurnFrame.ts"
 import * as MemoryTurnQueue from "../../../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { type OriginHandler, type Plugin, PluginId, type TurnObserver } from "../../../../runtime/ports/Plugin.ts"
 import { type ReceivedEntry, TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
@@ -99,7 +100,7 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
   return {
     kind: "slack",
     environment: () => ({ KM_SLACK_THREAD_TS: "1.000001" }),
-    frame: (row) => Effect.succeed({ sender: "Ada (U1)", place: row.request.group }),
+    frame: (row) => Effect.succeed(personFrame({ sender: "Ada (U1)", place: row.request.group, ...row.request })),
     session: (row) => Effect.andThen(dying("session"), Effect.sync(() => world.threads.get(row.request.group))),
     starting: (row) =>
       // Not withdrawn when the wait for it ends: it is on its way.
@@ -160,10 +161,15 @@ export const inboundPlugin = (
   enabled: () => true,
   config: Schema.Struct({}),
   configure: () => ({}),
-  start: () => Effect.succeed({ origin: origin(world, incarnation, epoch) }),
-  run: Effect.fnUntraced(function*() {
+  start: Effect.fnUntraced(function*() {
     const turns = yield* Turns
     const queue = yield* TurnQueue
+    return { origin: origin(world, incarnation, epoch), run: receiving(world, incarnation, turns, queue) }
+  })
+})
+
+const receiving = Effect.fnUntraced(
+  function*(world: World, incarnation: Incarnation, turns: Turns["Service"], queue: TurnQueue["Service"]) {
     const through = gate(world, incarnation)
 
     // As the controls port promises: until acknowledged.
@@ -208,8 +214,8 @@ export const inboundPlugin = (
         Effect.forkScoped
       )
     }))
-  })
-})
+  }
+)
 
 /** Watches and uploads; counts what it saw. */
 export const transcriptPlugin = (world: World, incarnation: Incarnation): Plugin<{}> => {
@@ -239,6 +245,6 @@ export const transcriptPlugin = (world: World, incarnation: Incarnation): Plugin
     enabled: () => true,
     config: Schema.Struct({}),
     configure: () => ({}),
-    start: () => Effect.succeed({ observer })
+    start: () => Effect.succeed({ observers: [observer] })
   }
 }

@@ -1,8 +1,12 @@
 /** Origins that die are asked again, observers that die or hang are left out, and neither outlives its plugin. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Socket } from "node:net"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
+import { personFrame } from "../../../../runtime/domain/turn/TurnFrame.ts"
 import { receivedRow } from "../../../../runtime/kernel/turns/TurnMachine.ts"
 import { askOr, TurnParties } from "../../../../runtime/kernel/turns/TurnParties.ts"
+import type { AgentDoor } from "../../../../runtime/ports/Agent.ts"
 import type { OriginHandler, TurnObserver } from "../../../../runtime/ports/Plugin.ts"
 import { PluginId } from "../../../../runtime/ports/Plugin.ts"
 import { elapse, message } from "../simulation/Simulation.ts"
@@ -14,7 +18,7 @@ const row = receivedRow(message(1, 1).request, undefined, 0)
 const origin = (session: OriginHandler["session"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
   kind,
   environment: () => ({}),
-  frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+  frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
   session,
   starting: () => Effect.void,
   settle: () => Effect.succeed([]),
@@ -168,5 +172,95 @@ describe("TurnParties: observers", () => {
       const telling = yield* Effect.forkChild(parties.tell("posted", () => Effect.never), { startImmediately: true })
       yield* leave
       assert.deepStrictEqual(yield* Fiber.join(telling), [])
+    }).pipe(quiet))
+})
+
+const door = (name: string, port: number, open: AgentDoor["open"] = () => Effect.succeed(() => undefined)) => ({
+  name,
+  port,
+  env: {},
+  open
+})
+
+describe("TurnParties: what plugins add to the agent", () => {
+  const run = { session: SessionId.make("11111111-1111-4111-8111-111111111111"), turn: row.key }
+  it.effect("is there while its plugin is, in the order in which they came", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      yield* during(parties.addAddition(first, { agent: { env: { A: "1" } } }))
+      const { leave } = yield* during(parties.addAddition(second, { agent: { path: ["/b"] } }))
+      yield* during(parties.addAddition(second, { promptLines: () => Effect.succeed(["only words"]) }))
+      assert.deepStrictEqual(yield* parties.contributions, [{ env: { A: "1" }, doors: [] }, {
+        path: ["/b"],
+        doors: []
+      }])
+      yield* leave
+      assert.deepStrictEqual(yield* parties.contributions, [{ env: { A: "1" }, doors: [] }])
+    }).pipe(quiet))
+
+  it.effect("a door has a name and a port of its own, within what doors may have", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const adding = (...doors: ReadonlyArray<AgentDoor>) => parties.addAddition(second, { agent: { doors } })
+      const { leave } = yield* during(parties.addAddition(first, { agent: { doors: [door("proxy", 4_703)] } }))
+      for (
+        const bad of [
+          [door("proxy", 4_704)],
+          [door("other", 4_703)],
+          [door("a", 4_705), door("a", 4_706)],
+          [door("a", 4_705), door("b", 4_705)],
+          [door("model", 4_705)],
+          [door("hooks", 4_705)],
+          [door("A", 4_705)],
+          [door("a", 4_702)],
+          [door("a", 4_800)],
+          [door("a", 4_703.5)]
+        ]
+      ) {
+        const refused = yield* Effect.flip(Effect.scoped(adding(...bad)))
+        assert.strictEqual(refused._tag, "DoorNotFree", JSON.stringify(bad))
+      }
+      yield* during(adding(door("b", 4_704), door("c", 4_799)))
+      yield* leave
+      yield* during(adding(door("proxy", 4_703)))
+    }).pipe(quiet))
+
+  it.effect("connections to a door are cut when its plugin stops, and those that come later too", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      const served: Array<string> = []
+      const { leave } = yield* during(parties.addAddition(first, {
+        agent: { doors: [door("proxy", 4_703, (of) => Effect.succeed(() => void served.push(of.session)))] }
+      }))
+      const [added] = yield* parties.contributions
+      const serve = yield* added?.doors?.[0]?.open(run) ?? Effect.die("no door")
+      const [early, late, over] = [new Socket(), new Socket(), new Socket()]
+      serve(early)
+      serve(over)
+      over.destroy()
+      assert.deepStrictEqual(served, [run.session, run.session])
+      assert.isFalse(early.destroyed)
+      yield* leave
+      yield* elapse(0)
+      assert.isTrue(early.destroyed)
+      serve(late)
+      assert.isTrue(late.destroyed)
+      assert.lengthOf(served, 2)
+    }).pipe(Effect.scoped, quiet))
+
+  it.effect("who dies, hangs or stops while it is asked for its lines is left out", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      yield* during(parties.addAddition(first, { promptLines: ({ key }) => Effect.succeed([`of ${key}`]) }))
+      yield* during(parties.addAddition(first, { promptLines: () => Effect.die("bug") }))
+      yield* during(parties.addAddition(first, { promptLines: () => Effect.never }))
+      const stopped = yield* during(parties.addAddition(first, { promptLines: () => Effect.never }))
+      yield* during(parties.addAddition(second, { promptLines: () => Effect.succeed(["last"]) }))
+      const asking = yield* Effect.forkChild(parties.promptLines(row), { startImmediately: true })
+      yield* elapse("9999 millis")
+      assert.isUndefined(asking.pollUnsafe())
+      yield* elapse("1 millis")
+      yield* stopped.leave
+      assert.deepStrictEqual(yield* Fiber.join(asking), [`of ${row.key}`, "last"])
     }).pipe(quiet))
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Logger, Option, PubSub, Stream } from "effect"
 import type { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { AgentOutcome, type TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
+import { personFrame } from "../../../../runtime/domain/turn/TurnFrame.ts"
 import { LedgerHealth } from "../../../../runtime/kernel/turns/LedgerHealth.ts"
 import { freshSession, messageUuid, sessionLostNotice } from "../../../../runtime/kernel/turns/Prompt.ts"
 import { makeAdvance, makeJob } from "../../../../runtime/kernel/turns/TurnJob.ts"
@@ -76,7 +77,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
   const origin: OriginHandler = {
     kind: "slack",
     environment: () => ({ KM_TEST: "1" }),
-    frame: () => Effect.succeed({ sender: "Ada", place: "#x" }),
+    frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
     session: () => Effect.undefined,
     starting: () => say("⏳"),
     settle: (_, shown) => Effect.as(say(`settle ${shown.length}`), []),
@@ -169,7 +170,8 @@ describe("TurnWorker", () => {
         mode: "fresh",
         runDir: "/run/1",
         messageUuid: messageUuid(request.key, 1),
-        env: { KM_TEST: "1" }
+        env: { KM_TEST: "1" },
+        contributions: []
       })
       assert.include(prompt, "Message from Ada in #x")
       assert.isTrue(prompt.endsWith(`\n\n${request.text}`))

@@ -1,13 +1,13 @@
-/** What a room has filed, opened with the room's own key, and what it remembers of the messages that it sent. */
+/** What an account has filed, opened with the account's own key, and what it remembers of the messages that it sent. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { summaryOf, unsealed, unsealedSummary } from "../../runtime/domain/mail/JudgedMail.ts"
 import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { type FiledMail, Mailbox, type MailFolder, wholeOf } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import type { AccountDirectory } from "./AccountDirectory.ts"
 import { referencesAfter } from "./MailTurns.ts"
 import { postRefused } from "./PostCodes.ts"
-import type { RoomDirectory } from "./RoomDirectory.ts"
 import { decodeSent, sentNote } from "./SentMail.ts"
 
 /** Messages with one id that are looked at: their number is the writers' choice. */
@@ -18,11 +18,11 @@ const manyReplies = 500
 /** Bytes of contents that are opened at a time: texts may have 40 MB each, and are in memory several times. */
 const maxPageBytes = 16 * 1024 * 1024
 
-export const makeRoomArchive = Effect.fnUntraced(function*(owner: SenderId, { keys }: RoomDirectory) {
+export const makeMailArchive = Effect.fnUntraced(function*(owner: SenderId, { keys }: AccountDirectory) {
   const mailbox = yield* Mailbox
   const sandboxes = yield* Sandboxes
 
-  /** What is remembered of a message that this room sent. */
+  /** What is remembered of a message that this account sent. */
   const sentBy = (messageId: string) =>
     Effect.map(
       mailbox.noted(owner, sentNote(messageId)),
@@ -78,25 +78,25 @@ export const makeRoomArchive = Effect.fnUntraced(function*(owner: SenderId, { ke
     threadOf,
 
     /** Newest first. */
-    list: Effect.fn("MailRoom.list")(function*(folder: MailFolder, page: Parameters<typeof mailbox.list>[2]) {
+    list: Effect.fn("MailAccount.list")(function*(folder: MailFolder, page: Parameters<typeof mailbox.list>[2]) {
       const { seal } = yield* keys
       return yield* filed(seal, page, folder)
     }),
 
-    byId: Effect.fn("MailRoom.byId")(function*(wanted: string) {
+    byId: Effect.fn("MailAccount.byId")(function*(wanted: string) {
       return yield* byId((yield* keys).seal, wanted)
     }),
 
     /** With their texts: the first of these that fit in memory together, one at least. */
-    opened: Effect.fn("MailRoom.opened")(function*(rows: ReadonlyArray<FiledMail>) {
+    opened: Effect.fn("MailAccount.opened")(function*(rows: ReadonlyArray<FiledMail>) {
       const { seal } = yield* keys
       let bytes = 0
       const fitting = rows.filter(({ contentSize }, n) => (bytes += contentSize) <= maxPageBytes || n === 0)
       return yield* Effect.forEach(rows.slice(0, fitting.length), openedWith(seal))
     }),
 
-    /** The first verified reply of each recipient of a message of this room, who has not answered, and who never will. */
-    replies: Effect.fn("MailRoom.replies")(function*(messageId: string) {
+    /** The first verified reply of each recipient of a message of this account, who has not answered, and who never will. */
+    replies: Effect.fn("MailAccount.replies")(function*(messageId: string) {
       const owners = (yield* sentBy(messageId))?.owners
       if (owners === undefined) return yield* postRefused("KM-EML-106", JSON.stringify(messageId.slice(0, 254)))
       const { seal } = yield* keys
@@ -120,14 +120,14 @@ export const makeRoomArchive = Effect.fnUntraced(function*(owner: SenderId, { ke
       return { found: yield* Effect.forEach(rows, openedWith(seal)), missing, gone }
     }),
 
-    get: Effect.fn("MailRoom.get")(function*(delivery: string) {
+    get: Effect.fn("MailAccount.get")(function*(delivery: string) {
       const { seal } = yield* keys
       const row = yield* mailbox.get(owner, delivery)
       if (Option.isNone(row)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
       return yield* openedWith(seal)(row.value)
     }),
 
-    raw: Effect.fn("MailRoom.raw")(function*(delivery: string) {
+    raw: Effect.fn("MailAccount.raw")(function*(delivery: string) {
       const raw = yield* mailbox.raw(owner, delivery)
       return Option.isSome(raw)
         ? yield* wholeOf(raw.value)
@@ -135,4 +135,4 @@ export const makeRoomArchive = Effect.fnUntraced(function*(owner: SenderId, { ke
     })
   }
 })
-export type RoomArchive = Effect.Success<ReturnType<typeof makeRoomArchive>>
+export type MailArchive = Effect.Success<ReturnType<typeof makeMailArchive>>

@@ -1,10 +1,12 @@
-/** Reads what arrives with the room's keys: who may write, what is quarantined, and how often answers may follow each other. */
+/** Reads what arrives with the account's keys: who may write, what is quarantined, and how often answers may follow each other. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/mail/JudgedMail.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { bouncePrefix, type LeasedMail, Mailbox, wholeOf } from "../../runtime/ports/Mail.ts"
+import type { AccountDirectory, MailAccountOptions } from "./AccountDirectory.ts"
 import { judgedOf } from "./judgedOf.ts"
+import type { MailArchive } from "./MailArchive.ts"
 import { type AdmittedMail, isAskedFor, maxHops } from "./MailTurns.ts"
 import type { PeerLimits } from "./PeerLimits.ts"
 import { postRefused } from "./PostCodes.ts"
@@ -14,16 +16,14 @@ import { readMail } from "./protocol/readMail.ts"
 import { certifiedAlias } from "./protocol/SenderDirectory.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
-import type { RoomArchive } from "./RoomArchive.ts"
-import type { MailRoomOptions, RoomDirectory } from "./RoomDirectory.ts"
 
 /** For the largest message on a busy machine; parsing it takes a few seconds. */
 const maxParseMillis = 60_000
 
-export const makeRoomJudge = Effect.fnUntraced(function*(
-  { domain, install, owner, policy }: MailRoomOptions,
-  { bySender, directory, keys, olderBoxes }: RoomDirectory,
-  { sentBy }: RoomArchive,
+export const makeMailJudge = Effect.fnUntraced(function*(
+  { domain, install, owner, policy }: MailAccountOptions,
+  { bySender, directory, keys, olderBoxes }: AccountDirectory,
+  { sentBy }: MailArchive,
   limits: PeerLimits
 ) {
   const mailbox = yield* Mailbox
@@ -73,7 +73,7 @@ export const makeRoomJudge = Effect.fnUntraced(function*(
    * `admitted` does for mail of the inbox is done before it is filed, and again after a crash in between; what it says
    * is why the mail does not reach the inbox after all.
    */
-  const judge = Effect.fn("MailRoom.judge")(function*<E = never>(
+  const judge = Effect.fn("MailAccount.judge")(function*<E = never>(
     leased: LeasedMail,
     admitted: (mail: AdmittedMail) => Effect.Effect<string, E> = () => Effect.succeed("")
   ) {
@@ -103,7 +103,7 @@ export const makeRoomJudge = Effect.fnUntraced(function*(
   })
 
   /** The bytes of the attachments, read from the message anew; refused when they are not those that were verified. */
-  const attachments = Effect.fn("MailRoom.attachments")(
+  const attachments = Effect.fn("MailAccount.attachments")(
     function*(delivery: string, judged: Judged, receivedAt: number) {
       const raw = yield* mailbox.raw(owner, delivery)
       if (Option.isNone(raw)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))

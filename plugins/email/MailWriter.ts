@@ -1,4 +1,4 @@
-/** Writes for a room: builds, signs, encrypts and sends, with keys that never leave the runtime. */
+/** Writes for an account: builds, signs, encrypts and sends, with keys that never leave the runtime. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -7,6 +7,8 @@ import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
 import { Mailer, sizeSentence } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
+import { type AccountDirectory, believed, type MailAccountOptions } from "./AccountDirectory.ts"
+import type { MailArchive } from "./MailArchive.ts"
 import { maxHops } from "./MailTurns.ts"
 import type { PeerLimits } from "./PeerLimits.ts"
 import { postRefused } from "./PostCodes.ts"
@@ -16,8 +18,6 @@ import type { OutgoingPart } from "./protocol/MimeWriter.ts"
 import { currentBox, hasName } from "./protocol/SenderDirectory.ts"
 import { toBase64Url } from "./protocol/strictBase64.ts"
 import { type BoxRecipient, writeV2 } from "./protocol/writeMail.ts"
-import type { RoomArchive } from "./RoomArchive.ts"
-import { believed, type MailRoomOptions, type RoomDirectory } from "./RoomDirectory.ts"
 import { encodeSent, rememberedSeconds, sentNote } from "./SentMail.ts"
 
 /** Recipients as people name them: id, alias or address; `operator` is the operator. */
@@ -49,10 +49,10 @@ export interface SendOptions {
   readonly dryRun?: boolean
 }
 
-export const makeRoomWriter = Effect.fnUntraced(function*(
-  options: MailRoomOptions,
-  { bySender, keys, outsideAddress, resolve }: RoomDirectory,
-  { threadOf }: RoomArchive,
+export const makeMailWriter = Effect.fnUntraced(function*(
+  options: MailAccountOptions,
+  { bySender, keys, outsideAddress, resolve }: AccountDirectory,
+  { threadOf }: MailArchive,
   limits: PeerLimits
 ) {
   const mailer = yield* Mailer
@@ -60,7 +60,7 @@ export const makeRoomWriter = Effect.fnUntraced(function*(
   const { domain, install, owner, policy, relay } = options
 
   /** Builds, signs, encrypts and delivers; nothing is sent when any part is refused. */
-  const send = Effect.fn("MailRoom.send")(function*(letter: Letter, how: SendOptions = {}) {
+  const send = Effect.fn("MailAccount.send")(function*(letter: Letter, how: SendOptions = {}) {
     const { box, key, seal } = yield* keys
     const now = yield* Clock.currentTimeMillis
     const owners = new Map<string, SenderId>()

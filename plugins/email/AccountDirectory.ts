@@ -1,4 +1,4 @@
-/** Who is who for one room: its own keys, and the senders and recipients of the install as the certifier left them. */
+/** Who is who for one account: its own keys, and the senders and recipients of the install as the certifier left them. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -28,7 +28,7 @@ import type { MailDirectory } from "./protocol/Reader.ts"
 import { keyValidAt, type SenderBox, v1Sender } from "./protocol/SenderDirectory.ts"
 import { makeSenderMemory } from "./SenderMemory.ts"
 
-export interface MailRoomOptions {
+export interface MailAccountOptions {
   readonly owner: SenderId
   readonly install: InstallName
   /** 32 raw bytes. */
@@ -56,7 +56,7 @@ export const believed = (
   seconds: number
 ): boolean => certified.some((one) => one.keyId === keyId && !one.revoked && keyValidAt(one, seconds))
 
-export const makeRoomDirectory = Effect.fnUntraced(function*(options: MailRoomOptions) {
+export const makeAccountDirectory = Effect.fnUntraced(function*(options: MailAccountOptions) {
   const identities = yield* Identities
   const ledger = yield* Ledger
   const sandboxes = yield* Sandboxes
@@ -149,4 +149,4 @@ export const makeRoomDirectory = Effect.fnUntraced(function*(options: MailRoomOp
 
   return { keys, olderBoxes, bySender, resolve, outsideAddress, directory }
 })
-export type RoomDirectory = Effect.Success<ReturnType<typeof makeRoomDirectory>>
+export type AccountDirectory = Effect.Success<ReturnType<typeof makeAccountDirectory>>

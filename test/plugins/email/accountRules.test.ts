@@ -1,4 +1,4 @@
-/** What a mail room decides at its limits: the last answer in a row, attachments that are not those verified, old aliases. */
+/** What a mail account decides at its limits: the last answer in a row, attachments that are not those verified, old aliases. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { maxHops } from "../../../plugins/email/MailTurns.ts"
@@ -10,11 +10,11 @@ import { alice, certificate, certifier, install, now, revocationsOf } from "./wo
 const ada = SandboxId.make("sb-aaaa1111")
 const bob = SandboxId.make("sb-bbbb2222")
 
-describe("a mail room", () => {
+describe("a mail account", () => {
   it.live("writes and takes exactly the answers in a row that it may", () =>
     Effect.gen(function*() {
-      const { roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-      const [from, to] = [yield* roomOf(ada), yield* roomOf(bob)]
+      const { accountOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const [from, to] = [yield* accountOf(ada), yield* accountOf(bob)]
       const letter = { ...from.letter, to: [bob], subject: "again", body: "and again" }
       assert.strictEqual(maxHops, 20)
       yield* from.send({ ...letter, hop: 20 })
@@ -26,8 +26,8 @@ describe("a mail room", () => {
 
   it.live("gives out attachments only when they are those that were verified", () =>
     Effect.gen(function*() {
-      const { roomOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-      const [from, to] = [yield* roomOf(ada), yield* roomOf(bob)]
+      const { accountOf } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const [from, to] = [yield* accountOf(ada), yield* accountOf(bob)]
       const parts = ["one", "two"].map((name) => ({ name, type: "text/plain", bytes: Buffer.from(name) }))
       yield* from.send({ ...from.letter, to: [bob], subject: "files", body: "", attachments: parts })
       const { delivery = "", judged } = (yield* to.judge) ?? {}
