@@ -34,7 +34,7 @@ const readBody = (request: http.IncomingMessage): Effect.Effect<Buffer | undefin
       if (size <= maxBodyBytes) chunks.push(chunk)
     })
     request.on("end", () => resume(Effect.succeed(size <= maxBodyBytes ? Buffer.concat(chunks) : undefined)))
-    request.on("close", () => resume(Effect.succeed(undefined)))
+    request.on("close", () => resume(Effect.undefined))
   })
 
 const credentialOf = (header: string | undefined) => {

@@ -180,13 +180,10 @@ const make = Effect.gen(function*() {
       return trouble !== undefined && trouble.since >= asked ? yield* troubled(found) : undefined
     })
     return yield* Effect.repeat(look, { schedule: looks, until: (fresh) => fresh !== undefined }).pipe(
-      Effect.timeoutOrElse({ duration: freshWithin, orElse: () => Effect.succeed(undefined) }),
-      Effect.flatMap((fresh) =>
-        fresh === undefined
-          ? Effect.fail(
-            unavailable("GitHub refused the token and no other was made in time; the control plane may be down")
-          )
-          : Effect.succeed(fresh)
+      Effect.timeoutOrElse({ duration: freshWithin, orElse: () => Effect.undefined }),
+      Effect.filterOrFail(
+        (fresh) => fresh !== undefined,
+        () => unavailable("GitHub refused the token and no other was made in time; the control plane may be down")
       )
     )
   })
@@ -203,12 +200,10 @@ const make = Effect.gen(function*() {
       action: { action: "repository.refresh" },
       patience: "besteffort"
     }).pipe(
-      Effect.catch((error) =>
-        Effect.fail(
-          error.code === "rate_limited"
-            ? unavailable("GitHub refused the token, and a new one was asked for less than a minute ago", 60_000)
-            : unavailable(`GitHub refused the token, and a new one cannot be asked for: ${error.code}`)
-        )
+      Effect.mapError((error) =>
+        error.code === "rate_limited"
+          ? unavailable("GitHub refused the token, and a new one was asked for less than a minute ago", 60_000)
+          : unavailable(`GitHub refused the token, and a new one cannot be asked for: ${error.code}`)
       )
     )
     return yield* awaitFresh(stale, asked)

@@ -140,7 +140,10 @@ describe("the local GitHub", () => {
       const suspended = yield* issue
       github.suspend(installation, true)
       assert.match(yield* asked(suspended), /^403 This installation has been suspended/)
-      assert.match(yield* refusal(Effect.runPromise(issue)), /suspended/)
+      assert.match(
+        yield* refusal(client.octokit.request(`POST /app/installations/${installation.id}/access_tokens`)),
+        /suspended/
+      )
       github.suspend(installation, false)
       assert.strictEqual(yield* asked(suspended), "answered")
       github.uninstall(installation)
