@@ -14,6 +14,7 @@ import * as crypto from "node:crypto"
 import * as http from "node:http"
 import type * as net from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
+import { unending } from "../../../../runtime/ports/Unending.ts"
 import { isJson, type Json, parseJson, textOf } from "../Json.ts"
 import type { Watch } from "../Watch.ts"
 import { refusal, WorkspaceError } from "../WorkspaceError.ts"
@@ -149,12 +150,16 @@ export const startSocketServer = Effect.fn("SocketServer.start")(function*(optio
     })
 
   const pings = (connection: Connection) =>
-    Effect.forever(Effect.delay(
-      Effect.sync(() => {
-        if (connection.state !== "frozen") connection.socket.ping()
-      }),
-      `${pingSeconds} seconds`
-    ))
+    unending(
+      "a ping ended in a defect",
+      0,
+      Effect.delay(
+        Effect.sync(() => {
+          if (connection.state !== "frozen") connection.socket.ping()
+        }),
+        `${pingSeconds} seconds`
+      )
+    )
 
   const live = (connection: Connection, seconds: number) =>
     Effect.raceFirst(
