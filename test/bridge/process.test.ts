@@ -83,7 +83,7 @@ describe("km-bridge", () => {
       const { queue, state } = yield* furnished(workspace, channel)
       const first = yield* started(state)
       const health = yield* Effect.promise(() => fetch(`${first.url}/healthz`).then((answer) => answer.json()))
-      assert.deepStrictEqual(health, { ok: true })
+      assert.deepStrictEqual(health, { ok: true, transport: "http" })
       yield* workspace.setEventsUrl(`${first.url}/events`)
       const taken = yield* say(ada, channel, "while it is up")
       yield* workspace.eventsDelivered
