@@ -6,12 +6,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { createServer, type Socket } from "node:net"
 import * as Path from "node:path"
-import { Capability } from "../../runtime/domain/github/GitHubPolicy.ts"
 import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
 import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
@@ -23,6 +21,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { makeAuthority } from "./certificates/SandboxAuthority.ts"
+import { GithubProxyConfig } from "./GithubProxyConfig.ts"
 import { machine, type Outside } from "./outside/Outside.ts"
 import { makeUpstream } from "./outside/Upstream.ts"
 import { gitHubsOf, policyLines, policyOf } from "./policyOf.ts"
@@ -33,18 +32,6 @@ import { sweepStaged } from "./proxy/Staging.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
-
-export const GithubProxyConfig = Schema.Struct({
-  allowedRepos: Schema.Array(Schema.String),
-  allowedRefs: Schema.Array(Schema.String),
-  allowDelete: Schema.Boolean,
-  allowForce: Schema.Boolean,
-  publicRead: Schema.Array(Schema.String),
-  capabilities: Schema.Array(Capability),
-  allowedHosts: Schema.Array(Schema.String),
-  mode: Schema.Literals(["enforce", "audit"])
-})
-export type GithubProxyConfig = typeof GithubProxyConfig.Type
 
 export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo
 

@@ -1,7 +1,7 @@
 /** The profile's rules for one GitHub, with the repositories that tokens are for, and how the agent is told of them. */
 import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
 import type { ReachableRepository } from "../../runtime/ports/RepositoryTokens.ts"
-import type { GithubProxyConfig } from "./GithubProxyPlugin.ts"
+import type { GithubProxyConfig } from "./GithubProxyConfig.ts"
 
 /** The part of a pattern in front of `owner/`; `github.com` where it has none. */
 const hostOf = (pattern: string): string => {

@@ -1,6 +1,7 @@
 /** The plugin as its host starts it, before that GitHub, beside a real agent with a scripted model. */
 import { Effect, Layer, Option } from "effect"
-import { type GithubProxyConfig, githubProxyPlugin } from "../../../plugins/github-proxy/GithubProxyPlugin.ts"
+import type { GithubProxyConfig } from "../../../plugins/github-proxy/GithubProxyConfig.ts"
+import { githubProxyPlugin } from "../../../plugins/github-proxy/GithubProxyPlugin.ts"
 import { Jail } from "../../../runtime/adapters/jail/Bubblewrap.ts"
 import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Agent } from "../../../runtime/ports/Agent.ts"
