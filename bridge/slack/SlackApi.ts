@@ -29,6 +29,8 @@ export interface SlackCallOptions {
   readonly place?: Place
   /** Whose call it is: the bot's unless told. */
   readonly token?: "bot" | "app"
+  /** Every Retry-After is told to the caller, who shows it and waits by itself. */
+  readonly tellsLimits?: boolean
 }
 
 /** One attempt of one method with this token, over HTTP or what stands in for it. */
@@ -118,7 +120,8 @@ export class SlackApi extends Context.Service<SlackApi, {
               : attempt(held, method, args, kind)
           )
           if (sent._tag === "Success") return sent.success
-          if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > maxRetryAfterMillis) {
+          const longest = options?.tellsLimits === true ? 0 : maxRetryAfterMillis
+          if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > longest) {
             return yield* sent.failure
           }
         }

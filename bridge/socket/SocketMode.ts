@@ -147,7 +147,7 @@ export class SocketMode extends Context.Service<SocketMode, {
         const begin = Effect.fnUntraced(function*(link: number) {
           token = yield* storedToken
           if (token === undefined) return yield* notOpened(link, "no_app_token", "")
-          const { url } = yield* open("apps.connections.open", {}, { token: "app" })
+          const { url } = yield* open("apps.connections.open", {}, { token: "app", tellsLimits: true })
           if (!isTrusted(url, settings.slackApiUrl)) {
             return yield* notOpened(link, "refused", "an address that is not Slack's")
           }
