@@ -68,6 +68,7 @@ export class TestKm {
     list: () => Effect.die("unused"),
     replies: () => Effect.die("unused"),
     get: () => Effect.die("unused"),
+    release: () => Effect.die("unused"),
     raw: () => Effect.die("unused"),
     saveAttachments: () => Effect.die("unused")
   }
