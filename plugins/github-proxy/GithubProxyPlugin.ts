@@ -98,7 +98,7 @@ export const githubProxyPlugin = (
     ...sourceAccess.github,
     ...(sourceAccess.mode === "none" ? { allowedRepos: [], publicRead: [] } : {}),
     allowedHosts: network.allowedHosts,
-    mode: sourceAccess.mode === "audit" ? "audit" : "enforce"
+    mode: sourceAccess.mode
   }),
   start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
     const audit = yield* Audit

@@ -1,15 +1,8 @@
 /** The profile's rules for one GitHub, with the repositories that tokens are for, and how the agent is told of them. */
 import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
+import { hostOf, profilePolicy } from "../../runtime/domain/github/ProfilePolicy.ts"
 import type { ReachableRepository } from "../../runtime/ports/RepositoryTokens.ts"
 import type { GithubProxyConfig } from "./GithubProxyConfig.ts"
-
-/** The part of a pattern in front of `owner/`; `github.com` where it has none. */
-const hostOf = (pattern: string): string => {
-  const parts = pattern.toLowerCase().split("/")
-  return parts.length > 2 ? parts[0] ?? "" : "github.com"
-}
-
-const withoutHost = (pattern: string): string => pattern.split("/").slice(-2).join("/")
 
 /** Every GitHub that the profile names; `github.com` where it names none. */
 export const gitHubsOf = (
@@ -20,23 +13,15 @@ export const gitHubsOf = (
 }
 
 export const policyOf = (
-  config: GithubProxyConfig,
+  { mode, ...github }: GithubProxyConfig,
   host: string,
   repositories: ReadonlyArray<ReachableRepository>
-): GitHubPolicy => {
-  const here = (patterns: ReadonlyArray<string>) => patterns.filter((one) => hostOf(one) === host).map(withoutHost)
-  return {
+): GitHubPolicy =>
+  profilePolicy(
+    { mode, github },
     host,
-    allowedRepos: here(config.allowedRepos),
-    repositories: repositories.filter((one) => one.host === host).map(({ id, name, owner }) => ({ id, owner, name })),
-    capabilities: config.capabilities,
-    allowedRefs: config.allowedRefs,
-    allowDelete: config.allowDelete,
-    allowForce: config.allowForce,
-    publicRead: here(config.publicRead),
-    mode: config.mode
-  }
-}
+    repositories.filter((one) => one.host === host).map(({ id, name, owner }) => ({ id, owner, name }))
+  )
 
 const listed = (words: ReadonlyArray<string>): string =>
   words.length <= 20 ? words.join(", ") : `${words.slice(0, 20).join(", ")} and ${words.length - 20} more`

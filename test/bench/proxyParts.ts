@@ -75,7 +75,7 @@ const proxy = ({ authority, port, state }: Before) =>
       publicRead: [],
       capabilities: [],
       allowedHosts: [],
-      mode: "enforce"
+      mode: "allowlist"
     }).pipe(Effect.provideContext(context))
     say({ env: plugin.agent?.env })
     return yield* Effect.never

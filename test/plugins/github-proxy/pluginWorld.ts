@@ -21,7 +21,7 @@ export const exampleConfig: GithubProxyConfig = {
   publicRead: [],
   capabilities: [],
   allowedHosts: ["registry.example.com"],
-  mode: "enforce"
+  mode: "allowlist"
 }
 
 export const pluginWorld = Effect.fnUntraced(function*(options: {
