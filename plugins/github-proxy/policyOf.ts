@@ -1,8 +1,11 @@
 /** The profile's rules for one GitHub, with the repositories that tokens are for, and how the agent is told of them. */
+import { loopbackPort } from "../../runtime/domain/github/AppSettings.ts"
 import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
 import { hostOf, profilePolicy } from "../../runtime/domain/github/ProfilePolicy.ts"
 import type { ReachableRepository } from "../../runtime/ports/RepositoryTokens.ts"
 import type { GithubProxyConfig } from "./GithubProxyConfig.ts"
+import type { OwnGitHubs } from "./outside/Outside.ts"
+import { gitHubAddress } from "./request/GitHubHosts.ts"
 
 /** Every GitHub that the profile names; `github.com` where it names none. */
 export const gitHubsOf = (
@@ -10,6 +13,22 @@ export const gitHubsOf = (
 ): readonly [string, ...ReadonlyArray<string>] => {
   const [first, ...others] = new Set([...allowedRepos, ...publicRead].map(hostOf))
   return [first ?? "github.com", ...others]
+}
+
+/**
+ * How the GitHubs that a profile names are reached where they are the install's own. A profile alone opens no way into a
+ * private network: the operator has an App there.
+ */
+export const ownGitHubs = (gitHubs: ReadonlyArray<string>, installed: ReadonlyArray<string>): OwnGitHubs => {
+  const own = gitHubs.filter((github) => github !== "github.com" && installed.includes(github))
+  return {
+    privateHosts: own.map((github) => gitHubAddress(github).host),
+    loopback: new Map(own.flatMap((github) => {
+      const { host } = gitHubAddress(github)
+      const port = loopbackPort(github)
+      return port === undefined ? [] : [[host, port] as const]
+    }))
+  }
 }
 
 export const policyOf = (

@@ -18,7 +18,7 @@ import {
 import type { SandboxAuthority } from "../certificates/SandboxAuthority.ts"
 import { dialName, type Outside, outsideFailed } from "../outside/Outside.ts"
 import { malformedAnswer, sendAnswer } from "../request/Answers.ts"
-import { gitHubHost, isServed } from "../request/GitHubHosts.ts"
+import { gitHubAddress, gitHubHost, isServed } from "../request/GitHubHosts.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
 import { plainRequest } from "./PlainHttp.ts"
 import { intercepted } from "./Requests.ts"
@@ -77,9 +77,13 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   { allowedHosts, authority, contexts, credential, outside }: ProxyOptions
 ): Effect.fn.Return<ProxyServer, never, Scope.Scope> {
   const [context] = contexts
-  /** Of the GitHub that serves the name, or to which it belongs; undefined for names that are nobody's. */
-  const contextOf = (host: string): ProxyContext | undefined =>
-    contexts.find(({ github }) => isServed(host, github)) ??
+  /**
+   * Of the GitHub that serves the name, or to which it belongs; undefined for names that are nobody's. Two may differ in
+   * their port alone.
+   */
+  const contextOf = (host: string, port: number): ProxyContext | undefined =>
+    contexts.find(({ github }) => isServed(host, github) && gitHubAddress(github).port === port) ??
+      contexts.find(({ github }) => isServed(host, github)) ??
       contexts.find(({ github }) => gitHubHost(host, github) !== undefined)
   const runFork = Effect.runForkWith(yield* Effect.context())
   const runs = new WeakMap<Socket, RunIdentity>()
@@ -106,7 +110,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   const onInside = (request: IncomingMessage, response: ServerResponse): void => {
     const destination = destinations.get(request.socket)
     if (destination === undefined) return void request.socket.destroy()
-    const owner = contextOf(destination.host) ?? context
+    const owner = contextOf(destination.host, destination.port) ?? context
     const fiber = runFork(intercepted(owner, { request, response, ...destination }))
     response.once("close", () => response.writableFinished ? undefined : fiber.interruptUnsafe())
   }
@@ -182,12 +186,16 @@ export const makeProxyServer = Effect.fnUntraced(function*(
       )
     }
     const { host, port } = destination
-    if (contextOf(host) !== undefined) {
-      if (port === 443) return intercept(socket, head, destination)
+    const owner = contextOf(host, port)
+    if (owner !== undefined) {
+      const served = gitHubAddress(owner.github).port
+      if (port === served) return intercept(socket, head, destination)
       return void runFork(
         journal(run, `${host}:${port}`, "host.port", "refused").pipe(
           Effect.ignore,
-          Effect.andThen(Effect.sync(() => refuse("403 Forbidden", `km: refused: ${host} is reached on port 443 only`)))
+          Effect.andThen(
+            Effect.sync(() => refuse("403 Forbidden", `km: refused: ${host} is reached on port ${served} only`))
+          )
         )
       )
     }
@@ -235,7 +243,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
       )
     }
     const fiber = runFork(
-      plainRequest({ context, isGitHub: (host) => contextOf(host) !== undefined, outside, allowedHosts }, {
+      plainRequest({ context, isGitHub: (host) => contextOf(host, 443) !== undefined, outside, allowedHosts }, {
         request,
         response,
         run: runs.get(request.socket)
