@@ -19,7 +19,7 @@ export interface Outside {
    */
   readonly privateHosts: ReadonlyArray<string>
   /**
-   * Names below `localhost` with the port at which this machine itself serves a GitHub, by plain HTTP. Not resolved. Every
+   * Names below `test` with the port at which this machine itself serves a GitHub, by plain HTTP. Not resolved. Every
    * other way to loopback is refused.
    */
   readonly loopback: ReadonlyMap<string, number>

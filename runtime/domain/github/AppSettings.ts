@@ -37,12 +37,12 @@ export interface GithubAddresses {
 }
 
 /**
- * The port of a GitHub that this machine serves itself: `127.0.0.1:4567`, or `{name}.localhost:4567` for one that sandboxes
- * reach through their proxy, which takes no addresses. Names below `localhost` are this machine's (RFC 6761, section 6.3), so
- * nobody is asked for them. Undefined for every other host, and without a port.
+ * The port of a GitHub that this machine serves itself: `127.0.0.1:4567`, or `{name}.test:4567` for one that sandboxes
+ * reach through their proxy, which takes no addresses. Names below `test` are nobody's (RFC 6761, section 6.2), so nobody is
+ * asked for them; those below `localhost` would not do, since programs reach them past every proxy. Undefined for every other host, and without a port.
  */
 export const loopbackPort = (host: string): number | undefined => {
-  const digits = /^(?:127\.0\.0\.1|[a-z0-9.-]+\.localhost):([1-9][0-9]{0,4})$/u.exec(host)?.[1]
+  const digits = /^(?:127\.0\.0\.1|[a-z0-9.-]+\.test):([1-9][0-9]{0,4})$/u.exec(host)?.[1]
   return digits === undefined || Number(digits) > 65_535 ? undefined : Number(digits)
 }
 

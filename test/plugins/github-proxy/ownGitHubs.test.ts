@@ -64,11 +64,11 @@ describe("GitHubs of the install's own", () => {
 
   it.live("one of this machine is dialled at its own port alone, and only where the install names it so", () =>
     Effect.gen(function*() {
-      const host = "github.localhost"
+      const host = "github.test"
       const local = ownGitHubs([`${host}:4567`], [`${host}:4567`])
       assert.deepStrictEqual(yield* dialledFor("127.0.0.1", local, host, 4567), ["127.0.0.1:4567"])
       assert.deepStrictEqual(yield* dialledFor("127.0.0.1", local, host, 443), [])
-      for (const installed of [[], [host], [`${host}:4568`], [`other.localhost:4567`]]) {
+      for (const installed of [[], [host], [`${host}:4568`], [`other.test:4567`]]) {
         assert.deepStrictEqual(
           yield* dialledFor("127.0.0.1", ownGitHubs([`${host}:4567`], installed), host, 4567),
           [],
@@ -79,13 +79,13 @@ describe("GitHubs of the install's own", () => {
 
   it("plain HTTP is spoken with this machine alone", () => {
     assert.strictEqual(githubAddresses("127.0.0.1:4567").api, "http://127.0.0.1:4567/api/v3")
-    assert.strictEqual(githubAddresses("github.localhost:4567").api, "http://127.0.0.1:4567/api/v3")
+    assert.strictEqual(githubAddresses("github.test:4567").api, "http://127.0.0.1:4567/api/v3")
     for (
       const host of [
         "127.0.0.1.example.com",
         "127.0.0.1.example.com:4567",
-        "localhost.example.com:4567",
-        "github.localhost"
+        "github.test.example.com:4567",
+        "github.test"
       ]
     ) assert.strictEqual(githubAddresses(host).web, `https://${host}`)
   })
