@@ -30,6 +30,7 @@ import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
 import { sweepStaged } from "./proxy/Staging.ts"
+import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
@@ -112,9 +113,14 @@ export const githubProxyPlugin = (
     const { github: apps = [] } = yield* Installation
     const reached = outside(ownGitHubs(gitHubs, apps.map(({ host }) => host)))
     const upstream = yield* makeUpstream(reached)
+    const refusals = new Refusals()
     const counts = { allowed: 0, refused: 0 }
     const journal = (decision: Decision) => {
       counts[decision.verdict]++
+      if (decision.verdict === "refused" && decision.run !== undefined) {
+        const { rule, run: { turn }, subject, told = `it is refused (${rule})` } = decision
+        refusals.add(turn, told.includes(subject) ? told : `${subject}: ${told}`)
+      }
       const entry = {
         actor: info.id,
         action: "proxy.request",
@@ -168,6 +174,13 @@ export const githubProxyPlugin = (
     return {
       run: Effect.andThen(sweep, Effect.never),
       agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
+      observers: [{
+        starting: () => Effect.void,
+        started: () => Effect.void,
+        exited: () => Effect.succeed([]),
+        posted: ({ key }) => Effect.sync(() => refusals.forget(key))
+      }],
       promptLines: () => Effect.succeed(policyLines(config)),
       detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
     }

@@ -4,6 +4,7 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import { WebClient } from "@slack/web-api"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -111,6 +112,27 @@ describe("GitHub from within a turn", () => {
         )
         assert.match(said, /km: refused: org\/web is not a repository of this sandbox/)
         assert.include(said, `km: to allow it: add ${host}/org/web to spec.sourceAccess.github.allowedRepos`)
+
+        // People read in the thread what was refused, and how to allow it, before the answer.
+        const { botToken, apiUrl } = JSON.parse(fs.readFileSync(path.join(state, "run", "workspace.json"), "utf8")) as {
+          readonly botToken: string
+          readonly apiUrl: string
+        }
+        const { channel, threadTs } = JSON.parse(chat.out) as { readonly channel: string; readonly threadTs: string }
+        const replies = yield* Effect.promise(() =>
+          new WebClient(botToken, { slackApiUrl: apiUrl }).conversations.replies({ channel, ts: threadTs })
+        )
+        const texts = (replies.messages ?? []).map(({ text = "" }) => text)
+        const notice = texts.findIndex((text) => text.includes("(ref.unlisted)"))
+        const answer = texts.findIndex((text) => text.includes("Output:"))
+        assert.isAbove(notice, 0, texts.join("\n---\n"))
+        assert.isAbove(answer, notice)
+        assert.deepStrictEqual(texts[notice]?.split("\n"), [
+          "🚫 org/api: refs/heads/main may not be moved; allowed are: feature/* (ref.unlisted); to allow it: add main to " +
+          "spec.sourceAccess.github.allowedRefs",
+          "🚫 refused: org/web is not a repository of this sandbox; allowed are: org/api (repository.unlisted); to allow it: " +
+          `add ${host}/org/web to spec.sourceAccess.github.allowedRepos`
+        ])
 
         // What GitHub has: the allowed branch, and main as it was.
         const write = github.tokens().find((one) => !one.revoked && one.permissions["contents"] === "write")?.token ??
