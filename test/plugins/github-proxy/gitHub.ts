@@ -196,7 +196,8 @@ export const gitHubDouble: Effect.Effect<GitHubDouble, never, Scope.Scope> = Eff
         return Net.connect(port, "127.0.0.1")
       },
       authorities: [authority.certificate],
-      privateHosts: []
+      privateHosts: [],
+      loopback: new Map()
     },
     requests,
     resolved,
