@@ -29,8 +29,6 @@ export interface SlackCallOptions {
   readonly place?: Place
   /** Whose call it is: the bot's unless told. */
   readonly token?: "bot" | "app"
-  /** Every Retry-After is told to the caller, who shows it and waits by itself. */
-  readonly tellsLimits?: boolean
 }
 
 /** One attempt of one method with this token, over HTTP or what stands in for it. */
@@ -120,8 +118,9 @@ export class SlackApi extends Context.Service<SlackApi, {
               : attempt(held, method, args, kind)
           )
           if (sent._tag === "Success") return sent.success
-          const longest = options?.tellsLimits === true ? 0 : maxRetryAfterMillis
-          if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > longest) {
+          const { kind: failed, retryAfterMillis } = sent.failure
+          // Whoever opens a socket has a pace of its own, and says why none is open.
+          if (failed !== "RateLimited" || kind === "app" || retryAfterMillis > maxRetryAfterMillis) {
             return yield* sent.failure
           }
         }
