@@ -73,7 +73,10 @@ const contribution = Effect.fnUntraced(function*(
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
-    const url = `http://${credential.user}:${credential.password}@127.0.0.1:${port}`
+    const address = new URL(`http://127.0.0.1:${port}`)
+    address.username = credential.user
+    address.password = credential.password
+    const url = address.href.replace(/\/$/, "")
     return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
   }
   const door: AgentDoor = {

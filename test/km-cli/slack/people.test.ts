@@ -75,29 +75,29 @@ describe("km slack invite", () => {
     }))
 })
 
-describe("km slack status, of invitations", () => {
-  const judged = (
-    name: string,
-    code: string | undefined,
-    status: string,
-    note: (scene: Connected) => Effect.Effect<unknown, unknown>,
-    age = 0
-  ) =>
-    it.live(name, () =>
-      Effect.gen(function*() {
-        const scene = yield* connected()
-        const entry = { id: "I1", email: address, channel: scene.shared, sentAt: Date.now() - age }
-        const second = { ...entry, id: "I2", email: "max@elsewhere.test", sentAt: Date.now() }
-        const { km } = scene
-        yield* Effect.orDie(note(scene))
-        km.know({ slack: { invitations: [entry, second] } })
-        const [first, other] = yield* peopleOf(scene)
-        assert.strictEqual(first?.code, code, first?.detail)
-        assert.strictEqual(first?.status, status)
-        assert.match(first?.next ?? (code === undefined ? "km slack" : ""), /km slack/)
-        assert.strictEqual(other?.code, "KM-SLK-125")
-      }))
+const judged = (
+  name: string,
+  code: string | undefined,
+  status: string,
+  note: (scene: Connected) => Effect.Effect<unknown, unknown>,
+  age = 0
+) =>
+  it.live(name, () =>
+    Effect.gen(function*() {
+      const scene = yield* connected()
+      const entry = { id: "I1", email: address, channel: scene.shared, sentAt: Date.now() - age }
+      const second = { ...entry, id: "I2", email: "max@elsewhere.test", sentAt: Date.now() }
+      const { km } = scene
+      yield* Effect.orDie(note(scene))
+      km.know({ slack: { invitations: [entry, second] } })
+      const [first, other] = yield* peopleOf(scene)
+      assert.strictEqual(first?.code, code, first?.detail)
+      assert.strictEqual(first?.status, status)
+      assert.match(first?.next ?? (code === undefined ? "km slack" : ""), /km slack/)
+      assert.strictEqual(other?.code, "KM-SLK-125")
+    }))
 
+describe("km slack status, of invitations", () => {
   judged("sent", "KM-SLK-125", "warn", () => Effect.void)
   judged("expired", "KM-SLK-125", "error", () => Effect.void, 15 * 24 * 3_600_000)
   judged("accepted and complete", undefined, "ok", (scene) => noted(scene, "operator", { approval: "complete" }))
