@@ -40,7 +40,11 @@ describe("systemd units", () => {
   })
 
   it("show each process its own secrets, and an empty directory otherwise", () => {
-    assert.deepStrictEqual(secretsIn("km-bridge.service"), ["slack ro", "bridge/directory-pin ro"])
+    assert.deepStrictEqual(secretsIn("km-bridge.service"), [
+      "slack ro",
+      "bridge/directory-pin ro",
+      "bridge/link-key ro"
+    ])
     assert.deepStrictEqual(secretsIn("km-runtime@.service"), ["sandbox/%i ro", "model ro"])
     assert.deepStrictEqual(secretsIn("km-mail-in.service"), [])
     assert.deepStrictEqual(secretsIn("km-mail-out.service"), ["mail/relay-password ro"])
@@ -67,8 +71,16 @@ describe("systemd units", () => {
     assert.include(unit, "RestrictNamespaces=user mnt pid ipc uts net\n")
     assert.include(unit, "SystemCallFilter=@system-service @mount\n")
     assert.include(unit, "MemoryDenyWriteExecute=no\n")
-    for (const closing of ["ProtectProc=", "ProtectKernelTunables=", "ProtectKernelLogs=", "PrivateUsers="]) {
+    for (const closing of ["ProtectProc=", "ProtectKernelTunables=", "ProtectKernelLogs="]) {
       assert.notInclude(unit, closing)
+    }
+  })
+
+  it("keep each process, of one user as they are, from looking into another one's mounts", () => {
+    for (const { name, text } of unitsOf(options)) {
+      assert.include(text, "\nPrivateUsers=yes\n", name)
+      assert.include(text, "\nPrivateMounts=yes\n", name)
+      assert.include(text, "\nCapabilityBoundingSet=\n", name)
     }
   })
 
