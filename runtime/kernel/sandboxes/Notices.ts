@@ -6,7 +6,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import {
   type Announcement,
@@ -22,6 +21,7 @@ import type { ReportedSandbox, SandboxRow } from "../../domain/sandbox/Sandbox.t
 import { Bridge } from "../../ports/Bridge.ts"
 import { changeFact, type Fact, Facts } from "../../ports/Facts.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { unending } from "../../ports/Unending.ts"
 import { NoticeMail } from "../mail/NoticeMail.ts"
 import { ask } from "./OperatorBridge.ts"
 
@@ -111,4 +111,8 @@ export const sendNotices = Effect.gen(function*() {
 )
 
 /** Sends for as long as it runs; one per install, as the control plane is. */
-export const notices = Effect.andThen(Effect.repeat(sendNotices, Schedule.spaced(sendEvery)), Effect.never)
+export const notices = unending(
+  "sending notices ended in a defect; they are sent in the next round",
+  sendEvery,
+  Effect.andThen(sendNotices, Effect.sleep(sendEvery))
+)
