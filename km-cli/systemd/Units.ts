@@ -5,7 +5,9 @@
  *
  * All units run as one user, because the engine is one file that nobody else may read. What separates them is the mount
  * namespace of each: `secrets/` is an empty directory there, into which only what the process is given is mounted
- * (`ProcessSecrets`). Unlike `LoadCredential=` that follows a key that is replaced while the process runs.
+ * (`ProcessSecrets`). Unlike `LoadCredential=` that follows a key that is replaced while the process runs. A process of the
+ * same user could look through `/proc/{pid}/root` into another one's mounts; the user namespace of each (`PrivateUsers=`)
+ * makes the kernel refuse that, as it refuses a debugger and `/proc/{pid}/environ`.
  */
 import {
   bridgeSecrets,
@@ -80,6 +82,7 @@ ProtectHome=${livesAtHome(options) ? "read-only" : "yes"}
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
+PrivateUsers=yes
 DevicePolicy=closed
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -93,11 +96,10 @@ KeyringMode=private
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM`
 
-/** What a unit without a jail closes beside it. `PrivateUsers=` also keeps it from looking into the other units. */
+/** What a unit without a jail closes beside it. */
 const closed = `ProtectKernelTunables=yes
 ProtectKernelLogs=yes
 ProtectProc=invisible
-PrivateUsers=yes
 RestrictNamespaces=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallFilter=@system-service`
@@ -106,8 +108,7 @@ SystemCallFilter=@system-service`
  * Open on purpose:
  * - user, mount, pid, ipc, uts and net namespaces and `@mount`: bubblewrap makes them (`RestrictNamespaces=`);
  * - `ProtectKernelTunables=`, `ProtectKernelLogs=`, `ProtectProc=`: each mounts over a part of /proc, after which the
- *   kernel refuses a fresh /proc to an unprivileged pid namespace (`mount_too_revealing`), and the jail with it;
- * - `PrivateUsers=`: the jail needs a user namespace below the host's own.
+ *   kernel refuses a fresh /proc to an unprivileged pid namespace (`mount_too_revealing`), and the jail with it.
  */
 const jailing = `RestrictNamespaces=user mnt pid ipc uts net
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK

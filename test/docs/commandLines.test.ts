@@ -5,6 +5,8 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { km } from "../../km-cli/Km.ts"
+import { recvArguments } from "../../plugins/email/recv/recvArguments.ts"
+import { sendArguments } from "../../plugins/email/send/sendArguments.ts"
 import { allCodes } from "./errorsDocument.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -149,6 +151,120 @@ describe("the command lines that people are told", () => {
         })
     })
     assert.deepStrictEqual(wrong, [])
+  })
+})
+
+/** The agent's own programs, by the code that parses what they are given. */
+const programs = { "km-send": sendArguments, "km-recv": recvArguments }
+type Program = keyof typeof programs
+const isProgram = (name: string): name is Program => Object.hasOwn(programs, name)
+
+/** What is wrong with a program's line as a shell would split it; a mention may leave out what is needed. */
+const programFault = (line: string, whole: boolean): string | undefined => {
+  const [name = "", ...args] = wordsOf(line).map((word) => word.replaceAll(/^(['"])(.*)\1$/g, "$2"))
+  if (!isProgram(name)) return `there is no ${name}`
+  const given = !whole && name === "km-send" && !args.includes("--to") ? [...args, "--to", "x"] : args
+  // A mention of a flag says nothing of its value.
+  const valued = !whole && /^--(?!wait-reply)[a-z-]+$/.test(given.at(-1) ?? "") ? [given, [...given, "x"]] : [given]
+  const faults = valued.map((words) => {
+    try {
+      programs[name](words)
+      return undefined
+    } catch (error) {
+      return error instanceof Error ? error.message : "throws"
+    }
+  })
+  return faults.includes(undefined) ? undefined : faults[0]
+}
+
+const filled = (text: string) => text.replaceAll(/\bSECONDS\b|\bN\b/g, "30").replaceAll("FILE|-", "-")
+
+/** One line of a synopsis, and each of what it has in brackets; `…` stands for more of the same. */
+const synopsisFaults = (synopsis: string): ReadonlyArray<string> => {
+  const line = synopsis.replaceAll(/\s+/g, " ").replace("[--wait-reply [SECONDS]]", "[--wait-reply] [--wait-reply 600]")
+  const options = Array.from(line.matchAll(/\[([^\]]*)\]/g), ([, option = ""]) => option)
+  const plain = line.replaceAll(/ \[[^\]]*\]/g, "")
+  return [
+    "",
+    ...options.flatMap((option) => option.endsWith("FILE|-") ? [option, option.replace("FILE|-", "FILE")] : [option])
+  ]
+    .flatMap((option) => programFault(filled(`${plain} ${option}`), true) ?? [])
+}
+
+/** The lines of a block of a shell that run such a program, also within `$(…)`; what a shell does with them aside. */
+const programLines = (block: string): ReadonlyArray<string> =>
+  block.replaceAll("\\\n", " ").split("\n").flatMap((line) =>
+    Array.from(
+      line.replace(/(^|\s)#.*$/, "").matchAll(/(?<![\w-])km-(?:send|recv)(?= |$)(?:'[^']*'|"[^"]*"|[^|>&;)'"])*/g),
+      ([found]) => found.trim()
+    )
+  )
+
+describe("the command lines of the agent's programs", () => {
+  it("are judged as the programs would", () => {
+    assert.isUndefined(programFault("km-send --to x --subject 'a b' --wait-reply --json", true))
+    assert.isUndefined(programFault("km-send --in-reply-to \"$KM_MAIL_ID\"", false))
+    assert.isUndefined(programFault("km-recv --save-attachments", false))
+    assert.isDefined(programFault("km-recv --save-attachments", true))
+    assert.isDefined(programFault("km-send --subject x", true))
+    assert.isDefined(programFault("km-send --to x --frob", false))
+    assert.isDefined(programFault("km-recv --limit 501", true))
+    assert.isDefined(programFault("km-recv --from ''", true))
+    assert.isDefined(programFault("km-recv extra", true))
+    assert.isDefined(programFault("km-recv --json --raw", true))
+    assert.deepStrictEqual(
+      programLines("a=$(km-recv --json | jq .) # km-send --x\nkm-send --to 'x|y' \\\n --json > f"),
+      [
+        "km-recv --json",
+        "km-send --to 'x|y'   --json"
+      ]
+    )
+    assert.lengthOf(synopsisFaults("km-recv [--json] [--frob ID] [--wait SECONDS]\n  [--limit N] [--raw]"), 1)
+  })
+
+  it("exist in the documents, in sessions, in sentences and in their synopsis", () => {
+    let lines = 0
+    const wrong = documents.flatMap((file) => {
+      const text = fs.readFileSync(path.join(root, file), "utf8")
+      const blocks = Array.from(
+        text.matchAll(/```(\w*)\n([^]*?)```/g),
+        ([, kind = "", block = ""]) => ({ kind, block })
+      )
+      const sessions = blocks.filter(({ kind }) => /^(sh|bash|console|shell)$/.test(kind))
+        .flatMap(({ block }) => programLines(block))
+      const said = Array.from(
+        text.replaceAll(/```[^]*?```/g, "").matchAll(/`(km-(?:send|recv) [^`]+)`/g),
+        ([, line = ""]) => line.replaceAll(/\s+/g, " ")
+      ).flatMap(programLines)
+      const synopses = blocks.filter(({ kind }) => kind === "").flatMap(({ block }) =>
+        Array.from(block.matchAll(/^km-(?:send|recv) .*(?:\n +.*)*/gm), ([found]) => found)
+      )
+      lines += sessions.length + said.length + synopses.length
+      return [
+        ...sessions.flatMap((line) => programFault(line, true) ?? []),
+        ...said.flatMap((line) => programFault(line, false) ?? []),
+        ...synopses.flatMap(synopsisFaults)
+      ].map((why) => `${file}: ${why}`)
+    })
+    assert.deepStrictEqual(wrong, [])
+    assert.isAbove(lines, 12)
+  })
+
+  it("exist in every code's remedy, and in what they say of themselves", () => {
+    const told = allCodes.flatMap(({ code, remedy, what }) =>
+      Array.from(`${what} ${remedy}`.matchAll(/`(km-(?:send|recv)[^`]*)`/g), ([, line = ""]) => [code, line] as const)
+    )
+    assert.deepStrictEqual(
+      told.flatMap(([code, line]) => programFault(line, false) === undefined ? [] : [`${code}: ${line}`]),
+      []
+    )
+    assert.isAbove(told.length, 2)
+    for (const name of ["send", "recv"]) {
+      const source = fs.readFileSync(path.join(root, "plugins/email", name, "main.ts"), "utf8")
+      const [, help = ""] = /const help = `([^`]*?)\n\n/.exec(source) ?? []
+      assert.match(help, new RegExp(`^km-${name} `))
+      assert.deepStrictEqual(synopsisFaults(help), [])
+    }
   })
 })
 

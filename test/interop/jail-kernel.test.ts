@@ -52,17 +52,30 @@ for (const path of ["/proc/kcore", "/proc/kmsg", "/proc/keys", "/proc/sysrq-trig
 console.log(JSON.stringify(opened))
 `
 
+/**
+ * Where the tests do not run as root all are the user who runs them. `unit`: an ordinary one in a user namespace of its own,
+ * as `PrivateUsers=` gives it to each systemd unit.
+ */
+const users = ["root", "ordinary", "unit"] as const
+
 const inJail = (
   command: ReadonlyArray<string>,
-  user: "root" | "ordinary",
+  user: typeof users[number],
   ground = strict,
   network: JailNetwork = "shared"
 ) =>
   Effect.callback<string>((resume) => {
-    const asOther = user === "ordinary" && process.getuid?.() === 0
-    const child = execFile(
+    const asOther = user !== "root" && process.getuid?.() === 0
+    const own = user === "unit" ? ["/usr/bin/unshare", "--user", "--map-current-user", "--"] : []
+    const [file = "", ...args] = [
+      ...own,
       "/usr/bin/bwrap",
-      [...jailArguments({ ...view, network }, {}, ground), ...command],
+      ...jailArguments({ ...view, network }, {}, ground),
+      ...command
+    ]
+    const child = execFile(
+      file,
+      args,
       {
         env: { PATH: "/usr/bin:/bin" },
         maxBuffer: 4 * 1024 * 1024,
@@ -72,9 +85,6 @@ const inJail = (
     )
     return Effect.sync(() => void child.kill("SIGKILL"))
   })
-
-/** Where the tests do not run as root both are the user who runs them. */
-const users = ["root", "ordinary"] as const
 
 /** A process's own files, and devices that keep nothing. */
 const harmless = /^\/proc\/\d+\/|^\/dev\/(null|zero|full|random|urandom|tty|pts\/ptmx)$/

@@ -1,7 +1,7 @@
 /** The units we render, judged by systemd's own tools. */
 import { assert, describe, it } from "@effect/vitest"
-import { execFileSync, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { unitsOf } from "../../km-cli/systemd/Units.ts"
@@ -37,6 +37,33 @@ const exposure = (file: string): number => {
   const out = execFileSync("systemd-analyze", ["security", "--offline=true", file], { encoding: "utf8" })
   return Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(out)?.[1])
 }
+
+/** What a process in a mount and user namespace of its own may see of another one of the same user. */
+const lookInto = (privateUsers: boolean) => {
+  const asOther = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const unshare = privateUsers ? ["unshare", "--user", "--map-current-user", "--"] : []
+  const [file = "", ...args] = [...unshare, "sleep", "60"]
+  const options = { ...asOther, stdio: "ignore" } as const
+  const target = spawn(file, args, options)
+  try {
+    // Whoever reads the name of another program has not begun it yet.
+    const begun = () => readFileSync(`/proc/${target.pid}/comm`, "utf8").trim() === "sleep"
+    while (!begun()) spawnSync("true")
+    const [look = "", ...at] = [...unshare, "ls", `/proc/${target.pid}/root/`]
+    return spawnSync(look, at, { ...asOther, encoding: "utf8" })
+  } finally {
+    target.kill("SIGKILL")
+  }
+}
+
+describe("processes of one user", () => {
+  it("can look into each other's mounts, unless each has a user namespace of its own", () => {
+    assert.strictEqual(lookInto(false).status, 0)
+    const refused = lookInto(true)
+    assert.notStrictEqual(refused.status, 0)
+    assert.match(refused.stderr, /Permission denied/)
+  })
+})
 
 describe.each(units.map(({ name }) => name))("%s", (name) => {
   it("passes systemd-analyze verify without a word", () =>

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /** `km-recv`: shows what the sandbox's runtime received and verified, newest first. */
 import process from "node:process"
-import { parseArgs } from "node:util"
 import { foreignLine, visibleJson } from "../foreignText.ts"
 import { savedAttachments } from "../savedAttachments.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
 import { call, callThroughRestarts, endWithReader, fail, trouble } from "../socketClient.ts"
+import { recvArguments } from "./recvArguments.ts"
 
 const help = `km-recv [--json] [--id ID] [--from WHO] [--subject TEXT] [--in-reply-to ID] [--wait SECONDS] [--watch]
         [--mark-read] [--save-attachments DIR] [--raw] [--limit N]
@@ -39,28 +39,9 @@ const messagesIn = (header: Readonly<Record<string, unknown>> | undefined): Read
   (header?.["messages"] ?? []) as ReadonlyArray<ShownMail>
 
 const run = async (): Promise<void> => {
-  const { values } = parseArgs({
-    options: {
-      json: { type: "boolean", default: false },
-      watch: { type: "boolean", default: false },
-      "mark-read": { type: "boolean", default: false },
-      id: { type: "string" },
-      "save-attachments": { type: "string" },
-      raw: { type: "boolean", default: false },
-      wait: { type: "string", default: "0" },
-      from: { type: "string" },
-      subject: { type: "string" },
-      "in-reply-to": { type: "string" },
-      limit: { type: "string", default: "20" },
-      help: { type: "boolean", short: "h", default: false }
-    }
-  })
+  const values = recvArguments(process.argv.slice(2))
   if (values.help) return void process.stdout.write(help)
-  if (values.raw && values.json) throw new Error("--raw and --json are two forms; give one of them")
-  const wait = Number(values.wait)
-  const limit = Number(values.limit)
-  if (values.wait === "" || !(wait >= 0)) throw new Error("--wait takes seconds")
-  if (!Number.isInteger(limit) || limit < 1 || limit > 500) throw new Error("--limit takes 1 to 500")
+  const { limit, wait } = values
   const filter = {
     ...(values.id === undefined ? {} : { id: values.id }),
     ...(values.from === undefined ? {} : { from: values.from }),
@@ -68,9 +49,6 @@ const run = async (): Promise<void> => {
     ...(values["in-reply-to"] === undefined ? {} : { inReplyTo: values["in-reply-to"] })
   }
   const until = Date.now() + wait * 1_000
-  for (const name of ["id", "from", "subject", "in-reply-to"] as const) {
-    if (values[name] === "") throw new Error(`--${name} is empty; leave it out, or say what is looked for`)
-  }
   const ask = async (waitSeconds: number): Promise<ReadonlyArray<ShownMail>> =>
     messagesIn((await callThroughRestarts({ op: "list", limit, waitSeconds, ...filter }, until))?.header)
   const hand = async (messages: ReadonlyArray<ShownMail>): Promise<void> => {

@@ -3,11 +3,11 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { basename } from "node:path"
 import process from "node:process"
-import { parseArgs } from "node:util"
 import { attachmentType } from "../attachmentType.ts"
 import { foreignText, visibleJson } from "../foreignText.ts"
 import { print, shown, type ShownMail } from "../shownMail.ts"
 import { callThroughRestarts, callUntilAnswered, endWithReader, fail, trouble } from "../socketClient.ts"
+import { sendArguments, usualWait } from "./sendArguments.ts"
 
 const help = `km-send --to WHO [--to WHO] [--cc WHO] [--bcc WHO] --subject TEXT [--body FILE|-] [--attach FILE]
         [--reply-to WHO] [--in-reply-to ID] [--encrypt] [--wait-reply [SECONDS]] [--json]
@@ -62,15 +62,6 @@ const bytesOf = async (file: string): Promise<Uint8Array> => {
   }
 }
 
-/** Seconds of `--wait-reply` without a number. */
-const usualWait = "600"
-/** A message lives so long. */
-const longestWait = 7 * 24 * 3_600
-
-/** `--wait-reply` may stand alone, which `parseArgs` does not know. */
-const withWait = (args: ReadonlyArray<string>): Array<string> =>
-  args.flatMap((arg, n) => arg === "--wait-reply" && !/^\d+$/.test(args[n + 1] ?? "") ? [arg, usualWait] : [arg])
-
 /** Prints the replies to a message as they come, until everybody has answered. */
 const collect = async (id: string, recipients: number, waitSeconds: number, json: boolean): Promise<void> => {
   const until = Date.now() + waitSeconds * 1_000
@@ -114,29 +105,9 @@ const randomName = (): string => {
 }
 
 const run = async (): Promise<void> => {
-  const { values } = parseArgs({
-    args: withWait(process.argv.slice(2)),
-    options: {
-      "wait-reply": { type: "string" },
-      to: { type: "string", multiple: true, default: [] },
-      cc: { type: "string", multiple: true, default: [] },
-      bcc: { type: "string", multiple: true, default: [] },
-      subject: { type: "string", default: "" },
-      body: { type: "string", default: "-" },
-      attach: { type: "string", multiple: true, default: [] },
-      "reply-to": { type: "string" },
-      "in-reply-to": { type: "string" },
-      encrypt: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false }
-    }
-  })
+  const values = sendArguments(process.argv.slice(2))
   if (values.help) return void process.stdout.write(help)
-  if (values.to.length === 0) throw new Error("give at least one --to")
-  const wait = values["wait-reply"] === undefined ? undefined : Number(values["wait-reply"])
-  if (wait !== undefined && !(wait >= 1 && wait <= longestWait)) {
-    throw new Error(`--wait-reply takes 1 to ${longestWait} seconds`)
-  }
+  const { wait } = values
   if (values.body === "-" && isTyped()) process.stderr.write("type the body, then Ctrl-D\n")
   const body = await bytesOf(values.body)
   const files = await Promise.all(

@@ -71,8 +71,16 @@ describe("systemd units", () => {
     assert.include(unit, "RestrictNamespaces=user mnt pid ipc uts net\n")
     assert.include(unit, "SystemCallFilter=@system-service @mount\n")
     assert.include(unit, "MemoryDenyWriteExecute=no\n")
-    for (const closing of ["ProtectProc=", "ProtectKernelTunables=", "ProtectKernelLogs=", "PrivateUsers="]) {
+    for (const closing of ["ProtectProc=", "ProtectKernelTunables=", "ProtectKernelLogs="]) {
       assert.notInclude(unit, closing)
+    }
+  })
+
+  it("keep each process, of one user as they are, from looking into another one's mounts", () => {
+    for (const { name, text } of unitsOf(options)) {
+      assert.include(text, "\nPrivateUsers=yes\n", name)
+      assert.include(text, "\nPrivateMounts=yes\n", name)
+      assert.include(text, "\nCapabilityBoundingSet=\n", name)
     }
   })
 
