@@ -95,11 +95,10 @@ export class EventIntake extends Context.Service<EventIntake, {
           case "InviteAccepted":
           case "InviteJudged":
           case "Member": {
-            const row = yield* acceptance.sandboxOf(incoming.channel)
-            if (Option.isNone(row)) return "no sandbox"
-            if (incoming._tag === "InviteAccepted") return yield* outsiders.accepted(row.value, incoming)
-            if (incoming._tag === "InviteJudged") return yield* outsiders.judged(row.value, incoming)
-            return yield* outsiders.member(row.value, incoming)
+            const row = Option.getOrUndefined(yield* acceptance.sandboxOf(incoming.channel))
+            if (incoming._tag === "InviteAccepted") return yield* outsiders.accepted(row, incoming)
+            if (incoming._tag === "InviteJudged") return yield* outsiders.judged(row, incoming)
+            return row === undefined ? "no sandbox" : yield* outsiders.member(row, incoming)
           }
           case "Returned":
             if (Option.isNone(yield* acceptance.sandboxOf(incoming.channel))) return "no sandbox"

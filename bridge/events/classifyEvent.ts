@@ -109,7 +109,10 @@ const InviteAccepted = Schema.Struct({
   })
 })
 const InviteJudged = Schema.Struct({
-  invite: Schema.Struct({ id: InviteId }),
+  invite: Schema.Struct({
+    id: InviteId,
+    inviting_user: Schema.optionalKey(Schema.NullOr(Schema.Struct({ id: Schema.String })))
+  }),
   channel: Schema.Struct({ id: ChannelId })
 })
 const decodeJudged = Schema.decodeUnknownOption(InviteJudged)
@@ -167,6 +170,10 @@ export const classifyEvent = (
   if (kind === "shared_channel_invite_approved" || kind === "shared_channel_invite_declined") {
     const judged = Option.getOrUndefined(decodeJudged(envelope.event))
     if (judged === undefined) return undefined
+    const inviter = judged.invite.inviting_user?.id
+    if (botUser !== undefined && inviter !== undefined && inviter !== botUser) {
+      return ignored("an invitation that is not our bot's")
+    }
     return {
       _tag: "InviteJudged",
       channel: judged.channel.id,

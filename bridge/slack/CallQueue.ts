@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import { CallBudget, type PlannedCall } from "../../runtime/domain/slack/CallBudget.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 
 /** A place under Slack's limits. */
@@ -46,7 +47,9 @@ export class CallQueue extends Context.Service<CallQueue, {
         const now = yield* Clock.currentTimeMillis
         yield* Effect.timeoutOption(changed.await, Math.max(1, next - now))
       })
-      yield* Effect.forkScoped(Effect.forever(look), { startImmediately: true })
+      yield* Effect.forkScoped(unending("giving turns to calls ended in a defect; it goes on", 1_000, look), {
+        startImmediately: true
+      })
 
       const end = (id: number, made: boolean) =>
         Effect.map(Clock.currentTimeMillis, (now) => {

@@ -46,6 +46,7 @@ export const needs: ReadonlyArray<Need> = [
   method("conversations.join", "channels:join", "a channel that exists already, also after a new installation"),
   method("conversations.info", "channels:read", "whether a channel is still usable, and shared", "groups:read"),
   method("conversations.list", "channels:read", "the channel that has a name", "groups:read"),
+  method("conversations.members", "channels:read", "whether an invited person is in", "groups:read"),
   method("conversations.history", "channels:history", "what was written while nobody listened", "groups:history"),
   method("conversations.replies", "channels:history", "whether a post of ours arrived", "groups:history"),
   method("users.info", "users:read", "names of who writes"),
@@ -66,7 +67,15 @@ export const needs: ReadonlyArray<Need> = [
     "the bot is back in a channel and reads what it missed",
     "groups:read"
   ),
-  event("shared_channel_invite_accepted", "conversations.connect:write", "the invited operator is in")
+  event("member_left_channel", "channels:read", "the bot, or somebody who was let in, is out", "groups:read"),
+  event("shared_channel_invite_accepted", "conversations.connect:write", "the invited operator is in"),
+  // Not documented for these two: they may need conversations.connect:manage, which `make slack-check` tells.
+  event("shared_channel_invite_approved", "conversations.connect:write", "Slack's approval is complete"),
+  event(
+    "shared_channel_invite_declined",
+    "conversations.connect:write",
+    "nobody waits for the invited operator any longer"
+  )
 ]
 
 /** What an app-level token (`xapp-…`) is for: Socket Mode, and nothing else. */

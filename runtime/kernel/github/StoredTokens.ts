@@ -27,6 +27,7 @@ import {
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { SandboxInfo } from "../../ports/SandboxInfo.ts"
 import { Secrets } from "../../ports/Secrets.ts"
+import { unending } from "../../ports/Unending.ts"
 import { tokenPath } from "./SandboxTokens.ts"
 
 /** Milliseconds that a token must still have: longer than a request takes to begin. */
@@ -155,17 +156,18 @@ const make = Effect.gen(function*() {
   })
 
   const newestUse = () => [...used.values()].toSorted((a, b) => b.at - a.at).slice(0, maxRepositories)
-  yield* Effect.gen(function*() {
+  const tell = Effect.gen(function*() {
     const list = newestUse()
     const newest = list[0]?.at ?? 0
     if (newest === told) return
     yield* reports.put(sandbox, { repositoriesUsed: list })
     told = newest
-  }).pipe(
-    Effect.catch((error) => Effect.logWarning("the use of repositories was not stored", error.message)),
-    Effect.repeat(Schedule.spaced(tellEvery)),
-    Effect.forkScoped
-  )
+  }).pipe(Effect.catch((error) => Effect.logWarning("the use of repositories was not stored", error.message)))
+  yield* Effect.forkScoped(unending(
+    "storing the use of repositories ended in a defect; it goes on",
+    tellEvery,
+    Effect.andThen(tell, Effect.sleep(tellEvery))
+  ))
 
   /** Waits until the refresher has written something newer than `asked`: a token, or why there is none. */
   const awaitFresh = Effect.fnUntraced(function*(stale: RepositoryToken, asked: number) {

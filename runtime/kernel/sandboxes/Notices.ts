@@ -6,8 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
-import type { SandboxId } from "../../domain/sandbox/Ids.ts"
+import type { SandboxId, SenderId } from "../../domain/sandbox/Ids.ts"
 import {
   type Announcement,
   announcementsOf,
@@ -22,6 +21,7 @@ import type { ReportedSandbox, SandboxRow } from "../../domain/sandbox/Sandbox.t
 import { Bridge } from "../../ports/Bridge.ts"
 import { changeFact, type Fact, Facts } from "../../ports/Facts.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
+import { unending } from "../../ports/Unending.ts"
 import { NoticeMail } from "../mail/NoticeMail.ts"
 import { ask } from "./OperatorBridge.ts"
 
@@ -85,7 +85,8 @@ export const sendNotices = Effect.gen(function*() {
 
   /** A sandbox whose row is gone has no more notices: those that were told are forgotten. */
   const gone = new Map<SandboxId, boolean>()
-  const isGone = Effect.fnUntraced(function*(sandbox: SandboxId) {
+  const isGone = Effect.fnUntraced(function*(sandbox: SenderId) {
+    if (sandbox === "operator") return false
     const known = gone.get(sandbox) ?? Option.isNone(yield* sandboxes.get(sandbox))
     gone.set(sandbox, known)
     return known
@@ -111,4 +112,8 @@ export const sendNotices = Effect.gen(function*() {
 )
 
 /** Sends for as long as it runs; one per install, as the control plane is. */
-export const notices = Effect.andThen(Effect.repeat(sendNotices, Schedule.spaced(sendEvery)), Effect.never)
+export const notices = unending(
+  "sending notices ended in a defect; they are sent in the next round",
+  sendEvery,
+  Effect.andThen(sendNotices, Effect.sleep(sendEvery))
+)

@@ -176,6 +176,18 @@ describe("km slack status", () => {
       assert.match(wrong[0]?.detail ?? "", /app_mentions:read, .*superfluous: admin$/)
     }).pipe(Effect.scoped))
 
+  it.live("an install by Socket Mode that has heard nothing yet is not deaf; what it refused is told", () =>
+    Effect.gen(function*() {
+      const quiet = yield* status(({ world }) => set(() => world.heard = { startedAt: 1 }), true)
+      assert.deepStrictEqual(quiet.wrong, [])
+      assert.deepInclude(quiet.checks.find(({ name }) => name === "events"), { status: "ok" })
+      yield* only(
+        "KM-SLK-106",
+        ({ world }) => set(() => world.heard = { startedAt: 1, refused: { at: 2, code: "KM-SLK-008", detail: "" } }),
+        true
+      )
+    }))
+
   it.live("Socket Mode switched off", () =>
     only("KM-SLK-111", (scene) =>
       Effect.andThen(
