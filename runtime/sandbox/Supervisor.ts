@@ -108,7 +108,7 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
   const body = (row: SandboxRow, stop: Deferred.Deferred<void>) => (lease: HeldLease) =>
     Effect.gen(function*() {
       if (!(yield* wanted(row))) return
-      yield* serve({ row, install: yield* install, lease, onReady: options.onReady(row.id) })
+      return yield* serve({ row, install: yield* install, lease, onReady: options.onReady(row.id) })
     }).pipe(
       Effect.raceFirst(Deferred.await(stop)),
       Effect.tapError((error) => note(row.id, { failureReason: error.message }))

@@ -33,6 +33,8 @@ git clone -q https://${host}/org/api.git api && echo "-- cloned"
 cd api
 git checkout -q -b feature/one && echo change > change.txt && git add change.txt && git commit -qm change
 git push -q origin HEAD:refs/heads/feature/one && echo "-- pushed"
+echo more >> change.txt && git commit -qam more && git push -q origin HEAD:refs/heads/feature/one && echo "-- pushed again"
+git commit -q --amend -m rewritten && git push --force origin HEAD:refs/heads/feature/one || echo "-- force refused"
 git push origin HEAD:refs/heads/main || echo "-- branch refused"
 git clone -q https://${host}/org/web.git ../web || echo "-- repository refused"
 `.trim()
@@ -102,7 +104,10 @@ describe("GitHub from within a turn", () => {
         const chat = yield* succeeded(state, ["chat", "api", asked, "--json"])
         assert.deepInclude(JSON.parse(chat.out), { outcome: "answered" })
         const said = fs.readFileSync(path.join(workspace, "git.txt"), "utf8")
-        for (const mark of ["cloned", "pushed", "branch refused", "repository refused"]) {
+        assert.include(said, "km: non-fast-forward, and spec.sourceAccess.github.allowForce is off (ref.force)")
+        for (
+          const mark of ["cloned", "pushed", "pushed again", "force refused", "branch refused", "repository refused"]
+        ) {
           assert.include(said, `-- ${mark}`)
         }
         assert.include(said, "km: to allow it: add main to spec.sourceAccess.github.allowedRefs")
@@ -128,6 +133,8 @@ describe("GitHub from within a turn", () => {
         assert.isAbove(notice, 0, texts.join("\n---\n"))
         assert.isAbove(answer, notice)
         assert.deepStrictEqual(texts[notice]?.split("\n"), [
+          "🚫 org/api: refs/heads/feature/one may not be forced (ref.force); to allow it: set " +
+          "spec.sourceAccess.github.allowForce",
           "🚫 org/api: refs/heads/main may not be moved; allowed are: feature/* (ref.unlisted); to allow it: add main to " +
           "spec.sourceAccess.github.allowedRefs",
           "🚫 refused: org/web is not a repository of this sandbox; allowed are: org/api (repository.unlisted); to allow it: " +
@@ -141,7 +148,9 @@ describe("GitHub from within a turn", () => {
           run("git", ["ls-remote", `http://x-access-token:${write}@${github.host}/org/api.git`])
         )
         const refOf = (name: string) => refs.stdout.split("\n").find((line) => line.endsWith(name))?.split("\t")[0]
-        const pushed = yield* Effect.promise(() => run("git", ["-C", path.join(workspace, "api"), "rev-parse", "HEAD"]))
+        const pushed = yield* Effect.promise(() =>
+          run("git", ["-C", path.join(workspace, "api"), "rev-parse", "refs/remotes/origin/feature/one"])
+        )
         assert.strictEqual(refOf("refs/heads/feature/one"), pushed.stdout.trim())
         assert.notStrictEqual(refOf("refs/heads/main"), pushed.stdout.trim())
 

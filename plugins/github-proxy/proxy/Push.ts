@@ -161,5 +161,17 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
   }
   return how._tag === "Straight"
     ? yield* forward(context.upstream, context.tokens, sent, response)
-    : yield* pushStaged(context, { prelude, moves: how.staged, repository, sent, response })
+    : yield* pushStaged(context, {
+      prelude,
+      moves: how.staged,
+      repository,
+      sent,
+      response,
+      // Nothing moved, so nothing waits for the journal.
+      forced: (ref) =>
+        journalRefused("ref.force", ref, [
+          `${ref} may not be forced (ref.force)`,
+          "to allow it: set spec.sourceAccess.github.allowForce"
+        ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
+    })
 })
