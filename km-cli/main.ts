@@ -68,6 +68,7 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
     list: (folder, page) => told(desk.list(folder, page)),
     replies: (messageId) => told(desk.replies(messageId)),
     get: (delivery) => told(desk.get(delivery)),
+    release: (delivery) => told(desk.release(delivery)),
     raw: (delivery) => told(desk.raw(delivery)),
     saveAttachments: (...args) => told(desk.saveAttachments(...args))
   }

@@ -168,6 +168,14 @@ describe("architecture", () => {
     }
   })
 
+  it("no file has more than 400 lines", () => {
+    const long = files.flatMap((file) => {
+      const lines = readFileSync(path.join(root, file), "utf8").trimEnd().split("\n").length
+      return lines > 400 ? [`${file}: ${lines}`] : []
+    })
+    assert.deepStrictEqual(long, [])
+  })
+
   it("no room is called after nothing in particular", () => {
     const bad = files.filter((file) => /(^|\/)(utils?|common|helpers?|types|shared)(\/|\.ts$)/i.test(file))
     assert.deepStrictEqual(bad, [])

@@ -7,11 +7,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
-import { type ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeResult, UploadAction } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sessionOfTranscript } from "../../runtime/domain/slack/FileLinks.ts"
 import { sha256Base64Url } from "../../runtime/domain/text/Digest.ts"
@@ -29,6 +28,19 @@ import { ExpiringLinks } from "./ExpiringLinks.ts"
 import { type FileForm, formsFrom, rememberedForm, rememberForm, unpacked, unpackedName } from "./FileForms.ts"
 import { Messages } from "./Messages.ts"
 import { uploadLeaseMillis } from "./Once.ts"
+import {
+  ChannelInfo,
+  Completed,
+  FileInfo,
+  mayRefuseFiles,
+  Page,
+  placesIn,
+  refusesFiles,
+  refusesForm,
+  type Share,
+  type SharedFile,
+  Ticket
+} from "./UploadAnswers.ts"
 
 /** Transfers at the same time: each may move 100 MiB. */
 const maxTransfers = 3
@@ -41,70 +53,6 @@ const sendMillis = uploadLeaseMillis - 60_000
 const looks = [0, 500, 1_000, 2_000, 4_000] as const
 /** Clocks of Slack and ours may differ by this much. */
 const skewMillis = 60_000
-
-const Ticket = Schema.Struct({ upload_url: Schema.String, file_id: Schema.String })
-const Share = Schema.Struct({ ts: MessageTs, thread_ts: Schema.optionalKey(Schema.NullOr(Schema.String)) })
-const SharesByChannel = Schema.optionalKey(Schema.Record(Schema.String, Schema.Array(Share)))
-/** Where a file stands: by kind of channel and channel. Source: docs.slack.dev/reference/objects/file-object. */
-const Shares = Schema.optionalKey(Schema.Struct({ public: SharesByChannel, private: SharesByChannel }))
-const Completed = Schema.Struct({
-  files: Schema.Array(
-    Schema.Struct({ id: Schema.String, permalink: Schema.optionalKey(Schema.String), shares: Shares })
-  )
-})
-const FileInfo = Schema.Struct({
-  file: Schema.Struct({
-    id: Schema.String,
-    shares: Shares,
-    user: Schema.optionalKey(Schema.String),
-    channels: Schema.optionalKey(Schema.Array(Schema.String)),
-    groups: Schema.optionalKey(Schema.Array(Schema.String)),
-    permalink: Schema.optionalKey(Schema.String)
-  })
-})
-const ChannelInfo = Schema.Struct({
-  channel: Schema.Struct({ is_ext_shared: Schema.optionalKey(Schema.Boolean) })
-})
-const Page = Schema.Struct({
-  messages: Schema.optionalKey(Schema.Array(Schema.Struct({
-    user: Schema.optionalKey(Schema.String),
-    bot_id: Schema.optionalKey(Schema.NullOr(Schema.String)),
-    files: Schema.optionalKey(Schema.Array(Schema.Struct({
-      id: Schema.String,
-      name: Schema.optionalKey(Schema.NullOr(Schema.String)),
-      title: Schema.optionalKey(Schema.NullOr(Schema.String)),
-      permalink: Schema.optionalKey(Schema.String)
-    })))
-  })))
-})
-
-/** Where files are not allowed Slack says so … */
-const refusesFiles = (failure: SlackFailure): boolean =>
-  [
-    "file_sharing_disabled",
-    "not_allowed",
-    "restricted_action",
-    "channel_type_not_supported",
-    "file_uploads_except_images_disabled",
-    "posting_to_channel_denied",
-    "slack_connect_file_upload_sharing_blocked"
-  ].includes(failure.error)
-/** … and so it does of files of some kinds … */
-const refusesForm = (failure: SlackFailure): boolean =>
-  ["slack_connect_blocked_file_type", "blocked_file_type", "file_type_not_allowed"].includes(failure.error)
-/** … except in Slack Connect channels, where it answers with `internal_error`, as it does when something is broken. */
-const mayRefuseFiles = (failure: SlackFailure): boolean => failure.error === "internal_error"
-
-interface SharedFile {
-  readonly id: string
-  readonly permalink?: string
-}
-
-/** The messages of a channel that show a file. */
-const placesIn = (shares: typeof Shares.Type | undefined, channel: ChannelId): ReadonlyArray<typeof Share.Type> =>
-  [shares?.public, shares?.private].flatMap((places) =>
-    places !== undefined && Object.hasOwn(places, channel) ? places[channel] ?? [] : []
-  )
 
 /** Slack's refusals of these names mean that there is nothing left to do. */
 const unless =

@@ -1,4 +1,4 @@
-/** `km email list`, `read`, `quarantine`: what arrived for the operator or for a sandbox. */
+/** `km email list`, `read`, `quarantine`, `release`: what arrived for the operator or for a sandbox. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import { KmError, kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { operatorDesk } from "../OperatorDesk.ts"
 import { columns, data, JsonFlag, talk } from "../Output.ts"
+import { recorded } from "../Recorded.ts"
 import { resolve } from "../Reference.ts"
 
 /** Characters of a subject in a list. */
@@ -217,5 +218,30 @@ export const emailRead = Effect.fn("km.email.read")((input: ReadInput) =>
       yield* data(lines, { ok: true, message: mail, ...(saved.length === 0 ? {} : { saved }) })
     }
     if (input.markRead) yield* (yield* Mailbox).markRead(owner, [delivery])
+  }))
+)
+
+export interface ReleaseInput {
+  /** The delivery, after the mailbox's owner unless it is the operator. */
+  readonly words: ReadonlyArray<string>
+}
+
+/** The operator's is judged again at once; a sandbox's by its runtime, which starts turns. */
+export const emailRelease = Effect.fn("km.email.release")((input: ReleaseInput) =>
+  onInstall(Effect.gen(function*() {
+    const [delivery = "", reference = "operator"] = input.words.toReversed()
+    const { collect, desk, owner } = yield* mailboxOf(reference)
+    yield* collect
+    const { judged, row } = yield* desk.get(delivery)
+    if (row.folder === "quarantine") {
+      yield* recorded("mail.release", owner, `${row.id} ${judged.status} ${judged.reason}`)
+    }
+    yield* desk.release(row.id)
+    yield* collect
+    const { reason, status } = judged
+    yield* data(
+      [`released ${foreignLine(row.id, longestName)} of ${owner}: ${status}${reason === "" ? "" : ` (${reason})`}`],
+      { ok: true, mailbox: owner, delivery: row.id, status, reason }
+    )
   }))
 )

@@ -73,6 +73,24 @@ const read = Command.make(
   Command.withDescription("Shows one message from inbox or quarantine, decrypted; it stays unread without --mark-read.")
 )
 
+const release = Command.make(
+  "release",
+  {
+    words: Argument.String("delivery").pipe(
+      Argument.variadic({ min: 1, max: 2 }),
+      Argument.withDescription("As the list shows it; before it the sandbox, unless it is the operator's")
+    )
+  },
+  (input) => Effect.flatMap(load(), (module) => module.emailRelease(input))
+).pipe(
+  Command.withShortDescription("Let a message out of quarantine into the inbox"),
+  Command.withDescription(
+    "Puts one message of quarantine into the inbox, from where it goes on as if it had been accepted: one that is " +
+      "verified also starts a turn where the profile says so. Its status stays, and its reason says that it was released. " +
+      "It is in the journal."
+  )
+)
+
 const send = Command.make(
   "send",
   {
@@ -112,7 +130,7 @@ const send = Command.make(
 )
 
 export const email = Command.make("email").pipe(
-  Command.withShortDescription("Mail of operator and sandboxes: send, list, read, quarantine"),
-  Command.withDescription("Mail of operator and sandboxes: send, list, read, quarantine"),
-  Command.withSubcommands([send, list, read, quarantine])
+  Command.withShortDescription("Mail of operator and sandboxes: send, list, read, quarantine, release"),
+  Command.withDescription("Mail of operator and sandboxes: send, list, read, quarantine, release"),
+  Command.withSubcommands([send, list, read, quarantine, release])
 )

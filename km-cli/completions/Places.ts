@@ -46,6 +46,8 @@ const known: ReadonlyArray<readonly [where: string, place: Partial<Place>]> = [
   ),
   ["email read|0", { ask: "deliveries" }],
   ["email read|1", { ask: "deliveries" }],
+  ["email release|0", { ask: "deliveries" }],
+  ["email release|1", { ask: "deliveries" }],
   ...["--to", "--cc", "--bcc", "--reply-to"].map((flag) => [`email send|${flag}`, { ask: "mailboxes" }] as const),
   ...["--to", "--cc", "--bcc"].map((flag) => [`at|${flag}`, { ask: "mailboxes" }] as const),
   ["validate|0", { files: "file" }],

@@ -15,7 +15,7 @@ export const makeMailAccount = Effect.fnUntraced(function*(options: MailAccountO
   const archive = yield* makeMailArchive(options.owner, directory)
   const { attachments, judge } = yield* makeMailJudge(options, directory, archive, limits)
   const { send } = yield* makeMailWriter(options, directory, archive, limits)
-  const { byId, get, list, opened, raw, replies, sentBy } = archive
-  return { attachments, byId, get, judge, list, opened, raw, replies, send, sent: sentBy }
+  const { byId, get, list, opened, raw, release, replies, sentBy } = archive
+  return { attachments, byId, get, judge, list, opened, raw, release, replies, send, sent: sentBy }
 })
 export type MailAccount = Effect.Success<ReturnType<typeof makeMailAccount>>

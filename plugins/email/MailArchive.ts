@@ -1,14 +1,15 @@
 /** What an account has filed, opened with the account's own key, and what it remembers of the messages that it sent. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { summaryOf, unsealed, unsealedSummary } from "../../runtime/domain/mail/JudgedMail.ts"
+import { sealedRelease, summaryOf, unsealed, unsealedSummary } from "../../runtime/domain/mail/JudgedMail.ts"
 import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import { type FiledMail, Mailbox, type MailFolder, wholeOf } from "../../runtime/ports/Mail.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { AccountDirectory } from "./AccountDirectory.ts"
 import { referencesAfter } from "./MailTurns.ts"
 import { postRefused } from "./PostCodes.ts"
-import { decodeSent, sentNote } from "./SentMail.ts"
+import { decodeSent, releaseNote, rememberedSeconds, sentNote } from "./SentMail.ts"
 
 /** Messages with one id that are looked at: their number is the writers' choice. */
 const sameId = 20
@@ -17,6 +18,8 @@ const manyReplies = 500
 
 /** Bytes of contents that are opened at a time: texts may have 40 MB each, and are in memory several times. */
 const maxPageBytes = 16 * 1024 * 1024
+
+const notInQuarantine = (delivery: string) => postRefused("KM-EML-115", JSON.stringify(delivery.slice(0, 254)))
 
 export const makeMailArchive = Effect.fnUntraced(function*(owner: SenderId, { keys }: AccountDirectory) {
   const mailbox = yield* Mailbox
@@ -125,6 +128,25 @@ export const makeMailArchive = Effect.fnUntraced(function*(owner: SenderId, { ke
       const row = yield* mailbox.get(owner, delivery)
       if (Option.isNone(row)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
       return yield* openedWith(seal)(row.value)
+    }),
+
+    /**
+     * Lets a message of quarantine into the inbox: it is judged anew, and what spoke against it is only said. In two steps,
+     * of which the first changes nothing by itself.
+     */
+    release: Effect.fn("MailAccount.release")(function*(delivery: string) {
+      const { seal } = yield* keys
+      const row = yield* mailbox.get(owner, delivery)
+      if (Option.isNone(row)) return yield* postRefused("KM-EML-106", JSON.stringify(delivery.slice(0, 254)))
+      if (row.value.folder !== "quarantine") return yield* notInQuarantine(delivery)
+      const now = yield* Clock.currentTimeMillis
+      yield* mailbox.note({
+        owner,
+        key: releaseNote(delivery),
+        value: sealedRelease(seal, owner, delivery, (yield* openedWith(seal)(row.value)).judged),
+        keepUntilSeconds: Math.ceil(now / 1_000) + rememberedSeconds
+      })
+      if (!(yield* mailbox.reopen(owner, delivery))) return yield* notInQuarantine(delivery)
     }),
 
     raw: Effect.fn("MailAccount.raw")(function*(delivery: string) {

@@ -97,6 +97,7 @@ export const makeMailDesk: MakeMailDesk = Effect.fn("MailDesk.make")(function*(o
     list: (folder, page) => told(account.list(folder, page)),
     replies: (messageId) => told(account.replies(messageId)),
     get: (delivery) => told(account.get(delivery)),
+    release: (delivery) => told(account.release(delivery)),
     raw: (delivery) => told(account.raw(delivery)),
     saveAttachments: (...args) => told(saveAttachments(...args))
   }

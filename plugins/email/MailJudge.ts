@@ -1,7 +1,7 @@
 /** Reads what arrives with the account's keys: who may write, what is quarantined, and how often answers may follow each other. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type Judged, sealed, sealedSummary, summaryOf } from "../../runtime/domain/mail/JudgedMail.ts"
+import { type Judged, releasedFrom, sealed, sealedSummary, summaryOf } from "../../runtime/domain/mail/JudgedMail.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { bouncePrefix, type LeasedMail, Mailbox, wholeOf } from "../../runtime/ports/Mail.ts"
 import type { AccountDirectory, MailAccountOptions } from "./AccountDirectory.ts"
@@ -16,6 +16,7 @@ import { readMail } from "./protocol/readMail.ts"
 import { certifiedAlias } from "./protocol/SenderDirectory.ts"
 import { admits, type Verdict } from "./protocol/Verdict.ts"
 import { defaultReadLimits } from "./protocol/wire.ts"
+import { releaseNote } from "./SentMail.ts"
 
 /** For the largest message on a busy machine; parsing it takes a few seconds. */
 const maxParseMillis = 60_000
@@ -85,12 +86,19 @@ export const makeMailJudge = Effect.fnUntraced(function*(
       return undefined
     }
     const { id: delivery, receivedAt } = leased
-    // By when it came, not when it is judged: mail that waited for its judge did not come all at once.
-    const first = yield* objection(verdict, delivery, receivedAt)
     const mail = { verdict, judged: judgedOf(verdict, verdict.reason), delivery, receivedAt }
+    const release = yield* mailbox.noted(owner, releaseNote(delivery))
+    const released = Option.getOrUndefined(
+      Option.map(release, (text) => releasedFrom(seal, owner, delivery, mail.judged, text))
+    )
+    // By when it came, not when it is judged: mail that waited for its judge did not come all at once.
+    const first = released === undefined ? yield* objection(verdict, delivery, receivedAt) : ""
     const against = first === "" ? yield* admitted(mail) : first
     const folder = against === "" ? "inbox" as const : "quarantine" as const
-    const judged = judgedOf(verdict, against === "" ? verdict.reason : against)
+    const judged = judgedOf(
+      verdict,
+      against !== "" ? against : released === undefined ? verdict.reason : `released: ${released}`
+    )
     const { id, inReplyTo } = judged
     const found = {
       ...(id === null ? {} : { messageId: id }),

@@ -53,6 +53,11 @@ const table = {
     "The message is larger than this install takes; nothing was sent.",
     "Send less, or put the data where its readers can fetch it."
   ],
+  "KM-EML-115": [
+    6,
+    "The message is not in quarantine, so there is nothing to release.",
+    "`km email list` shows it, with the sandbox whose mailbox it is."
+  ],
   "KM-EML-121": [
     4,
     "The sender's own mail key is not certified now, so nobody would believe the message; nothing was sent.",

@@ -21,4 +21,5 @@ export const rememberedSeconds = 30 * 24 * 3_600
 
 /** Keys of the mailbox's notes. */
 export const sentNote = (messageId: string): string => `sent/${messageId}`
+export const releaseNote = (delivery: string): string => `release/${delivery}`
 export const sessionNote = (group: string): string => `session/${group}`

@@ -7,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import { ChannelId, MessageTs, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
+import { ChannelId, MessageTs, type SandboxId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { type BridgeErrorCode, undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import { TurnResult, type TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { type Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { failedEmoji, postOutcome } from "./OutcomePost.ts"
 
 /** The marks of one message: `final` is to be added, `working` to be taken away. */
@@ -64,9 +65,11 @@ const markWithin = "10 seconds"
 export const makeOwedMarks = (parts: {
   readonly bridge: Bridge["Service"]
   readonly ledger: Ledger["Service"]
+  readonly records: TurnRecords["Service"]
   readonly redaction: Redaction["Service"]
+  readonly sandbox: SandboxId
 }): OwedMarks => {
-  const { bridge, ledger, redaction } = parts
+  const { bridge, ledger, records, redaction, sandbox } = parts
   const one = Semaphore.makeUnsafe(1)
 
   const recall = ledger.recall(owedFact).pipe(
@@ -80,13 +83,17 @@ export const makeOwedMarks = (parts: {
     yield* remember([...others, { ...entry, since }])
   })
 
-  /** The owed outcome is in the thread; false while the place is closed. One that is refused for good is given up. */
+  /**
+   * The owed outcome is in the thread, and its record says so; `later` while the place is closed. One that is refused for
+   * good is given up.
+   */
   const told = Effect.fnUntraced(
     function*(key: TurnKey, result: TurnResult) {
       const found = yield* ledger.get(key)
       if (Option.isNone(found)) return "never" as const
       const row = { ...found.value, result }
       yield* postOutcome(bridge, row, visibleOutcome(row, redaction.redact), [])
+      yield* records.delivered(sandbox, key, result)
       return "told" as const
     },
     Effect.catchTags({
@@ -94,11 +101,15 @@ export const makeOwedMarks = (parts: {
         mayPass.has(error.code)
           ? Effect.succeed("later" as const)
           : Effect.as(Effect.logWarning("an outcome was refused", error.message), "never" as const),
-      // The ledger, not the place: the next look finds it again.
+      // A store, not the place: the next look finds it again, and the bridge shows it once.
       StoreError: (error) =>
-        Effect.as(Effect.logWarning("an outcome that is owed cannot be read", error.message), "later" as const)
+        Effect.as(Effect.logWarning("an outcome that is owed waits for a store", error.message), "later" as const)
     })
   )
+
+  /** Its record is written by then, so that what is shown late is never recorded as undeliverable after it. */
+  const isOver = (key: TurnKey) =>
+    Effect.map(ledger.get(key), (found) => Option.isNone(found) || found.value.state === "settled")
 
   /** True when nothing is owed any more. */
   const paid = Effect.fnUntraced(function*(owed: Owed) {
@@ -144,7 +155,9 @@ export const makeOwedMarks = (parts: {
         const left: Array<Owed> = []
         for (const marks of owed) {
           if (marks.since + owedMillis <= now) continue
-          if ((only !== undefined && marks.channel !== only) || closed.has(marks.channel)) left.push(marks)
+          const waits = (only !== undefined && marks.channel !== only) || closed.has(marks.channel)
+            || (marks.outcome !== undefined && !(yield* isOver(marks.key)))
+          if (waits) left.push(marks)
           else if (!(yield* paid(marks))) {
             closed.add(marks.channel)
             left.push(marks)

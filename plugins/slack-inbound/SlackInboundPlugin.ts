@@ -10,6 +10,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
 import { makeOwedMarks } from "./OwedMarks.ts"
@@ -30,6 +31,7 @@ export type SlackInboundPorts =
   | RuntimeStatus
   | SandboxInfo
   | TurnQueue
+  | TurnRecords
   | Turns
 
 const id = PluginId.make("slack-inbound")
@@ -92,7 +94,8 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
       Effect.asVoid(Effect.forkIn(effect, scope, { startImmediately: true }))
     // Not ready before the first poll, also in a later life.
     yield* status.pollFailed
-    const marks = makeOwedMarks({ bridge, ledger, redaction })
+    const records = yield* TurnRecords
+    const marks = makeOwedMarks({ sandbox: info.id, bridge, ledger, records, redaction })
     yield* Effect.forkScoped(unending(
       "bringing marks in line ended in a defect; it is tried again",
       owedEvery,

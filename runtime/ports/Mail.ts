@@ -219,6 +219,11 @@ export class Mailbox extends Context.Service<Mailbox, {
    */
   readonly file: (owner: SenderId, receipt: string, judgement: Judgement) => Effect.Effect<boolean, StoreError>
   /**
+   * Takes a message out of quarantine and puts it behind all that has arrived, to be judged anew; it has a new `seq`.
+   * False, and no change, for what is not in quarantine.
+   */
+  readonly reopen: (owner: SenderId, id: string) => Effect.Effect<boolean, StoreError>
+  /**
    * Newest first, or oldest first after `after`, by index: what is not on the page costs nothing. Fewer than `limit` also
    * where an engine's page ends; one at least while there is one, so an empty page is the end.
    */

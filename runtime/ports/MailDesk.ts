@@ -86,6 +86,11 @@ export interface MailDesk<E = MailTrouble> {
     E
   >
   readonly get: (delivery: string) => Effect.Effect<FiledJudged, E>
+  /**
+   * Lets a message of quarantine into the inbox, by whoever judges this owner's mail, which then goes the way of all mail
+   * that is let in. Its status stays; its reason begins with `released: `. Without effect once it is released.
+   */
+  readonly release: (delivery: string) => Effect.Effect<void, E>
   readonly raw: (delivery: string) => Effect.Effect<Uint8Array, E>
   /** Names of the files written; never over a file that is there. */
   readonly saveAttachments: (

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
+import type { TurnResult } from "../domain/turn/Turn.ts"
 import type { TurnRecord } from "../domain/turn/TurnRecord.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -25,6 +26,11 @@ export const turnName = ({ key, sandbox }: TurnOf): string => `${sandbox} ${key}
 export class TurnRecords extends Context.Service<TurnRecords, {
   /** Durable once the effect succeeds. The first record of a key stays: what settles again after a crash is the same turn. */
   readonly put: (sandbox: SandboxId, record: TurnRecord) => Effect.Effect<void, StoreError>
+  /**
+   * An outcome that could not be delivered stands in its place by now: the record has `result` instead of `undeliverable`,
+   * and nothing to show again. Changes no other record, and makes none. Idempotent.
+   */
+  readonly delivered: (sandbox: SandboxId, key: TurnKey, result: TurnResult) => Effect.Effect<void, StoreError>
   readonly get: (sandbox: SandboxId, key: TurnKey) => Effect.Effect<Option.Option<TurnRecord>, StoreError>
   /** Of these turns those that are over, by `turnName`; one look, however many they are. */
   readonly among: (turns: ReadonlyArray<TurnOf>) => Effect.Effect<ReadonlyMap<string, TurnRecord>, StoreError>

@@ -3,15 +3,19 @@
  * and Slack tells them twice or fails. One stack of real processes; every test has a sandbox of its own.
  */
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { TurnRecord } from "../../runtime/domain/turn/TurnRecord.ts"
 import { ledgerOf } from "../support/ledgerOf.ts"
 import { profileWith, slackProfile } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { botTexts, reactionsOf, type Stack, type StackSandbox, startStack } from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 import { slackClient, tokenOf } from "../support/Workspace.ts"
+
+const decodeRecord = Schema.decodeUnknownSync(Schema.fromJsonString(TurnRecord))
 
 class Running extends Context.Service<Running, Stack>()("km/test/e2e/Running") {}
 
@@ -45,6 +49,15 @@ const sayWaiting = Effect.fnUntraced(function*(sandbox: StackSandbox, text: stri
 /** How many requests to the model held these words. */
 const askedWith = (stack: Stack, words: string) =>
   Effect.map(stack.model.requests, (requests) => requests.filter(({ body }) => body.includes(words)).length)
+
+/** The oldest turn that is over, as `km status` reads it. */
+const recordedIn = (stack: Stack, sandbox: StackSandbox) => {
+  const engine = new DatabaseSync(path.join(stack.state, "engine.db"), { readOnly: true })
+  const query = "SELECT record FROM turn_records WHERE sandbox = ? ORDER BY received_at LIMIT 1"
+  const row = engine.prepare(query).get(sandbox.row.id)
+  engine.close()
+  return decodeRecord(row?.["record"])
+}
 
 const saidBy = (stack: Stack, sandbox: StackSandbox, ts: string) =>
   Effect.map(sandbox.thread(ts), (view) => botTexts(view, stack.workspace.botUserId))
@@ -126,6 +139,9 @@ describe.concurrent("a conversation", () => {
           const texts = yield* saidBy(stack, sandbox, ts)
           assert.lengthOf(texts, 1)
           assert.include(texts[0], "answer-away")
+          const shown = recordedIn(stack, sandbox)
+          assert.strictEqual(shown.result, "answered")
+          assert.isUndefined(shown.replay)
         }))
 
       it.effect("takes an edit of a waiting message, and a deletion withdraws one", () =>

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Mailer } from "../../runtime/ports/Mail.ts"
 import { km, kmStarted } from "../support/KmProcess.ts"
 import { mailState } from "../support/MailState.ts"
@@ -246,6 +247,44 @@ describe("km email", () => {
         assert.notMatch(out.replaceAll("\n", ""), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
       }
     }).pipe(Effect.scoped), 90_000)
+
+  it.live("a message is released from quarantine, its status stays, and the journal has it", () =>
+    Effect.gen(function*() {
+      const { accountOf, ports, state } = yield* mailState({ [ada]: "ada" })
+      const run = (...args: ReadonlyArray<string>) => km(state, ["email", ...args])
+      const raw = "From: person@example.org\r\nSubject: hello\r\n\r\nhi\r\n"
+      yield* run("list")
+      const mailer = yield* Effect.provideContext(Mailer, ports)
+      yield* mailer.send({ id: "stranger", to: ["operator", SandboxId.make(ada)], raw: Buffer.from(raw) })
+      const released = yield* run("release", "stranger")
+      assert.deepStrictEqual(
+        [released.exit, released.out],
+        [0, "released stranger of operator: unsigned (no-signature)\n"],
+        released.err
+      )
+      const [shown] = json((yield* run("list", "--json")).out).messages
+      assert.deepInclude(shown, { status: "unsigned", reason: "released: no-signature", body: "hi\n" })
+      assert.deepStrictEqual(json((yield* run("quarantine", "--json")).out).messages, [])
+      const again = yield* run("release", "stranger")
+      assert.strictEqual(again.exit, 6)
+      assert.match(again.err, /KM-EML-115/)
+      assert.match((yield* run("release", "nobody")).err, /KM-EML-106/)
+
+      const account = yield* accountOf(ada)
+      assert.strictEqual((yield* account.judge)?.folder, "quarantine")
+      const other = yield* run("release", "ada", "stranger", "--json")
+      assert.deepInclude(
+        json(other.out),
+        { ok: true, mailbox: ada, delivery: "stranger", status: "unsigned" },
+        other.err
+      )
+      assert.deepInclude((yield* account.judge)?.judged, { status: "unsigned", reason: "released: no-signature" })
+
+      const journal = (yield* km(state, ["audit", "--json"])).out
+      const noted = journal.split("\n").filter((line) => line.includes("mail.release"))
+      assert.lengthOf(noted, 2)
+      assert.notInclude(journal, "hello")
+    }).pipe(Effect.scoped))
 
   it.live("mail that waited for somebody to look is not taken for a flood", () =>
     Effect.gen(function*() {

@@ -107,6 +107,7 @@ const kmOf = (): TestKm => {
     list: () => Effect.succeed([]),
     replies: () => Effect.succeed({ found: [], missing: ["a@km.invalid"], gone: [] }),
     get: () => noMail,
+    release: () => noMail,
     raw: () => noMail,
     saveAttachments: () => noMail
   }

@@ -386,6 +386,7 @@ export class World {
     lease: () => Effect.die("unused"),
     release: () => Effect.die("unused"),
     file: () => Effect.die("unused"),
+    reopen: () => Effect.die("unused"),
     list: () => Effect.die("unused"),
     get: () => Effect.die("unused"),
     raw: () => Effect.die("unused"),

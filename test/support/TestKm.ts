@@ -1,6 +1,6 @@
 /** `km` in process: a command line in, exit code and exact lines out, over an install in memory. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect, Layer, Logger } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Stdio } from "effect"
 import { TestConsole } from "effect/testing"
 import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
 import { KmError } from "../../km-cli/KmError.ts"
@@ -68,6 +68,7 @@ export class TestKm {
     list: () => Effect.die("unused"),
     replies: () => Effect.die("unused"),
     get: () => Effect.die("unused"),
+    release: () => Effect.die("unused"),
     raw: () => Effect.die("unused"),
     saveAttachments: () => Effect.die("unused")
   }
@@ -151,6 +152,8 @@ export class TestKm {
         Layer.mergeAll(
           Layer.succeed(Backends, Backends.of({ open: (root) => Effect.succeed(this.backend(root)) })),
           NodeServices.layer,
+          // Nobody types, and nothing is piped in.
+          Stdio.layerTest({}),
           ConfigProvider.layer(ConfigProvider.fromUnknown(this.env)),
           Logger.layer([]),
           Layer.fresh(TestConsole.layer)

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { createHmac, timingSafeEqual } from "node:crypto"
 import type { SenderId } from "../sandbox/Ids.ts"
+import { sha256Base64Url } from "../text/Digest.ts"
 
 /** What is sealed beside the decision itself. */
 export interface SealedMail {
@@ -17,7 +18,10 @@ export interface SealedMail {
 export const Judged = Schema.Struct({
   /** A word of the mail protocol's vocabulary. */
   status: Schema.String,
-  /** Why it has its status, or why it is in quarantine; empty for what is in the inbox and verified. */
+  /**
+   * Why it has its status, or why it is in quarantine; empty for what is in the inbox and verified. After `released: ` why
+   * it was in quarantine, until the operator let it into the inbox.
+   */
   reason: Schema.String,
   id: Schema.NullOr(Schema.String),
   /** Proven, or empty. */
@@ -100,7 +104,7 @@ const encode = Schema.encodeSync(JudgedJson)
 const decode = Schema.decodeUnknownOption(JudgedJson)
 
 /** Each form has its own, so that none passes for another. */
-type Form = "km-mailbox-v1" | "km-mailbox-summary-v1"
+type Form = "km-mailbox-v1" | "km-mailbox-summary-v1" | "km-mailbox-release-v1"
 
 const sealOf = (
   form: Form,
@@ -160,6 +164,35 @@ const changed: Judged = {
 export const unsealed = (key: Uint8Array, owner: SenderId, filed: SealedMail): Judged => {
   const json = opened("km-mailbox-v1", key, owner, filed, filed.content)
   return json === undefined ? changed : Option.getOrElse(decode(json), () => changed)
+}
+
+const Release = Schema.fromJsonString(Schema.Struct({
+  reason: Schema.String,
+  /** SHA-256 of what was released. */
+  digest: Schema.String
+}))
+const encodeRelease = Schema.encodeSync(Release)
+const decodeRelease = Schema.decodeUnknownOption(Release)
+
+const digestOf = (judged: Judged): string => sha256Base64Url(encode({ ...judged, reason: "" }))
+
+/** Lets a message of quarantine into the inbox, as it is now: by whoever holds the key, so not by the store. */
+export const sealedRelease = (key: Uint8Array, owner: SenderId, id: string, judged: Judged): string => {
+  const json = encodeRelease({ reason: judged.reason, digest: digestOf(judged) })
+  return `${sealOf("km-mailbox-release-v1", key, owner, { folder: "quarantine", id }, json).toString("hex")}\n${json}`
+}
+
+/** Why it was in quarantine, when this releases it; undefined also when it reads or is judged otherwise than it did. */
+export const releasedFrom = (
+  key: Uint8Array,
+  owner: SenderId,
+  id: string,
+  judged: Judged,
+  release: string
+): string | undefined => {
+  const json = opened("km-mailbox-release-v1", key, owner, { folder: "quarantine", id }, release)
+  const kept = json === undefined ? undefined : Option.getOrUndefined(decodeRelease(json))
+  return kept?.digest === digestOf(judged) ? kept.reason : undefined
 }
 
 /** The summary to file, in the same form. */

@@ -63,6 +63,13 @@ export const openTurnOf = ({ key, receivedAt, startedAt, state }: TurnRow): Open
   since: startedAt ?? receivedAt
 })
 
+/** The record of a turn whose outcome its place took after all; any other record as it is. */
+export const deliveredRecord = (record: TurnRecord, result: TurnResult): TurnRecord => {
+  if (record.result !== "undeliverable") return record
+  const { replay: _shownByNow, ...rest } = record
+  return { ...rest, result }
+}
+
 const bytesOf = (text: string): number => Buffer.byteLength(text)
 
 /** The end of a text in at most `bytes` UTF-8 bytes, whole characters only. */

@@ -178,6 +178,24 @@ const make = Effect.fnUntraced(function*(directory: string) {
       yield* ring(owner)
       return true
     }),
+    reopen: Effect.fnUntraced(function*(owner, id) {
+      const reopened = yield* sqlite.write("Mailbox", "reopen", (tables) => {
+        const row = tables.get("SELECT seq FROM mail WHERE owner = ? AND id = ? AND state = 'quarantine'", owner, id)
+        if (row === undefined) return false
+        const seq = integer(row, "seq")
+        tables.run("DELETE FROM mail_filed WHERE seq = ?", seq)
+        // As if it came now: who reads on from the newest `seq` that it has seen finds it.
+        tables.run(
+          "UPDATE mail SET seq = (SELECT max(seq) + 1 FROM mail), state = 'arrived', receipt = NULL, visible_at = 0, "
+            + "message_id = NULL, in_reply_to = NULL WHERE seq = ?",
+          seq
+        )
+        raiseRevision(tables, owner)
+        return true
+      })
+      if (reopened) yield* ring(owner)
+      return reopened
+    }),
     list: (owner, folder, wanted) => {
       const { after, before = Number.MAX_SAFE_INTEGER, keys = {}, limit, settledOnly = false, unreadOnly = false } =
         wanted

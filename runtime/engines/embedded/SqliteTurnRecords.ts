@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { reader } from "../../adapters/disk/columns.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { SandboxId } from "../../domain/sandbox/Ids.ts"
-import { TurnRecord } from "../../domain/turn/TurnRecord.ts"
+import { deliveredRecord, TurnRecord } from "../../domain/turn/TurnRecord.ts"
 import { ringsOf } from "../../ports/Bell.ts"
 import { recordRetentionMillis, turnName, TurnRecords } from "../../ports/TurnRecords.ts"
 import { Doorbell } from "./Doorbell.ts"
@@ -41,6 +41,13 @@ const make = Effect.gen(function*() {
           record.finishedAt,
           encodeRecord(record)
         )).pipe(Effect.tap(() => Effect.sync(bell.ring))),
+    delivered: (sandbox, key, result) =>
+      sqlite.write("TurnRecords", "delivered", (tables) => {
+        const row = tables.get("SELECT record FROM turn_records WHERE sandbox = ? AND key = ?", sandbox, key)
+        if (row === undefined) return
+        const record = encodeRecord(deliveredRecord(readRecord(row["record"]), result))
+        tables.run("UPDATE turn_records SET record = ? WHERE sandbox = ? AND key = ?", record, sandbox, key)
+      }).pipe(Effect.tap(() => Effect.sync(bell.ring))),
     get: (sandbox, key) =>
       read("get", (tables, oldest) => {
         const row = tables.get(

@@ -14,7 +14,7 @@ import { certifierKey, certifierKeyPath, lastRevocation, signingKeyFromText } fr
 import { identityRefused } from "../identity/IdentityErrors.ts"
 import { signingKeyPath } from "../identity/KeyRotation.ts"
 import { ensureOperatorMail, mailSecrets } from "../identity/MailIdentities.ts"
-import { bridgeCertificate } from "../sandboxes/Provisioning.ts"
+import { bridgeCertificate } from "../sandboxes/SandboxIdentity.ts"
 
 /** Whose mailbox, and by which rules its mail is judged and written. */
 export type MailOwner = Pick<MailDeskOptions, "name" | "owner" | "policy">

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
-import type { TurnRecord } from "../../domain/turn/TurnRecord.ts"
+import { deliveredRecord, type TurnRecord } from "../../domain/turn/TurnRecord.ts"
 import { type Bell, makeBell, ringsOf } from "../Bell.ts"
 import { recordRetentionMillis, turnName, type TurnOf, TurnRecords } from "../TurnRecords.ts"
 
@@ -27,6 +27,14 @@ const memoryRecords = ({ bell, records }: MemoryTurnRecordsState): TurnRecords["
         const own = records.get(sandbox) ?? new Map<TurnKey, TurnRecord>()
         records.set(sandbox, own)
         if (!own.has(record.key)) own.set(record.key, record)
+        bell.ring()
+      }),
+    delivered: (sandbox, key, result) =>
+      Effect.sync(() => {
+        const own = records.get(sandbox)
+        const found = own?.get(key)
+        if (found === undefined) return
+        own?.set(key, deliveredRecord(found, result))
         bell.ring()
       }),
     get: (sandbox, key) =>

@@ -40,7 +40,11 @@ describe("systemd units", () => {
   })
 
   it("show each process its own secrets, and an empty directory otherwise", () => {
-    assert.deepStrictEqual(secretsIn("km-bridge.service"), ["slack ro", "bridge/directory-pin ro"])
+    assert.deepStrictEqual(secretsIn("km-bridge.service"), [
+      "slack ro",
+      "bridge/directory-pin ro",
+      "bridge/link-key ro"
+    ])
     assert.deepStrictEqual(secretsIn("km-runtime@.service"), ["sandbox/%i ro", "model ro"])
     assert.deepStrictEqual(secretsIn("km-mail-in.service"), [])
     assert.deepStrictEqual(secretsIn("km-mail-out.service"), ["mail/relay-password ro"])

@@ -194,6 +194,41 @@ describe("mail turns: the whole", () => {
       assert.deepStrictEqual(inbox.map(({ judged, row }) => [judged.status, row.read]), [["unsigned", false]])
     }).pipe(Effect.scoped))
 
+  it.live("what the operator releases goes the way of what was let in: verified mail starts its turn, once, other mail none", () =>
+    Effect.gen(function*() {
+      const world = yield* mailTurnWorld(turnProfile({ allowedSenders: [ada] }))
+      yield* world.accountOf(carol).send(world.letter("job", "from carol"))
+      const raw = "From: x@example.org\r\nTo: sb-bbbb2222@km.invalid\r\nSubject: hi\r\n\r\nwork\r\n"
+      for (const id of ["unsigned", "left"]) yield* world.deliver(id, raw)
+      yield* world.live(world.quiet)
+      const own = world.accountOf(bob)
+      const kept = yield* own.list("quarantine", { limit: 9 })
+      assert.lengthOf(kept, 3)
+      for (const { row } of kept.filter(({ row: { id } }) => id !== "left")) {
+        yield* own.release(row.id)
+        // It is judged by its runtime, which is down: until then it is nowhere.
+        assert.include((yield* Effect.flip(own.release(row.id))).message, "KM-EML-106")
+      }
+      assert.deepStrictEqual(yield* world.turns, [])
+      yield* world.live(world.quiet)
+      yield* world.live(world.quiet)
+      const inbox = yield* own.list("inbox", { limit: 9 })
+      assert.deepStrictEqual(inbox.map(({ judged }) => [judged.status, judged.reason]).toSorted(), [
+        ["unsigned", "released: no-signature"],
+        ["verified", "released: sender-not-allowed"]
+      ])
+      assert.deepStrictEqual((yield* own.list("quarantine", { limit: 9 })).map(({ row }) => row.id), ["left"])
+      const turns = yield* world.turns
+      assert.deepStrictEqual(origins(turns).map(({ sender }) => sender), [carol])
+      assert.deepStrictEqual(turns.map(({ result }) => result), ["answered"])
+      assert.lengthOf(yield* world.inboxOf(carol), 1)
+      // The next one of the same sender is judged as ever.
+      yield* world.accountOf(carol).send(world.letter("job", "another"))
+      yield* world.live(world.quiet)
+      assert.lengthOf(yield* world.turns, 1)
+      for (const { row } of inbox) assert.include((yield* Effect.flip(own.release(row.id))).message, "KM-EML-115")
+    }).pipe(Effect.scoped))
+
   it.live("an alias is whose certificate names it, whatever the table of sandboxes says", () =>
     Effect.gen(function*() {
       const world = yield* mailTurnWorld(turnProfile({ allowedSenders: ["build"] }))

@@ -25,6 +25,7 @@ import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
 import { makeMemoryLedgerState } from "../../../runtime/ports/memory/MemoryLedger.ts"
 import * as MemoryTurnQueue from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
 import { makeMemoryTurnQueueState } from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import * as MemoryTurnRecords from "../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
@@ -97,6 +98,7 @@ const setUp = (options: { readonly slots?: number; readonly queue?: Layer.Layer<
     bridge.layer,
     options.queue ?? MemoryTurnQueue.layerOver(queueState),
     MemoryLedger.layerOver(ledger),
+    MemoryTurnRecords.layer,
     MemoryControls.layerOver(controlsState),
     Redaction.layer,
     Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),

@@ -8,12 +8,15 @@ import { MessageTs, SessionId, TurnKey } from "../../../runtime/domain/sandbox/I
 import { workingEmoji } from "../../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { visibleOutcome } from "../../../runtime/domain/turn/OutcomeText.ts"
+import { recordOf } from "../../../runtime/domain/turn/TurnRecord.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import * as MemoryLedger from "../../../runtime/ports/memory/MemoryLedger.ts"
 import * as MemoryTurnQueue from "../../../runtime/ports/memory/MemoryTurnQueue.ts"
+import * as MemoryTurnRecords from "../../../runtime/ports/memory/MemoryTurnRecords.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
+import { TurnRecords } from "../../../runtime/ports/TurnRecords.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { channel, queueEntry, sandbox, slackRequest, turnRow } from "../../support/turnRows.ts"
 
@@ -26,7 +29,13 @@ const originWith = (bridge = recordingBridge()) =>
     yield* redaction.add(Redacted.make(secret))
     const queue = yield* TurnQueue
     const port = yield* Bridge
-    const marks = makeOwedMarks({ bridge: port, ledger: yield* Ledger, redaction })
+    const marks = makeOwedMarks({
+      sandbox,
+      bridge: port,
+      ledger: yield* Ledger,
+      records: yield* TurnRecords,
+      redaction
+    })
     const origin = makeSlackOrigin({
       sandbox,
       marks,
@@ -35,8 +44,10 @@ const originWith = (bridge = recordingBridge()) =>
       redaction,
       background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
     })
-    return { origin, bridge, queue, marks, ledger: yield* Ledger }
-  }).pipe(Effect.provide([bridge.layer, Redaction.layer, MemoryTurnQueue.layer, MemoryLedger.layer]))
+    return { origin, bridge, queue, marks, ledger: yield* Ledger, records: yield* TurnRecords }
+  }).pipe(
+    Effect.provide([bridge.layer, Redaction.layer, MemoryTurnQueue.layer, MemoryLedger.layer, MemoryTurnRecords.layer])
+  )
 
 const answered = turnRow(slackRequest(1), {
   state: "answered",
@@ -247,7 +258,7 @@ describe("SlackOrigin", () => {
       for (const code of ["not_in_channel", "channel_not_found", "is_archived", "token_revoked"] as const) {
         let closed = true
         const bridge = recordingBridge({ refuse: () => closed ? code : undefined })
-        const { ledger, marks, origin } = yield* originWith(bridge)
+        const { ledger, marks, origin, records } = yield* originWith(bridge)
         const cancelled = turnRow(slackRequest(2), {
           state: "answered",
           result: "cancelled",
@@ -265,8 +276,20 @@ describe("SlackOrigin", () => {
         }
         assert.deepStrictEqual(bridge.effects(), [])
         closed = false
+        // Not before they are over: the record of an undeliverable turn would come after what is shown, and stay.
+        yield* marks.settle()
+        assert.deepStrictEqual(bridge.effects(), [])
+        for (const { key } of [answered, cancelled]) {
+          const row = Option.getOrThrow(yield* ledger.get(key))
+          yield* records.put(sandbox, recordOf(row, undefined, (text) => text))
+          yield* ledger.update(row, { ...row, state: "settled" })
+        }
         yield* marks.settle()
         yield* marks.settle()
+        assert.deepStrictEqual(
+          (yield* records.recent(sandbox, 9)).map(({ key, replay, result }) => [key, result, replay]).toSorted(),
+          [[answered.key, "answered", undefined], [cancelled.key, "cancelled", undefined]]
+        )
         assert.deepStrictEqual(
           bridge.effects().map(({ action, key }) => [key, action.action, "emoji" in action ? action.emoji : ""]),
           [[answered, "answer", "white_check_mark"] as const, [cancelled, "notice", "octagonal_sign"] as const].flatMap(
@@ -287,9 +310,12 @@ describe("SlackOrigin", () => {
       const bridge = recordingBridge({
         refuse: ({ action }) => code ?? (action.action === "post" ? "thread_gone" : undefined)
       })
-      const { ledger, marks, origin } = yield* originWith(bridge)
+      const { ledger, marks, origin, records } = yield* originWith(bridge)
       yield* ledger.insert(answered)
       yield* Effect.flip(origin.settle(answered, []))
+      const undeliverable = { ...answered, state: "settled" as const, result: "undeliverable" as const }
+      yield* records.put(sandbox, recordOf(undeliverable, undefined, (text) => text))
+      yield* ledger.update(answered, undeliverable)
       code = undefined
       yield* marks.settle()
       yield* marks.settle()
@@ -297,6 +323,7 @@ describe("SlackOrigin", () => {
         bridge.effects().map(({ action }) => "emoji" in action ? action.emoji : ""),
         ["x", workingEmoji]
       )
+      assert.deepStrictEqual((yield* records.recent(sandbox, 9)).map(({ result }) => result), ["undeliverable"])
     }))
 
   it.effect("marks that were owed for 30 days, or too many, or refused for good, are given up", () =>

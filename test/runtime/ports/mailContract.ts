@@ -210,6 +210,39 @@ export const mailContract = <LE>(engine: Engine<Mailer | Mailbox | MailOutbox, L
       assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9 }), ["m2", "m1", "m0"])
     }))
 
+  test(
+    "what is taken out of quarantine comes again behind all that came, and nothing else does",
+    (mailer, mailbox) =>
+      Effect.gen(function*() {
+        for (const id of ["m1", "m2"]) yield* mailer.send({ id, to: [ada, bob], raw: bytes(id) })
+        for (const owner of [ada, bob]) {
+          const { receipt } = Option.getOrThrow(yield* mailbox.lease(owner, minute))
+          yield* mailbox.file(owner, receipt, judgement("quarantine", "kept", { messageId: "<1@x>" }))
+        }
+        const held = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+        assert.isFalse(yield* mailbox.reopen(ada, "m2"))
+        assert.isTrue(yield* mailbox.file(ada, held.receipt, judgement("inbox", "")))
+        for (const id of ["m2", "m3"]) assert.isFalse(yield* mailbox.reopen(ada, id))
+        const than = yield* mailbox.revision(ada)
+        assert.isTrue(yield* mailbox.reopen(ada, "m1"))
+        assert.isFalse(yield* mailbox.reopen(ada, "m1"))
+        assert.notStrictEqual(yield* mailbox.revision(ada), than)
+        assert.isTrue(Option.isNone(yield* mailbox.get(ada, "m1")))
+        assert.strictEqual(String(yield* wholeRaw(mailbox, ada, "m1")), "m1")
+        const newest = Math.max(...(yield* mailbox.list(ada, "inbox", { limit: 9 })).map(({ seq }) => seq))
+        yield* mailer.send({ id: "m4", to: [ada], raw: bytes("m4") })
+        for (const id of ["m1", "m4"]) {
+          const leased = Option.getOrThrow(yield* mailbox.lease(ada, minute))
+          assert.strictEqual(leased.id, id)
+          yield* mailbox.file(ada, leased.receipt, judgement("inbox", "anew"))
+        }
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, after: newest, settledOnly: true }), ["m1", "m4"])
+        assert.deepStrictEqual(yield* inboxIds(mailbox, { limit: 9, keys: { messageId: "<1@x>" } }), [])
+        assert.strictEqual(yield* wholeContent(mailbox, ada, "m1"), "anew")
+        assert.deepStrictEqual((yield* mailbox.list(bob, "quarantine", { limit: 9 })).map(({ id }) => id), ["m1"])
+      })
+  )
+
   test("notes are found by their owner and key until they end", (_mailer, mailbox) =>
     Effect.gen(function*() {
       yield* mailbox.note({ owner: ada, key: "k", value: "one", keepUntilSeconds: 60 })

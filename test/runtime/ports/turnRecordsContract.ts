@@ -70,6 +70,23 @@ export const turnRecordsContract = <LE>(engine: Engine<TurnRecords, LE>): void =
       assert.strictEqual((yield* records.among([{ sandbox: two, key: keyOf(1) }])).size, 0)
     }))
 
+  test("knows what was delivered late, and changes no other record", (records) =>
+    Effect.gen(function*() {
+      const show = { _tag: "Show", text: "all green" } as const
+      yield* records.put(one, turnRecordOf(1, { result: "undeliverable", replay: show }))
+      yield* records.put(two, turnRecordOf(1, { result: "undeliverable", replay: show }))
+      yield* records.put(one, turnRecordOf(2, { result: "failed", answered: false }))
+      yield* records.delivered(one, keyOf(1), "answered")
+      yield* records.delivered(one, keyOf(1), "failed")
+      yield* records.delivered(one, keyOf(2), "answered")
+      yield* records.delivered(one, keyOf(3), "answered")
+      assert.deepStrictEqual(yield* records.recent(one, 9), [
+        turnRecordOf(2, { result: "failed", answered: false }),
+        turnRecordOf(1)
+      ])
+      assert.deepStrictEqual((yield* records.recent(two, 9)).map(({ result }) => result), ["undeliverable"])
+    }))
+
   test("keeps what a replay needs", (records) =>
     Effect.gen(function*() {
       const shown = turnRecordOf(1, { result: "undeliverable", replay: { _tag: "Show", text: "x".repeat(100_000) } })

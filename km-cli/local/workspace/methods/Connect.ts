@@ -19,7 +19,7 @@ import {
   type SharedInvite,
   type WorkspaceState
 } from "../WorkspaceState.ts"
-import { tellJoined } from "./Conversations.ts"
+import { tellJoined } from "./ConversationEvents.ts"
 
 type Answer = Effect.fn.Return<Json, SlackRefusal | EmulatorFailure>
 

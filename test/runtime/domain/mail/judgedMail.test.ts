@@ -3,7 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import {
   Judged,
+  releasedFrom,
   sealed,
+  sealedRelease,
   sealedSummary,
   summaryOf,
   unsealedSummary
@@ -43,6 +45,33 @@ const judgedMail = (n: number): Judged => {
 
 const reasonOf = (...given: Parameters<typeof unsealedSummary>) => unsealedSummary(...given).reason
 
+const filed = Schema.decodeSync(Judged)({
+  ...summaryOf({
+    status: "verified",
+    reason: "",
+    id: "<1@x>",
+    sender: owner,
+    from: "a@x",
+    to: [],
+    cc: [],
+    replyTo: null,
+    subject: "s",
+    inReplyTo: null,
+    references: [],
+    date: null,
+    hop: 0,
+    encrypted: true,
+    body: "b",
+    attachments: []
+  }),
+  to: [],
+  cc: [],
+  replyTo: null,
+  references: [],
+  body: "b",
+  attachments: []
+})
+
 describe("a summary of a judged message", () => {
   it("fits into a row whatever was written, and says when a text is not whole", () => {
     for (let n = 0; n < 20 * texts.length; n++) {
@@ -58,42 +87,33 @@ describe("a summary of a judged message", () => {
   })
 
   it("passes for nothing else: another message, folder, owner or key, or a whole decision", () => {
-    const judged = Schema.decodeSync(Judged)({
-      ...summaryOf({
-        status: "verified",
-        reason: "",
-        id: "<1@x>",
-        sender: owner,
-        from: "a@x",
-        to: [],
-        cc: [],
-        replyTo: null,
-        subject: "s",
-        inReplyTo: null,
-        references: [],
-        date: null,
-        hop: 0,
-        encrypted: true,
-        body: "b",
-        attachments: []
-      }),
-      to: [],
-      cc: [],
-      replyTo: null,
-      references: [],
-      body: "b",
-      attachments: []
-    })
-    const summary = sealedSummary(key, owner, "d", "inbox", summaryOf(judged))
+    const summary = sealedSummary(key, owner, "d", "inbox", summaryOf(filed))
     assert.strictEqual(reasonOf(key, owner, { id: "d", folder: "inbox", summary }), "")
     const wrong = [
       reasonOf(key, owner, { id: "e", folder: "inbox", summary }),
       reasonOf(key, owner, { id: "d", folder: "quarantine", summary }),
       reasonOf(key, "operator", { id: "d", folder: "inbox", summary }),
       reasonOf(new Uint8Array(32), owner, { id: "d", folder: "inbox", summary }),
-      reasonOf(key, owner, { id: "d", folder: "inbox", summary: sealed(key, owner, "d", "inbox", judged) }),
+      reasonOf(key, owner, { id: "d", folder: "inbox", summary: sealed(key, owner, "d", "inbox", filed) }),
       reasonOf(key, owner, { id: "d", folder: "inbox", summary: "" })
     ]
     assert.deepStrictEqual(new Set(wrong), new Set(["changed-in-store"]))
+  })
+
+  it("a release is for one delivery of one owner as it was, and holds only by the owner's key", () => {
+    const release = sealedRelease(key, owner, "d", { ...filed, reason: "sender-not-allowed" })
+    assert.strictEqual(releasedFrom(key, owner, "d", filed, release), "sender-not-allowed")
+    const [seal = "", json = ""] = release.split("\n")
+    const wrong = [
+      releasedFrom(key, owner, "e", filed, release),
+      releasedFrom(key, "operator", "d", filed, release),
+      releasedFrom(new Uint8Array(32), owner, "d", filed, release),
+      releasedFrom(key, owner, "d", { ...filed, body: "another" }, release),
+      releasedFrom(key, owner, "d", { ...filed, status: "invalid" }, release),
+      releasedFrom(key, owner, "d", filed, `${seal}\n${json.replace("sender-not-allowed", "")}`),
+      releasedFrom(key, owner, "d", filed, sealed(key, owner, "d", "quarantine", filed)),
+      releasedFrom(key, owner, "d", filed, "")
+    ]
+    assert.deepStrictEqual(new Set(wrong), new Set([undefined]))
   })
 })

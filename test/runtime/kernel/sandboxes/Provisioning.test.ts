@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Fiber, Layer, Result } from "effect"
+import { Duration, Effect, Fiber, Layer, Result } from "effect"
 import { TestClock } from "effect/testing"
 import {
   type Certificate,
@@ -18,7 +18,8 @@ import { certifierKeyPath, signingKeyFromText } from "../../../../runtime/kernel
 import { signingKeyPath } from "../../../../runtime/kernel/identity/KeyRotation.ts"
 import { ensureOperatorMail } from "../../../../runtime/kernel/identity/MailIdentities.ts"
 import { channelNameOf } from "../../../../runtime/kernel/sandboxes/ChannelName.ts"
-import { type CreateRequest, Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
+import type { CreateRequest } from "../../../../runtime/kernel/sandboxes/CreateRequest.ts"
+import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
 import { World } from "../../../support/ControlWorld.ts"
 import { profileWith, slackProfile } from "../../../support/profiles.ts"
@@ -43,19 +44,6 @@ const create = (world: World, request: CreateRequest = demo) =>
   onWorld(world, Effect.flatMap(Provisioning, (provisioning) => provisioning.create(request)))
 
 const destroy = (world: World) => onWorld(world, Effect.flatMap(Teardown, (teardown) => teardown.run(id, "destroyed")))
-
-/** What there is of sandboxes. An address that had a former holder leaves a revocation, which is the install's. */
-const ofSandboxes = (world: World) => {
-  const { secrets, ...rest } = world.snapshot()
-  return { ...rest, secrets: secrets.filter((path) => path.startsWith("sandbox/")) }
-}
-
-/** How many port calls an undisturbed run makes. */
-const callsOf = Effect.fn(function*<A, E>(run: (world: World) => Effect.Effect<A, E>, prepare = new World()) {
-  prepare.crashing(0, "before")
-  yield* run(prepare)
-  return prepare.calls
-})
 
 describe("ChannelName", () => {
   it("prefixes once, keeps Slack's alphabet, and is at most 80 long", () => {
@@ -173,83 +161,6 @@ describe("Provisioning", () => {
       assert.deepInclude(row, { channel: ChannelId.make("C0777"), channelMode: "override" })
       yield* destroy(world)
       assert.strictEqual(world.archived.size, 0)
-    }))
-
-  it.effect("a crash at any call is continued by the same create, to the same end", () =>
-    Effect.gen(function*() {
-      const calls = yield* callsOf((world) => create(world))
-      assert.isAbove(calls, 20)
-      const whole = new World()
-      yield* create(whole)
-      for (let at = 1; at <= calls; at++) {
-        for (const phase of ["before", "after"] as const) {
-          const world = new World()
-          world.crashing(at, phase)
-          const exit = yield* Effect.exit(create(world))
-          assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause), `call ${at} ${phase}`)
-          world.crashing(0, "before")
-          const row = yield* create(world)
-          assert.deepStrictEqual(world.snapshot(), whole.snapshot(), `call ${at} ${phase}`)
-          assert.deepStrictEqual(row.inventory, whole.rows.get(id)?.inventory, `call ${at} ${phase}`)
-          assert.strictEqual(world.identities.get(id)?.size, 3, `one key of each purpose after call ${at} ${phase}`)
-        }
-      }
-    }))
-
-  it.effect("a crash at any call is undone by destroy, to the last thing", () =>
-    Effect.gen(function*() {
-      const calls = yield* callsOf((world) => create(world))
-      const before = new World().snapshot()
-      for (let at = 1; at <= calls; at++) {
-        for (const phase of ["before", "after"] as const) {
-          const world = new World()
-          world.crashing(at, phase)
-          yield* Effect.exit(create(world))
-          world.crashing(0, "before")
-          yield* destroy(world)
-          assert.deepStrictEqual(world.snapshot(), before, `call ${at} ${phase}`)
-        }
-      }
-    }))
-
-  it.effect("a destroy at any call of a create wins: nothing is left, and the create says so", () =>
-    Effect.gen(function*() {
-      const calls = yield* callsOf(create)
-      let overtaken = 0
-      for (let at = 1; at <= calls; at++) {
-        const world = new World()
-        world.interrupting(at, Effect.ignore(destroy(world)))
-        const result = yield* Effect.result(create(world))
-        // What a person who sees a success then destroys, and the world is as before in every case.
-        const left = world.rows.has(id)
-        if (Result.isFailure(result)) {
-          assert.strictEqual(result.failure.code, "KM-CLI-102", `call ${at}: ${result.failure.message}`)
-          assert.include(result.failure.reason, "destroyed while it was being made")
-          assert.isFalse(left, `call ${at}`)
-          overtaken += 1
-        } else if (left) yield* destroy(world)
-        assert.deepStrictEqual(ofSandboxes(world), ofSandboxes(new World()), `call ${at}`)
-      }
-      assert.isAbove(overtaken, calls / 2)
-    }))
-
-  it.effect("a destroyed life of an id is no part of the next one", () =>
-    Effect.gen(function*() {
-      const calls = yield* callsOf(create)
-      for (let at = 3; at <= calls; at++) {
-        const world = new World()
-        const next = Effect.ignore(Effect.andThen(destroy(world), create(world)))
-        world.interrupting(at, next)
-        const result = yield* Effect.result(create(world))
-        const row = world.rows.get(id)
-        if (row === undefined) continue
-        // The second life stands whole, whatever became of the first create.
-        if (Result.isSuccess(result)) assert.strictEqual(result.success.generation, row.generation, `call ${at}`)
-        assert.strictEqual(row.status, "running", `call ${at}`)
-        assert.isTrue(world.secrets.has(signingKeyPath(id)), `call ${at}`)
-        yield* destroy(world)
-        assert.deepStrictEqual(ofSandboxes(world), ofSandboxes(new World()), `call ${at}`)
-      }
     }))
 
   it.effect("a step that fails undoes what there is", () =>

@@ -7,11 +7,9 @@ import { Alias, ChannelId, InstallName, SandboxId } from "../../../../runtime/do
 import type { SandboxStatus } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { certifierKeyPath } from "../../../../runtime/kernel/identity/Certifier.ts"
 import { signingKeyPath } from "../../../../runtime/kernel/identity/KeyRotation.ts"
-import {
-  bridgeCertificate,
-  type CreateRequest,
-  Provisioning
-} from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
+import type { CreateRequest } from "../../../../runtime/kernel/sandboxes/CreateRequest.ts"
+import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
+import { bridgeCertificate } from "../../../../runtime/kernel/sandboxes/SandboxIdentity.ts"
 import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
 import { Bridge } from "../../../../runtime/ports/Bridge.ts"
 import { SandboxHost } from "../../../../runtime/ports/SandboxHost.ts"
