@@ -14,6 +14,7 @@ import { type EventError, EventRefused } from "../BridgeErrors.ts"
 import { textFault } from "../RawBody.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Acceptance, faultOf } from "./Acceptance.ts"
+import { ChannelChanges } from "./ChannelChanges.ts"
 import { classifyEvent, type Incoming } from "./classifyEvent.ts"
 import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
@@ -61,6 +62,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const installation = yield* Installation
       const progress = yield* Progress
       const outsiders = yield* Outsiders
+      const changes = yield* ChannelChanges
 
       /** Ends the event where the fault is in what we read; its author gets the verdict that the catch-up would give. */
       const tellOfFault = Effect.fnUntraced(function*(incoming: Incoming | undefined, fault: string) {
@@ -105,6 +107,10 @@ export class EventIntake extends Context.Service<EventIntake, {
             // What people wrote while the bot was out is in the channel's history only.
             progress.missed()
             return "looked for what was written meanwhile"
+          case "ChannelMoved":
+            return yield* changes.moved(incoming)
+          case "Archived":
+            return yield* changes.archived(incoming)
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

@@ -10,7 +10,7 @@ import { allow, guest } from "../../runtime/kernel/sandboxes/Guests.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import type { Backend } from "../Backend.ts"
-import { kmError } from "../KmError.ts"
+import { KmError, kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
@@ -97,7 +97,13 @@ export const slackAllow = Effect.fn("km.slack.allow")(function*(input: {
   yield* Effect.gen(function*() {
     const row = yield* resolve(input.reference)
     if (isEnding(row)) {
-      return yield* kmError("KM-CLI-002", `${labelOf(row)} takes nobody any more`, "it is being destroyed", "km list")
+      return yield* new KmError({
+        code: "KM-CLI-102",
+        exit: 5,
+        what: `${labelOf(row)} takes nobody any more`,
+        why: "it is being destroyed",
+        next: "km list"
+      })
     }
     const known = row.profile.spec.cli.notifySlackInboundAllow.includes(user) || (yield* guest(row.id, user)).confirmed
     if (!known) yield* allow(row.id, user)

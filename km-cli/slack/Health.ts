@@ -160,7 +160,7 @@ const channels = Effect.fnUntraced(function*(install: Install, token: Token) {
     }
     const channel = Option.getOrUndefined(decodeChannel(asked.success.body))?.channel
     if (channel?.is_ext_shared === true) connected.add(id)
-    if (channel?.is_archived === true) checks.push(wrong(name, "KM-SLK-117", `#${channel.name} (${whose}) is archived`))
+    if (channel?.is_archived === true) checks.push(wrong(name, "KM-SLK-143", `#${channel.name} (${whose}) is archived`))
     else if (channel?.is_member === false) {
       checks.push(
         wrong(name, "KM-SLK-124", `the bot is not in #${channel.name} (${whose})`, `km slack adopt ${id}`)

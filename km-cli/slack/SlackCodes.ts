@@ -203,6 +203,11 @@ const table = {
     1,
     "An accepted invitation by Slack Connect is not complete.",
     "An admin of either workspace approves it in Slack; `km slack status` says when it is done."
+  ],
+  "KM-SLK-143": [
+    1,
+    "A channel that km works in was archived.",
+    "A person unarchives it in Slack, since a bot cannot; then `km slack status`. A sandbox made anew gets a new one."
   ]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

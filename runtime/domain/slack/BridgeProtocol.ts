@@ -279,6 +279,7 @@ export const BridgeErrorCode = Schema.Literals([
   "not_in_channel",
   "token_revoked",
   "thread_gone",
+  "creation_forbidden",
   "slack_refused"
 ])
 export type BridgeErrorCode = typeof BridgeErrorCode.Type
@@ -294,6 +295,7 @@ export const undeliverableBridgeCodes: ReadonlySet<BridgeErrorCode> = new Set([
   "not_in_channel",
   "token_revoked",
   "thread_gone",
+  "creation_forbidden",
   "slack_refused"
 ])
 

@@ -147,10 +147,9 @@ describe("km slack rotate-signing-secret", () => {
           )
         assert.strictEqual(yield* signedBy(earlier), 200)
         yield* rotated("--signing-secret", fresh)
-        const answers = yield* Effect.all(
-          [...Array(20).keys()].map((n) => signedBy(n % 2 === 0 ? fresh : earlier)),
-          { concurrency: "unbounded" }
-        )
+        const answers = yield* Effect.forEach(Array(20).keys(), (n) => signedBy(n % 2 === 0 ? fresh : earlier), {
+          concurrency: "unbounded"
+        })
         assert.deepStrictEqual(answers, Array.from({ length: 20 }, () => 200))
         yield* say(ada, channel, "by Slack itself")
         yield* workspace.eventsDelivered

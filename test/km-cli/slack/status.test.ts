@@ -267,6 +267,17 @@ describe("km slack status", () => {
         })
     ))
 
+  it.live("a channel that was archived by hand", () =>
+    only(
+      "KM-SLK-143",
+      ({ shared, workspace }) =>
+        Effect.promise(async () => {
+          const ada = slackClient(workspace, tokenOf(workspace, "ada"))
+          await ada.conversations.join({ channel: shared })
+          await ada.conversations.archive({ channel: shared })
+        })
+    ))
+
   it.live("an open invitation is told and no failure; one that ended is one", () =>
     Effect.gen(function*() {
       const open = yield* status(invited(Date.now()))
