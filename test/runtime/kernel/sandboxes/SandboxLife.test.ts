@@ -28,7 +28,7 @@ describe("extending a life", () => {
     Effect.gen(function*() {
       const sandboxes = yield* Sandboxes
       yield* sandboxes.insert(row)
-      const ends = yield* Effect.all([1, 2, 3, 4].map(() => extend(row, { by: hour })), { concurrency: "unbounded" })
+      const ends = yield* Effect.forEach([1, 2, 3, 4], () => extend(row, { by: hour }), { concurrency: "unbounded" })
       assert.strictEqual(Option.getOrThrow(yield* sandboxes.get(id)).expiresAt, 12 * hour)
       assert.deepStrictEqual(ends.toSorted((a, b) => a - b), [9, 10, 11, 12].map((end) => end * hour))
     }).pipe(Effect.provide(MemorySandboxes.layer)))
