@@ -337,9 +337,13 @@ describe("credentials", () => {
         }
       }
       nothingLeft(world)
-      const url = "https://api.github.com/repos/my-org/api"
-      const proxy = `http://km:of-this-sandbox@127.0.0.1:${world.strangerPort}`
-      const { stdout } = yield* world.run(["curl", "-sS", "-w", "%{http_code}", "-o", "/dev/null", "-x", proxy, url])
-      assert.strictEqual(stdout, "200")
+      // Who shows it is judged like the agent in its jail.
+      const answer = yield* plain(
+        world.strangerPort,
+        `GET http://other.example.com/ HTTP/1.1\r\nHost: other.example.com\r\n${
+          basic("km:of-this-sandbox")
+        }Connection: close\r\n\r\n`
+      )
+      assert.strictEqual(statusOf(answer), 403, answer)
     }))
 })

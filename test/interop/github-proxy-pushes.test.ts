@@ -6,8 +6,8 @@ import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { gzipSync } from "node:zlib"
-import type { GitHubPolicy } from "../../../runtime/domain/github/GitHubPolicy.ts"
-import { proxyWorld } from "./proxyWorld.ts"
+import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
+import { proxyWorld } from "../plugins/github-proxy/proxyWorld.ts"
 
 const url = "https://github.com/my-org/api.git"
 

@@ -7,9 +7,9 @@ import * as Fs from "node:fs"
 import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
-import { integer, objectId, sequence, time } from "../../../plugins/github-proxy/certificates/Der.ts"
-import { makeAuthority } from "../../../plugins/github-proxy/certificates/SandboxAuthority.ts"
-import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
+import { integer, objectId, sequence, time } from "../../plugins/github-proxy/certificates/Der.ts"
+import { makeAuthority } from "../../plugins/github-proxy/certificates/SandboxAuthority.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const names = ["github.com", "githubusercontent.com"]
 const day = 86_400_000

@@ -1,9 +1,9 @@
 /** What passes beside git's own requests: tunnels, plain HTTP, downloads by signed addresses, LFS. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { decodeLfsAnswer, makeDownloads, openLfs } from "../../../plugins/github-proxy/request/Downloads.ts"
-import { proxyWorld } from "./proxyWorld.ts"
-import { plain, statusOf } from "./rawClient.ts"
+import { decodeLfsAnswer, makeDownloads, openLfs } from "../../plugins/github-proxy/request/Downloads.ts"
+import { proxyWorld } from "../plugins/github-proxy/proxyWorld.ts"
+import { plain, statusOf } from "../plugins/github-proxy/rawClient.ts"
 
 const signed = "https://objects.githubusercontent.com/release/1?X-Amz-Signature=abc&x=%2F"
 

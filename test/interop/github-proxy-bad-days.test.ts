@@ -4,9 +4,9 @@ import { Effect } from "effect"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { tokenRefused } from "../../../runtime/ports/RepositoryTokens.ts"
-import type { GitHubDouble } from "./gitHub.ts"
-import { type ProxyWorld, proxyWorld } from "./proxyWorld.ts"
+import { tokenRefused } from "../../runtime/ports/RepositoryTokens.ts"
+import type { GitHubDouble } from "../plugins/github-proxy/gitHub.ts"
+import { type ProxyWorld, proxyWorld } from "../plugins/github-proxy/proxyWorld.ts"
 
 const url = "https://github.com/my-org/api.git"
 const remote = ["git", "ls-remote", url]
