@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** Files of the tables, whose numbers are entries; where an entry has a name, its uses say that name instead. */
-const isTable = (file: string): boolean => /(?:ErrorCodes|Errors|PostCodes|SlackCodes|KmError|ProfileErrors)\.ts$/.test(file)
+const isTable = (file: string): boolean =>
+  /(?:ErrorCodes|Errors|PostCodes|SlackCodes|KmError|ProfileErrors)\.ts$/.test(file)
 
 /** Code → how often, wherever that is, so that files may move; comments aside. */
 export const codeUses = (): ReadonlyMap<string, number> => {
