@@ -25,6 +25,7 @@ import { EventRefused } from "./BridgeErrors.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { Acceptance } from "./events/Acceptance.ts"
 import { CatchUp } from "./events/CatchUp.ts"
+import { ChannelChanges } from "./events/ChannelChanges.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
 import { Heard } from "./events/Heard.ts"
@@ -123,7 +124,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     TokenRequests.layer
   )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
-  Layer.provideMerge(Outsiders.layer),
+  Layer.provideMerge(Layer.merge(Outsiders.layer, ChannelChanges.layer)),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

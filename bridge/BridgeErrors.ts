@@ -245,6 +245,12 @@ export const bridgeErrors: Readonly<Record<BridgeErrorCode, ErrorRow>> = {
     what: "Slack refused for good",
     remedy: "read the detail; km slack test shows what the app may do"
   },
+  creation_forbidden: {
+    code: "KM-SLK-041",
+    status: 422,
+    what: "this workspace does not let our bot create channels",
+    remedy: "have a person create the channel, then `km slack adopt` it with --alias and create the sandbox again"
+  },
   thread_gone: {
     code: "KM-SLK-039",
     status: 422,

@@ -37,7 +37,13 @@ export class Actions extends Context.Service<Actions, {
       const selfTest = yield* SelfTest
       const heard = yield* Heard
 
-      const permit = ({ sender }: Caller, action: BridgeAction): Effect.Effect<void, BridgeRefusal> => {
+      /** The action where Slack has its channel now: a turn that began before goes on. */
+      const inPresentChannel = ({ sender }: Caller, action: BridgeAction): Effect.Effect<BridgeAction, BridgeRefusal> =>
+        "channel" in action && action.channel !== undefined
+          ? Effect.map(ownership.present(sender, action.channel), (channel) => ({ ...action, channel }))
+          : Effect.succeed(action)
+
+      const permitHere = ({ sender }: Caller, action: BridgeAction): Effect.Effect<void, BridgeRefusal> => {
         switch (action.action) {
           case "post":
           case "live.set":
@@ -64,7 +70,7 @@ export class Actions extends Context.Service<Actions, {
         }
       }
 
-      const act = (
+      const actHere = (
         caller: Caller,
         action: BridgeAction,
         uncertainSince: number | undefined
@@ -105,7 +111,12 @@ export class Actions extends Context.Service<Actions, {
             return Effect.map(heard.state, (state) => ({ ok: true as const, heard: state }))
         }
       }
-      return Actions.of({ permit, act })
+      return Actions.of({
+        permit: (caller, action) =>
+          Effect.flatMap(inPresentChannel(caller, action), (present) => permitHere(caller, present)),
+        act: (caller, action, uncertainSince) =>
+          Effect.flatMap(inPresentChannel(caller, action), (present) => actHere(caller, present, uncertainSince))
+      })
     })
   )
 }

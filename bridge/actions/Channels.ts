@@ -46,6 +46,8 @@ const decodeSandbox = Schema.decodeUnknownOption(SandboxId)
 const maxSuffix = 30
 /** Slack's longest channel name. Source: docs.slack.dev/reference/methods/conversations.create. */
 const maxNameLength = 80
+/** What the workspace's own rules answer. Source: docs.slack.dev/reference/methods/conversations.create, read 2026-11. */
+const creationForbidden = /^(restricted_action|no_permission|user_is_restricted|user_is_ultra_restricted)$/
 /** Pages of 1,000 channels that are read for a name; workspaces with more are read no further. */
 const maxPages = 20
 /** Clocks of Slack and ours may differ by this much. */
@@ -139,6 +141,9 @@ export class Channels extends Context.Service<Channels, {
             callChannel("conversations.create", { name, is_private: action.private })
           )
           if (made._tag === "Success") return { ...made.success.channel, created: true }
+          if (made.failure.kind === "Refused" && creationForbidden.test(made.failure.error)) {
+            return yield* new BridgeRefusal({ code: "creation_forbidden", detail: made.failure.message })
+          }
           if (made.failure.error !== "name_taken") return yield* refusalOfSlack(made.failure)
           const ours = yield* Effect.mapError(adopted(name, shared, uncertainSince), refusalOfSlack)
           if (Option.isSome(ours)) return { id: ours.value.id, name: ours.value.name, created: !shared }

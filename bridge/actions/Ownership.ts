@@ -12,6 +12,8 @@ import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 const forbidden = (detail: string) => new BridgeRefusal({ code: "forbidden", detail })
 
 export class Ownership extends Context.Service<Ownership, {
+  /** The id that Slack has now for a channel that the sender may still know by an earlier one. */
+  readonly present: (sender: SenderId, channel: ChannelId) => Effect.Effect<ChannelId, BridgeRefusal>
   readonly rowOf: (sender: SandboxId) => Effect.Effect<SandboxRow, BridgeRefusal>
   /** The channel is the sender's own. */
   readonly channel: (sender: SenderId, channel: ChannelId) => Effect.Effect<void, BridgeRefusal>
@@ -39,11 +41,22 @@ export class Ownership extends Context.Service<Ownership, {
         if (row.channel !== channel) return yield* forbidden(`${channel} is not the channel of ${sender}`)
         return row
       })
+      const present = Effect.fnUntraced(function*(sender: SenderId, channel: ChannelId) {
+        if (sender === "operator") return channel
+        const row = yield* Effect.mapError(sandboxes.get(sender), refusalOfStore)
+        if (Option.isNone(row) || row.value.channel === undefined) return channel
+        return row.value.formerChannels?.includes(channel) === true ? row.value.channel : channel
+      })
       const posted = Effect.fnUntraced(function*(sender: SenderId, channel: ChannelId, ts: MessageTs) {
-        const owner = yield* Effect.mapError(posts.owner(channel, ts), refusalOfStore)
-        return Option.isSome(owner) && owner.value === sender
+        const former = sender === "operator" ? [] : (yield* rowOf(sender)).formerChannels ?? []
+        for (const id of [channel, ...former]) {
+          const owner = yield* Effect.mapError(posts.owner(id, ts), refusalOfStore)
+          if (Option.isSome(owner)) return owner.value === sender
+        }
+        return false
       })
       return Ownership.of({
+        present,
         rowOf,
         channel: (sender, channel) => sender === "operator" ? Effect.void : Effect.asVoid(own(sender, channel)),
         thread: Effect.fnUntraced(function*(sender, channel, threadTs) {

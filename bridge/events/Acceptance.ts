@@ -179,8 +179,11 @@ export class Acceptance extends Context.Service<Acceptance, {
         const row = found.value
         yield* Effect.annotateCurrentSpan({ "km.sandbox": row.id, "km.turn": key })
         const stop = isStop(decoded(message))
+        // Taken before Slack gave the channel another id, it is not taken again.
+        const formerly = (row.formerChannels ?? []).map((id) => slackTurnKey(message.team, id, message.ts))
         const stopKeys = stop ? [`stop:${key}`] : keys
-        const earlier = yield* Effect.mapError(seen.find(stopKeys), notStored)
+        const known = [...stopKeys, ...formerly.map((old) => `${stop ? "stop" : "turn"}:${old}`)]
+        const earlier = yield* Effect.mapError(seen.find(known), notStored)
         if (Option.isSome(earlier)) return repeated(message, earlier.value, stop ? "octagonal_sign" : "eyes")
         if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
         if (isEnding(row)) return yield* refuse(message, "ending", row)

@@ -14,6 +14,7 @@ import { type EventError, EventRefused } from "../BridgeErrors.ts"
 import { textFault } from "../RawBody.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Acceptance, faultOf } from "./Acceptance.ts"
+import { ChannelChanges } from "./ChannelChanges.ts"
 import { classifyEvent, type Incoming } from "./classifyEvent.ts"
 import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
@@ -61,6 +62,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const installation = yield* Installation
       const progress = yield* Progress
       const outsiders = yield* Outsiders
+      const changes = yield* ChannelChanges
 
       /** Ends the event where the fault is in what we read; its author gets the verdict that the catch-up would give. */
       const tellOfFault = Effect.fnUntraced(function*(incoming: Incoming | undefined, fault: string) {
@@ -95,17 +97,20 @@ export class EventIntake extends Context.Service<EventIntake, {
           case "InviteAccepted":
           case "InviteJudged":
           case "Member": {
-            const row = yield* acceptance.sandboxOf(incoming.channel)
-            if (Option.isNone(row)) return "no sandbox"
-            if (incoming._tag === "InviteAccepted") return yield* outsiders.accepted(row.value, incoming)
-            if (incoming._tag === "InviteJudged") return yield* outsiders.judged(row.value, incoming)
-            return yield* outsiders.member(row.value, incoming)
+            const row = Option.getOrUndefined(yield* acceptance.sandboxOf(incoming.channel))
+            if (incoming._tag === "InviteAccepted") return yield* outsiders.accepted(row, incoming)
+            if (incoming._tag === "InviteJudged") return yield* outsiders.judged(row, incoming)
+            return row === undefined ? "no sandbox" : yield* outsiders.member(row, incoming)
           }
           case "Returned":
             if (Option.isNone(yield* acceptance.sandboxOf(incoming.channel))) return "no sandbox"
             // What people wrote while the bot was out is in the channel's history only.
             progress.missed()
             return "looked for what was written meanwhile"
+          case "ChannelMoved":
+            return yield* changes.moved(incoming)
+          case "Archived":
+            return yield* changes.archived(incoming)
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

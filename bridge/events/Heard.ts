@@ -17,9 +17,9 @@ const FirstHeard = Schema.fromJsonString(Schema.Struct({ at: Schema.Int }))
 const decode = Schema.decodeUnknownOption(FirstHeard)
 
 export class Heard extends Context.Service<Heard, {
-  /** A request with a signature that holds: a challenge, or an event. */
+  /** What is proved to be Slack's, by its signature or by the socket it came over: a challenge, or an event. */
   readonly signed: (what: "challenge" | "event") => Effect.Effect<void>
-  /** A request that was refused, by its code. */
+  /** A request or an envelope that was refused, by its code. */
   readonly refused: (code: string, detail: string) => Effect.Effect<void>
   readonly state: Effect.Effect<HeardState>
 }>()("km/bridge/events/Heard") {

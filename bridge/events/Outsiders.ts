@@ -6,12 +6,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { ChannelId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { ChannelId, SenderId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { admissionOf, type Guest } from "../../runtime/domain/slack/Guest.ts"
-import { changeGuest, guest, guests } from "../../runtime/kernel/sandboxes/Guests.ts"
+import { changeGuest, guest, guests, judge, judgementOf } from "../../runtime/kernel/sandboxes/Guests.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Facts } from "../../runtime/ports/Facts.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
@@ -35,15 +34,20 @@ const Members = Schema.Struct({
 /** Pages of 1,000 members that are read; a sandbox's channel has a handful. */
 const maxPages = 5
 
-const inviteesOf = (row: SandboxRow) => row.profile.spec.cli.notifySlackInviteEmails
+const inviteesOf = (row: SandboxRow | undefined) => row?.profile.spec.cli.notifySlackInviteEmails ?? []
+/** Of a channel that is no sandbox's, such as the shared one, the operator keeps what is known. */
+const keeperOf = (row: SandboxRow | undefined): SenderId => row?.id ?? "operator"
 
 const notStored = (error: StoreError) =>
   new EventRefused({ reason: "not_stored", detail: `${error.port}.${error.operation}: ${error.reason}` })
 
 export class Outsiders extends Context.Service<Outsiders, {
-  /** Each gives what became of it, for the log. Repeated or out of order, the events come to the same. */
-  readonly accepted: (row: SandboxRow, event: Of<"InviteAccepted">) => Effect.Effect<string, EventRefused>
-  readonly judged: (row: SandboxRow, event: Of<"InviteJudged">) => Effect.Effect<string, EventRefused>
+  /**
+   * Each gives what became of it, for the log. Repeated or out of order, the events come to the same. Without a row the
+   * channel is no sandbox's: it is noted for `km slack status` and admits nobody.
+   */
+  readonly accepted: (row: SandboxRow | undefined, event: Of<"InviteAccepted">) => Effect.Effect<string, EventRefused>
+  readonly judged: (row: SandboxRow | undefined, event: Of<"InviteJudged">) => Effect.Effect<string, EventRefused>
   readonly member: (row: SandboxRow, event: Of<"Member">) => Effect.Effect<string, EventRefused>
   /** Whether this person of another workspace may drive the agent. */
   readonly mayDrive: (row: SandboxRow, user: UserId) => Effect.Effect<boolean, StoreError>
@@ -81,10 +85,14 @@ export class Outsiders extends Context.Service<Outsiders, {
       }, (effect: Effect.Effect<boolean, SlackFailure>) => Effect.orElseSucceed(effect, () => false))
 
       /** The journal has an admission before it holds; where it cannot be written, Slack sends the event again. */
-      const changed = Effect.fnUntraced(function*(row: SandboxRow, user: UserId, change: (was: Guest) => Guest) {
-        const was = yield* over(guest(row.id, user))
+      const changed = Effect.fnUntraced(function*(
+        row: SandboxRow | undefined,
+        user: UserId,
+        change: (was: Guest) => Guest
+      ) {
+        const was = yield* over(guest(keeperOf(row), user))
         const admits = (known: Guest) => admissionOf(known, inviteesOf(row)) === "admitted"
-        if (!admits(was) && admits(change(was))) {
+        if (row !== undefined && !admits(was) && admits(change(was))) {
           yield* audit.record({
             actor: "bridge",
             action: "slack.admit",
@@ -93,7 +101,7 @@ export class Outsiders extends Context.Service<Outsiders, {
             detail: user
           })
         }
-        return yield* over(changeGuest(row.id, user, change))
+        return yield* over(changeGuest(keeperOf(row), user, change))
       }, Effect.mapError(notStored))
 
       /** Looks again at somebody of whom something has become known. */
@@ -120,9 +128,7 @@ export class Outsiders extends Context.Service<Outsiders, {
       return Outsiders.of({
         accepted: Effect.fn("Outsiders.accepted")(function*(row, event) {
           const address = event.address ?? (yield* addressOf(event.user))
-          const judgement = Option.getOrUndefined(
-            yield* Effect.mapError(facts.get(row.id, `invite/${event.invite}`), notStored)
-          )
+          const judgement = yield* Effect.mapError(over(judgementOf(keeperOf(row), event.invite)), notStored)
           const known = yield* changed(row, event.user, (was) => ({
             ...was,
             invite: event.invite,
@@ -135,12 +141,12 @@ export class Outsiders extends Context.Service<Outsiders, {
               ? "complete"
               : "pending"
           }))
-          return yield* look(row, event.channel, event.user, known)
+          return row === undefined ? "noted" : yield* look(row, event.channel, event.user, known)
         }),
         judged: Effect.fn("Outsiders.judged")(function*(row, event) {
           const { approved, channel, invite } = event
-          yield* Effect.mapError(facts.put(row.id, `invite/${invite}`, approved ? "approved" : "declined"), notStored)
-          const known = yield* Effect.mapError(over(guests(row.id)), notStored)
+          yield* Effect.mapError(over(judge(keeperOf(row), invite, approved)), notStored)
+          const known = yield* Effect.mapError(over(guests(keeperOf(row))), notStored)
           const person = known.find((one) => one.invite === invite)
           if (person === undefined) return "nobody has accepted it yet"
           const now = yield* changed(
@@ -149,7 +155,7 @@ export class Outsiders extends Context.Service<Outsiders, {
             (was) =>
               was.invite === invite ? { ...was, approval: approved ? "complete" as const : "declined" as const } : was
           )
-          return yield* look(row, channel, person.user, now)
+          return row === undefined ? "noted" : yield* look(row, channel, person.user, now)
         }),
         member: Effect.fn("Outsiders.member")(function*(row, { channel, present, user }) {
           const known = yield* Effect.mapError(over(guest(row.id, user)), notStored)

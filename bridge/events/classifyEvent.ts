@@ -76,9 +76,22 @@ export type Incoming =
     readonly present: boolean
   }
   | {
-    /** Our bot was invited into the channel, perhaps again: it heard nothing of what was written there before. */
+    /** Our bot was invited into the channel, or the channel was taken up, perhaps again: it heard nothing in between. */
     readonly _tag: "Returned"
     readonly channel: ChannelId
+  }
+  | {
+    /** Slack has given a channel another id, as when a private one is shared. */
+    readonly _tag: "ChannelMoved"
+    readonly from: ChannelId
+    readonly to: ChannelId
+  }
+  | {
+    /** Somebody else than our bot archived the channel. */
+    readonly _tag: "Archived"
+    readonly channel: ChannelId
+    readonly by?: UserId
+    readonly eventId: string
   }
   | {
     readonly _tag: "StopMark"
@@ -109,7 +122,10 @@ const InviteAccepted = Schema.Struct({
   })
 })
 const InviteJudged = Schema.Struct({
-  invite: Schema.Struct({ id: InviteId }),
+  invite: Schema.Struct({
+    id: InviteId,
+    inviting_user: Schema.optionalKey(Schema.NullOr(Schema.Struct({ id: Schema.String })))
+  }),
   channel: Schema.Struct({ id: ChannelId })
 })
 const decodeJudged = Schema.decodeUnknownOption(InviteJudged)
@@ -118,6 +134,13 @@ const decodeAccepted = Schema.decodeUnknownOption(InviteAccepted)
 /** Source: docs.slack.dev/reference/events/member_joined_channel. */
 const MemberJoined = Schema.Struct({ user: UserId, channel: ChannelId })
 const decodeMember = Schema.decodeUnknownOption(MemberJoined)
+
+/** Source: docs.slack.dev/reference/events/channel_id_changed. */
+const ChannelMoved = Schema.Struct({ old_channel_id: ChannelId, new_channel_id: ChannelId })
+const decodeMoved = Schema.decodeUnknownOption(ChannelMoved)
+/** Source: docs.slack.dev/reference/events/channel_archive; the other three have the same form. */
+const ChannelChanged = Schema.Struct({ channel: ChannelId, user: Schema.optionalKey(Schema.NullOr(UserId)) })
+const decodeChanged = Schema.decodeUnknownOption(ChannelChanged)
 
 /** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
 const spoken: ReadonlySet<string> = new Set(["", "thread_broadcast", "file_share"])
@@ -167,6 +190,10 @@ export const classifyEvent = (
   if (kind === "shared_channel_invite_approved" || kind === "shared_channel_invite_declined") {
     const judged = Option.getOrUndefined(decodeJudged(envelope.event))
     if (judged === undefined) return undefined
+    const inviter = judged.invite.inviting_user?.id
+    if (botUser !== undefined && inviter !== undefined && inviter !== botUser) {
+      return ignored("an invitation that is not our bot's")
+    }
     return {
       _tag: "InviteJudged",
       channel: judged.channel.id,
@@ -180,6 +207,21 @@ export const classifyEvent = (
     const present = kind === "member_joined_channel"
     if (member.user !== botUser) return { _tag: "Member", channel: member.channel, user: member.user, present }
     return present ? { _tag: "Returned", channel: member.channel } : ignored("our bot left a channel")
+  }
+  if (kind === "channel_id_changed") {
+    const moved = Option.getOrUndefined(decodeMoved(envelope.event))
+    if (moved === undefined) return undefined
+    return { _tag: "ChannelMoved", from: moved.old_channel_id, to: moved.new_channel_id }
+  }
+  if (kind === "channel_archive" || kind === "group_archive") {
+    const changed = Option.getOrUndefined(decodeChanged(envelope.event))
+    if (changed === undefined) return undefined
+    if (changed.user === botUser && botUser !== undefined) return ignored("our bot archived a channel")
+    return { _tag: "Archived", channel: changed.channel, ...userOf(changed), eventId }
+  }
+  if (kind === "channel_unarchive" || kind === "group_unarchive") {
+    const changed = Option.getOrUndefined(decodeChanged(envelope.event))
+    return changed === undefined ? undefined : { _tag: "Returned", channel: changed.channel }
   }
   if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
   const event = Option.getOrUndefined(decodeMessage(envelope.event))

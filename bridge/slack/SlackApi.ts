@@ -118,7 +118,9 @@ export class SlackApi extends Context.Service<SlackApi, {
               : attempt(held, method, args, kind)
           )
           if (sent._tag === "Success") return sent.success
-          if (sent.failure.kind !== "RateLimited" || sent.failure.retryAfterMillis > maxRetryAfterMillis) {
+          const { kind: failed, retryAfterMillis } = sent.failure
+          // Whoever opens a socket has a pace of its own, and says why none is open.
+          if (failed !== "RateLimited" || kind === "app" || retryAfterMillis > maxRetryAfterMillis) {
             return yield* sent.failure
           }
         }

@@ -13,6 +13,10 @@ export const appTokenPath = "slack/app-token"
 /** How long a rotated or revoked secret may still be used. */
 export const secretMaxAgeMillis = 30_000
 
+/** A signature that does not hold may be of a secret that was just stored; strangers can make the store read no oftener. */
+const anewMillis = 1_000
+const signingPaths = ["slack/signing-secret", "slack/signing-secret-previous"] as const
+
 const lines = (value: Option.Option<Redacted.Redacted<string>>) =>
   Option.isNone(value)
     ? []
@@ -27,6 +31,8 @@ export class SlackSecrets extends Context.Service<SlackSecrets, {
    * where it exists, `slack/signing-secret-previous`.
    */
   readonly signingSecrets: Effect.Effect<ReadonlyArray<Redacted.Redacted<string>>, StoreError>
+  /** The same, read anew where the last time was a second ago or more: right after a rotation they differ. */
+  readonly signingSecretsAnew: Effect.Effect<ReadonlyArray<Redacted.Redacted<string>>, StoreError>
   /** The next read goes to the store: Slack has just refused what we have. */
   readonly forget: Effect.Effect<void>
 }>()("km/bridge/slack/SlackSecrets") {
@@ -45,13 +51,19 @@ export class SlackSecrets extends Context.Service<SlackSecrets, {
       })
       const token = (path: string) =>
         Effect.map(read(path), Option.map((value) => Redacted.make(Redacted.value(value).trim())))
+      const signingSecrets = Effect.map(Effect.forEach(signingPaths, read), (values) => values.flatMap(lines))
+      let anewAt = Number.NEGATIVE_INFINITY
       return SlackSecrets.of({
         botToken: token("slack/bot-token"),
         appToken: token(appTokenPath),
-        signingSecrets: Effect.gen(function*() {
-          const current = yield* read("slack/signing-secret")
-          const previous = yield* read("slack/signing-secret-previous")
-          return [...lines(current), ...lines(previous)]
+        signingSecrets,
+        signingSecretsAnew: Effect.gen(function*() {
+          const now = yield* Clock.currentTimeMillis
+          if (now - anewAt >= anewMillis) {
+            anewAt = now
+            for (const path of signingPaths) held.delete(path)
+          }
+          return yield* signingSecrets
         }),
         forget: Effect.sync(() => held.clear())
       })

@@ -16,6 +16,7 @@ import { unending } from "../../runtime/ports/Unending.ts"
 import { eventErrors } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { EventIntake, readDelivery } from "../events/EventIntake.ts"
+import { Heard } from "../events/Heard.ts"
 import { Progress } from "../events/Progress.ts"
 import { jsonOf } from "../RawBody.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
@@ -47,6 +48,7 @@ export class SocketMode extends Context.Service<SocketMode, {
       const slack = yield* SlackApi
       const intake = yield* EventIntake
       const progress = yield* Progress
+      const heard = yield* Heard
       const open = callAs(slack, Opened)
       const counts = { received: 0, acknowledged: 0, refused: 0, unknown: 0, unreadable: 0 }
       const lines = new Map<number, Line>()
@@ -73,6 +75,7 @@ export class SocketMode extends Context.Service<SocketMode, {
           const repeated = (envelope.retry_attempt ?? 0) > 0
           // The text that its strings are judged by is made again: the frame holds more than the event.
           const delivery = yield* readDelivery(JSON.stringify(envelope.payload ?? null), envelope.payload, repeated)
+          yield* heard.signed("event")
           yield* intake.take(delivery)
           return true
         },
@@ -80,7 +83,10 @@ export class SocketMode extends Context.Service<SocketMode, {
           counts.refused += 1
           const { code, status } = eventErrors[refused.reason]
           return Effect.as(
-            Effect.logWarning("event refused").pipe(Effect.annotateLogs({ code, detail: refused.detail })),
+            Effect.logWarning("event refused").pipe(
+              Effect.annotateLogs({ code, detail: refused.detail }),
+              Effect.andThen(heard.refused(code, refused.detail))
+            ),
             // What was not stored Slack is to send again; what is wrong for good it must not.
             status !== 503
           )

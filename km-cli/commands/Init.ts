@@ -54,7 +54,7 @@ const ofInstall = Effect.fnUntraced(function*() {
     columns([
       ["install", `${install.install} in ${backend.paths.root} (${made ? "made" : "was there"})`],
       ["engine", `embedded: opened and checked, ${rows.length} sandboxes`],
-      ["keys", "certifier and operator"],
+      ["keys", "certifier, operator, links to files"],
       ["bridge", install.bridgeUrl],
       ["public", install.bridge?.publicUrl ?? "not reached from outside"],
       ["slack", workspace],

@@ -160,7 +160,10 @@ const allow = Command.make(
   lazy(() => import("./SlackPeople.ts").then((module) => module.slackAllow))
 ).pipe(
   Command.withShortDescription("Let a person of another workspace drive a sandbox"),
-  Command.withDescription("Adds the person to the sandbox's allow-list. Members of the workspace need none of this.")
+  Command.withDescription(
+    "Vouches for the person at this sandbox, whatever Slack knows of an invitation; it is in the audit. Members of the " +
+      "workspace need none of this."
+  )
 )
 
 const adopt = Command.make(

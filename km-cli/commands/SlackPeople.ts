@@ -5,10 +5,12 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Install } from "../../runtime/domain/install/Install.ts"
 import { Alias, ChannelId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { isEnding } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { allow, guest } from "../../runtime/kernel/sandboxes/Guests.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import type { Backend } from "../Backend.ts"
-import { kmError } from "../KmError.ts"
+import { KmError, kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
@@ -93,15 +95,18 @@ export const slackAllow = Effect.fn("km.slack.allow")(function*(input: {
     return yield* slackError("KM-SLK-138", `${user} cannot drive an agent`, "it is no person")
   }
   yield* Effect.gen(function*() {
-    const sandboxes = yield* Sandboxes
     const row = yield* resolve(input.reference)
-    const { cli } = row.profile.spec
-    const known = cli.notifySlackInboundAllow.includes(user)
-    if (!known) {
-      const allow = [...cli.notifySlackInboundAllow, user]
-      const profile = { ...row.profile, spec: { ...row.profile.spec, cli: { ...cli, notifySlackInboundAllow: allow } } }
-      yield* sandboxes.update(row.id, { profile })
+    if (isEnding(row)) {
+      return yield* new KmError({
+        code: "KM-CLI-102",
+        exit: 5,
+        what: `${labelOf(row)} takes nobody any more`,
+        why: "it is being destroyed",
+        next: "km list"
+      })
     }
+    const known = row.profile.spec.cli.notifySlackInboundAllow.includes(user) || (yield* guest(row.id, user)).confirmed
+    if (!known) yield* allow(row.id, user)
     const outside = person.team_id !== undefined && person.team_id !== install.teamId
     const whom = `${person.real_name ?? person.name ?? user} (${user}${outside ? ", of another workspace" : ""})`
     yield* data(

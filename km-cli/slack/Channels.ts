@@ -90,7 +90,7 @@ export const channelOfId = Effect.fn("Slack.channel")(function*({ api, token }: 
   if (read === undefined) return yield* odd(api, "conversations.info")
   if (read.channel.is_archived === true) {
     return yield* slackError(
-      "KM-SLK-117",
+      "KM-SLK-143",
       `#${read.channel.name} cannot be used`,
       "it is archived, and a bot cannot change that"
     )

@@ -18,9 +18,11 @@ export const maxSecretLength = 1_000
 
 const codes = { "bot-token": "KM-SLK-101", "app-token": "KM-SLK-102", "signing-secret": "KM-SLK-103" } as const
 
+const token = (prefix: string): RegExp => new RegExp(`^${prefix}-[A-Za-z0-9_-]{10,500}$`)
+
 const shapes: Readonly<Record<SecretKind, RegExp>> = {
-  "bot-token": /^xoxb-[A-Za-z0-9_-]{10,500}$/,
-  "app-token": /^xapp-[A-Za-z0-9_-]{10,500}$/,
+  "bot-token": token("xoxb"),
+  "app-token": token("xapp"),
   "signing-secret": /^[0-9a-f]{32}$/
 }
 

@@ -13,7 +13,8 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
 import { secretPaths } from "./Credentials.ts"
 import { probeEvents } from "./EventsProbe.ts"
-import { judgeHeard, judgeProbe, judgeSocket, ok, skip, type SlackCheck, warning, wrong } from "./Judgement.ts"
+import { judgeHeard, judgeProbe, judgeSocket, ok, skip, type SlackCheck, wrong } from "./Judgement.ts"
+import { people } from "./People.ts"
 import type { SlackCode } from "./SlackCodes.ts"
 import { callSlack, isTokenRefused, type SlackCallFailed } from "./SlackWeb.ts"
 import { appOfBot, maxSkewSeconds, socketCode } from "./Verify.ts"
@@ -21,9 +22,6 @@ import { healthOf, heardBy } from "./Waiting.ts"
 
 /** Channels that are asked about; Slack takes about 50 a minute. */
 const maxChannels = 40
-/** Source: docs.slack.dev/reference/methods/conversations.inviteShared ("valid for 14 days"). */
-const invitationMillis = 14 * 24 * 3_600_000
-
 const decodeAuth = Schema.decodeUnknownOption(Schema.Struct({
   team_id: Schema.String,
   team: Schema.optionalKey(Schema.String),
@@ -101,6 +99,15 @@ const identity = Effect.fnUntraced(function*(install: Install, token: Token | un
   return checks
 })
 
+const heardCheck = Effect.fnUntraced(
+  function*(backend: Backend, install: Install, now: number, transport: "http" | "socket") {
+    const heard = yield* Effect.result(heardBy(backend, install))
+    return heard._tag === "Success" && heard.success !== undefined
+      ? judgeHeard(heard.success, now, transport)
+      : skip("events", heard._tag === "Failure" ? heard.failure.message : "the bridge does not say")
+  }
+)
+
 /** How events come: the sockets of the running bridge, or the Events URL. */
 const transport = Effect.fnUntraced(function*(backend: Backend, install: Install, tokens: {
   readonly app: Token | undefined
@@ -114,7 +121,9 @@ const transport = Effect.fnUntraced(function*(backend: Backend, install: Install
   const bySocket = install.slackTransport === "socket" || health?.transport === "socket"
   if (bySocket) {
     if (tokens.app === undefined) return [bridge, wrong("socket", "KM-SLK-135", "no app-level token is stored")]
-    if (health?.socket?.state === "connected") return [bridge, judgeSocket(health.socket, now)]
+    if (health?.socket?.state === "connected") {
+      return [bridge, judgeSocket(health.socket, now), yield* heardCheck(backend, install, now, "socket")]
+    }
     // Nothing is open, so asking for a connection takes nobody's place; the answer says what a person has to repair.
     const asked = yield* Effect.result(callSlack(install.slackApiUrl, tokens.app, "apps.connections.open"))
     if (asked._tag === "Failure" && asked.failure.kind !== "limited") {
@@ -126,17 +135,10 @@ const transport = Effect.fnUntraced(function*(backend: Backend, install: Install
   if (tokens.signing === undefined) return [bridge, wrong("events", "KM-SLK-135", "no signing secret is stored")]
   if (health === undefined) return [bridge, skip("events url", "needs the bridge"), skip("events", "needs the bridge")]
   const { challenge, probe } = yield* probeEvents(url, tokens.signing)
-  const heard = yield* Effect.result(heardBy(backend, install))
-  return [
-    bridge,
-    judgeProbe(url, probe, challenge),
-    heard._tag === "Success" && heard.success !== undefined
-      ? judgeHeard(heard.success, now)
-      : skip("events", heard._tag === "Failure" ? heard.failure.message : "the bridge does not say")
-  ]
+  return [bridge, judgeProbe(url, probe, challenge), yield* heardCheck(backend, install, now, "http")]
 })
 
-/** Where the bot works, and who was invited there. */
+/** Where the bot works. */
 const channels = Effect.fnUntraced(function*(install: Install, token: Token) {
   const rows = yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list)
   const shared = install.slack?.sharedChannel
@@ -158,7 +160,7 @@ const channels = Effect.fnUntraced(function*(install: Install, token: Token) {
     }
     const channel = Option.getOrUndefined(decodeChannel(asked.success.body))?.channel
     if (channel?.is_ext_shared === true) connected.add(id)
-    if (channel?.is_archived === true) checks.push(wrong(name, "KM-SLK-117", `#${channel.name} (${whose}) is archived`))
+    if (channel?.is_archived === true) checks.push(wrong(name, "KM-SLK-143", `#${channel.name} (${whose}) is archived`))
     else if (channel?.is_member === false) {
       checks.push(
         wrong(name, "KM-SLK-124", `the bot is not in #${channel.name} (${whose})`, `km slack adopt ${id}`)
@@ -166,15 +168,7 @@ const channels = Effect.fnUntraced(function*(install: Install, token: Token) {
     } else checks.push(ok(name, `#${channel?.name ?? id} (${whose})`))
   }
   if (wanted.size > maxChannels) checks.push(skip("channels", `${wanted.size - maxChannels} more were not asked about`))
-  const now = yield* Clock.currentTimeMillis
-  for (const { channel, email, sentAt } of install.slack?.invitations ?? []) {
-    const name = `invitation ${email}`
-    if (connected.has(channel)) checks.push(ok(name, `accepted: ${channel} is shared with another workspace`))
-    else if (now - sentAt > invitationMillis) {
-      checks.push(wrong(name, "KM-SLK-125", `it ended after 14 days`, `km slack invite ${email}`))
-    } else checks.push(warning(name, "KM-SLK-125", `sent ${new Date(sentAt).toISOString()}, not accepted yet`))
-  }
-  return checks
+  return { checks, connected }
 })
 
 /** Messages that wait, and those that were put aside. */
@@ -214,12 +208,14 @@ export const slackHealth = Effect.fn("Slack.health")(function*(backend: Backend,
   const events = yield* transport(backend, install, tokens)
   const usable = tokens.bot !== undefined && who[0]?.status === "ok"
   return yield* Effect.gen(function*() {
+    const where = usable && tokens.bot !== undefined
+      ? yield* channels(install, tokens.bot)
+      : { checks: [skip("channels", "needs the token")], connected: undefined }
     return [
       ...who,
       ...events,
-      ...(usable && tokens.bot !== undefined
-        ? yield* channels(install, tokens.bot)
-        : [skip("channels", "needs the token")]),
+      ...where.checks,
+      ...yield* people(install, where.connected),
       ...yield* queues
     ]
   }).pipe(Effect.provide(backend.ports("short")))

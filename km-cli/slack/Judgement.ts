@@ -59,8 +59,11 @@ export const judgeSocket = (socket: SocketHealth, now: number): SlackCheck => {
   return ok("socket", `${connections} open, last frame ${seconds(lastFrameAgeMillis)} ago${last}`)
 }
 
-/** What came by HTTP: a refusal counts until something that holds came after it. */
-export const judgeHeard = (heard: HeardState, now: number): SlackCheck => {
+/**
+ * What came: a refusal counts until something that holds came after it. Over a socket nothing has to come: that it is open
+ * is proved by its own frames, and there is neither a signature nor an address that could be wrong.
+ */
+export const judgeHeard = (heard: HeardState, now: number, transport: "http" | "socket" = "http"): SlackCheck => {
   const { challengeAt, eventAt, firstAt, refused } = heard
   const lastGood = Math.max(challengeAt ?? 0, eventAt ?? 0)
   if (refused !== undefined && refused.at > lastGood) {
@@ -76,6 +79,7 @@ export const judgeHeard = (heard: HeardState, now: number): SlackCheck => {
       return wrong("events", "KM-SLK-116", `the last request was refused (${detail})`)
     }
   }
+  if (firstAt === undefined && transport === "socket") return ok("events", "none yet: nobody has written")
   if (firstAt === undefined) return wrong("events", "KM-SLK-130", "Slack has never reached the bridge")
   return ok(
     "events",

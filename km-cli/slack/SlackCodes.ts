@@ -179,15 +179,35 @@ const table = {
     "The connection to Slack was not open in time.",
     "`km slack status` says what is wrong with it; `km logs --part bridge` has its history."
   ],
+  "KM-SLK-138": [
+    3,
+    "There is no such person in the workspace.",
+    "Copy the member's id (U…) from their profile in Slack."
+  ],
   "KM-SLK-139": [
     5,
     "With Socket Mode there is no signing secret.",
     "`km slack rotate-token --app` replaces the app-level token."
   ],
-  "KM-SLK-138": [
-    3,
-    "There is no such person in the workspace.",
-    "Copy the member's id (U…) from their profile in Slack."
+  "KM-SLK-140": [
+    1,
+    "An invitation by Slack Connect was declined.",
+    "Ask the person or their admin, then `km slack invite` sends it again."
+  ],
+  "KM-SLK-141": [
+    1,
+    "An invitation by Slack Connect was accepted by somebody with another address.",
+    "If they are who you mean, `km slack allow` admits them to a sandbox."
+  ],
+  "KM-SLK-142": [
+    1,
+    "An accepted invitation by Slack Connect is not complete.",
+    "An admin of either workspace approves it in Slack; `km slack status` says when it is done."
+  ],
+  "KM-SLK-143": [
+    1,
+    "A channel that km works in was archived.",
+    "A person unarchives it in Slack, since a bot cannot; then `km slack status`. A sandbox made anew gets a new one."
   ]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

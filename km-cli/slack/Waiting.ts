@@ -13,7 +13,7 @@ import type { HeardState } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Backend } from "../Backend.ts"
 
-/** When the running bridge heard Slack by HTTP; undefined where it does not say. */
+/** When the running bridge heard Slack; undefined where it does not say. */
 export const heardBy = Effect.fn("Slack.heard")(function*(backend: Backend, install: Install) {
   const now = yield* Clock.currentTimeMillis
   const { heard } = yield* Effect.flatMap(

@@ -10,6 +10,6 @@ export const GithubProxyConfig = Schema.Struct({
   publicRead: Schema.Array(Schema.String),
   capabilities: Schema.Array(Capability),
   allowedHosts: Schema.Array(Schema.String),
-  mode: Schema.Literals(["enforce", "audit"])
+  mode: Schema.Literals(["allowlist", "audit", "none"])
 })
 export type GithubProxyConfig = typeof GithubProxyConfig.Type

@@ -15,6 +15,7 @@ import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
 import { Agent, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
+import { Installation } from "../../runtime/ports/Installation.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
@@ -22,18 +23,19 @@ import { RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { makeAuthority } from "./certificates/SandboxAuthority.ts"
 import { GithubProxyConfig } from "./GithubProxyConfig.ts"
-import { machine, type Outside } from "./outside/Outside.ts"
+import { machine, type Outside, type OwnGitHubs } from "./outside/Outside.ts"
 import { makeUpstream } from "./outside/Upstream.ts"
-import { gitHubsOf, policyLines, policyOf } from "./policyOf.ts"
+import { gitHubsOf, ownGitHubs, policyLines, policyOf } from "./policyOf.ts"
 import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
 import { sweepStaged } from "./proxy/Staging.ts"
+import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo
+export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo | Installation
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -71,7 +73,10 @@ const contribution = Effect.fnUntraced(function*(
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
-    const url = `http://${credential.user}:${credential.password}@127.0.0.1:${port}`
+    const address = new URL(`http://127.0.0.1:${port}`)
+    address.username = credential.user
+    address.password = credential.password
+    const url = address.href.replace(/\/$/, "")
     return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
   }
   const door: AgentDoor = {
@@ -86,7 +91,7 @@ const contribution = Effect.fnUntraced(function*(
 
 /** The plugin before a world that is not the machine's own: for tests. */
 export const githubProxyPlugin = (
-  outside: (privateHosts: ReadonlyArray<string>) => Outside
+  outside: (own: OwnGitHubs) => Outside
 ): Plugin<GithubProxyConfig, GithubProxyPorts> => ({
   id,
   after: [],
@@ -98,7 +103,7 @@ export const githubProxyPlugin = (
     ...sourceAccess.github,
     ...(sourceAccess.mode === "none" ? { allowedRepos: [], publicRead: [] } : {}),
     allowedHosts: network.allowedHosts,
-    mode: sourceAccess.mode === "audit" ? "audit" : "enforce"
+    mode: sourceAccess.mode
   }),
   start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
     const audit = yield* Audit
@@ -108,11 +113,17 @@ export const githubProxyPlugin = (
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
     const gitHubs = gitHubsOf(config)
-    const reached = outside(gitHubs.filter((host) => host !== "github.com"))
+    const { github: apps = [] } = yield* Installation
+    const reached = outside(ownGitHubs(gitHubs, apps.map(({ host }) => host)))
     const upstream = yield* makeUpstream(reached)
+    const refusals = new Refusals()
     const counts = { allowed: 0, refused: 0 }
     const journal = (decision: Decision) => {
       counts[decision.verdict]++
+      if (decision.verdict === "refused" && decision.run !== undefined) {
+        const { rule, run: { turn }, subject, told = `it is refused (${rule})` } = decision
+        refusals.add(turn, told.includes(subject) ? told : `${subject}: ${told}`)
+      }
       const entry = {
         actor: info.id,
         action: "proxy.request",
@@ -131,7 +142,7 @@ export const githubProxyPlugin = (
       judgePush,
       tokens,
       upstream,
-      ask: askApi(upstream, tokens, github, 443),
+      ask: askApi(upstream, tokens, github),
       downloads: makeDownloads(now),
       journal,
       now
@@ -166,6 +177,13 @@ export const githubProxyPlugin = (
     return {
       run: Effect.andThen(sweep, Effect.never),
       agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
+      observers: [{
+        starting: () => Effect.void,
+        started: () => Effect.void,
+        exited: () => Effect.succeed([]),
+        posted: ({ key }) => Effect.sync(() => refusals.forget(key))
+      }],
       promptLines: () => Effect.succeed(policyLines(config)),
       detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
     }

@@ -1,15 +1,11 @@
 /** The profile's rules for one GitHub, with the repositories that tokens are for, and how the agent is told of them. */
+import { loopbackPort } from "../../runtime/domain/github/AppSettings.ts"
 import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
+import { hostOf, profilePolicy } from "../../runtime/domain/github/ProfilePolicy.ts"
 import type { ReachableRepository } from "../../runtime/ports/RepositoryTokens.ts"
 import type { GithubProxyConfig } from "./GithubProxyConfig.ts"
-
-/** The part of a pattern in front of `owner/`; `github.com` where it has none. */
-const hostOf = (pattern: string): string => {
-  const parts = pattern.toLowerCase().split("/")
-  return parts.length > 2 ? parts[0] ?? "" : "github.com"
-}
-
-const withoutHost = (pattern: string): string => pattern.split("/").slice(-2).join("/")
+import type { OwnGitHubs } from "./outside/Outside.ts"
+import { gitHubAddress } from "./request/GitHubHosts.ts"
 
 /** Every GitHub that the profile names; `github.com` where it names none. */
 export const gitHubsOf = (
@@ -19,24 +15,32 @@ export const gitHubsOf = (
   return [first ?? "github.com", ...others]
 }
 
-export const policyOf = (
-  config: GithubProxyConfig,
-  host: string,
-  repositories: ReadonlyArray<ReachableRepository>
-): GitHubPolicy => {
-  const here = (patterns: ReadonlyArray<string>) => patterns.filter((one) => hostOf(one) === host).map(withoutHost)
+/**
+ * How the GitHubs that a profile names are reached where they are the install's own. A profile alone opens no way into a
+ * private network: the operator has an App there.
+ */
+export const ownGitHubs = (gitHubs: ReadonlyArray<string>, installed: ReadonlyArray<string>): OwnGitHubs => {
+  const own = gitHubs.filter((github) => github !== "github.com" && installed.includes(github))
   return {
-    host,
-    allowedRepos: here(config.allowedRepos),
-    repositories: repositories.filter((one) => one.host === host).map(({ id, name, owner }) => ({ id, owner, name })),
-    capabilities: config.capabilities,
-    allowedRefs: config.allowedRefs,
-    allowDelete: config.allowDelete,
-    allowForce: config.allowForce,
-    publicRead: here(config.publicRead),
-    mode: config.mode
+    privateHosts: own.map((github) => gitHubAddress(github).host),
+    loopback: new Map(own.flatMap((github) => {
+      const { host } = gitHubAddress(github)
+      const port = loopbackPort(github)
+      return port === undefined ? [] : [[host, port] as const]
+    }))
   }
 }
+
+export const policyOf = (
+  { mode, ...github }: GithubProxyConfig,
+  host: string,
+  repositories: ReadonlyArray<ReachableRepository>
+): GitHubPolicy =>
+  profilePolicy(
+    { mode, github },
+    host,
+    repositories.filter((one) => one.host === host).map(({ id, name, owner }) => ({ id, owner, name }))
+  )
 
 const listed = (words: ReadonlyArray<string>): string =>
   words.length <= 20 ? words.join(", ") : `${words.slice(0, 20).join(", ")} and ${words.length - 20} more`

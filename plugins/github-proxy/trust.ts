@@ -3,6 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { rootCertificates } from "node:tls"
 import type { ShownFile } from "../../runtime/ports/Agent.ts"
+import { gitHubAddress } from "./request/GitHubHosts.ts"
 
 /** Where systems keep theirs: Debian and Alpine, Fedora and its kin, others. */
 const systemBundles = [
@@ -56,12 +57,10 @@ const bundleVariables = [
 ]
 
 /** Addresses by which people name a repository that have no door: git asks by https instead. */
-const otherAddresses = (host: string): ReadonlyArray<string> => [
-  `git@${host}:`,
-  `ssh://git@${host}/`,
-  `git://${host}/`,
-  `http://${host}/`
-]
+const otherAddresses = (github: string): ReadonlyArray<string> => {
+  const { host } = gitHubAddress(github)
+  return [`git@${host}:`, `ssh://git@${host}/`, `git://${host}/`, `http://${github}/`]
+}
 
 /**
  * Variables for every run. The tokens are no tokens: gh and others ask for none when there is something, and the proxy

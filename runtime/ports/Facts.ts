@@ -1,15 +1,16 @@
 /**
  * What an install remembers of a sandbox beside its row, by key: who of another workspace may write to it, what its channel
- * takes, which notices are due. A fact may outlive its sandbox until whoever keeps it has done with it.
+ * takes, which notices are due. A fact may outlive its sandbox until whoever keeps it has done with it. What belongs to no
+ * sandbox, such as an invitation into the shared channel, is the operator's.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { SandboxId } from "../domain/sandbox/Ids.ts"
+import type { SenderId } from "../domain/sandbox/Ids.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export interface Fact {
-  readonly sandbox: SandboxId
+  readonly sandbox: SenderId
   readonly key: string
   readonly value: string
 }
@@ -19,23 +20,23 @@ export const maxFactKeyBytes = 300
 export const maxFactBytes = 16 * 1024
 
 export class Facts extends Context.Service<Facts, {
-  readonly get: (sandbox: SandboxId, key: string) => Effect.Effect<Option.Option<string>, StoreError>
+  readonly get: (sandbox: SenderId, key: string) => Effect.Effect<Option.Option<string>, StoreError>
   /** With `was` only while the value is that one (`undefined`: while there is none). False: it was not, and nothing changed. */
   readonly put: (
-    sandbox: SandboxId,
+    sandbox: SenderId,
     key: string,
     value: string,
     only?: { readonly was: string | undefined }
   ) => Effect.Effect<boolean, StoreError>
-  /** Those of one sandbox, or of all, whose keys begin so; by sandbox and key. */
-  readonly list: (prefix: string, sandbox?: SandboxId) => Effect.Effect<ReadonlyArray<Fact>, StoreError>
-  readonly remove: (sandbox: SandboxId, key: string) => Effect.Effect<void, StoreError>
+  /** Those of one, or of all (the operator too), whose keys begin so; by sandbox and key. */
+  readonly list: (prefix: string, sandbox?: SenderId) => Effect.Effect<ReadonlyArray<Fact>, StoreError>
+  readonly remove: (sandbox: SenderId, key: string) => Effect.Effect<void, StoreError>
 }>()("km/runtime/ports/Facts") {}
 
 /** Changes one fact in one step, whoever else does; `undefined` from `change` leaves it as it is. */
 export const changeFact = Effect.fn("Facts.change")(function*(
   facts: Facts["Service"],
-  sandbox: SandboxId,
+  sandbox: SenderId,
   key: string,
   change: (was: string | undefined) => string | undefined
 ) {

@@ -66,7 +66,7 @@ export interface OriginHandler {
     shown: ReadonlyArray<ShownPart>
   ) => Effect.Effect<ReadonlyArray<ShownPart>, Undeliverable>
   /**
-   * Says one line in the thread beside the outcome, such as that a fresh session was begun. Its idempotency key is
+   * Says some lines in the thread beside the outcome, such as that a fresh session was begun. Its idempotency key is
    * `{turn key}/{step}/0`.
    */
   readonly notice?: (row: TurnRow, step: string, text: string) => Effect.Effect<void>
@@ -123,6 +123,11 @@ export interface PluginInstance {
    * A turn that continues after a crash has been told already and is not told again.
    */
   readonly promptLines?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /**
+   * What people are told in the turn's thread once its agent is gone, beside the outcome: such as what it was refused.
+   * Markdown, a line each, within the same limits; one post for each plugin and turn. Asked again after a crash.
+   */
+  readonly notices?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** One line for `km status`. */
   readonly detail?: Effect.Effect<string>
 }

@@ -42,11 +42,15 @@ export interface RowCondition {
   readonly generation?: string
   /** Only while its end has not begun. */
   readonly ending?: false
+  /** Only while its end is still planned for this time: what was counted from it is not lost to another who counts. */
+  readonly expiresAt?: number
 }
 
 /** Whether the row is as a change expects it. The rule of every engine. */
-export const holds = (row: SandboxRow, { ending, generation }: RowCondition): boolean =>
-  (generation === undefined || row.generation === generation) && (ending === undefined || !isEnding(row))
+export const holds = (row: SandboxRow, { ending, expiresAt, generation }: RowCondition): boolean =>
+  (generation === undefined || row.generation === generation) &&
+  (ending === undefined || !isEnding(row)) &&
+  (expiresAt === undefined || row.expiresAt === expiresAt)
 
 /** The inventory with the item in its present state, at its old place or at the end. */
 export const withItem = (

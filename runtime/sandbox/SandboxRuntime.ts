@@ -213,8 +213,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     SandboxStore.layer(directory),
     scoped,
     Layer.succeed(Installation)(install),
-    AgentProgramFiles.layer(directory),
-    RepositoryTokens.layerNone
+    AgentProgramFiles.layer(directory)
   )
   const outside = Layer.mergeAll(
     bridge,

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import type { EngineRefused } from "../adapters/disk/EngineErrors.ts"
 import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
 import * as ProcessLock from "../adapters/disk/ProcessLock.ts"
 import { statePaths } from "../adapters/disk/StateDirectory.ts"
@@ -43,7 +44,8 @@ interface Served {
 }
 
 export interface SupervisorOptions {
-  readonly install: Install
+  /** As it is when a sandbox starts: GitHub Apps are made while runtimes run. */
+  readonly install: Effect.Effect<Install, EngineRefused>
   /** One sandbox, or all of the install. */
   readonly only: SandboxId | undefined
   /** Unique for this start of the process. */
@@ -104,10 +106,10 @@ export const supervise = Effect.fnUntraced(function*(options: SupervisorOptions,
     })
 
   const body = (row: SandboxRow, stop: Deferred.Deferred<void>) => (lease: HeldLease) =>
-    Effect.flatMap(
-      wanted(row),
-      (yes) => yes ? serve({ row, install, lease, onReady: options.onReady(row.id) }) : Effect.void
-    ).pipe(
+    Effect.gen(function*() {
+      if (!(yield* wanted(row))) return
+      return yield* serve({ row, install: yield* install, lease, onReady: options.onReady(row.id) })
+    }).pipe(
       Effect.raceFirst(Deferred.await(stop)),
       Effect.tapError((error) => note(row.id, { failureReason: error.message }))
     )

@@ -92,12 +92,12 @@ const run = Effect.fnUntraced(function*(only: SandboxId | undefined, supervised:
   const notifier = yield* SystemdNotify.make()
   const { state } = yield* RuntimeConfig.RuntimeConfig
   // Before anything is opened, which would make an empty state directory.
-  const install = yield* readInstall(state)
-  yield* Effect.logInfo("runtime starts").pipe(Effect.annotateLogs({ install: install.install, only: only ?? "all" }))
+  const { install } = yield* readInstall(state)
+  yield* Effect.logInfo("runtime starts").pipe(Effect.annotateLogs({ install, only: only ?? "all" }))
   yield* gracefully(
     (stopping) =>
       Effect.scoped(supervise({
-        install,
+        install: readInstall(state),
         only,
         holder: `${process.pid}-${randomUUID()}`,
         onLooked: only === undefined ? notifier.ready : Effect.void,

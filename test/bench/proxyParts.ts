@@ -8,10 +8,12 @@ import { InstallName, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
+import { Installation } from "../../runtime/ports/Installation.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { gitHubDouble } from "../plugins/github-proxy/gitHub.ts"
+import { exampleInstall } from "../support/installs.ts"
 import { profileWith } from "../support/profiles.ts"
 
 const say = (message: object): void => void process.send?.(message)
@@ -47,6 +49,7 @@ const proxy = ({ authority, port, state }: Before) =>
       Layer.mock(Agent, { confinement: Effect.succeed({ confined: false, detail: "" }) }),
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
       Redaction.layer,
+      Layer.succeed(Installation)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([
         { host: "github.com", owner: "my-org", name: "api", id: 7, installation: 1 }
       ])),
@@ -66,7 +69,8 @@ const proxy = ({ authority, port, state }: Before) =>
       resolve: () => Promise.resolve(["140.82.112.3"]),
       dial: () => connect(port, "127.0.0.1"),
       authorities: [authority],
-      privateHosts: []
+      privateHosts: [],
+      loopback: new Map()
     })).start({
       allowedRepos: ["my-org/api"],
       allowedRefs: ["feature/*", "fix/*", "!feature/release"],
@@ -75,7 +79,7 @@ const proxy = ({ authority, port, state }: Before) =>
       publicRead: [],
       capabilities: [],
       allowedHosts: [],
-      mode: "enforce"
+      mode: "allowlist"
     }).pipe(Effect.provideContext(context))
     say({ env: plugin.agent?.env })
     return yield* Effect.never

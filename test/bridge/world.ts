@@ -93,6 +93,8 @@ const stores = (
 /** The bridge against this workspace. Rate limits are off: the workspace of a test has none. */
 export const bridgeOver = (workspace: WorkspaceHandle, options: {
   readonly pinned?: boolean
+  /** Pinned in place of the workspace's own. */
+  readonly team?: string
   readonly transport?: "http" | "socket"
   readonly idempotency?: MemoryIdempotencyState
   /** Put around the one in memory. */
@@ -116,7 +118,9 @@ export const bridgeOver = (workspace: WorkspaceHandle, options: {
       certifierPublicKey: certifier.publicKey,
       slackApiUrl: workspace.apiUrl,
       ...(options.transport === undefined ? {} : { transport: options.transport }),
-      ...(options.pinned === false ? {} : { team: TeamId.make(workspace.teamId), appId: workspace.appId }),
+      ...(options.pinned === false
+        ? {}
+        : { team: TeamId.make(options.team ?? workspace.teamId), appId: workspace.appId }),
       operators: new Set((options.operators ?? []).map((id) => UserId.make(id))),
       rateScale: 1_000
     }))

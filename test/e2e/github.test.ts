@@ -6,21 +6,13 @@ import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { promisify } from "node:util"
+import { writeBrowser } from "../support/githubBrowser.ts"
 import { km, kmUp } from "../support/KmProcess.ts"
 import { localGithub } from "../support/LocalGithub.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 const run = promisify(execFile)
-
-/** Opens the page that km serves, posts its form to GitHub, follows back; as a browser does, without asking anybody. */
-const browser = `#!/usr/bin/env node
-const page = await (await fetch(process.argv[2])).text()
-const unescape = (text) => text.replaceAll("&quot;", '"').replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&#39;", "'").replaceAll("&amp;", "&")
-const action = unescape(/action="([^"]*)"/.exec(page)[1])
-const manifest = unescape(/name="manifest" value="([^"]*)"/.exec(page)[1])
-await fetch(action, { method: "POST", body: new URLSearchParams({ manifest }) })
-`
 
 const succeeded = (state: string, args: ReadonlyArray<string>, env: Record<string, string> = {}) =>
   Effect.tap(km(state, args, env), ({ err, exit }) => Effect.sync(() => assert.strictEqual(exit, 0, err)))
@@ -40,8 +32,7 @@ describe("GitHub, from nothing", () => {
         const github = yield* localGithub()
         const state = yield* temporaryDirectory
         const tools = yield* temporaryDirectory
-        const script = path.join(tools, "browser.mjs")
-        fs.writeFileSync(script, browser, { mode: 0o755 })
+        const script = writeBrowser(tools)
         const profile = path.join(tools, "profile.yaml")
         fs.writeFileSync(
           profile,

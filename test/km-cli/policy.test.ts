@@ -15,7 +15,7 @@ const profile = (mode: string) =>
 kind: SandboxProfile
 metadata: { name: quiet }
 spec:
-  sourceAccess: ${JSON.stringify({ mode, github })}
+  sourceAccess: ${JSON.stringify(mode === "none" ? { mode } : { mode, github })}
 `
 
 /** `km policy test --profile FILE …`. */

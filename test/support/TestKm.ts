@@ -1,9 +1,9 @@
 /** `km` in process: a command line in, exit code and exact lines out, over an install in memory. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect, Layer, Logger } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Stdio } from "effect"
 import { TestConsole } from "effect/testing"
 import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.ts"
-import { KmError, kmError } from "../../km-cli/KmError.ts"
+import { KmError } from "../../km-cli/KmError.ts"
 import { profiles } from "../../km-cli/Programs.ts"
 import { runKm } from "../../km-cli/RunKm.ts"
 import type { Install } from "../../runtime/domain/install/Install.ts"
@@ -58,7 +58,7 @@ export class TestKm {
   jail = { jails: true, networkStays: "", detail: "bubblewrap 0.8.0", remedy: "" }
 
   /** What the install knows beside its keys. */
-  private readonly known: Partial<Install>
+  private known: Partial<Install>
 
   /** Mail is tested on the real engine; here it is only planned. */
   mail: MailDesk<KmError> = {
@@ -76,6 +76,11 @@ export class TestKm {
   constructor(world?: World, known: Partial<Install> = {}) {
     this.world = world
     this.known = known
+  }
+
+  /** What `install.json` says from now on beside the rest. */
+  know(changes: Partial<Install>) {
+    this.known = { ...this.known, ...changes }
   }
 
   private backend(root: string): Backend {
@@ -101,7 +106,7 @@ export class TestKm {
         profiles: profiles()
       },
       install: world === undefined ? none : Effect.sync(() => ({ ...installOf(world), ...this.known })),
-      writeInstall: () => Effect.fail(kmError("KM-CLI-099", "unused", "")),
+      writeInstall: (written) => Effect.sync(() => void (this.known = written)),
       ports: () => shared,
       bridge: () => shared,
       mail: () => Effect.succeed(this.mail),
@@ -147,6 +152,8 @@ export class TestKm {
         Layer.mergeAll(
           Layer.succeed(Backends, Backends.of({ open: (root) => Effect.succeed(this.backend(root)) })),
           NodeServices.layer,
+          // Nobody types, and nothing is piped in.
+          Stdio.layerTest({}),
           ConfigProvider.layer(ConfigProvider.fromUnknown(this.env)),
           Logger.layer([]),
           Layer.fresh(TestConsole.layer)

@@ -10,8 +10,9 @@ import { type AppParts, appRoutes, installationOf, repositoriesOf } from "./AppR
 import type { Repository } from "./AppTable.ts"
 import type { Emulator, GithubFailed } from "./Emulator.ts"
 import type { Faults } from "./Faults.ts"
-import { serveGit } from "./GitRepositories.ts"
+import { type GitFailed, serveGit } from "./GitRepositories.ts"
 import type { ManifestPages } from "./ManifestPages.ts"
+import { refRoutes } from "./RefRoutes.ts"
 import type { IssuedToken } from "./TokenTable.ts"
 
 export interface FrontParts extends AppParts {
@@ -106,6 +107,15 @@ const git = Effect.fnUntraced(function*(
   yield* serveGit(parts.directory, repository, path, request, response)
 })
 
+/** Percent-decoded; as it came where that cannot be done. */
+const decoded = (path: string): string => {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
 /** The repository that a REST path names, if it is one's. */
 const named = (parts: AppParts, path: string): Repository | "none" | undefined => {
   const [, owner, name] = /^\/repos\/([^/]+)\/([^/]+)(?:\/|$)/u.exec(path) ?? []
@@ -119,7 +129,7 @@ const rest = Effect.fnUntraced(function*(
   url: URL,
   request: http.IncomingMessage,
   body: Buffer
-): Effect.fn.Return<Answer, GithubFailed> {
+): Effect.fn.Return<Answer, GithubFailed | GitFailed> {
   const method = request.method ?? "GET"
   const [, code] = /^\/app-manifests\/([^/]+)\/conversions$/u.exec(path) ?? []
   if (method === "POST" && code !== undefined) return parts.manifests.convert(code)
@@ -147,6 +157,15 @@ const rest = Effect.fnUntraced(function*(
     if (repository.private) return notFound
     if (method !== "GET" && method !== "HEAD") return problem(403, "Resource not accessible by integration")
     as = undefined
+  }
+  if (repository !== "none") {
+    const answer = yield* refRoutes(parts.directory, repository, {
+      method,
+      path: decoded(path.replace(/^\/repos\/[^/]+\/[^/]+/u, "")),
+      body: body.toString("utf8"),
+      contents: as?.token.permissions["contents"]
+    })
+    if (answer !== undefined) return answer
   }
   const contentType = request.headers["content-type"]
   return yield* parts.emulator.pass(as, {

@@ -1,6 +1,6 @@
 /**
  * The repositories themselves: bare ones on disk, served by Git's own `git http-backend`, so that clones and pushes are real.
- * They are not the emulator's: what is pushed here is not seen by its REST API. Who may do what is the caller's to decide.
+ * They are not the emulator's: of what is pushed here, its REST API sees the refs alone (`RefRoutes`). Who may do what is the caller's to decide.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -68,6 +68,29 @@ export const makeRepository = (
     },
     catch: (cause) =>
       new GitFailed({ operation: "init", detail: cause instanceof Error ? cause.message : "unknown cause" })
+  })
+
+/** Git's output in the repository, trimmed; undefined where it ends with another code than 0. */
+export const askGit = (
+  root: string,
+  repository: Repository,
+  args: ReadonlyArray<string>
+): Effect.Effect<string | undefined, GitFailed> =>
+  Effect.callback((resume) => {
+    const child = execFile(
+      "git",
+      ["-C", directoryOf(root, repository), ...args],
+      { env: environment(root) },
+      (error, out) => {
+        if (error === null) return resume(Effect.succeed(out.trim()))
+        resume(
+          typeof error.code === "number"
+            ? Effect.undefined
+            : Effect.fail(new GitFailed({ operation: args[0] ?? "", detail: error.message }))
+        )
+      }
+    )
+    return Effect.sync(() => void child.kill("SIGKILL"))
   })
 
 /** The head of a CGI answer: `Status: 200 OK`, header lines, an empty line. Source: RFC 3875, section 6. */

@@ -3,7 +3,7 @@ import * as Data from "effect/Data"
 import { lookup } from "node:dns/promises"
 import { connect, type Socket } from "node:net"
 import { getCACertificates } from "node:tls"
-import { isPublicAddress } from "./publicAddress.ts"
+import { isNetworkAddress, isPublicAddress } from "./publicAddress.ts"
 
 /** What the proxy asks of the machine. Tests give their own: nothing is then resolved or dialled. */
 export interface Outside {
@@ -13,17 +13,31 @@ export interface Outside {
   readonly dial: (address: string, port: number) => Socket
   /** Authorities that servers must be certified by, PEM. */
   readonly authorities: ReadonlyArray<string>
-  /** Names whose address may be private: a GitHub Enterprise host on the company's network. Lower case. */
+  /**
+   * Names whose address may be one of a private network, never this machine's own: a GitHub Enterprise host of the company
+   * on which the install has an App. Lower case.
+   */
   readonly privateHosts: ReadonlyArray<string>
+  /**
+   * Names below `test` with the port at which this machine itself serves a GitHub, by plain HTTP. Not resolved. Every
+   * other way to loopback is refused.
+   */
+  readonly loopback: ReadonlyMap<string, number>
 }
 
+/** Of an install's own GitHubs, how they are reached. */
+export type OwnGitHubs = Pick<Outside, "loopback" | "privateHosts">
+
 /** The machine's own resolver and network, and the authorities that Node brings and the system believes. */
-export const machine = (privateHosts: ReadonlyArray<string>): Outside => ({
+export const machine = (own: OwnGitHubs): Outside => ({
   resolve: async (host) => (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address),
   dial: (address, port) => connect({ host: address, port }),
   authorities: [...new Set([...getCACertificates("default"), ...getCACertificates("system")])],
-  privateHosts
+  ...own
 })
+
+/** Whether nothing but this machine sees the connection, so that it needs no TLS. */
+export const isLoopback = ({ loopback }: Outside, host: string, port: number): boolean => loopback.get(host) === port
 
 /** Nothing was dialled, or the connection never stood. */
 export class NotReached extends Data.TaggedError("NotReached")<{
@@ -77,12 +91,16 @@ const connected = (socket: Socket): Promise<Socket> =>
  * controls its zone could otherwise have the good one fail and the bad one dialled.
  */
 export const dialName = async (outside: Outside, host: string, port: number): Promise<Socket> => {
+  if (isLoopback(outside, host, port)) {
+    return connected(outside.dial("127.0.0.1", port)).catch((error: unknown) => {
+      throw new NotReached({ host, reason: "NoConnection", detail: `${host} does not answer: ${String(error)}` })
+    })
+  }
   const addresses = await outside.resolve(host).catch((error: unknown) => {
     throw new NotReached({ host, reason: "NoAddress", detail: `the name ${host} cannot be resolved: ${String(error)}` })
   })
-  const hidden = outside.privateHosts.includes(host)
-    ? undefined
-    : addresses.find((address) => !isPublicAddress(address))
+  const mayBePrivate = outside.privateHosts.includes(host)
+  const hidden = addresses.find((address) => !isPublicAddress(address) && !(mayBePrivate && isNetworkAddress(address)))
   if (hidden !== undefined) {
     throw new NotReached({
       host,

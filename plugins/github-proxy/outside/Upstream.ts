@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope"
 import type { Readable } from "node:stream"
 import { connect as connectTls, createSecureContext } from "node:tls"
 import { Agent, type Dispatcher } from "undici"
-import { dialName, NotReached, type Outside, OutsideFailed, outsideFailed } from "./Outside.ts"
+import { dialName, isLoopback, NotReached, type Outside, OutsideFailed, outsideFailed } from "./Outside.ts"
 
 export interface UpstreamRequest {
   readonly host: string
@@ -77,6 +77,7 @@ export const makeUpstream = Effect.fnUntraced(function*(
   const connectTo = async (host: string, port: number) => {
     const socket = await dialName(outside, host, port)
     socket.setNoDelay(true)
+    if (isLoopback(outside, host, port)) return socket
     const session = sessions.get(host)
     const secure = connectTls({
       socket,

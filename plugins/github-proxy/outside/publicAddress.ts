@@ -35,9 +35,22 @@ const specialV6: ReadonlyArray<readonly [network: string, prefix: number]> = [
   ["3fff::", 20]
 ]
 
+/** A company's network, and nothing of this machine's own. Source: RFC 1918, RFC 6598 and RFC 4193. */
+const network = new BlockList()
+network.addSubnet("10.0.0.0", 8, "ipv4")
+network.addSubnet("100.64.0.0", 10, "ipv4")
+network.addSubnet("172.16.0.0", 12, "ipv4")
+network.addSubnet("192.168.0.0", 16, "ipv4")
+network.addSubnet("fc00::", 7, "ipv6")
+
+/** Metadata services that answer in the middle of those ranges. Source: Amazon's EC2 guide, "IMDS"; Alibaba's ECS guide. */
+const metadata = new BlockList()
+metadata.addAddress("fd00:ec2::254", "ipv6")
+metadata.addAddress("100.100.100.200", "ipv4")
+
 const special = new BlockList()
-for (const [network, prefix] of specialV4) special.addSubnet(network, prefix, "ipv4")
-for (const [network, prefix] of specialV6) special.addSubnet(network, prefix, "ipv6")
+for (const [subnet, prefix] of specialV4) special.addSubnet(subnet, prefix, "ipv4")
+for (const [subnet, prefix] of specialV6) special.addSubnet(subnet, prefix, "ipv6")
 
 const given = new BlockList()
 given.addSubnet("2000::", 3, "ipv6")
@@ -46,4 +59,10 @@ given.addSubnet("2000::", 3, "ipv6")
 export const isPublicAddress = (address: string): boolean => {
   if (isIPv4(address)) return !special.check(address, "ipv4")
   return isIPv6(address) && !address.includes("%") && given.check(address, "ipv6") && !special.check(address, "ipv6")
+}
+
+/** An address of a private network: never loopback, link-local, or one that a metadata service answers at. */
+export const isNetworkAddress = (address: string): boolean => {
+  if (isIPv4(address)) return network.check(address, "ipv4") && !metadata.check(address, "ipv4")
+  return isIPv6(address) && !address.includes("%") && network.check(address, "ipv6") && !metadata.check(address, "ipv6")
 }

@@ -19,6 +19,8 @@ export interface Decision {
   readonly rule: string
   readonly verdict: "allowed" | "refused"
   readonly detail: string
+  /** Of a refusal, what the client is told: what, the rule, how to allow it. For a person, on one line. */
+  readonly told?: string
   /** When the request's head was read, Unix milliseconds. */
   readonly since: number
 }

@@ -13,6 +13,7 @@ import {
 } from "../../../runtime/ports/RepositoryTokens.ts"
 import { outsideFailed } from "../outside/Outside.ts"
 import { troubleOf, type Upstream } from "../outside/Upstream.ts"
+import { gitHubAddress } from "../request/GitHubHosts.ts"
 
 const RepositoryId = Schema.Struct({ id: Schema.Int })
 const End = Schema.Struct({ ref: Schema.String, sha: Schema.String, repo: Schema.NullOr(RepositoryId) })
@@ -122,7 +123,7 @@ const factOf = (lookup: Lookup, text: string): Option.Option<Fact> => {
 export const apiOf = (github: string): { readonly host: string; readonly rest: string; readonly graphql: string } =>
   github === "github.com"
     ? { host: "api.github.com", rest: "", graphql: "" }
-    : { host: github, rest: "/api/v3", graphql: "/api" }
+    : { host: gitHubAddress(github).host, rest: "/api/v3", graphql: "/api" }
 
 export interface Ask {
   readonly method: string
@@ -134,14 +135,14 @@ export interface Ask {
 }
 
 /** A request of our own to the API; the token is replaced once where GitHub refuses it. */
-export const askApi = (upstream: Upstream, tokens: RepositoryTokens["Service"], github: string, port: number) => {
+export const askApi = (upstream: Upstream, tokens: RepositoryTokens["Service"], github: string) => {
   const api = apiOf(github)
   const once = (ask: Ask, bearer: string) =>
     Effect.tryPromise({
       try: () =>
         upstream.ask({
           host: api.host,
-          port,
+          port: gitHubAddress(github).port,
           method: ask.method,
           target: `${ask.target === "/graphql" ? api.graphql : api.rest}${ask.target}`,
           headers: {

@@ -5,7 +5,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest
 import type { Socket } from "node:net"
 import { type HostPattern, matchesHost, parseDestination } from "../../../runtime/domain/profile/HostPatterns.ts"
 import { dialName, NotReached, type Outside, outsideFailed } from "../outside/Outside.ts"
-import { type Answer, malformedAnswer, sendAnswer, troubleAnswer } from "../request/Answers.ts"
+import { type Answer, malformedAnswer, sendAnswer, sentenceOf, troubleAnswer } from "../request/Answers.ts"
 import { drain } from "../request/Body.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
 
@@ -135,11 +135,11 @@ export const plainRequest = (options: PlainOptions, what: PlainRequest): Effect.
   const { allowedHosts, context, isGitHub, outside } = options
   const { request, response, run } = what
   const since = context.now()
-  const journal = (subject: string, rule: string, verdict: "allowed" | "refused") =>
-    context.journal({ run, subject, rule, verdict, detail: "", since })
+  const journal = (subject: string, rule: string, verdict: "allowed" | "refused", told = "") =>
+    context.journal({ run, subject, rule, verdict, detail: "", told, since })
   const refuse = (answer: Answer, subject: string, rule: string) =>
     Effect.andThen(
-      journal(subject, rule, "refused"),
+      journal(subject, rule, "refused", `${sentenceOf(answer)} (${rule})`),
       Effect.sync(() => {
         sendAnswer(response, answer)
         drain(request)

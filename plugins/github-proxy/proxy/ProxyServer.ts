@@ -18,7 +18,7 @@ import {
 import type { SandboxAuthority } from "../certificates/SandboxAuthority.ts"
 import { dialName, type Outside, outsideFailed } from "../outside/Outside.ts"
 import { malformedAnswer, sendAnswer } from "../request/Answers.ts"
-import { gitHubHost, isServed } from "../request/GitHubHosts.ts"
+import { gitHubAddress, gitHubHost, isServed } from "../request/GitHubHosts.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
 import { plainRequest } from "./PlainHttp.ts"
 import { intercepted } from "./Requests.ts"
@@ -77,9 +77,13 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   { allowedHosts, authority, contexts, credential, outside }: ProxyOptions
 ): Effect.fn.Return<ProxyServer, never, Scope.Scope> {
   const [context] = contexts
-  /** Of the GitHub that serves the name, or to which it belongs; undefined for names that are nobody's. */
-  const contextOf = (host: string): ProxyContext | undefined =>
-    contexts.find(({ github }) => isServed(host, github)) ??
+  /**
+   * Of the GitHub that serves the name, or to which it belongs; undefined for names that are nobody's. Two may differ in
+   * their port alone.
+   */
+  const contextOf = (host: string, port: number): ProxyContext | undefined =>
+    contexts.find(({ github }) => isServed(host, github) && gitHubAddress(github).port === port) ??
+      contexts.find(({ github }) => isServed(host, github)) ??
       contexts.find(({ github }) => gitHubHost(host, github) !== undefined)
   const runFork = Effect.runForkWith(yield* Effect.context())
   const runs = new WeakMap<Socket, RunIdentity>()
@@ -99,14 +103,23 @@ export const makeProxyServer = Effect.fnUntraced(function*(
     !strangers.has(request.socket) ||
     timingSafeEqual(digest(request.headers["proxy-authorization"] ?? ""), expected)
 
-  const journal = (run: RunIdentity | undefined, subject: string, rule: string, verdict: "allowed" | "refused") =>
-    context.journal({ run, subject, rule, verdict, detail: "", since: context.now() })
+  /** `refused`: what the client is told. */
+  const journal = (run: RunIdentity | undefined, subject: string, rule: string, refused?: string) =>
+    context.journal({
+      run,
+      subject,
+      rule,
+      verdict: refused === undefined ? "allowed" : "refused",
+      detail: "",
+      ...(refused === undefined ? {} : { told: `${refused.replace(/^km: /u, "")} (${rule})` }),
+      since: context.now()
+    })
 
   const inside = createServer(serverOptions)
   const onInside = (request: IncomingMessage, response: ServerResponse): void => {
     const destination = destinations.get(request.socket)
     if (destination === undefined) return void request.socket.destroy()
-    const owner = contextOf(destination.host) ?? context
+    const owner = contextOf(destination.host, destination.port) ?? context
     const fiber = runFork(intercepted(owner, { request, response, ...destination }))
     response.once("close", () => response.writableFinished ? undefined : fiber.interruptUnsafe())
   }
@@ -166,57 +179,38 @@ export const makeProxyServer = Effect.fnUntraced(function*(
     const run = runs.get(socket)
     const authority_ = request.url ?? ""
     const destination = parseDestination(authority_, 443)
+    /** Nothing is answered that is not written down, save that it was not. */
+    const decided = (subject: string, rule: string, refused: string | undefined, then: Effect.Effect<void>) =>
+      void runFork(Effect.matchEffect(journal(run, subject, rule, refused), {
+        onFailure: () =>
+          Effect.sync(() => refuse("503 Service Unavailable", "km: the decision could not be written down; try again")),
+        onSuccess: () => then
+      }))
+    const forbid = (subject: string, rule: string, why: string) =>
+      decided(subject, rule, why, Effect.sync(() => refuse("403 Forbidden", why)))
     if (destination === undefined) {
-      return void runFork(
-        journal(run, authority_, "host.malformed", "refused").pipe(
-          Effect.ignore,
-          Effect.andThen(
-            Effect.sync(() =>
-              refuse(
-                "403 Forbidden",
-                "km: refused: a destination is the name of a host and a port; no address, no dot at its end"
-              )
-            )
-          )
-        )
+      return forbid(
+        authority_,
+        "host.malformed",
+        "km: refused: a destination is the name of a host and a port; no address, no dot at its end"
       )
     }
     const { host, port } = destination
-    if (contextOf(host) !== undefined) {
-      if (port === 443) return intercept(socket, head, destination)
-      return void runFork(
-        journal(run, `${host}:${port}`, "host.port", "refused").pipe(
-          Effect.ignore,
-          Effect.andThen(Effect.sync(() => refuse("403 Forbidden", `km: refused: ${host} is reached on port 443 only`)))
-        )
+    const named = `${host}:${port}`
+    const owner = contextOf(host, port)
+    if (owner !== undefined) {
+      const served = gitHubAddress(owner.github).port
+      if (port === served) return intercept(socket, head, destination)
+      return forbid(named, "host.port", `km: refused: ${host} is reached on port ${served} only`)
+    }
+    if (!allowedHosts.some((pattern) => matchesHost(pattern, destination, 443))) {
+      return forbid(
+        named,
+        "host.unlisted",
+        `km: refused: ${named} is not in spec.network.allowedHosts; to allow it: add it there`
       )
     }
-    const allowed = allowedHosts.some((pattern) => matchesHost(pattern, destination, 443))
-    runFork(
-      journal(
-        run,
-        `${host}:${port}`,
-        allowed ? "network.allowedHosts" : "host.unlisted",
-        allowed ? "allowed" : "refused"
-      )
-        .pipe(
-          Effect.matchEffect({
-            onFailure: () =>
-              Effect.sync(() =>
-                refuse("503 Service Unavailable", "km: the decision could not be written down; try again")
-              ),
-            onSuccess: () =>
-              allowed
-                ? tunnel(socket, head, destination)
-                : Effect.sync(() =>
-                  refuse(
-                    "403 Forbidden",
-                    `km: refused: ${host}:${port} is not in spec.network.allowedHosts; to allow it: add it there`
-                  )
-                )
-          })
-        )
-    )
+    decided(named, "network.allowedHosts", undefined, tunnel(socket, head, destination))
   }
 
   const outer = createServer(serverOptions)
@@ -235,7 +229,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
       )
     }
     const fiber = runFork(
-      plainRequest({ context, isGitHub: (host) => contextOf(host) !== undefined, outside, allowedHosts }, {
+      plainRequest({ context, isGitHub: (host) => contextOf(host, 443) !== undefined, outside, allowedHosts }, {
         request,
         response,
         run: runs.get(request.socket)

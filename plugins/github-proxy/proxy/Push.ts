@@ -8,7 +8,7 @@ import type { Readable } from "node:stream"
 import type { Denied, GitHubPolicy, PinnedRepository } from "../../../runtime/domain/github/GitHubPolicy.ts"
 import { type MalformedPush, type PushPrelude, pushReader } from "../../../runtime/domain/github/ReceivePack.ts"
 import { refusedPush } from "../../../runtime/domain/github/ReportStatus.ts"
-import { malformedAnswer, sendAnswer } from "../request/Answers.ts"
+import { malformedAnswer, sendAnswer, sentenceOf } from "../request/Answers.ts"
 import { decoded, drained, readBody } from "../request/Body.ts"
 import type { Head } from "../request/readHead.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
@@ -90,8 +90,11 @@ const told = (prelude: Pick<PushPrelude, "commands">): string =>
 /** Handles the POST of a push to a repository that may be written. */
 export const push = Effect.fnUntraced(function*(context: ProxyContext, what: PushRequest) {
   const { forwarded, policy, repository, request, response, run, since } = what
-  const journal = (verdict: "allowed" | "refused", rule: string, detail: string) =>
-    context.journal({ run, subject: subjectOf(repository), rule, verdict, detail, since })
+  const subject = subjectOf(repository)
+  const journal = (rule: string, detail: string) =>
+    context.journal({ run, subject, rule, verdict: "allowed", detail, since })
+  const journalRefused = (rule: string, detail: string, lines: ReadonlyArray<string>) =>
+    context.journal({ run, subject, rule, verdict: "refused", detail, told: sentenceOf({ lines }), since })
 
   const refuse = (
     begun: Pick<PushPrelude, "capabilities" | "commands">,
@@ -100,7 +103,7 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     lines: ReadonlyArray<string>
   ) =>
     Effect.gen(function*() {
-      yield* journal("refused", rule, told(begun))
+      yield* journalRefused(rule, told(begun), [...new Set([...reasons, ...lines])])
       yield* drained(request)
       const answer = refusedPush(begun.commands, reasons, begun.capabilities, lines)
       response.writeHead(answer.status, {
@@ -117,9 +120,10 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     if (begun.commands.length > 0) {
       return yield* refuse(begun, reasons, begun.rule, [`km: refused: ${begun.why} (${begun.rule})`])
     }
-    yield* journal("refused", begun.rule, begun.why)
+    const answer = malformedAnswer(`${begun.why} (${begun.rule})`)
+    yield* journalRefused(begun.rule, begun.why, answer.lines)
     yield* drained(request)
-    return sendAnswer(response, malformedAnswer(`${begun.why} (${begun.rule})`), "git")
+    return sendAnswer(response, answer, "git")
   }
 
   const { body, prelude } = begun
@@ -142,7 +146,6 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
   }
 
   yield* journal(
-    "allowed",
     prelude.commands.length === 0 ? "push.probe" : `push.${how._tag.toLowerCase()}`,
     told(prelude)
   )
@@ -158,5 +161,17 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
   }
   return how._tag === "Straight"
     ? yield* forward(context.upstream, context.tokens, sent, response)
-    : yield* pushStaged(context, { prelude, moves: how.staged, repository, sent, response })
+    : yield* pushStaged(context, {
+      prelude,
+      moves: how.staged,
+      repository,
+      sent,
+      response,
+      // Nothing moved, so nothing waits for the journal.
+      forced: (ref) =>
+        journalRefused("ref.force", ref, [
+          `${ref} may not be forced (ref.force)`,
+          "to allow it: set spec.sourceAccess.github.allowForce"
+        ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
+    })
 })

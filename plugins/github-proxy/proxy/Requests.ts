@@ -5,7 +5,14 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type { CanonicalRequest, GitHubService } from "../../../runtime/domain/github/GitHubPolicy.ts"
 import type { RepositoryTokenRefused } from "../../../runtime/ports/RepositoryTokens.ts"
 import type { StoreError } from "../../../runtime/ports/StoreError.ts"
-import { type Answer, deniedAnswer, malformedAnswer, sendAnswer, troubleAnswer } from "../request/Answers.ts"
+import {
+  type Answer,
+  deniedAnswer,
+  malformedAnswer,
+  sendAnswer,
+  sentenceOf,
+  troubleAnswer
+} from "../request/Answers.ts"
 import { type BodyRefused, drain, readBody } from "../request/Body.ts"
 import { enterpriseRoute, gitHubHost } from "../request/GitHubHosts.ts"
 import { type Head, readHead } from "../request/readHead.ts"
@@ -63,7 +70,15 @@ export const intercepted = (context: ProxyContext, what: Intercepted): Effect.Ef
   const since = context.now()
   const refuse = (answer: Answer, subject: string, rule: string, service?: GitHubService) =>
     Effect.andThen(
-      context.journal({ run, subject, rule, verdict: "refused", detail: answer.lines[0] ?? "", since }),
+      context.journal({
+        run,
+        subject,
+        rule,
+        verdict: "refused",
+        detail: answer.lines[0] ?? "",
+        told: sentenceOf(answer),
+        since
+      }),
       Effect.sync(() => {
         sendAnswer(response, answer, service)
         drain(request)

@@ -22,7 +22,12 @@ import type { Forwarded } from "./Forwarding.ts"
 /** The refs of one sandbox; agents may push to none of them (`!refs/km/**` stands in every policy). */
 export const stagingPrefix = (sandbox: string): string => `refs/km/${sandbox}/`
 
+/** What git prints of a branch that was to be moved to where it does not fast-forward. */
+const notForwards = "km: non-fast-forward, and spec.sourceAccess.github.allowForce is off (ref.force)"
+
 export interface StagedPush {
+  /** GitHub did not move the branch, because it would have been forced. */
+  readonly forced: (ref: string) => Effect.Effect<void>
   readonly prelude: PushPrelude
   /** Indices of the commands that are staged; the others go with the pack as they are. */
   readonly moves: ReadonlySet<number>
@@ -149,7 +154,7 @@ const api = (context: ProxyContext, { id, name, owner }: PinnedRepository) => {
           status === 200
             ? "ok"
             : status === 422
-            ? "km: non-fast-forward, and spec.sourceAccess.github.allowForce is off (ref.force)"
+            ? notForwards
             : `km: GitHub refused to move it: ${
               Option.match(decodeMessage(body.toString("utf8")), { onNone: () => status, onSome: (one) => one.message })
             }`
@@ -174,7 +179,7 @@ const api = (context: ProxyContext, { id, name, owner }: PinnedRepository) => {
 /** Pushes to our refs, moves the branches, deletes our refs, and reports all of it as one push. */
 export const pushStaged = Effect.fnUntraced(function*(
   context: ProxyContext,
-  { moves, prelude, repository, response, sent }: StagedPush
+  { forced, moves, prelude, repository, response, sent }: StagedPush
 ): Effect.fn.Return<"passed" | "replaced" | "broken"> {
   const staged = prelude.commands.map((command, index): PushCommand =>
     moves.has(index)
@@ -215,7 +220,12 @@ export const pushStaged = Effect.fnUntraced(function*(
     const report = readReport(answer.body, prelude.capabilities.has("side-band-64k"))
     const results = yield* Effect.forEach(prelude.commands, (command, index) => {
       const said = report.refs.get(staged[index]?.ref ?? "") ?? "km: GitHub did not report on it"
-      return moves.has(index) && said === "ok" ? move(command.ref, command.new) : Effect.succeed(said)
+      return moves.has(index) && said === "ok"
+        ? Effect.tap(
+          move(command.ref, command.new),
+          (moved) => moved === notForwards ? forced(command.ref) : Effect.void
+        )
+        : Effect.succeed(said)
     })
     return Option.some(writeReport(prelude, report.unpack === "" ? "ok" : report.unpack, results, report.words))
   })

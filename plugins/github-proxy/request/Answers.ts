@@ -27,6 +27,10 @@ export const malformedAnswer = (what: string): Answer => ({
   lines: [`km: the request is refused: ${what}`]
 })
 
+/** The lines as one sentence for a person, who need not be told who speaks. */
+export const sentenceOf = ({ lines }: Pick<Answer, "lines">): string =>
+  lines.map((line) => line.replace(/^km: /u, "")).join("; ")
+
 /** JSON where gh and GitHub's client libraries read it; text where git, curl and people do. */
 export const sendAnswer = (response: ServerResponse, answer: Answer, service?: GitHubService): void => {
   if (response.headersSent || response.destroyed) {

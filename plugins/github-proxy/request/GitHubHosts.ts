@@ -33,15 +33,25 @@ const publicDomains = ["github.com", "githubusercontent.com"]
 
 const within = (host: string, domain: string): boolean => host === domain || host.endsWith(`.${domain}`)
 
-/** Undefined for names that are not GitHub's. `github` is `github.com` or an Enterprise host; both lower-case. */
+/** Name and port of a GitHub as an install and its profiles write it: `github.com`, `ghe.example.com:8443`. */
+export const gitHubAddress = (github: string): { readonly host: string; readonly port: number } => {
+  const [host = "", port = "443"] = github.split(":")
+  return { host, port: Number(port) }
+}
+
+/**
+ * Undefined for names that are not GitHub's. `github` is `github.com` or an Enterprise host, perhaps with a port; both
+ * lower-case.
+ */
 export const gitHubHost = (host: string, github: string): GitHubHost | undefined => {
-  if (github === "github.com") {
+  const own = gitHubAddress(github).host
+  if (own === "github.com") {
     const service = Object.hasOwn(publicServices, host) ? publicServices[host] : undefined
     if (service !== undefined) return { kind: "service", service }
     if (publicPresigned.has(host)) return { kind: "presigned" }
   } else {
-    if (host === github) return { kind: "service", service: "git" }
-    if (within(host, github)) return { kind: "closed" }
+    if (host === own) return { kind: "service", service: "git" }
+    if (within(host, own)) return { kind: "closed" }
   }
   // Also with an Enterprise host: whoever may reach github.com there says so by a sandbox of its own.
   return publicDomains.some((domain) => within(host, domain)) ? { kind: "closed" } : undefined
@@ -56,7 +66,7 @@ export const isServed = (host: string, github: string): boolean => {
 /** What the sandbox's authority may certify: each name and everything below it. */
 export const certifiedNames = (github: string): ReadonlyArray<string> => [
   ...publicDomains,
-  ...(github === "github.com" ? ["github-cloud.s3.amazonaws.com"] : [github])
+  ...(github === "github.com" ? ["github-cloud.s3.amazonaws.com"] : [gitHubAddress(github).host])
 ]
 
 /** An Enterprise host serves its API below its own name: the service that a path belongs to, and the path there. */

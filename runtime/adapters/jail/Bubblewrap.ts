@@ -8,9 +8,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import process from "node:process"
+import { Writable } from "node:stream"
 import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { kernelEntries, type KernelEntry, kernelFileArguments } from "./KernelFiles.ts"
 import { probeCommand, withThreeDescriptors } from "./probeScript.ts"
@@ -165,18 +165,6 @@ export const exposes = (
     )
   )
 
-/** A file with these bytes that nobody else can name. */
-const openUnnamed = (bytes: Uint8Array): number => {
-  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "km-probe-"))
-  try {
-    const path = Path.join(directory, "filter")
-    Fs.writeFileSync(path, bytes, { mode: 0o600, flag: "wx" })
-    return Fs.openSync(path, "r")
-  } finally {
-    Fs.rmSync(directory, { recursive: true, force: true })
-  }
-}
-
 /** What a probe prints, and how it ended. */
 const output = (
   program: string,
@@ -184,13 +172,17 @@ const output = (
 ): Effect.Effect<readonly [end: string, said: string, erred: string]> =>
   Effect.callback((resume) => {
     const filter = jailFilter()
-    const fd = filter === undefined ? undefined : openUnnamed(filter)
     const child = spawn(program, args, {
       timeout: 20_000,
       env: { PATH: "/usr/bin:/bin" },
-      stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])]
+      stdio: ["ignore", "pipe", "pipe", ...(filter === undefined ? [] : ["pipe" as const])]
     })
-    if (fd !== undefined) Fs.closeSync(fd)
+    const third = child.stdio[3]
+    if (filter !== undefined && third instanceof Writable) {
+      // A probe that ended before it read says so by its end.
+      third.on("error", () => undefined)
+      third.end(filter)
+    }
     const said: Array<Buffer> = []
     const erred: Array<Buffer> = []
     child.stdout?.on("data", (chunk: Buffer) => said.push(chunk))

@@ -1,5 +1,5 @@
 /** Which of a sandbox's rights a repository has: none, reading as anybody can, or a token. */
-import { denied, unlistedRepository } from "./Denials.ts"
+import { asListed, denied, unlistedRepository } from "./Denials.ts"
 import type { Denied, GitHubPolicy, PinnedRepository } from "./GitHubPolicy.ts"
 import { anyPatternMatches, pinnedById, pinnedByName } from "./Repositories.ts"
 
@@ -32,9 +32,9 @@ export const accessById = (policy: GitHubPolicy, text: string): Access => {
 }
 
 /** Writing to what is read without a token. */
-export const publicOnly = (owner: string, name: string): Denied =>
+export const publicOnly = (policy: GitHubPolicy, owner: string, name: string): Denied =>
   denied(
     "repository.public",
     `${owner}/${name} may only be read, without a token`,
-    `add ${owner}/${name} to spec.sourceAccess.github.allowedRepos`
+    `add ${asListed(policy, `${owner}/${name}`)} to spec.sourceAccess.github.allowedRepos`
   )

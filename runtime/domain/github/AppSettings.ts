@@ -37,13 +37,24 @@ export interface GithubAddresses {
 }
 
 /**
+ * The port of a GitHub that this machine serves itself: `127.0.0.1:4567`, or `{name}.test:4567` for one that sandboxes
+ * reach through their proxy, which takes no addresses. Names below `test` are nobody's (RFC 6761, section 6.2), so nobody is
+ * asked for them; those below `localhost` would not do, since programs reach them past every proxy. Undefined for every other host, and without a port.
+ */
+export const loopbackPort = (host: string): number | undefined => {
+  const digits = /^(?:127\.0\.0\.1|[a-z0-9.-]+\.test):([1-9][0-9]{0,4})$/u.exec(host)?.[1]
+  return digits === undefined || Number(digits) > 65_535 ? undefined : Number(digits)
+}
+
+/**
  * GitHub itself, GitHub Enterprise Cloud with data residency (`*.ghe.com`), or GitHub Enterprise Server. Plain HTTP on
  * loopback alone, for the local GitHub. Source: docs.github.com, "Getting started with the REST API" of each.
  */
 export const githubAddresses = (host: string): GithubAddresses => {
   if (host === "github.com") return { web: "https://github.com", api: "https://api.github.com" }
   if (host.endsWith(".ghe.com")) return { web: `https://${host}`, api: `https://api.${host}` }
-  const web = host.startsWith("127.0.0.1") ? `http://${host}` : `https://${host}`
+  const port = loopbackPort(host)
+  const web = port === undefined ? `https://${host}` : `http://127.0.0.1:${port}`
   return { web, api: `${web}/api/v3` }
 }
 

@@ -2,6 +2,7 @@
 import type { DenyRule } from "./DenyRules.ts"
 import type { Denied, GitHubPolicy } from "./GitHubPolicy.ts"
 import { anyPatternMatches, withoutGitSuffix } from "./Repositories.ts"
+import { defaultGithubHost } from "./Repository.ts"
 
 export const denied = (rule: DenyRule, message: string, allow = ""): Denied => ({
   _tag: "Denied",
@@ -26,6 +27,10 @@ export const shown = (text: string): string => {
   return plain.length > 120 ? `${plain.slice(0, 119).toWellFormed()}…` : plain
 }
 
+/** A repository as `allowedRepos` is to have it: beside github.com, with its host in front. */
+export const asListed = ({ host }: GitHubPolicy, repository: string): string =>
+  host === defaultGithubHost ? repository : `${host}/${repository}`
+
 export const unlistedRepository = (policy: GitHubPolicy, owner: string, name: string): Denied => {
   // As the profile is to have it: `.git` is git's own.
   const repository = `${shown(owner)}/${shown(withoutGitSuffix(name))}`
@@ -38,7 +43,7 @@ export const unlistedRepository = (policy: GitHubPolicy, owner: string, name: st
     : denied(
       "repository.unlisted",
       `${repository} is not a repository of this sandbox; allowed are: ${listed(policy.allowedRepos)}`,
-      `add ${repository} to spec.sourceAccess.github.allowedRepos`
+      `add ${asListed(policy, repository)} to spec.sourceAccess.github.allowedRepos`
     )
 }
 

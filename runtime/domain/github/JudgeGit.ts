@@ -34,7 +34,7 @@ const writing = (
   name: string,
   policy: GitHubPolicy
 ): { readonly repository: PinnedRepository } | Denied => {
-  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(owner, name)
+  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(policy, owner, name)
   return policy.allowedRefs.length === 0 && policy.mode === "enforce"
     ? readonlyPolicy
     : { repository: access.repository }

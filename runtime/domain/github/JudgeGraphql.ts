@@ -90,7 +90,7 @@ const repositoryRoot = (context: Context, { node }: FlatField): Denied | undefin
   }
   const access = accessByName(context.policy, owner, name)
   if (access._tag === "Denied") return access
-  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(shown(owner), shown(name))
+  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(context.policy, shown(owner), shown(name))
   context.found.repositories.set(access.repository.id, access.repository)
   return node.selectionSet === undefined
     ? denied("graphql.malformed", "repository has no fields")

@@ -134,7 +134,7 @@ export const judgeRest: JudgeRest = (request, policy, facts) => {
   }
   return access._tag === "Pinned"
     ? write(request, match, rule, access.repository, policy, facts)
-    : access.audited[0] ?? publicOnly(owner, name)
+    : access.audited[0] ?? publicOnly(policy, owner, name)
 }
 
 const never = (key: string): Denied => denied("route.never", `${key} is open to no sandbox`)
@@ -163,7 +163,7 @@ const upload = (
   }
   const access = accessByName(policy, path[1] ?? "", path[2] ?? "")
   if (access._tag === "Denied") return access
-  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(path[1] ?? "", path[2] ?? "")
+  if (access._tag === "Anonymous") return access.audited[0] ?? publicOnly(policy, path[1] ?? "", path[2] ?? "")
   return lacking(["releases"], policy) ??
     allowed({ credential: "write", rule: match.key, repositories: [access.repository] })
 }

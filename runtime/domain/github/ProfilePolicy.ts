@@ -18,14 +18,14 @@ export interface SourceAccess {
 
 export const usualHost = "github.com"
 
-/** The host in front of a pattern's `owner/…`; github.com where there is none. */
-const hostOf = (pattern: string): string => {
+/** The host in front of a pattern's `owner/…`, lower case; github.com where there is none. */
+export const hostOf = (pattern: string): string => {
   const parts = pattern.split("/")
   return parts.length > 2 ? asciiLowerCase(parts[0] ?? "") : usualHost
 }
 
 /**
- * `repositories` are those that tokens are minted for. With `mode: none` there is nothing: no repository, also none to be read
+ * `repositories` are those on `host` that tokens are minted for. With `mode: none` there is nothing: no repository, also none to be read
  * without a token.
  */
 export const profilePolicy = (

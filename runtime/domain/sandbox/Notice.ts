@@ -99,6 +99,16 @@ export const stopAnnouncement = (label: string, session: string, count: string):
   slack: true
 })
 
+/** Its channel was archived in Slack, by a person. `event` tells one time from the next. */
+export const archivedAnnouncement = (row: SandboxRow, channel: ChannelId, event: string): Announcement => ({
+  id: `archived/${channel}/${event}`,
+  subject: `The channel of sandbox ${labelOf(row)} was archived`,
+  text:
+    `Somebody archived the channel ${row.channelName ?? channel} (${channel}) of sandbox \`${labelOf(row)}\`. The ` +
+    "sandbox goes on, and nobody hears from it in Slack: unarchive the channel there, or destroy the sandbox.",
+  slack: false
+})
+
 /** Shares of the budget at which somebody is told. */
 const shares = [0.8, 1] as const
 

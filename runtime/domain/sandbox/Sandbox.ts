@@ -46,6 +46,8 @@ export const SandboxRow = Schema.Struct({
   status: SandboxStatus,
   channel: Schema.optionalKey(ChannelId),
   channelName: Schema.optionalKey(Schema.String),
+  /** Ids that Slack gave this same channel before; what is known under them is this channel's. */
+  formerChannels: Schema.optionalKey(Schema.Array(ChannelId)),
   /** `shared` and `override` channels are never archived. */
   channelMode: Schema.optionalKey(Schema.Literals(["shared", "perSandbox", "override"])),
   /** True when an earlier sandbox of the same alias had used the channel: a create that fails leaves it as it was. */

@@ -214,12 +214,12 @@ export const ownProbe = "km-slack-status"
 export const HeardState = Schema.Struct({
   /** The bridge's own start. */
   startedAt: Schema.Int,
-  /** When a request with a signature that holds first came, ever. */
+  /** When something that is proved to be Slack's first came, ever. */
   firstAt: optional(Schema.Int),
   /** The last challenge of the Events URL, and the last event. */
   challengeAt: optional(Schema.Int),
   eventAt: optional(Schema.Int),
-  /** The last request that was refused. */
+  /** The last request or envelope that was refused. */
   refused: optional(Schema.Struct({ at: Schema.Int, code: Schema.String, detail: Schema.String }))
 })
 export type HeardState = typeof HeardState.Type
@@ -279,6 +279,7 @@ export const BridgeErrorCode = Schema.Literals([
   "not_in_channel",
   "token_revoked",
   "thread_gone",
+  "creation_forbidden",
   "slack_refused"
 ])
 export type BridgeErrorCode = typeof BridgeErrorCode.Type
@@ -294,6 +295,7 @@ export const undeliverableBridgeCodes: ReadonlySet<BridgeErrorCode> = new Set([
   "not_in_channel",
   "token_revoked",
   "thread_gone",
+  "creation_forbidden",
   "slack_refused"
 ])
 

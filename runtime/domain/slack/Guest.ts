@@ -46,3 +46,22 @@ export const admissionOf = (guest: Guest, invitees: ReadonlyArray<string>): Admi
   if (guest.approval !== "complete") return "waits-for-approval"
   return guest.member ? "admitted" : "waits-for-member"
 }
+
+/** What became of an invitation by Slack Connect. */
+export type InvitationState = "sent" | "expired" | "waits-for-approval" | "other-address" | "declined" | "accepted"
+
+/** Source: docs.slack.dev/reference/methods/conversations.inviteShared ("valid for 14 days"). */
+export const invitationMillis = 14 * 24 * 3_600_000
+
+/** `guest` came by this invitation, if anybody did; `judgement` is an admin's. Times in Unix milliseconds. */
+export const invitationState = (
+  { email, sentAt }: { readonly email: string; readonly sentAt: number },
+  guest: Guest | undefined,
+  judgement: "approved" | "declined" | undefined,
+  now: number
+): InvitationState => {
+  if (judgement === "declined" || guest?.approval === "declined") return "declined"
+  if (guest === undefined) return now - sentAt > invitationMillis ? "expired" : "sent"
+  if (guest.address === undefined || asciiLowerCase(guest.address) !== asciiLowerCase(email)) return "other-address"
+  return guest.approval === "complete" ? "accepted" : "waits-for-approval"
+}

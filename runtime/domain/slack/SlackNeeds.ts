@@ -68,6 +68,11 @@ export const needs: ReadonlyArray<Need> = [
     "groups:read"
   ),
   event("member_left_channel", "channels:read", "the bot, or somebody who was let in, is out", "groups:read"),
+  event("channel_id_changed", "channels:read", "a sandbox's channel has another id from now on", "groups:read"),
+  event("channel_archive", "channels:read", "a sandbox's channel was archived by hand"),
+  event("group_archive", undefined, "the same of a private one", "groups:read"),
+  event("channel_unarchive", "channels:read", "it is back, and what was missed is read"),
+  event("group_unarchive", undefined, "the same of a private one", "groups:read"),
   event("shared_channel_invite_accepted", "conversations.connect:write", "the invited operator is in"),
   // Not documented for these two: they may need conversations.connect:manage, which `make slack-check` tells.
   event("shared_channel_invite_approved", "conversations.connect:write", "Slack's approval is complete"),

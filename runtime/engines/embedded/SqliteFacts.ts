@@ -4,12 +4,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { optionalText, reader, text } from "../../adapters/disk/columns.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
-import { SandboxId } from "../../domain/sandbox/Ids.ts"
+import { SenderId } from "../../domain/sandbox/Ids.ts"
 import { Facts } from "../../ports/Facts.ts"
 
-const readId = reader("sandbox id", SandboxId)
+const readId = reader("sandbox id", SenderId)
 
-const valueOf = (tables: Statements, sandbox: SandboxId, key: string): string | undefined => {
+const valueOf = (tables: Statements, sandbox: SenderId, key: string): string | undefined => {
   const row = tables.get("SELECT value FROM sandbox_facts WHERE sandbox = ? AND key = ?", sandbox, key)
   return row === undefined ? undefined : optionalText(row, "value")
 }

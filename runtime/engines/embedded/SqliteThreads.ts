@@ -82,6 +82,11 @@ const make = Effect.gen(function*() {
           last,
           limit
         ).map(threadOf)),
+    move: (from, to) =>
+      sqlite.write("Threads", "move", (tables) => {
+        tables.run("UPDATE OR IGNORE threads SET channel = ? WHERE channel = ?", to, from)
+        tables.run("DELETE FROM threads WHERE channel = ?", from)
+      }),
     removeAll: (sandbox) =>
       Effect.asVoid(
         sqlite.write("Threads", "removeAll", (tables) => tables.run("DELETE FROM threads WHERE sandbox = ?", sandbox))

@@ -1,8 +1,11 @@
-/** Who of other workspaces may drive a sandbox's agent, beside those that its profile names: kept as facts, changed in one step. */
+/**
+ * Who of other workspaces may drive a sandbox's agent, beside those that its profile names: kept as facts, changed in one
+ * step. Who was invited into a channel of no sandbox is kept as the operator's, and drives nothing.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { SandboxId, UserId } from "../../domain/sandbox/Ids.ts"
+import { type SandboxId, type SenderId, UserId } from "../../domain/sandbox/Ids.ts"
 import { Guest, unknownGuest } from "../../domain/slack/Guest.ts"
 import { Audit } from "../../ports/Audit.ts"
 import { changeFact, Facts } from "../../ports/Facts.ts"
@@ -18,12 +21,12 @@ const guestOf = (value: string | undefined): Guest =>
   value === undefined ? unknownGuest : Option.getOrElse(decodeGuest(value), () => unknownGuest)
 
 /** What is known of somebody. */
-export const guest = Effect.fn("Guests.get")(function*(sandbox: SandboxId, user: UserId) {
+export const guest = Effect.fn("Guests.get")(function*(sandbox: SenderId, user: UserId) {
   return guestOf(Option.getOrUndefined(yield* (yield* Facts).get(sandbox, `${prefix}${user}`)))
 })
 
 /** Everybody of whom something is known. */
-export const guests = Effect.fn("Guests.list")(function*(sandbox: SandboxId) {
+export const guests = Effect.fn("Guests.list")(function*(sandbox: SenderId) {
   const facts = yield* (yield* Facts).list(prefix, sandbox)
   return facts.flatMap(({ key, value }) => {
     const user = Option.getOrUndefined(decodeUser(key.slice(prefix.length)))
@@ -33,7 +36,7 @@ export const guests = Effect.fn("Guests.list")(function*(sandbox: SandboxId) {
 
 /** Changes what is known of somebody; `undefined` leaves it. Gives what is known then. */
 export const changeGuest = Effect.fn("Guests.change")(function*(
-  sandbox: SandboxId,
+  sandbox: SenderId,
   user: UserId,
   change: (was: Guest) => Guest | undefined
 ) {
@@ -43,6 +46,17 @@ export const changeGuest = Effect.fn("Guests.change")(function*(
     return changed === undefined ? undefined : encodeGuest(changed)
   })
   return yield* guest(sandbox, user)
+})
+
+const judgement = (invite: string): string => `invite/${invite}`
+
+/** What an admin of either side said of an invitation of ours; undefined while nobody did. */
+export const judgementOf = Effect.fn("Guests.judgement")(function*(sandbox: SenderId, invite: string) {
+  const said = Option.getOrUndefined(yield* (yield* Facts).get(sandbox, judgement(invite)))
+  return said === "approved" || said === "declined" ? said : undefined
+})
+export const judge = Effect.fn("Guests.judge")(function*(sandbox: SenderId, invite: string, approved: boolean) {
+  yield* (yield* Facts).put(sandbox, judgement(invite), approved ? "approved" : "declined")
 })
 
 /** Nobody is known any more: the sandbox's channel is gone. */

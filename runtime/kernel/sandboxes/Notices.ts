@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { SandboxId } from "../../domain/sandbox/Ids.ts"
+import type { SandboxId, SenderId } from "../../domain/sandbox/Ids.ts"
 import {
   type Announcement,
   announcementsOf,
@@ -85,7 +85,8 @@ export const sendNotices = Effect.gen(function*() {
 
   /** A sandbox whose row is gone has no more notices: those that were told are forgotten. */
   const gone = new Map<SandboxId, boolean>()
-  const isGone = Effect.fnUntraced(function*(sandbox: SandboxId) {
+  const isGone = Effect.fnUntraced(function*(sandbox: SenderId) {
+    if (sandbox === "operator") return false
     const known = gone.get(sandbox) ?? Option.isNone(yield* sandboxes.get(sandbox))
     gone.set(sandbox, known)
     return known

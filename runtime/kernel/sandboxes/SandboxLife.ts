@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
-import type { SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { isEnding, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { SandboxHost } from "../../ports/SandboxHost.ts"
 
@@ -57,11 +57,21 @@ export const lifeChange = (
   return Result.succeed(so ? "nothing" : "change")
 }
 
-/** Moves the end of a sandbox's time to live; returns it, Unix milliseconds. */
+/** Moves the end of a sandbox's time to live; returns it, Unix milliseconds. Of two at once, both count. */
 export const extend = Effect.fn("SandboxLife.extend")(function*(row: SandboxRow, extension: Extension) {
-  const until = yield* Effect.fromResult(extendedUntil(row, extension, yield* Clock.currentTimeMillis))
-  yield* (yield* Sandboxes).update(row.id, { expiresAt: until })
-  return until
+  const sandboxes = yield* Sandboxes
+  const { generation, id } = row
+  for (let known = row;;) {
+    const until = yield* Effect.fromResult(extendedUntil(known, extension, yield* Clock.currentTimeMillis))
+    const { expiresAt } = known
+    const asKnown = { generation, ending: false as const, ...(expiresAt === undefined ? {} : { expiresAt }) }
+    if (yield* sandboxes.update(id, { expiresAt: until }, asKnown)) return until
+    const now = Option.getOrUndefined(yield* sandboxes.get(id))
+    if (now === undefined || now.generation !== generation || isEnding(now)) {
+      return yield* refused(`${id} is being destroyed`)
+    }
+    known = now
+  }
 })
 
 /** Ends the runtime after the turn in hand; everything on disk stays, and messages wait. False when it was so already. */

@@ -20,7 +20,13 @@ import { addedLines } from "./Prompt.ts"
 type Kind = TurnOrigin["kind"]
 
 /** What a plugin adds to the agent's surroundings and to what it is told. */
-export type Addition = Pick<PluginInstance, "agent" | "promptLines">
+export type Addition = Pick<PluginInstance, "agent" | "notices" | "promptLines">
+
+export interface Notice {
+  readonly plugin: PluginId
+  /** At least one. */
+  readonly lines: ReadonlyArray<string>
+}
 
 interface Party<A> {
   readonly plugin: PluginId
@@ -55,7 +61,7 @@ const observerLimit = "10 seconds"
  */
 const observerEndLimit = "20 minutes"
 
-/** A plugin that does not say in this time what the agent is to be told is left out. */
+/** A plugin that does not say in this time what the agent, or people, are to be told is left out. */
 const linesLimit = "10 seconds"
 
 /** Ports of doors (`AgentDoor`); below them are the runtime's own. */
@@ -86,6 +92,8 @@ export class TurnParties extends Context.Service<TurnParties, {
   readonly contributions: Effect.Effect<ReadonlyArray<AgentContribution>>
   /** What they say of a turn to its agent; who fails or takes too long is left out. */
   readonly promptLines: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /** What they say of a turn to people, without those who have nothing to say; who fails or takes too long is left out. */
+  readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<Notice>>
   /**
    * Asks the origin of a kind, waiting until there is one. A call that dies, or whose plugin stops meanwhile, is made
    * again, as its contract allows; after eight deaths in a row it fails with `OriginBroken`.
@@ -208,16 +216,20 @@ export class TurnParties extends Context.Service<TurnParties, {
         })
       )
 
-      const linesOf = Effect.fnUntraced(function*({ gone, plugin, value }: Party<Addition>, row: TurnRow) {
-        if (value.promptLines === undefined) return []
-        const exit = yield* Effect.suspend(() => value.promptLines?.(row) ?? Effect.succeed([])).pipe(
+      const linesOf = Effect.fnUntraced(function*(
+        { gone, plugin, value }: Party<Addition>,
+        of: "notices" | "promptLines",
+        row: TurnRow
+      ) {
+        if (value[of] === undefined) return []
+        const exit = yield* Effect.suspend(() => value[of]?.(row) ?? Effect.succeed([])).pipe(
           Effect.raceFirst(Effect.andThen(Deferred.await(gone), Effect.die("the plugin stopped"))),
           Effect.timeoutOrElse({ duration: linesLimit, orElse: () => Effect.die("it took too long") }),
           Effect.exit
         )
         if (Exit.isSuccess(exit)) return addedLines(exit.value)
-        yield* Effect.logWarning("what a plugin tells the agent is left out", exit.cause).pipe(
-          Effect.annotateLogs({ plugin })
+        yield* Effect.logWarning("what a plugin tells of a turn is left out", exit.cause).pipe(
+          Effect.annotateLogs({ plugin, of })
         )
         return []
       })
@@ -238,8 +250,15 @@ export class TurnParties extends Context.Service<TurnParties, {
         contributions,
         promptLines: (row) =>
           Effect.map(
-            Effect.forEach([...additions], (party) => linesOf(party, row)),
+            Effect.forEach([...additions], (party) => linesOf(party, "promptLines", row)),
             (lines) => lines.flat()
+          ),
+        notices: (row) =>
+          Effect.map(
+            Effect.forEach([...additions], (party) =>
+              Effect.map(linesOf(party, "notices", row), (lines): Notice => ({ plugin: party.plugin, lines }))),
+            (all) =>
+              all.filter(({ lines }) => lines.length > 0)
           ),
         addOrigin: join<OriginHandler>({
           add: (party) => {

@@ -155,6 +155,15 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
       ? []
       : (yield* parties.tell("exited", (observer) => observer.exited(row))).flat()
     yield* stopWatching(job)
+    for (const { lines, plugin } of row.attempt === 0 ? [] : yield* parties.notices(row)) {
+      yield* askOr(
+        parties,
+        row,
+        "notice",
+        (origin) => origin.notice?.(row, `told-${plugin}`, lines.join("\n")) ?? Effect.void,
+        undefined
+      )
+    }
     const answer = yield* parties.ask(row.request.origin.kind, "settle", (origin) => origin.settle(row, shown)).pipe(
       Effect.match({
         onSuccess: (parts) => Happening.Shown({ parts }),

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { SandboxId } from "../../domain/sandbox/Ids.ts"
+import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { type Fact, Facts } from "../Facts.ts"
 
 export interface MemoryFactsState {
@@ -10,7 +10,7 @@ export interface MemoryFactsState {
 }
 export const makeMemoryFactsState = (): MemoryFactsState => ({ facts: new Map() })
 
-const idOf = (sandbox: SandboxId, key: string): string => `${sandbox}\n${key}`
+const idOf = (sandbox: SenderId, key: string): string => `${sandbox}\n${key}`
 const inOrder = (a: Fact, b: Fact): number =>
   a.sandbox === b.sandbox ? (a.key < b.key ? -1 : 1) : a.sandbox < b.sandbox ? -1 : 1
 

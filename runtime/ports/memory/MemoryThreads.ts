@@ -44,6 +44,14 @@ export const layerOver = (state: MemoryThreadsState): Layer.Layer<Threads> => {
               limit
             )
         ),
+      move: (from, to) =>
+        Effect.sync(() => {
+          for (const [id, row] of [...state.rows].filter(([, { channel }]) => channel === from)) {
+            state.rows.delete(id)
+            const moved = `${to}:${row.threadTs}`
+            if (!state.rows.has(moved)) state.rows.set(moved, { ...row, channel: to })
+          }
+        }),
       removeAll: (sandbox) =>
         Effect.sync(() => {
           for (const [id, row] of state.rows) if (row.sandbox === sandbox) state.rows.delete(id)

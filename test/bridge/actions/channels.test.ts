@@ -49,6 +49,16 @@ const page = (cursor?: string) => ({
 })
 
 describe("channel.ensure", () => {
+  it.effect("says by a code of its own that the workspace lets nobody create channels, and tries no other name", () =>
+    Effect.gen(function*() {
+      for (const error of ["restricted_action", "no_permission", "user_is_restricted"]) {
+        const { calls, code } = yield* ensured({ "conversations.create": refused(error) })
+        assert.strictEqual(code, "creation_forbidden")
+        assert.lengthOf(calls, 1)
+      }
+      assert.strictEqual((yield* ensured({ "conversations.create": refused("invalid_name") })).code, "slack_refused")
+    }))
+
   it.effect("creates, sets the topic as it can be shown, and invites each address", () =>
     Effect.gen(function*() {
       const { calls, channel: answer } = yield* ensured(
@@ -183,7 +193,7 @@ describe("channel.ensure", () => {
       assert.strictEqual(second.channel?.created, true)
       assert.notInclude(second.methods(), "conversations.list")
       for (
-        const [failure, code] of [[refused("restricted_action"), "slack_refused"], [
+        const [failure, code] of [[refused("restricted_action"), "creation_forbidden"], [
           limited("x"),
           "rate_limited"
         ]] as const

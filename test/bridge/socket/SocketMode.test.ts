@@ -4,6 +4,7 @@ import { once } from "node:events"
 import { WebSocket } from "ws"
 import { eventErrors } from "../../../bridge/BridgeErrors.ts"
 import { CatchUp } from "../../../bridge/events/CatchUp.ts"
+import { Heard } from "../../../bridge/events/Heard.ts"
 import { socketErrors } from "../../../bridge/socket/SocketErrors.ts"
 import { isTrusted, SocketMode } from "../../../bridge/socket/SocketMode.ts"
 import type { SocketStatus } from "../../../bridge/socket/SocketStatus.ts"
@@ -51,6 +52,36 @@ const inQueue = (count: number) =>
     ))
 
 describe("Socket Mode", () => {
+  it.live("notes what it hears, and what it refuses, as requests by HTTP are noted", () =>
+    Effect.gen(function*() {
+      const world = yield* socketRoom()
+      yield* overSockets(
+        world,
+        Effect.gen(function*() {
+          yield* connected
+          const heard = yield* Heard
+          assert.isUndefined((yield* heard.state).firstAt)
+          yield* say(world.ada, world.channel, "over a socket")
+          yield* world.workspace.eventsDelivered
+          const { eventAt, firstAt, refused } = yield* heard.state
+          assert.isNumber(firstAt)
+          assert.isNumber(eventAt)
+          assert.isUndefined(refused)
+        })
+      )
+      const other = yield* socketRoom()
+      yield* overSockets(
+        other,
+        Effect.gen(function*() {
+          yield* connected
+          yield* say(other.ada, other.channel, "of another workspace")
+          yield* other.workspace.eventsDelivered
+          assert.strictEqual((yield* (yield* Heard).state).refused?.code, "KM-SLK-008")
+        }),
+        { team: "T0OTHER001" }
+      )
+    }))
+
   it.live("takes a message and acknowledges it only when it is stored", () =>
     Effect.gen(function*() {
       const world = yield* socketRoom()

@@ -176,6 +176,18 @@ describe("km slack status", () => {
       assert.match(wrong[0]?.detail ?? "", /app_mentions:read, .*superfluous: admin$/)
     }).pipe(Effect.scoped))
 
+  it.live("an install by Socket Mode that has heard nothing yet is not deaf; what it refused is told", () =>
+    Effect.gen(function*() {
+      const quiet = yield* status(({ world }) => set(() => world.heard = { startedAt: 1 }), true)
+      assert.deepStrictEqual(quiet.wrong, [])
+      assert.deepInclude(quiet.checks.find(({ name }) => name === "events"), { status: "ok" })
+      yield* only(
+        "KM-SLK-106",
+        ({ world }) => set(() => world.heard = { startedAt: 1, refused: { at: 2, code: "KM-SLK-008", detail: "" } }),
+        true
+      )
+    }))
+
   it.live("Socket Mode switched off", () =>
     only("KM-SLK-111", (scene) =>
       Effect.andThen(
@@ -252,6 +264,17 @@ describe("km slack status", () => {
         Effect.promise(async () => {
           await slackClient(workspace, tokenOf(workspace, "ada")).conversations.join({ channel: shared })
           await slackClient(workspace, workspace.botToken).conversations.leave({ channel: shared })
+        })
+    ))
+
+  it.live("a channel that was archived by hand", () =>
+    only(
+      "KM-SLK-143",
+      ({ shared, workspace }) =>
+        Effect.promise(async () => {
+          const ada = slackClient(workspace, tokenOf(workspace, "ada"))
+          await ada.conversations.join({ channel: shared })
+          await ada.conversations.archive({ channel: shared })
         })
     ))
 

@@ -1,7 +1,7 @@
 /** A real workspace set up by the commands as they are typed, against the local workspace in Slack's place. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 import { km, kmStarted } from "../../support/KmProcess.ts"
 import { temporaryDirectory } from "../../support/ScriptedModel.ts"
@@ -21,6 +21,15 @@ describe("a real workspace, as typed", () => {
       assert.match(sidecars.out, /km-runtime +\S+ .*km-runtime\.mjs +[0-9a-f]{64}/)
       const made = yield* typed("init")
       assert.strictEqual(made.exit, 0, made.err)
+      const keys = () =>
+        readdirSync(path.join(state, "secrets", "bridge", "link-key")).map((version) =>
+          readFileSync(path.join(state, "secrets", "bridge", "link-key", version), "utf8")
+        )
+      const [linkKey = "", ...others] = keys()
+      assert.match(linkKey, /^[A-Za-z0-9+/]{43}=/)
+      assert.lengthOf(others, 0)
+      assert.strictEqual((yield* typed("init")).exit, 0)
+      assert.deepStrictEqual(keys(), [linkKey])
 
       const init = yield* kmStarted(state, [
         "slack",

@@ -61,7 +61,8 @@ const git = (directory: string, ...args: ReadonlyArray<string>): string =>
   execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@t", ...args], {
     cwd: directory,
     env: gitEnvironment,
-    encoding: "utf8"
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"]
   }).trim()
 
 const cgi = (
@@ -196,7 +197,8 @@ export const gitHubDouble: Effect.Effect<GitHubDouble, never, Scope.Scope> = Eff
         return Net.connect(port, "127.0.0.1")
       },
       authorities: [authority.certificate],
-      privateHosts: []
+      privateHosts: [],
+      loopback: new Map()
     },
     requests,
     resolved,

@@ -105,7 +105,7 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
     judgePush,
     tokens,
     upstream,
-    ask: askApi(upstream, tokens, policy.host, 443),
+    ask: askApi(upstream, tokens, policy.host),
     downloads: makeDownloads(() => Date.now()),
     journal: (decision) => Effect.sync(() => void decisions.push(decision)),
     now: () => Date.now()

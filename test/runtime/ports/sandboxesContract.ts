@@ -114,6 +114,8 @@ export const sandboxesContract = <LE, R>(
       assert.isTrue(yield* sandboxes.update(one, { expiresAt: 1 }, { generation: "1", ending: false }))
       assert.isFalse(yield* sandboxes.update(one, { expiresAt: 2 }, { generation: "2" }))
       assert.isFalse(yield* sandboxes.update(two, { expiresAt: 2 }))
+      assert.isFalse(yield* sandboxes.update(one, { expiresAt: 2 }, { expiresAt: 3 }))
+      assert.isTrue(yield* sandboxes.update(one, { expiresAt: 2 }, { expiresAt: 1 }))
       assert.isTrue(yield* sandboxes.update(one, { status: "destroying" }, { ending: false }))
       assert.isFalse(yield* sandboxes.update(one, { expiresAt: 3 }, { ending: false }))
       assert.isFalse(yield* sandboxes.addItem(one, { kind: "secret", ref: "a", state: "planned" }, { ending: false }))

@@ -73,6 +73,23 @@ export const threadsContract = <LE>(engine: Engine<Threads, LE>): void => {
       assert.strictEqual(Option.getOrThrow(yield* threads.get(channel, ts(1))).createdAt, now)
     }))
 
+  test("moves every row of a channel that Slack has given another id, once", (threads) =>
+    Effect.gen(function*() {
+      const moved = ChannelId.make("C0MOVED0001")
+      yield* threads.put(row(1, { session: session(1) }))
+      yield* threads.put(row(2, { sandbox: two }))
+      // Somebody wrote under the new id before we heard of it.
+      yield* threads.put(row(2, { channel: moved, sandbox: one }))
+      for (const _ of [1, 2]) {
+        yield* threads.move(channel, moved)
+        yield* settle
+        assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.none())
+        assert.strictEqual(Option.getOrThrow(yield* threads.get(moved, ts(1))).session, session(1))
+        assert.strictEqual(Option.getOrThrow(yield* threads.get(moved, ts(2))).sandbox, one)
+        assert.strictEqual(Option.getOrThrow(yield* threads.bySession(session(1))).channel, moved)
+      }
+    }))
+
   test("counts and removes by sandbox", (threads) =>
     Effect.gen(function*() {
       yield* threads.put(row(1))

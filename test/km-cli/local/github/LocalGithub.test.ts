@@ -211,4 +211,44 @@ describe("the local GitHub", () => {
         assert.match(wrong.text, /Authentication failed|could not read Username/, header)
       }
     }).pipe(Effect.scoped), 60_000)
+
+  it.live("moves and deletes what was pushed by the API, forwards alone unless forced", () =>
+    Effect.gen(function*() {
+      const github = yield* localGithub()
+      const app = yield* registered(github)
+      const { id } = github.install(app, "org")
+      const client = clientOf(github, app)
+      const narrowed = (level: string) =>
+        Effect.map(tokenOf(client, id, { permissions: { contents: level } }), ({ data }) => data.token)
+      const [read, write] = [yield* narrowed("read"), yield* narrowed("write")]
+      const home = yield* temporaryDirectory
+      const address = `http://x-access-token:${write}@${github.host}/org/api.git`
+      const clone = path.join(home, "api")
+      yield* git(home, "clone", "--quiet", address, "api")
+      const head = Effect.map(git(clone, "rev-parse", "HEAD"), ({ text }) => text.trim())
+      const first = yield* head
+      yield* git(clone, "commit", "--quiet", "--allow-empty", "-m", "two")
+      const second = yield* head
+      yield* git(clone, "push", "--quiet", "origin", "HEAD:refs/heads/a/two")
+      const as = (auth: string) => new Octokit({ baseUrl: github.apiUrl, auth }).request
+      const at = { owner: "org", repo: "api", ref: "heads/main" }
+      const move = (auth: string, sha: string, force = false, ref = at.ref) =>
+        as(auth)("PATCH /repos/{owner}/{repo}/git/refs/{ref}", { ...at, ref, sha, force })
+      assert.match(yield* refusal(move(read, second)), /^403/)
+      const moved = yield* Effect.promise(() => move(write, second))
+      assert.deepStrictEqual([moved.status, moved.data.object.sha], [200, second])
+      assert.match(yield* refusal(move(write, first)), /^422 Update is not a fast forward/)
+      assert.match(yield* refusal(move(write, "0".repeat(40))), /^422 Object does not exist/)
+      assert.match(yield* refusal(move(write, second, false, "heads/absent")), /^422 Reference does not exist/)
+      assert.strictEqual((yield* Effect.promise(() => move(write, first, true))).status, 200)
+      const matching = yield* Effect.promise(() =>
+        as(read)("GET /repos/{owner}/{repo}/git/matching-refs/{ref}", { ...at, ref: "heads/a" })
+      )
+      assert.deepStrictEqual(matching.data.map(({ ref }) => ref), ["refs/heads/a/two"])
+      const remove = () => as(write)("DELETE /repos/{owner}/{repo}/git/refs/{ref}", { ...at, ref: "heads/a/two" })
+      assert.strictEqual((yield* Effect.promise(remove)).status, 204)
+      assert.match(yield* refusal(remove()), /^422 Reference does not exist/)
+      const refs = yield* git(clone, "ls-remote", "--heads", "origin")
+      assert.strictEqual(refs.text, `${first}\trefs/heads/main\n`)
+    }).pipe(Effect.scoped), 60_000)
 })

@@ -18,6 +18,7 @@ import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
 import { GithubApps } from "../../../../runtime/ports/GithubApps.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { World } from "../../../support/ControlWorld.ts"
+import { exampleInstall } from "../../../support/installs.ts"
 import { localGithub } from "../../../support/LocalGithub.ts"
 import { profileWith } from "../../../support/profiles.ts"
 
@@ -73,13 +74,7 @@ class Scene {
 
 const installOf = ({ app, github, installation }: Pick<Scene, "app" | "github" | "installation">) =>
   Install.make({
-    version: 1,
-    install: InstallName.make("km"),
-    certifierPublicKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-    bridgeUrl: "http://127.0.0.1:1",
-    bridgeHost: "127.0.0.1",
-    slackApiUrl: "http://127.0.0.1:1/api/",
-    local: true,
+    ...exampleInstall,
     github: [{
       host: github.host,
       app: app.id,

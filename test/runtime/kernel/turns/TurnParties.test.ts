@@ -263,4 +263,18 @@ describe("TurnParties: what plugins add to the agent", () => {
       yield* stopped.leave
       assert.deepStrictEqual(yield* Fiber.join(asking), [`of ${row.key}`, "last"])
     }).pipe(quiet))
+
+  it.effect("so is who has nothing to tell people, and too much is cut", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      yield* during(parties.addAddition(first, { notices: () => Effect.die("bug") }))
+      yield* during(parties.addAddition(first, { notices: () => Effect.succeed([]) }))
+      yield* during(parties.addAddition(first, { promptLines: () => Effect.succeed(["for the agent"]) }))
+      yield* during(parties.addAddition(second, {
+        notices: () => Effect.succeed(Array.from({ length: 30 }, () => "x".repeat(2_000)))
+      }))
+      const told = yield* parties.notices(row)
+      assert.deepStrictEqual(told.map(({ plugin }) => plugin), [second])
+      assert.deepStrictEqual([told[0]?.lines.length, told[0]?.lines[0]?.length], [20, 1_000])
+    }).pipe(quiet))
 })

@@ -203,6 +203,28 @@ describe("TurnWorker", () => {
       assert.lengthOf(again.starts[1]?.contributions ?? [], 1)
     }).pipe(Effect.scoped))
 
+  it.effect("says in the thread what plugins tell of a turn, in one post each, before its outcome", () =>
+    Effect.gen(function*() {
+      const posts: Array<readonly [step: string, text: string]> = []
+      const told = yield* whole({
+        addition: { notices: ({ key }) => Effect.succeed([`of ${key}`, "more"]) },
+        origin: { notice: (_, step, text) => Effect.sync(() => void posts.push([step, text])) }
+      })
+      assert.deepStrictEqual(posts.map(([, text]) => text), [`of ${told.job.row.key}\nmore`])
+      assert.match(posts[0]?.[0] ?? "", /^told-[a-z-]+$/)
+      const silent = yield* whole({ addition: { notices: () => Effect.succeed([]) } })
+      assert.notInclude(silent.said.join(), "notice")
+      const order = yield* whole({ addition: { notices: () => Effect.succeed(["one"]) } })
+      const at = order.said.findIndex((each) => each.startsWith("notice told-"))
+      assert.isAbove(at, order.said.indexOf("exited"))
+      assert.isBelow(at, order.said.indexOf("settle 0"))
+      const unbegun = yield* whole({
+        row: { ...received, cancelRequestedBy: "Ada" },
+        addition: { notices: () => Effect.succeed(["one"]) }
+      })
+      assert.notInclude(unbegun.said.join(), "notice", "an agent that never ran did nothing")
+    }).pipe(Effect.scoped))
+
   it.effect("resumes the thread's session; one that is no session's name is none", () =>
     Effect.gen(function*() {
       const known = yield* whole({ origin: { session: () => Effect.succeed(thread) } })

@@ -1,0 +1,168 @@
+/** A sandbox's channel that changes in Slack without us: another id, archived by hand, taken up again. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { Acceptance } from "../../../bridge/events/Acceptance.ts"
+import { ChannelChanges } from "../../../bridge/events/ChannelChanges.ts"
+import { classifyMessage } from "../../../bridge/events/classifyEvent.ts"
+import { Progress } from "../../../bridge/events/Progress.ts"
+import { Alias, ChannelId, MessageTs, SessionId, TeamId, UserId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { decodeNotice, noticePrefix } from "../../../runtime/domain/sandbox/Notice.ts"
+import { Facts } from "../../../runtime/ports/Facts.ts"
+import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
+import { Threads } from "../../../runtime/ports/Threads.ts"
+import { slackClient, tokenOf, userIdOf } from "../../support/Workspace.ts"
+import {
+  bridgeOver,
+  callV2,
+  codeOf,
+  furnish,
+  listen,
+  otherSandbox,
+  room,
+  rowOf,
+  sandbox,
+  sendEvent,
+  waiting
+} from "../world.ts"
+
+type World = Effect.Success<ReturnType<typeof room>>
+const from = ChannelId.make("G0BEFORE001")
+const threadTs = MessageTs.make("1700000000.000001")
+const session = SessionId.make("0b0a0c0d-0000-4000-8000-000000000001")
+
+const event = (workspace: World["workspace"], body: object) =>
+  Effect.map(
+    sendEvent(
+      workspace.signingSecret,
+      JSON.stringify({
+        type: "event_callback",
+        team_id: workspace.teamId,
+        api_app_id: workspace.appId,
+        event_id: `Ev${Math.random()}`,
+        event: body
+      })
+    ),
+    ({ status }) => status
+  )
+
+/** Two sandboxes in a channel that was `from` until now, one with a thread, and a bridge that was not told yet. */
+const before = Effect.fnUntraced(function*(world: World) {
+  yield* furnish(world.workspace, from)
+  const sandboxes = yield* Sandboxes
+  yield* sandboxes.insert(rowOf(otherSandbox, from, { alias: Alias.make("second"), channelMode: "shared" }))
+  yield* sandboxes.rememberChannel(Alias.make("second"), from)
+  yield* (yield* Threads).put({ channel: from, threadTs, sandbox, session, createdAt: 1, lastTurnAt: Date.now() })
+  return sandboxes
+})
+
+const after = Effect.fnUntraced(function*(to: ChannelId) {
+  const sandboxes = yield* Sandboxes
+  const threads = yield* Threads
+  assert.lengthOf(yield* sandboxes.byChannel(from), 0)
+  const rows = yield* sandboxes.byChannel(to)
+  assert.deepStrictEqual(rows.map(({ formerChannels }) => formerChannels), [[from], [from]])
+  assert.deepStrictEqual(yield* sandboxes.channelOfAlias(Alias.make("second")), Option.some(to))
+  assert.deepStrictEqual(yield* threads.get(from, threadTs), Option.none())
+  assert.strictEqual(Option.getOrThrow(yield* threads.get(to, threadTs)).session, session)
+})
+
+describe("a channel with another id", () => {
+  it.live("takes rows, aliases and threads along, once, from wherever a crash left it", () =>
+    Effect.gen(function*() {
+      const world = yield* room()
+      const to = world.channel
+      const moved = { type: "channel_id_changed", old_channel_id: from, new_channel_id: to }
+      /** As far as a bridge came that died. */
+      const crashes: ReadonlyArray<Effect.Effect<unknown, unknown, ChannelChanges | Sandboxes | Threads>> = [
+        Effect.void,
+        Effect.flatMap(Threads, (threads) => threads.move(from, to)),
+        Effect.gen(function*() {
+          yield* (yield* Threads).move(from, to)
+          yield* (yield* Sandboxes).update(sandbox, { channel: to, formerChannels: [from] })
+        }),
+        Effect.flatMap(ChannelChanges, (changes) => changes.moved({ _tag: "ChannelMoved", from, to }))
+      ]
+      for (const crash of crashes) {
+        yield* Effect.gen(function*() {
+          yield* before(world)
+          yield* crash
+          for (const _ of [1, 2]) {
+            assert.strictEqual(yield* event(world.workspace, moved), 200)
+            yield* after(to)
+          }
+        }).pipe(Effect.provide(bridgeOver(world.workspace)))
+      }
+    }))
+
+  it.live("goes on for a turn that began before, and takes no message twice", () =>
+    Effect.gen(function*() {
+      const world = yield* room()
+      const { bot, channel: to, workspace } = world
+      yield* Effect.gen(function*() {
+        yield* before(world)
+        const take = Effect.fnUntraced(function*(channel: ChannelId) {
+          const found = classifyMessage(
+            { type: "message", channel, user: UserId.make(userIdOf(workspace, "ada")), text: "hello", ts: threadTs },
+            TeamId.make(workspace.teamId),
+            undefined,
+            { eventId: "", externalPossible: false }
+          )
+          if (found._tag !== "Message") return found._tag
+          return yield* (yield* Acceptance).take(found.message, undefined)
+        })
+        assert.strictEqual(yield* take(from), "queued")
+        yield* event(workspace, { type: "channel_id_changed", old_channel_id: from, new_channel_id: to })
+        assert.strictEqual(yield* take(to), "repeated")
+        assert.lengthOf(yield* waiting, 1)
+        const posted = yield* callV2("answer", { action: "post", channel: from, markdown: "the answer" })
+        assert.strictEqual(codeOf(posted), undefined, JSON.stringify(posted.json))
+        const history = yield* Effect.promise(() => bot.conversations.history({ channel: to }))
+        assert.include(JSON.stringify(history.messages), "the answer")
+        const foreign = yield* callV2("elsewhere", { action: "post", channel: "C0OTHER0001", markdown: "no" })
+        assert.strictEqual(codeOf(foreign), "forbidden")
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("that is none of ours changes nothing", () =>
+    Effect.gen(function*() {
+      const world = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(world.workspace, world.channel)
+        const moved = { type: "channel_id_changed", old_channel_id: from, new_channel_id: "C0OTHER0001" }
+        assert.strictEqual(yield* event(world.workspace, moved), 200)
+        assert.strictEqual(yield* event(world.workspace, { ...moved, new_channel_id: "nowhere" }), 400)
+        assert.lengthOf(yield* (yield* Sandboxes).byChannel(world.channel), 1)
+      }).pipe(Effect.provide(bridgeOver(world.workspace)))
+    }))
+})
+
+describe("a channel that is archived by hand", () => {
+  it.live("is told to the operator by mail, once for each time; our own archiving is not", () =>
+    Effect.gen(function*() {
+      const { ada, bot, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        const notices = Effect.flatMap(Facts, (facts) => facts.list(noticePrefix))
+        for (const times of [1, 2]) {
+          yield* Effect.promise(() => ada.conversations.archive({ channel }))
+          yield* workspace.eventsDelivered
+          const due = yield* notices
+          assert.lengthOf(due, times)
+          const notice = decodeNotice(due[0]?.value ?? "")
+          assert.include(notice, { slack: "none", mail: "due" })
+          assert.include(notice?.text, channel)
+          const progress = yield* Progress
+          progress.takeMissed()
+          yield* Effect.promise(() =>
+            slackClient(workspace, tokenOf(workspace, "ada")).conversations.unarchive({ channel })
+          )
+          yield* workspace.eventsDelivered
+          assert.isTrue(progress.takeMissed())
+        }
+        yield* Effect.promise(() => bot.conversations.archive({ channel }))
+        yield* workspace.eventsDelivered
+        assert.lengthOf(yield* notices, 2)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+})
