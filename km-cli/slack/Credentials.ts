@@ -18,11 +18,11 @@ export const maxSecretLength = 1_000
 
 const codes = { "bot-token": "KM-SLK-101", "app-token": "KM-SLK-102", "signing-secret": "KM-SLK-103" } as const
 
-const token = (prefix: string): RegExp => new RegExp(`^${prefix}-[A-Za-z0-9_-]{10,500}$`)
+const tokenShape = (prefix: string): RegExp => new RegExp(`^${prefix}-[A-Za-z0-9_-]{10,500}$`)
 
 const shapes: Readonly<Record<SecretKind, RegExp>> = {
-  "bot-token": token("xoxb"),
-  "app-token": token("xapp"),
+  "bot-token": tokenShape("xoxb"),
+  "app-token": tokenShape("xapp"),
   "signing-secret": /^[0-9a-f]{32}$/
 }
 
