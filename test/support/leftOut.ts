@@ -63,6 +63,8 @@ export const treeWithout = Effect.fnUntraced(function*(id: string, tests: boolea
   if (tests) {
     fs.cpSync(path.join(root, "test"), path.join(tree, "test"), { recursive: true })
     for (const file of testsOf(id)) fs.rmSync(path.join(tree, file))
+    // Tests hold documents to the code.
+    fs.symlinkSync(path.join(root, "docs"), path.join(tree, "docs"))
   }
   fs.writeFileSync(
     path.join(tree, "tsconfig.json"),
