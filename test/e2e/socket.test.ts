@@ -39,17 +39,16 @@ describe("Socket Mode", () => {
       )
       assert.strictEqual(closed, 404)
 
-      yield* untilReal(
-        "the first connection lasts",
-        Effect.map(health, ({ socket }) => socket.state === "connected")
-      )
+      const connected = Effect.map(health, ({ socket }) => socket.state === "connected")
+      yield* untilReal("the first connection lasts", connected)
       yield* sockets.disconnect("warning")
       yield* answered("second")
       yield* sockets.drop("all")
       yield* answered("third")
+      // The history may have been quicker than the next connection.
+      yield* untilReal("it is connected again", connected)
       const after = yield* health
       assert.strictEqual(after.transport, "socket")
-      assert.strictEqual(after.socket.state, "connected")
       assert.isNotNull(after.socket.lastDisconnect)
 
       yield* stack.bridge.kill9
