@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { builtInPlugins } from "../../plugins/index.ts"
 import * as EmbeddedEngine from "../../runtime/engines/embedded/EmbeddedEngine.ts"
 import { Reports } from "../../runtime/ports/Reports.ts"
 import { listWithout, pluginIds, ranIn, testsOf, treeWithout } from "../support/leftOut.ts"
@@ -44,7 +45,8 @@ describe("a plugin that is left out", () => {
           const { plugins, ready } = yield* (yield* Reports).get(row.id)
           return { ready, states: plugins.map((plugin) => `${plugin.id} ${plugin.state}`).toSorted() }
         }).pipe(Effect.provide(EmbeddedEngine.layer(stack.state)), Effect.orDie)
-        const whole = pluginIds.filter((other) => other !== id).map((other) => `${other} running`).toSorted()
+        const others = builtInPlugins.filter((plugin) => plugin.id !== id && plugin.enabled(slackProfile))
+        const whole = others.map((other) => `${other.id} running`).toSorted()
         yield* untilReal("the others run", Effect.map(states, (now) => now.ready && now.states.join() === whole.join()))
         if (id === "slack-inbound") return
         const ts = yield* say("hello")
