@@ -32,6 +32,12 @@ const variables: Readonly<Record<SecretKind, string>> = {
   "signing-secret": "KM_SLACK_SIGNING_SECRET"
 }
 
+/** Without the variables that give a command a secret: they are for that command, and a process that it leaves would show them. */
+export const withoutSecrets = (environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
+  const given: ReadonlyArray<string> = Object.values(variables)
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !given.includes(name)))
+}
+
 const kinds = ["bot-token", "app-token", "signing-secret"] as const
 
 /** Bytes that are read of a file or of standard input. */

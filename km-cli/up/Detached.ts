@@ -9,6 +9,7 @@ import process from "node:process"
 import type { Backend } from "../Backend.ts"
 import { kmError } from "../KmError.ts"
 import { self } from "../Programs.ts"
+import { withoutSecrets } from "../slack/SecretInput.ts"
 import { logFile } from "./Child.ts"
 import * as UpFile from "./UpFile.ts"
 
@@ -41,7 +42,7 @@ const launch = (backend: Backend, args: ReadonlyArray<string>) => {
   const child = spawn(command, [...program, "up", "--state", backend.paths.root, ...args], {
     detached: true,
     stdio: ["ignore", log, log],
-    env: process.env
+    env: withoutSecrets(process.env)
   })
   fs.closeSync(log)
   child.unref()

@@ -76,6 +76,11 @@ describe("a real workspace, as typed", () => {
       assert.strictEqual(init.exit, 0, init.out + init.err)
       assert.include(init.out, "events come by Socket Mode: nothing to paste")
       assert.notInclude(init.err, "signing")
+      // What it leaves running was given no secret that the command had: whoever is the same user reads its environment.
+      const { supervisor } = JSON.parse(readFileSync(path.join(state, "run", "up.json"), "utf8"))
+      const environment = readFileSync(`/proc/${supervisor.pid}/environ`, "utf8")
+      assert.include(environment, "PATH=")
+      for (const token of [workspace.botToken, workspace.appToken]) assert.notInclude(environment, token)
       const status = yield* km(state, ["slack", "status"], env)
       assert.strictEqual(status.exit, 0, status.out + status.err)
       assert.match(status.out, /ok +socket +1 open, last frame \d+ s ago/)
