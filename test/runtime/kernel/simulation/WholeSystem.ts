@@ -31,6 +31,7 @@ import { SlackApi } from "../../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../../bridge/slack/SlackErrors.ts"
 import { SlackSecrets } from "../../../../bridge/slack/SlackSecrets.ts"
 import { slackSignature } from "../../../../bridge/slack/slackSignature.ts"
+import { owedFact } from "../../../../plugins/slack-inbound/OwedMarks.ts"
 import { SlackInboundPlugin, type SlackInboundPorts } from "../../../../plugins/slack-inbound/SlackInboundPlugin.ts"
 import { TranscriptPlugin, type TranscriptPorts } from "../../../../plugins/transcript/TranscriptPlugin.ts"
 import * as BridgeClient from "../../../../runtime/adapters/bridge/BridgeClient.ts"
@@ -547,8 +548,12 @@ const tick = Effect.fnUntraced(function*(millis: number) {
   yield* TestClock.adjust(millis)
 })
 
+/** Marks that Slack or the bridge did not take in time are written down, and set by a later round or life. */
+const nothingOwed = ({ ledger }: World): boolean => (ledger.facts.get(owedFact) ?? "[]") === "[]"
+
 const quiet = ({ outbox, slack, world }: System): boolean =>
   outbox.entries.size === 0
+  && nothingOwed(world)
   && (world.queue.queues.get(sandbox)?.messages.length ?? 0) === 0
   && world.messages.every(({ request }) =>
     world.ledger.rows.get(request.key)?.state === "settled"
