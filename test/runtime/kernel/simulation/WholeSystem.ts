@@ -549,7 +549,7 @@ const tick = Effect.fnUntraced(function*(millis: number) {
 })
 
 /** Marks that Slack or the bridge did not take in time are written down, and set by a later round or life. */
-const nothingOwed = ({ ledger }: World): boolean => (ledger.facts.get(owedFact) ?? "[]") === "[]"
+const nothingOwed = (world: World): boolean => (world.ledger.facts.get(owedFact) ?? "[]") === "[]"
 
 const quiet = ({ outbox, slack, world }: System): boolean =>
   outbox.entries.size === 0

@@ -20,6 +20,9 @@ const holds = Effect.fnUntraced(function*(
   return { ops, system }
 })
 
+const before = (op: number): CrashPoint => ({ op, when: "before" })
+const after = (op: number): CrashPoint => ({ op, when: "after" })
+
 describe("bridge and runtime", () => {
   it.effect("answer messages in order without a crash", () =>
     Effect.gen(function*() {
@@ -76,8 +79,6 @@ describe("bridge and runtime", () => {
   it.effect("what was owed when a side died once more is set by the next life", () =>
     Effect.gen(function*() {
       const messages = [message(1, 1), message(1, 2, { at: 300 }), message(2, 1, { copies: 2 })]
-      const before = (op: number): CrashPoint => ({ op, when: "before" })
-      const after = (op: number): CrashPoint => ({ op, when: "after" })
       yield* holds(messages, [before(63), before(60), before(107)], { downMillis: 0, lostAnswers: [1] })
       yield* holds(messages, [before(108), after(98), after(54)], { downMillis: 200_000, lostAnswers: [1] })
     }))
