@@ -1,7 +1,7 @@
 /** A real workspace set up by the commands as they are typed, against the local workspace in Slack's place. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { km, kmStarted } from "../../support/KmProcess.ts"
 import { temporaryDirectory } from "../../support/ScriptedModel.ts"
@@ -85,6 +85,22 @@ describe("a real workspace, as typed", () => {
       assert.strictEqual(status.exit, 0, status.out + status.err)
       assert.match(status.out, /ok +socket +1 open, last frame \d+ s ago/)
       assert.match(status.out, /warn +invitation eve@elsewhere\.test +KM-SLK-125/)
+
+      // The shared channel has another id from now on, and its name.
+      const settings = path.join(state, "install.json")
+      const install = JSON.parse(readFileSync(settings, "utf8"))
+      const shared = install.slack.sharedChannel
+      writeFileSync(
+        settings,
+        JSON.stringify({ ...install, slack: { ...install.slack, sharedChannel: { ...shared, id: "G0BEFORE001" } } })
+      )
+      const lost = yield* km(state, ["slack", "status"], env)
+      assert.strictEqual(lost.exit, 1, lost.out + lost.err)
+      const [, next = ""] = /next: km (slack init .*)$/m.exec(lost.err) ?? []
+      const again = yield* km(state, next.split(" "), env)
+      assert.strictEqual(again.exit, 0, again.out + again.err)
+      assert.deepStrictEqual(JSON.parse(readFileSync(settings, "utf8")).slack.sharedChannel, shared)
+
       yield* workspace.sockets.switch(false)
       const off = yield* untilReal(
         "the switch is noticed",
