@@ -17,11 +17,11 @@ import { untilReal } from "../support/untilReal.ts"
 import { slackClient, testWorkspace, tokenOf } from "../support/Workspace.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const text = fs.readFileSync(path.join(root, "docs/slack-notifications.md"), "utf8")
+const page = fs.readFileSync(path.join(root, "docs/slack-notifications.md"), "utf8")
 
 /** A part of the page, from its heading to the next one. */
 const partOf = (heading: string): string => {
-  const found = new RegExp(`\n## ${heading}\n([\\s\\S]*?)\n##+ `).exec(text)?.[1]
+  const found = new RegExp(`\n## ${heading}\n([\\s\\S]*?)\n##+ `).exec(page)?.[1]
   if (found === undefined) throw new Error(`the page has no part ${heading}`)
   return found
 }
@@ -135,15 +135,15 @@ const firstReply = Effect.fnUntraced(function*(workspace: WorkspaceHandle, chann
   yield* Effect.promise(() => ada.conversations.join({ channel }))
   const said = yield* Effect.promise(() => ada.chat.postMessage({ channel, text: "What is in this repository?" }))
   const ts = said.ts ?? assert.fail("not posted")
-  const root = yield* untilReal(
+  const thread = yield* untilReal(
     "the turn is over",
     Effect.map(
       Effect.promise(() => ada.conversations.replies({ channel, ts })),
       ({ messages = [] }) => messages[0]?.reactions?.some(({ name }) => name === "white_check_mark") && messages
     )
   )
-  assert.isAbove(root.length, 1, "there is an answer below the message")
-  assert.isTrue(root.slice(1).some(({ text = "" }) => text.includes("scripted")), JSON.stringify(root))
+  assert.isAbove(thread.length, 1, "there is an answer below the message")
+  assert.isTrue(thread.slice(1).some(({ text = "" }) => text.includes("scripted")), JSON.stringify(thread))
 })
 
 const asked = /xox[a-z]-|xapp-/
@@ -152,9 +152,7 @@ describe("the page for Slack, word by word", () => {
   it.live("By Socket Mode: from nothing to a first reply, with the tokens typed at a terminal", () =>
     Effect.gen(function*() {
       const place = yield* placeToWork
-      const [init = "", manifest = "", slackInit = "", ...rest] = commandsOf(partOf("By Socket Mode"))
-      assert.deepStrictEqual([init, manifest.slice(0, 17)], ["km init", "km slack manifest"])
-      yield* typed(place, init)
+      const [manifest = "", slackInit = "", ...rest] = commandsOf(partOf("By Socket Mode"))
       const said = yield* typed(place, manifest)
       assert.match(said, /https:\/\/api\.slack\.com\/apps\?new_app=1\S+/, "the page that creates the app from it")
       const { workspace } = yield* installApp(place, "socket")
@@ -182,7 +180,7 @@ describe("the page for Slack, word by word", () => {
           .replaceAll("127.0.0.1:8787", `127.0.0.1:${port}`)
       const part = partOf("By HTTPS")
       fs.writeFileSync(path.join(place.directory, "km.config.yaml"), here(blocksOf(part, "yaml")[0] ?? ""))
-      const site = /<!-- caddy -->\n```\n([\s\S]*?)```/.exec(text)?.[1] ?? assert.fail("no Caddyfile")
+      const site = /<!-- caddy -->\n```\n([\s\S]*?)```/.exec(page)?.[1] ?? assert.fail("no Caddyfile")
       const caddyfile = path.join(place.directory, "Caddyfile")
       fs.writeFileSync(
         caddyfile,
@@ -202,9 +200,8 @@ describe("the page for Slack, word by word", () => {
           })
       )
 
-      const [init = "", manifest = "", slackInit = "", ...none] = commandsOf(part).map(here)
+      const [manifest = "", slackInit = "", ...none] = commandsOf(part).map(here)
       assert.lengthOf(none, 0)
-      yield* typed(place, init)
       yield* typed(place, manifest)
       const { eventsUrl, workspace } = yield* installApp(place, "http")
       assert.strictEqual(eventsUrl, `http://localhost:${publicPort}/events`)
@@ -220,7 +217,7 @@ describe("the page for Slack, word by word", () => {
       assert.notMatch(shown.replaceAll("xoxb-…", ""), asked)
       assert.notInclude(shown, workspace.signingSecret)
       // "Then as above."
-      for (const line of commandsOf(partOf("By Socket Mode")).slice(3)) yield* typed(place, line)
+      for (const line of commandsOf(partOf("By Socket Mode")).slice(2)) yield* typed(place, line)
       yield* firstReply(workspace, "sb-demo")
     }).pipe(Effect.scoped))
 })

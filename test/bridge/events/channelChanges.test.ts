@@ -38,6 +38,7 @@ import {
 type World = Effect.Success<ReturnType<typeof room>>
 const from = ChannelId.make("G0BEFORE001")
 const threadTs = MessageTs.make("1700000000.000001")
+const at = (n: number) => MessageTs.make(`1700000000.00000${n}`)
 const session = SessionId.make("0b0a0c0d-0000-4000-8000-000000000001")
 
 const event = (workspace: World["workspace"], body: object) =>
@@ -143,7 +144,6 @@ describe("a channel with another id", () => {
         const corrections = yield* Corrections
         const team = TeamId.make(workspace.teamId)
         const user = UserId.make(userIdOf(workspace, "ada"))
-        const at = (n: number) => MessageTs.make(`1700000000.00000${n}`)
         const take = Effect.fnUntraced(function*(channel: ChannelId, ts: MessageTs, text: string, thread?: MessageTs) {
           const found = classifyMessage(
             { type: "message", channel, user, text, ts, ...(thread === undefined ? {} : { thread_ts: thread }) },
