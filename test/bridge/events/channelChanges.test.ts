@@ -174,7 +174,7 @@ describe("a channel with another id", () => {
         assert.strictEqual(yield* take(to, at(6), "!stop", at(1)), "stopped")
         const sent = yield* Stream.runCollect(Stream.take((yield* Controls).watch(sandbox), 2))
         assert.deepStrictEqual(
-          sent.map((control) => control.kind === "stop" && (control.turn ?? control.group)),
+          sent.map((control): unknown => control.kind === "stop" && (control.turn ?? control.group)),
           [slackTurnKey(team, from, at(1)), `${from}:${at(1)}`]
         )
       }).pipe(Effect.provide(bridgeOver(workspace)))
