@@ -56,16 +56,22 @@ describe("position", () => {
       used,
       result([{ type: "text", text: "out" }, { type: "text", text: "put" }])
     ))
-    assert.deepStrictEqual(position, { said: "From Ada:\nnew", step: 1, toolOutput: "out\nput", cwd: "/work space/x" })
+    assert.deepStrictEqual(position, {
+      said: "From Ada:\nnew",
+      step: 1,
+      toolOutput: "out\nput",
+      outputs: ["out\nput"],
+      cwd: "/work space/x"
+    })
   })
 
   it("of an empty conversation is nothing", () => {
-    assert.deepStrictEqual(positionOf(request()), { said: "", step: 0, toolOutput: "", cwd: "/tmp" })
+    assert.deepStrictEqual(positionOf(request()), { said: "", step: 0, toolOutput: "", outputs: [], cwd: "/tmp" })
   })
 })
 
 const at = (step: number) =>
-  planOf({ said: "[km] Message from Ada.\n\nship *it*\nnow", step, toolOutput: "", cwd: "/w" }, 0)
+  planOf({ said: "[km] Message from Ada.\n\nship *it*\nnow", step, toolOutput: "", outputs: [], cwd: "/w" }, 0)
 
 describe("the demo's script", () => {
   it("runs a command, writes a file in the working directory, and answers", () => {
@@ -81,7 +87,8 @@ describe("the demo's script", () => {
   })
 })
 
-const plan = (said: string, step = 0, asked = 0) => planOf({ said, step, toolOutput: "seen", cwd: "/w" }, asked)
+const plan = (said: string, step = 0, asked = 0) =>
+  planOf({ said, step, toolOutput: "seen", outputs: ["first", "seen"], cwd: "/w" }, asked)
 
 describe("directives", () => {
   it("tools:N is N calls and then an answer", () => {
