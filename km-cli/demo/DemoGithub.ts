@@ -180,7 +180,7 @@ export const githubLines = (seen: GithubSeen): ReadonlyArray<string> => [
   `  ${allowed} feature/hello  ${seen.pushed === undefined ? "not there" : `pushed, ${seen.pushed.slice(0, 10)}`}`,
   `  ${allowed} main           ${seen.mainMoved ? "MOVED" : "as it was"}; ${toldOf(seen, "ref.unlisted")}`,
   `  ${other}                ${toldOf(seen, "repository.unlisted")}`,
-  `  tokens                  ${seen.tokens} given to the proxy; ${
+  `  tokens                  ${seen.tokens} given out; ${
     seen.tokensFoundIn.length === 0
       ? "none in the sandbox's files or in what was said"
       : `FOUND in ${seen.tokensFoundIn.join(", ")}`

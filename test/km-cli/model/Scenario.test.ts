@@ -6,6 +6,7 @@ import {
   planOf,
   positionOf,
   quoteOf,
+  scriptedBranch,
   scriptedNotice
 } from "../../../km-cli/local/model/Scenario.ts"
 import * as Wire from "../../../km-cli/local/model/Wire.ts"
@@ -54,13 +55,15 @@ describe("position", () => {
       environment,
       user("From Ada:\nnew"),
       used,
+      result("first"),
+      used,
       result([{ type: "text", text: "out" }, { type: "text", text: "put" }])
     ))
     assert.deepStrictEqual(position, {
       said: "From Ada:\nnew",
-      step: 1,
+      step: 2,
       toolOutput: "out\nput",
-      outputs: ["out\nput"],
+      outputs: ["first", "out\nput"],
       cwd: "/work space/x"
     })
   })
@@ -95,6 +98,24 @@ describe("directives", () => {
     assert.deepStrictEqual(toolsOf(plan("script:tools:200", 199)), ["Bash"])
     assert.deepStrictEqual(toolsOf(plan("script:tools:200", 200)), [])
     assert.lengthOf(toolsOf(plan("script:parallel:4")), 4)
+  })
+
+  it("github clones the first address and pushes, tries main and the second, and shows what git said", () => {
+    const message = "[km] May be reached: github.test:1/a/x.\n\nPlease clone https://github.test:1/a/api, then " +
+      "https://github.test:1/a/web.js. script:github"
+    const outputs = ["cloned", "new branch", "rejected"]
+    const plans = [0, 1, 2, 3].map((step) => planOf({ said: message, step, toolOutput: "", outputs, cwd: "/w" }, 0))
+    const commands = plans.flatMap(blocksOf).flatMap((block) =>
+      block.kind === "tool" ? [String(block.input["command"])] : []
+    )
+    assert.lengthOf(commands, 3)
+    assert.include(commands[0], "git clone -q https://github.test:1/a/api work")
+    assert.strictEqual(commands[1], `git -C work push origin HEAD:${scriptedBranch}`)
+    assert.match(commands[2] ?? "", /push origin HEAD:main; git clone -q https:\/\/github\.test:1\/a\/web\.js other;/)
+    const said = plans.slice(3).map(textsOf).join("")
+    assert.notInclude(said, "cloned")
+    for (const part of ["new branch", "rejected", scriptedNotice]) assert.include(said, part)
+    assert.deepStrictEqual(toolsOf(plan("clone https://github.test:1/a/api script:github")), [])
   })
 
   it("bash runs what it is given and answers with what came out", () => {

@@ -4,7 +4,7 @@ import { Schema } from "effect"
 import { SandboxRow } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 
 const modeOf = (spec: object) =>
-  Schema.decodeUnknownSync(SandboxRow)({
+  Schema.decodeSync(SandboxRow)({
     id: "sb-00000001",
     install: "km",
     profile: {
