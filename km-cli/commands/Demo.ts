@@ -101,13 +101,18 @@ const self = (): string => {
   return /\.(ts|mjs)$/.test(relative) ? `${node} ${relative}` : "km"
 }
 
-/** As the first person of the workspace, whom the talk names; ends with the turn. */
-const saying = Effect.fnUntraced(function*(credentials: Credentials, row: SandboxRow, text: string) {
+/** As the first person of the workspace, whom the talk names; ends with the turn, and with its session if that is waited for. */
+const saying = Effect.fnUntraced(function*(
+  credentials: Credentials,
+  row: SandboxRow,
+  text: string,
+  transcript: boolean
+) {
   const { channel } = row
   if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
   const [name = "somebody"] = Object.keys(credentials.people)
   yield* talk(`${name} writes in ${channelText(row)}: ${text}`)
-  return yield* say(credentials, { channel, text, threadTs: undefined, transcript: true, watch: true }, talk).pipe(
+  return yield* say(credentials, { channel, text, threadTs: undefined, transcript, watch: true }, talk).pipe(
     Effect.provide(FetchHttpClient.layer),
     Effect.timeoutOrElse({
       duration: turnWithin,
@@ -131,7 +136,7 @@ const profileOf = Effect.fnUntraced(function*(backend: Backend, running: Running
 const showGithub = Effect.fnUntraced(
   function*(backend: Backend, running: Running, hub: DemoGithub, credentials: Credentials, row: SandboxRow) {
     const path = yield* Path.Path
-    const said = yield* saying(credentials, row, githubMessage(hub, running.modelScripted))
+    const said = yield* saying(credentials, row, githubMessage(hub, running.modelScripted), false)
     return yield* githubSeen(hub, said.observed, path.join(backend.paths.sandboxes, row.id))
   }
 )
@@ -159,7 +164,7 @@ const show = Effect.fnUntraced(function*(
       `the agent is UNCONFINED: bubblewrap is missing here${unconfinedNetwork(row)}; km doctor says more`
     )
   }
-  const said = yield* saying(credentials, row, firstMessage)
+  const said = yield* saying(credentials, row, firstMessage, true)
   const seen = hub === undefined ? undefined : yield* showGithub(backend, running, hub, credentials, row)
   const observed = yield* withEvidence(backend, row, credentials.teamId, said)
   const unseen = [...missing(observed), ...seen === undefined ? [] : githubMissing(seen, running.modelScripted)]

@@ -219,12 +219,12 @@ const github = (position: Position): Plan => {
             `date >> work/HELLO.md && git -C work add . && git -C work ${identity} commit -q -m "Say hello"`,
           "Clone and commit"
         )
-      ], demoPauseMillis)
+      ])
     case 1:
       return reply([
         text(`Then I push it to \`${scriptedBranch}\`.`),
         bash(`git -C work push origin HEAD:${scriptedBranch}`, "Push the branch")
-      ], demoPauseMillis)
+      ])
     case 2:
       return reply([
         text("Now what I was not given: `main`, and the other repository."),
@@ -232,7 +232,7 @@ const github = (position: Position): Plan => {
           `git -C work push origin HEAD:main; git clone -q ${other} other; env | grep -E '^(GH|GITHUB)_TOKEN='`,
           "Try main and another repository"
         )
-      ], demoPauseMillis)
+      ])
     default:
       return reply([
         text(
@@ -241,7 +241,7 @@ const github = (position: Position): Plan => {
               fenced(position.outputs[2])
             }\n\n${scriptedNotice}`
         )
-      ], demoPauseMillis)
+      ])
   }
 }
 
