@@ -28,7 +28,9 @@ export const contributed = (
   const of: DoorRun = { session: run.session, turn: run.turn }
   return {
     env: Object.fromEntries(
-      [...contributions.map((one) => one.env ?? {}), ...doors.map(({ env }) => env)].flatMap(Object.entries)
+      [...contributions.map((one) => ({ ...one.env, ...one.runEnv?.(of) })), ...doors.map(({ env }) => env)].flatMap(
+        Object.entries
+      )
         .filter(isVariable)
     ),
     path: contributions.flatMap((one) => one.path ?? []),
