@@ -28,19 +28,20 @@ const id = SandboxId.make("sb-1a2b3c4d")
 const channel = ChannelId.make("C1000")
 const encode = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
-const message = (n: number) => {
+const message = (n: number, inThread = n) => {
   const ts = MessageTs.make(`${1_700_000_000 + n}.000001`)
+  const threadTs = MessageTs.make(`${1_700_000_000 + inThread}.000001`)
   const key = slackTurnKey(TeamId.make("T0001"), channel, ts)
   const origin = {
     kind: "slack",
     team: TeamId.make("T0001"),
     channel,
     ts,
-    threadTs: ts,
+    threadTs,
     user: UserId.make("U0001"),
     userName: "u"
   } as const
-  const group = GroupId.make(`${channel}:${ts}`)
+  const group = GroupId.make(`${channel}:${threadTs}`)
   return { key, group, body: encode({ key, group, origin, text: "hello", files: [], acceptedAt: 0 }) }
 }
 
@@ -135,6 +136,20 @@ describe("Teardown", () => {
       yield* teardown(world)
       assert.deepStrictEqual(said(world).slice(0, 5), [...farewell.slice(0, 4), ...farewell.slice(6)])
       assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+    }))
+
+  it.effect("a dead message is told of once with one that waits in its thread, however often the queue is looked at", () =>
+    Effect.gen(function*() {
+      const world = yield* lived()
+      yield* onWorld(world, Effect.flatMap(TurnQueue, (queue) => queue.send(id, message(9, 1))))
+      yield* teardown(world)
+      const { key, threadTs } = { key: message(9).key, threadTs: "1700000001.000001" }
+      const inThread = world.effects.flatMap((effect) =>
+        effect.action.action === "post" && effect.action.threadTs === threadTs ? [effect.key] : []
+      )
+      assert.deepStrictEqual(inThread, [`${key}/teardown/0`])
+      const marked = world.effects.flatMap(({ action }) => action.action === "react" ? [action.ts] : [])
+      assert.includeMembers(marked, [message(1).key, key].map((name) => MessageTs.make(name.split(":")[2] ?? "")))
     }))
 
   it.effect("a crash at any call is continued, and nothing is said twice", () =>
