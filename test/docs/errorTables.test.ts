@@ -54,7 +54,7 @@ describe("the tables of codes", () => {
   it("give a refusal its remedy, and the message all three", () => {
     for (const { code, remedy } of identity) {
       const refused = identityRefused(code as Parameters<typeof identityRefused>[0], "so it is")
-      assert.deepInclude(refused, { code, reason: "so it is", remedy })
+      assert.deepStrictEqual([String(refused.code), refused.reason, refused.remedy], [code, "so it is", remedy])
       assert.strictEqual(refused.message, `${code}: so it is; ${remedy}`)
     }
     for (const { code, remedy } of schedules) {
