@@ -59,12 +59,13 @@ describe("the mutation run's paths", () => {
   })
 })
 
+const direct = (file: string) => readFileSync(path.join(root, file), "utf8").includes("/turns/TurnMachine.ts\"")
+
 describe("the tests of a mutant", () => {
   it("are asked by nearness: its own, then those that import it, then its folder's, then the rest", () => {
     const source = "runtime/kernel/turns/TurnMachine.ts"
     const order = nearestFirst(source, relatedTests(new Set([source])))
     assert.match(order[0] ?? "", /\/TurnMachine\.test\.ts$/)
-    const direct = (file: string) => readFileSync(path.join(root, file), "utf8").includes("/turns/TurnMachine.ts\"")
     const count = order.filter(direct).length
     assert.isAbove(count, 1)
     assert.isTrue(order.slice(0, count).every(direct))

@@ -114,6 +114,9 @@ const using = <A, E>(
 const renewed = (scene: Scene, grant = pinned, writes: Writes = nothing) =>
   using(scene, ({ renew }) => renew(id, grant, writes))
 
+const many = (count: number): ReadonlyArray<FoundRepository> =>
+  Array.from({ length: count }, (_, n) => ({ id: 100 + n, owner: "org", name: `r${n}` }))
+
 describe("a renewal", () => {
   it.effect("makes one token that reads, and one that writes where anything may be written", () =>
     Effect.gen(function*() {
@@ -206,8 +209,6 @@ describe("a renewal", () => {
         { id: 100, name: "api" },
         { id: 101, name: "web" }
       ])
-      const many = (count: number) =>
-        Array.from({ length: count }, (_, n) => ({ id: 100 + n, owner: "org", name: `r${n}` }))
       scene.shown = many(500)
       assert.lengthOf((yield* renewed(scene, all)).repositories, 500)
       scene.shown = many(501)
@@ -278,14 +279,15 @@ describe("taking back", () => {
     }))
 })
 
+const writesFor = (allowedRefs: ReadonlyArray<string>, capabilities: ReadonlyArray<string> = []) =>
+  writesOf(profileWith({}, {
+    sourceAccess: { mode: "allowlist", github: { allowedRepos: ["org/api"], allowedRefs, capabilities } }
+  }))
+
 describe("what a profile lets its sandbox write", () => {
   it("is nothing by denials alone", () => {
-    const of = (allowedRefs: ReadonlyArray<string>, capabilities: ReadonlyArray<string> = []) =>
-      writesOf(profileWith({}, {
-        sourceAccess: { mode: "allowlist", github: { allowedRepos: ["org/api"], allowedRefs, capabilities } }
-      }))
-    assert.deepStrictEqual(of([]), { pushes: false, capabilities: [] })
-    assert.deepStrictEqual(of(["!main"]), { pushes: false, capabilities: [] })
-    assert.deepStrictEqual(of(["!main", "feature/*"], ["pulls"]), { pushes: true, capabilities: ["pulls"] })
+    assert.deepStrictEqual(writesFor([]), { pushes: false, capabilities: [] })
+    assert.deepStrictEqual(writesFor(["!main"]), { pushes: false, capabilities: [] })
+    assert.deepStrictEqual(writesFor(["!main", "feature/*"], ["pulls"]), { pushes: true, capabilities: ["pulls"] })
   })
 })

@@ -81,6 +81,9 @@ const rich = profileWith({ ...slackProfile.spec.cli })
 const withBudget = { ...rich, spec: { ...rich.spec, agent: { ...rich.spec.agent, budgetUsd } } }
 const week = 7 * 24
 
+const mailed = (at: number) =>
+  encodeNotice({ at, subject: `at ${at}`, text: "*so* `it` is", slack: "none", mail: "due" })
+
 describe("notices", () => {
   for (const seed of ["one", "two"]) {
     it.effect(`in a week with twenty crashes are told once each, by mail and in the channel (${seed})`, () => {
@@ -191,12 +194,10 @@ describe("notices", () => {
       const other = SandboxId.make("sb-00000002")
       const fact = (sandbox: SandboxId, key: string, value: string) =>
         world.facts.facts.set(`${sandbox}\n${key}`, { sandbox, key, value })
-      const notice = (at: number) =>
-        encodeNotice({ at, subject: `at ${at}`, text: "*so* `it` is", slack: "none", mail: "due" })
-      fact(id, `${noticePrefix}1/a`, notice(30))
+      fact(id, `${noticePrefix}1/a`, mailed(30))
       fact(id, `${noticePrefix}1/b`, "of another version")
-      fact(id, `${noticePrefix}1/c`, notice(10))
-      fact(other, `${noticePrefix}1/a`, notice(20))
+      fact(id, `${noticePrefix}1/c`, mailed(10))
+      fact(other, `${noticePrefix}1/a`, mailed(20))
       fact(other, "something/else", "rubbish")
       yield* sendNotices.pipe(Effect.provide(layerOf(world)))
       assert.deepStrictEqual(
