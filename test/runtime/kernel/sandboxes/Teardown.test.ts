@@ -138,18 +138,43 @@ describe("Teardown", () => {
       assert.deepStrictEqual(world.snapshot(), new World().snapshot())
     }))
 
-  it.effect("a dead message is told of once with one that waits in its thread, however often the queue is looked at", () =>
+  it.effect("a thread is told once of all that waited and died in it, wherever a crash falls between", () =>
     Effect.gen(function*() {
-      const world = yield* lived()
-      yield* onWorld(world, Effect.flatMap(TurnQueue, (queue) => queue.send(id, message(9, 1))))
-      yield* teardown(world)
-      const { key, threadTs } = { key: message(9).key, threadTs: "1700000001.000001" }
-      const inThread = world.effects.flatMap((effect) =>
-        effect.action.action === "post" && effect.action.threadTs === threadTs ? [effect.key] : []
-      )
-      assert.deepStrictEqual(inThread, [`${key}/teardown/0`])
-      const marked = world.effects.flatMap(({ action }) => action.action === "react" ? [action.ts] : [])
-      assert.includeMembers(marked, [message(1).key, key].map((name) => MessageTs.make(name.split(":")[2] ?? "")))
+      const crowded = Effect.fnUntraced(function*() {
+        const world = yield* lived()
+        yield* onWorld(
+          world,
+          Effect.gen(function*() {
+            const queue = yield* TurnQueue
+            for (let n = 0; n < 6; n++) {
+              if (n === 0) yield* queue.send(id, message(8, 1))
+              yield* queue.receive(id, { wait: Duration.zero, visibility: Duration.zero })
+            }
+            for (const n of [9, 10]) yield* queue.send(id, message(n, 1))
+          })
+        )
+        return world
+      })
+      const threadTs = "1700000001.000001"
+      const inThread = (world: World) =>
+        world.effects.flatMap((effect) =>
+          effect.action.action === "post" && effect.action.threadTs === threadTs ? [effect.key] : []
+        )
+      const counted = yield* crowded()
+      counted.crashing(0, "before")
+      yield* teardown(counted)
+      const calls = counted.calls
+      assert.lengthOf(inThread(counted), 1)
+      const marked = counted.effects.flatMap(({ action }) => action.action === "react" ? [String(action.ts)] : [])
+      assert.includeMembers(marked, ["1700000001.000001", "1700000009.000001", "1700000010.000001"])
+      for (let at = 1; at <= calls; at++) {
+        const world = yield* crowded()
+        world.crashing(at, "after")
+        yield* Effect.exit(teardown(world))
+        world.crashing(0, "before")
+        yield* teardown(world)
+        assert.deepStrictEqual(inThread(world), inThread(counted), `call ${at}`)
+      }
     }))
 
   it.effect("a crash at any call is continued, and nothing is said twice", () =>
