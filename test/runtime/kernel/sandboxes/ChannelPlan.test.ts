@@ -107,11 +107,13 @@ describe("ownersOfChannels", () => {
 })
 
 describe("the names of channels", () => {
-  it("have Slack's 80 characters at most, and no mark at either end", () => {
+  it("are those of alias or id, with single hyphens and none at the end", () => {
     const id = SandboxId.make("sb-1a2b3c4d")
-    assert.strictEqual(channelNameOf({ id, alias: Alias.make("a".repeat(77)) }), `sb-${"a".repeat(77)}`)
-    assert.strictEqual(sharedChannelName("k"), "k-notifications")
-    assert.strictEqual(sharedChannelName("k".repeat(66)), `${"k".repeat(66)}-notifications`.slice(0, 80))
-    assert.lengthOf(sharedChannelName("k".repeat(66)), 80)
+    const named = (alias: string) => channelNameOf({ id, alias: Alias.make(alias) })
+    assert.strictEqual(named("a".repeat(40)), `sb-${"a".repeat(40)}`)
+    assert.strictEqual(named("a--b-"), "sb-a-b")
+    assert.strictEqual(named("sb-x"), "sb-x")
+    assert.strictEqual(channelNameOf({ id: SandboxId.make("box-1") }), "sb-box-1")
+    assert.strictEqual(sharedChannelName(InstallName.make("km")), "km-notifications")
   })
 })
