@@ -19,7 +19,7 @@ const starts = Effect.fnUntraced(function*(lives: ReadonlyArray<number | undefin
     at.push(yield* Clock.currentTimeMillis)
     const life = lives[at.length]
     return life === undefined && at.length < lives.length
-      ? yield* Effect.fail(new Error("no room"))
+      ? yield* Effect.fail({ message: "no room" })
       : child(life ?? 1e9)
   })
   const first = lives[0] === undefined ? undefined : child(lives[0])

@@ -106,8 +106,10 @@ const played = <A, E>(play: (scene: Scene, refresher: TokenRefresher["Service"])
   Effect.gen(function*() {
     const scene = new Scene()
     yield* Effect.flatMap(TokenRefresher, (refresher) => play(scene, refresher)).pipe(
-      Effect.provide(TokenRefresher.layer.pipe(Layer.provide(Layer.merge(scene.world.layer(), fullStore(scene))))),
-      Effect.provide(saidInLog(scene.said))
+      Effect.provide(Layer.merge(
+        TokenRefresher.layer.pipe(Layer.provide(Layer.merge(scene.world.layer(), fullStore(scene)))),
+        saidInLog(scene.said)
+      ))
     )
   }).pipe(Random.withSeed("the same"))
 
@@ -425,8 +427,10 @@ describe("TokenRefresher", () => {
         assert.strictEqual(under, 4)
         assert.strictEqual(scene.github.living.size, 1)
       }).pipe(
-        Effect.provide(TokenRefresher.layer.pipe(Layer.provide(scene.world.layer()))),
-        Effect.provide(saidInLog(scene.said))
+        Effect.provide(Layer.merge(
+          TokenRefresher.layer.pipe(Layer.provide(scene.world.layer())),
+          saidInLog(scene.said)
+        ))
       )
     }))
 })

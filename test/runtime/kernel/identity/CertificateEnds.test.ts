@@ -64,7 +64,7 @@ describe("warnOfEnds", () => {
       const world = yield* created()
       const said: Array<string> = []
       const looking = yield* Effect.forkChild(
-        warnOfEnds(installFor(world)).pipe(Effect.provide(world.layer()), Effect.provide(saidInLog(said))),
+        warnOfEnds(installFor(world)).pipe(Effect.provide(Layer.merge(world.layer(), saidInLog(said)))),
         { startImmediately: true }
       )
       yield* TestClock.adjust("22 days")
@@ -92,7 +92,7 @@ describe("warnOfEnds", () => {
       world.secrets.set("certifier/last-revocation", "1")
       const said: Array<string> = []
       const looking = yield* Effect.forkChild(
-        warnOfEnds(installFor(world)).pipe(Effect.provide(world.layer()), Effect.provide(saidInLog(said))),
+        warnOfEnds(installFor(world)).pipe(Effect.provide(Layer.merge(world.layer(), saidInLog(said)))),
         { startImmediately: true }
       )
       assert.deepStrictEqual(said, [
@@ -125,7 +125,7 @@ describe("renewOperator", () => {
       const world = new World()
       const said: Array<string> = []
       const renewing = yield* Effect.forkChild(
-        renewOperator(installFor(world)).pipe(Effect.provide(world.layer()), Effect.provide(saidInLog(said))),
+        renewOperator(installFor(world)).pipe(Effect.provide(Layer.merge(world.layer(), saidInLog(said)))),
         { startImmediately: true }
       )
       yield* TestClock.adjust("1 day")

@@ -102,19 +102,19 @@ describe("a reference", () => {
     sandboxRow(SandboxId.make("sb-00000002"), { alias: Alias.make("demo-two"), status: "running" }),
     sandboxRow(SandboxId.make("sb-00000003"), { alias: Alias.make("gone"), status: "destroying" })
   ]
-  const meaning = (reference: string) => {
+  const meaning = (reference: string): ReadonlyArray<string> => {
     const found = meaningOf(rows, reference)
-    return found._tag === "One" ? found.row.id : found._tag === "Several" ? found.ids : "none"
+    return found._tag === "One" ? [found.row.id] : found._tag === "Several" ? found.ids : []
   }
 
   it("is a whole name before it is the beginning of one, of those that live", () => {
-    assert.strictEqual(meaning("demo"), id)
-    assert.strictEqual(meaning("sb-00000001"), id)
-    assert.strictEqual(meaning("demo-"), "sb-00000002")
-    assert.strictEqual(meaning("sb-00000002"), "sb-00000002")
+    assert.deepStrictEqual(meaning("demo"), [id])
+    assert.deepStrictEqual(meaning("sb-00000001"), [id])
+    assert.deepStrictEqual(meaning("demo-"), ["sb-00000002"])
+    assert.deepStrictEqual(meaning("sb-00000002"), ["sb-00000002"])
     assert.deepStrictEqual(meaning("sb-"), ["sb-00000001", "sb-00000002"])
     assert.deepStrictEqual(meaning("dem"), ["sb-00000001", "sb-00000002"])
-    for (const reference of ["gone", "sb-00000003", "nobody", "emo"]) assert.strictEqual(meaning(reference), "none")
+    for (const reference of ["gone", "sb-00000003", "nobody", "emo"]) assert.deepStrictEqual(meaning(reference), [])
   })
 
   it("is what an action names, and nothing for one that names none", () => {
