@@ -15,6 +15,7 @@ import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
 import { Agent, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
@@ -29,13 +30,14 @@ import { gitHubsOf, ownGitHubs, policyLines, policyOf } from "./policyOf.ts"
 import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
+import { pullHolds } from "./proxy/PullHolds.ts"
 import { sweepStaged } from "./proxy/Staging.ts"
 import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo | Installation
+export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | Installation
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -107,6 +109,7 @@ export const githubProxyPlugin = (
   }),
   start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
     const audit = yield* Audit
+    const bridge = yield* Bridge
     const info = yield* SandboxInfo
     const redaction = yield* Redaction
     const tokens = yield* RepositoryTokens
@@ -144,6 +147,7 @@ export const githubProxyPlugin = (
       upstream,
       ask: askApi(upstream, tokens, github),
       downloads: makeDownloads(now),
+      holds: pullHolds(bridge, { host: github, sandbox: info.id, now }),
       journal,
       now
     })
