@@ -31,7 +31,8 @@ import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
 import { pullHolds } from "./proxy/PullHolds.ts"
-import { sweepStaged } from "./proxy/Staging.ts"
+import { stagedRefs } from "./proxy/StagedRefs.ts"
+import { sweep } from "./proxy/Staging.ts"
 import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
@@ -137,6 +138,7 @@ export const githubProxyPlugin = (
       }
       return decision.verdict === "refused" ? audit.record(entry) : audit.note(entry)
     }
+    const own = Path.join(info.directories.state, "proxy")
     const contextOf = (github: string): ProxyContext => ({
       github,
       sandbox: info.id,
@@ -147,6 +149,7 @@ export const githubProxyPlugin = (
       upstream,
       ask: askApi(upstream, tokens, github),
       downloads: makeDownloads(now),
+      staged: stagedRefs(Path.join(own, "staged", github)),
       holds: pullHolds(bridge, { host: github, sandbox: info.id, now }),
       journal,
       now
@@ -164,22 +167,15 @@ export const githubProxyPlugin = (
       }))
     const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, credential })
     const trust = yield* Effect.try({
-      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate),
+      try: () => writeTrust(own, authority.certificate),
       catch: failed("trust")
     })
     const { doors, env } = yield* contribution(server, credential, trustEnvironment(trust.bundle, gitHubs))
 
-    /** What a proxy that was killed left on GitHub. */
-    const sweep = Effect.forEach(contexts, (context) =>
-      context.policy.pipe(
-        Effect.flatMap(({ repositories }) =>
-          Effect.forEach(repositories, (repository) => sweepStaged(context, repository), { discard: true })
-        ),
-        Effect.catch((error) => Effect.logDebug("refs of ours could not be looked for", error.message))
-      ), { discard: true })
-
     return {
-      run: Effect.andThen(sweep, Effect.never),
+      run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
+        Effect.andThen(Effect.never)
+      ),
       agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{

@@ -12,6 +12,7 @@ import type { Decision, ProxyContext } from "../../../plugins/github-proxy/proxy
 import { askApi } from "../../../plugins/github-proxy/proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "../../../plugins/github-proxy/proxy/ProxyServer.ts"
 import { pullHolds } from "../../../plugins/github-proxy/proxy/PullHolds.ts"
+import { stagedRefs } from "../../../plugins/github-proxy/proxy/StagedRefs.ts"
 import { makeDownloads } from "../../../plugins/github-proxy/request/Downloads.ts"
 import { certifiedNames } from "../../../plugins/github-proxy/request/GitHubHosts.ts"
 import type { GitHubPolicy, JudgeRequest } from "../../../runtime/domain/github/GitHubPolicy.ts"
@@ -117,6 +118,7 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
     upstream,
     ask: askApi(upstream, tokens, policy.host),
     downloads: makeDownloads(() => Date.now()),
+    staged: stagedRefs(Path.join(home, ".staged")),
     holds: pullHolds(bridge.of(sandbox), { host: policy.host, sandbox, now: () => Date.now() }),
     journal: (decision) => Effect.sync(() => void decisions.push(decision)),
     now: () => Date.now()
