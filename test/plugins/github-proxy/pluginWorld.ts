@@ -16,7 +16,7 @@ import { exampleInstall } from "../../support/installs.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { pullBridge } from "../../support/pullBridge.ts"
 import { networkOf, scriptedAgent } from "../../support/ScriptedModel.ts"
-import { gitHubDouble } from "./gitHub.ts"
+import { type GitHubDouble, gitHubDouble } from "./gitHub.ts"
 
 export const exampleConfig: GithubProxyConfig = {
   allowedRepos: ["my-org/api"],
@@ -32,8 +32,10 @@ export const exampleConfig: GithubProxyConfig = {
 export const pluginWorld = Effect.fnUntraced(function*(options: {
   readonly config?: Partial<GithubProxyConfig>
   readonly jail?: Layer.Layer<Jail>
+  /** Shared by several sandboxes. */
+  readonly gitHub?: GitHubDouble
 } = {}) {
-  const gitHub = yield* gitHubDouble
+  const gitHub = options.gitHub ?? (yield* gitHubDouble)
   const { agent, directories } = yield* scriptedAgent({
     jail: options.jail ?? Jail.layer,
     readOnly: [process.execPath],
