@@ -7,7 +7,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import { makeAuthority, type SandboxAuthority } from "../../../plugins/github-proxy/certificates/SandboxAuthority.ts"
 import type { Outside } from "../../../plugins/github-proxy/outside/Outside.ts"
-import { makeUpstream } from "../../../plugins/github-proxy/outside/Upstream.ts"
+import { makeUpstream, type Upstream } from "../../../plugins/github-proxy/outside/Upstream.ts"
 import type { Decision, ProxyContext } from "../../../plugins/github-proxy/proxy/Context.ts"
 import { askApi } from "../../../plugins/github-proxy/proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "../../../plugins/github-proxy/proxy/ProxyServer.ts"
@@ -90,6 +90,8 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
   readonly gitHub?: GitHubDouble
   readonly bridge?: PullBridge
   readonly sandbox?: SandboxId
+  /** How long GitHub may not begin to answer, milliseconds; as the proxy has it unless given. */
+  readonly patience?: number
 } = {}): Effect.fn.Return<ProxyWorld, never, Scope.Scope> {
   const gitHub = options.gitHub ?? (yield* gitHubDouble)
   const bridge = options.bridge ?? (yield* pullBridge)
@@ -106,11 +108,16 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
   const built = yield* Layer.build(RepositoryTokens.memory(state))
   const tokens = yield* RepositoryTokens.pipe(Effect.provideContext(built))
   const outside = (options.outside ?? ((same) => same))(gitHub.outside)
-  const upstream = yield* makeUpstream(outside)
+  const made = yield* makeUpstream(outside)
+  const { patience } = options
+  const upstream: Upstream = patience === undefined ? made : {
+    send: (request, sink) => made.send({ ...request, headersMillis: patience }, sink),
+    ask: (request) => made.ask({ ...request, headersMillis: patience })
+  }
   const decisions: Array<Decision> = []
   const context: ProxyContext = {
     github: policy.host,
-    sandbox: "sb-1",
+    sandbox,
     policy: Effect.succeed(policy),
     judgeRequest: options.judge ?? judgeRequest,
     judgePush,
