@@ -49,6 +49,7 @@ const begin = ({ head, request }: PushRequest): Effect.Effect<Begun | MalformedP
   }
   return Effect.callback((resume) => {
     const source = decoded(request, head.contentEncoding)
+    let whole: Begun | undefined
     const settle = (result: Effect.Effect<Begun | MalformedPush, { readonly detail: string }>) => {
       source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError)
       // From here on the answer says what is wrong.
@@ -56,14 +57,20 @@ const begin = ({ head, request }: PushRequest): Effect.Effect<Begun | MalformedP
       resume(result)
     }
     const onData = (chunk: Buffer) => {
+      if (chunk.length === 0) return
       const reading = reader.feed(chunk)
       if (reading._tag === "More") return
+      if (reading._tag === "Prelude" && !reading.prelude.pack) {
+        // Whole only when the body is over: not one byte may follow, in whatever piece it comes.
+        whole = { prelude: reading.prelude, body: Buffer.from(reading.bytes) }
+        return
+      }
       source.pause()
       if (reading._tag === "Malformed") return settle(Effect.succeed(reading))
       source.unshift(Buffer.concat([reading.bytes, reading.rest]))
       settle(Effect.succeed({ prelude: reading.prelude, body: source }))
     }
-    const onEnd = () => settle(Effect.succeed(reader.end()))
+    const onEnd = () => settle(Effect.succeed(whole ?? reader.end()))
     const onError = (error: Error) => settle(Effect.fail({ detail: error.message }))
     const onClose = () => settle(Effect.fail({ detail: "the push was cut off" }))
     source.on("data", onData).once("end", onEnd).once("close", onClose).once("error", onError)
