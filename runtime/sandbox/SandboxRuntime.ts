@@ -81,6 +81,7 @@ const agentLayer = (row: SandboxRow) =>
       },
       budgetUsd: agent.budgetUsd,
       unconfinedAccepted: row.unconfined,
+      nestedSandboxes: agent.nestedSandboxes,
       readOnly: config.hookFiles,
       settings: (run) =>
         Effect.map(hooks.issue(run.session), ({ token }) => ({

@@ -61,8 +61,9 @@ export const spawnRun = (
           fds.stdin,
           fds.stdout,
           fds.stderr,
-          fds.jail,
-          ...(fds.filter === undefined ? [] : [fds.filter]),
+          // In the order of `jailDescriptors`.
+          ...(fds.jail === undefined ? [] : [fds.jail.info, fds.jail.options]),
+          ...(fds.jail?.filter === undefined ? [] : [fds.jail.filter]),
           ...(doors.length === 0 ? [] : ["ipc" as const])
         ]
       })
