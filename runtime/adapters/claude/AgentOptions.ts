@@ -2,7 +2,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { NetworkMode } from "../../domain/profile/Profile.ts"
-import type { AgentRun } from "../../ports/Agent.ts"
+import type { DoorRun } from "../../ports/Agent.ts"
 import type { Door, Entrypoint } from "../jail/Doors.ts"
 import type { LaunchLimits, LaunchPolicy } from "./Launch.ts"
 
@@ -25,7 +25,7 @@ export interface ClaudeAgentOptions {
   /** Further files and directories that the agent may read, such as Node and `km-hook`. */
   readonly readOnly: ReadonlyArray<string>
   /** The settings of one run (hooks and their token), made before its doors; released when the run's scope closes. */
-  readonly settings: (run: AgentRun) => Effect.Effect<Readonly<Record<string, unknown>>, never, Scope.Scope>
+  readonly settings: (run: DoorRun) => Effect.Effect<Readonly<Record<string, unknown>>, never, Scope.Scope>
   readonly network: AgentNetwork
   /** The agent's programs may make user namespaces. Default false. */
   readonly nestedSandboxes?: boolean
@@ -38,5 +38,5 @@ export interface AgentNetwork {
   /** Opens the doors of a jail without a network; its files are shown in the jail. */
   readonly entrypoint: Entrypoint
   /** Of each run, beside the model's. Used only where the jail has no network. */
-  readonly doors: (run: AgentRun) => ReadonlyArray<Door>
+  readonly doors: (run: DoorRun) => ReadonlyArray<Door>
 }

@@ -11,29 +11,24 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { randomBytes } from "node:crypto"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
-import { AgentOutcome, type ProcessMark } from "../../domain/turn/Turn.ts"
+import { AgentOutcome } from "../../domain/turn/Turn.ts"
 import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
 import type { Jail } from "../jail/Bubblewrap.ts"
-import { type Door, doorOrigin, doorPorts } from "../jail/Doors.ts"
-import * as Budget from "../model/Budget.ts"
-import { ModelDoor } from "../model/ModelDoor.ts"
+import type { ModelDoor } from "../model/ModelDoor.ts"
 import type { ClaudeAgentOptions } from "./AgentOptions.ts"
-import { contributed } from "./Contributions.ts"
 import { conversations, endsWithMention } from "./Conversations.ts"
 import { endedBy, type Ending } from "./Ending.ts"
 import { agentErrors } from "./ErrorCodes.ts"
-import { makeInvocations } from "./Invocation.ts"
-import { argumentsOf, defaultLimits, environmentOf, pinnedEnvironment, sealSettings } from "./Launch.ts"
+import { argumentsOf, environmentOf } from "./Launch.ts"
 import { readLines, tail } from "./LineTail.ts"
 import { noFacts, outcomeOf, outcomeOfResult, step } from "./Outcome.ts"
+import { makePreparation } from "./Preparation.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RunFiles from "./RunFiles.ts"
 import * as SessionLock from "./SessionLock.ts"
 import { notStarted, spawnRun } from "./Spawn.ts"
 import { decodeLine, encodeUserMessage } from "./StreamJson.ts"
+import { makeTerminalSessions } from "./TerminalSession.ts"
 
 export type { AgentNetwork, ClaudeAgentOptions } from "./AgentOptions.ts"
 
@@ -44,98 +39,12 @@ const maxOutputBytes = 1024 * 1024 * 1024
 const politeMillis = 3_000
 
 const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions) {
-  const { confinement, hasDoors, invocation, isJailed } = yield* makeInvocations(options)
-  const door = yield* ModelDoor
-  const budget = yield* Budget.file(options.spendFile, options.budgetUsd)
-  const limits = options.limits ?? defaultLimits
-  const isRoot = process.getuid?.() === 0
-  /** The jail has an empty /tmp of its own. */
-  const temporary = isJailed ? Option.none() : Option.some(Path.join(options.home, ".tmp"))
-
-  const locateCli = Effect.try({
-    try: () => {
-      const real = Fs.realpathSync(options.command)
-      Fs.accessSync(real, Fs.constants.X_OK)
-      return real
-    },
-    catch: () => notStarted(agentErrors.notInstalled, options.command)
-  })
-
-  /** In a home that cannot be written the CLI runs, saves nothing and says nothing: the next resume would fail. */
-  const checkDirectories = Effect.try({
-    try: () => {
-      for (const path of [options.home, options.workspace]) Fs.accessSync(path, Fs.constants.W_OK | Fs.constants.X_OK)
-      if (Option.isSome(temporary)) Fs.mkdirSync(temporary.value, { recursive: true, mode: 0o700 })
-    },
-    catch: (error) => notStarted(agentErrors.homeNotWritable, error instanceof Error ? error.message : "")
-  })
-
-  const refuseUnconfined = Effect.suspend(() =>
-    !confinement.confined && options.policy.permissions === "bypass" && !door.scripted && !options.unconfinedAccepted
-      ? Effect.fail(notStarted(
-        isJailed ? agentErrors.networkStays : agentErrors.unconfinedRefused,
-        confinement.detail
-      ))
-      : Effect.void
-  )
-
-  const refuseSpent = Effect.gen(function*() {
-    if (!(yield* budget.exhausted)) return
-    const spent = yield* budget.spentUsd
-    return yield* notStarted(agentErrors.budget, `$${spent.toFixed(2)} of $${budget.limitUsd.toFixed(2)}`)
-  })
-
-  /**
-   * Ends every process of a run. The jail's processes end with bubblewrap; the look for the marker waits until the
-   * kernel has done so, and finds the tools of a run that had no jail.
-   */
-  const endAll = Effect.fnUntraced(function*(marker: string, mark: Option.Option<ProcessMark>) {
-    if (Option.isSome(mark)) yield* ProcessTree.awaitGone(mark.value, true)
-    const gone = yield* ProcessTree.endMarked(marker)
-    if (!gone) yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
-  })
-
-  /**
-   * The CLI itself: in the jail the signal would end bubblewrap, which passes nothing on. The agent can write the file
-   * with the pid through its own descriptors, so only a process of this run is taken.
-   */
-  const cliMark = (files: RunFiles.RunFiles, outer: ProcessMark, marker: string): Option.Option<ProcessMark> =>
-    !isJailed
-      ? Option.some(outer)
-      : RunFiles.jailPid(files).pipe(
-        Option.flatMap((pid) => Option.fromNullishOr(ProcessTree.childrenOf(pid)[0])),
-        Option.filter((pid) => ProcessTree.hasMarker(pid, marker)),
-        Option.flatMap(ProcessTree.findMark)
-      )
+  const preparation = yield* makePreparation(options)
+  const { budget, confinement, endAll, invocation, isRoot, prepare, programMark, temporary } = preparation
 
   const startIn = Effect.fnUntraced(function*(run: AgentRun) {
     yield* Effect.annotateCurrentSpan({ "km.turn": run.turn, "km.session": run.session, "km.attempt": run.attempt })
-    yield* refuseUnconfined
-    yield* refuseSpent
-    const cli = yield* locateCli
-    yield* checkDirectories
-    const marker = randomBytes(16).toString("hex")
-    const files = RunFiles.runFiles(run.runDir)
-
-    const lock = yield* SessionLock.acquire(options.locks, run.session, marker).pipe(
-      Effect.mapError((error) =>
-        notStarted(error.reason === "busy" ? agentErrors.sessionBusy : agentErrors.runDirectory, error.message)
-      )
-    )
-    yield* Effect.addFinalizer(() => lock.release)
-
-    const { attach, key } = yield* door.admit({
-      session: run.session,
-      budget,
-      note: RunFiles.noteAnswered(files),
-      byDoor: hasDoors
-    })
-    const pinned = pinnedEnvironment({ url: hasDoors ? doorOrigin("model") : door.url, key }, limits)
-    const settings = sealSettings(yield* options.settings(run), pinned)
-    const added = contributed(run.contributions, run, hasDoors)
-    const doors: ReadonlyArray<Door> = hasDoors
-      ? [{ name: "model", port: doorPorts.model, attach }, ...options.network.doors(run), ...added.doors]
-      : []
+    const { added, cli, doors, files, lock, marker, pinned, settings } = yield* prepare(run)
     const { args, env, jail, program } = yield* invocation({
       cli,
       command: (shown) => [cli, ...argumentsOf(run, options.policy, shown)],
@@ -156,7 +65,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       marker
     })
     const fds = yield* RunFiles.prepare(files, {
-      stdin: encodeUserMessage(run.messageUuid, run.prompt),
+      prompt: encodeUserMessage(run.messageUuid, run.prompt),
       settings,
       marker,
       jail
@@ -186,7 +95,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         if (Option.isSome(ending) || Deferred.isDoneUnsafe(outcome)) return Effect.void
         ending = Option.some(reason)
         return Effect.gen(function*() {
-          const inner = cliMark(files, spawned.mark, marker)
+          const inner = programMark(files, spawned.mark, marker)
           if (Option.isSome(inner) && reason.kind !== "too-large") {
             yield* ProcessTree.signal(inner.value, "SIGINT")
             yield* Deferred.await(outcome).pipe(Effect.timeoutOption(politeMillis))
@@ -282,6 +191,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
 
   return Agent.of({
     start,
+    interact: makeTerminalSessions(options, preparation),
     recover,
     sessionExists: (session) => Effect.sync(() => conversations(options.home, session).length > 0),
     // Without an answer of the model no tool has run. The conversation is looked at too, because the CLI may have

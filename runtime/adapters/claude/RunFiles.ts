@@ -76,8 +76,9 @@ export const wasAnswered = (files: RunFiles): boolean => Fs.existsSync(files.ans
 
 /** Descriptors for the child; all of them are closed in the parent by `closeDescriptors`. */
 export interface Descriptors {
-  readonly stdin: number
-  readonly stdout: number
+  /** A pipe on a terminal of its own. */
+  readonly stdin: number | "pipe"
+  readonly stdout: number | "pipe"
   readonly stderr: number
   /** What bubblewrap alone is given: none without a jail. */
   readonly jail?: {
@@ -94,7 +95,8 @@ export interface Descriptors {
 export const prepare = (
   files: RunFiles,
   content: {
-    readonly stdin: string
+    /** What is read from standard input; none where that is a pipe, as standard output is then. */
+    readonly prompt: string | undefined
     readonly settings: unknown
     readonly marker: string
     /** None without a jail. */
@@ -106,14 +108,14 @@ export const prepare = (
       const fresh = { mode: 0o600, flag: "wx" } as const
       Fs.writeFileSync(files.run, encodeRecord({ marker: content.marker, confined: content.jail !== undefined }), fresh)
       Fs.writeFileSync(files.settings, JSON.stringify(content.settings), fresh)
-      Fs.writeFileSync(files.stdin, content.stdin, fresh)
-      const { jail } = content
+      const { jail, prompt } = content
+      if (prompt !== undefined) Fs.writeFileSync(files.stdin, prompt, fresh)
       if (jail !== undefined) Fs.writeFileSync(files.options, jail.options, fresh)
       if (jail?.filter !== undefined) Fs.writeFileSync(files.filter, jail.filter, fresh)
       // Appended, so that nobody who holds the descriptor overwrites what another has written.
       return {
-        stdin: Fs.openSync(files.stdin, "r"),
-        stdout: Fs.openSync(files.stdout, "ax", 0o600),
+        stdin: prompt === undefined ? "pipe" as const : Fs.openSync(files.stdin, "r"),
+        stdout: prompt === undefined ? "pipe" as const : Fs.openSync(files.stdout, "ax", 0o600),
         stderr: Fs.openSync(files.stderr, "ax", 0o600),
         ...(jail === undefined ? {} : {
           jail: {
@@ -129,7 +131,7 @@ export const prepare = (
 
 /** The child has its own copies. */
 export const closeDescriptors = ({ jail, ...standard }: Descriptors): void => {
-  for (const fd of [...Object.values(standard), ...Object.values(jail ?? {})]) Fs.closeSync(fd)
+  for (const fd of [...Object.values(standard), ...Object.values(jail ?? {})]) if (fd !== "pipe") Fs.closeSync(fd)
 }
 
 /** The numbers that a jail's descriptors have in the child, behind the three of every program. */
