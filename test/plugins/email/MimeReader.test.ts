@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { headerValues, parseMail, tokenIn } from "../../../plugins/email/protocol/MimeReader.ts"
+import { writeMime } from "../../../plugins/email/protocol/MimeWriter.ts"
 import { defaultReadLimits } from "../../../plugins/email/protocol/wire.ts"
 
 const bytes = (...lines: ReadonlyArray<string>) => Buffer.from(lines.join("\r\n"), "latin1")
@@ -125,6 +126,34 @@ describe("a message's parts", () => {
       const mail = yield* parse(...mixed(words, ["Content-Type: message/rfc822", "", "Subject: x", "", "inside"]))
       assert.deepStrictEqual(mail.attachments.map(({ type }) => type), ["message/rfc822"])
       assert.include(Buffer.from(mail.attachments[0]?.bytes ?? []).toString(), "inside")
+    }))
+})
+
+describe("what is written", () => {
+  it.effect("is read as one text and attachments, each of which every mail program takes for one", () =>
+    Effect.gen(function*() {
+      const raw = yield* writeMime({
+        from: { address: "a@km.example" as never, name: "Ada" },
+        to: ["b@km.example" as never],
+        cc: [],
+        replyTo: null,
+        subject: "hello",
+        inReplyTo: null,
+        references: [],
+        id: "<1@km.example>" as never,
+        dateSeconds: 1_700_000_000,
+        extra: [],
+        text: "hello\n",
+        attachments: [{ name: "a.txt", type: "text/plain", bytes: Buffer.from("file") }],
+        boundary: new Uint8Array(8)
+      })
+      const mail = yield* parseMail(raw)
+      assert.isTrue(mail.plainShape && mail.plainHead)
+      assert.deepStrictEqual(mail.attachments.map(({ name, type }) => [name, type]), [["a.txt", "text/plain"]])
+      const text = Buffer.from(raw).toString("latin1")
+      assert.match(text, /^Content-Disposition: attachment; filename=a\.txt\r?$/m)
+      assert.lengthOf(text.match(/^Content-Transfer-Encoding: base64\r?$/gm) ?? [], 1)
+      assert.lengthOf(text.match(/^Content-Transfer-Encoding: 7bit\r?$/gm) ?? [], 1)
     }))
 })
 

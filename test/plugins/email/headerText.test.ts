@@ -122,7 +122,9 @@ describe("what a message claims of itself", () => {
         references: []
       })
       const named = yield* claims("From: =?utf-8?Q?=C3=84nne?=", "Message-ID: none", "", "")
-      assert.deepStrictEqual([named.from.address, named.id], ["", null])
+      assert.deepStrictEqual([named.from, named.id], [{ address: "", name: "Änne" }, null])
+      const group = yield* claims("From: Team: a@x.example;", "References: none", "In-Reply-To: 3@x", "", "")
+      assert.deepStrictEqual([group.references, group.inReplyTo], [[], null])
     }))
 
   it.effect("has attachments with their size and digest", () =>
