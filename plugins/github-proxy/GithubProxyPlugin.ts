@@ -204,7 +204,9 @@ export const githubProxyPlugin = (
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),
-      detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
+      detail: Effect.sync(() =>
+        `${counts.allowed} allowed, ${counts.refused} refused${config.mode === "audit" ? "; refs not enforced" : ""}`
+      )
     }
   })
 })

@@ -12,7 +12,7 @@ import { malformedAnswer, sendAnswer, sentenceOf } from "../request/Answers.ts"
 import { decoded, drained, readBody } from "../request/Body.ts"
 import type { Head } from "../request/readHead.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
-import { fastForward } from "./FastForward.ts"
+import { fastForward, forcedOf } from "./FastForward.ts"
 import { forward, type Forwarded, tokenFor } from "./Forwarding.ts"
 import { pushStaged } from "./Staging.ts"
 
@@ -142,6 +142,8 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     return yield* refuse(prelude, reasons, firstDenial.rule, linesOf(denials))
   }
 
+  for (const { message, rule } of verdict.audited) yield* journal(rule, `only reported: ${message}`)
+
   const how = yield* fastForward(context, { prelude, verdict, repository })
   if (how._tag === "Refused") {
     return yield* refuse(
@@ -166,19 +168,27 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     body,
     token
   }
-  return how._tag === "Straight"
-    ? yield* forward(context.upstream, context.tokens, sent, response)
-    : yield* pushStaged(context, {
-      prelude,
-      moves: how.staged,
-      repository,
-      sent,
-      response,
-      // Nothing moved, so nothing waits for the journal.
-      forced: (ref) =>
-        journalRefused("ref.force", ref, [
-          `${ref} may not be forced (ref.force)`,
-          "to allow it: set spec.sourceAccess.github.allowForce"
-        ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
-    })
+  if (how._tag === "Straight") {
+    const end = yield* forward(context.upstream, context.tokens, sent, response)
+    if (policy.mode === "audit" && !policy.allowForce && end === "passed") {
+      const forced = yield* forcedOf(context, repository, prelude.commands)
+      for (const ref of forced) {
+        yield* journal("ref.force", `only reported: ${ref} was moved to where it does not fast-forward`)
+      }
+    }
+    return end
+  }
+  return yield* pushStaged(context, {
+    prelude,
+    moves: how.staged,
+    repository,
+    sent,
+    response,
+    // Nothing moved, so nothing waits for the journal.
+    forced: (ref) =>
+      journalRefused("ref.force", ref, [
+        `${ref} may not be forced (ref.force)`,
+        "to allow it: set spec.sourceAccess.github.allowForce"
+      ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
+  })
 })

@@ -74,9 +74,10 @@ describe("requests that two programs could read differently", () => {
     }))
 })
 
+const chunk = (text: string): string => `${Buffer.byteLength(text, "latin1").toString(16)}\r\n${text}\r\n`
+const line = (text: string): string => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`
+
 describe("a push whose body comes in pieces", () => {
-  const chunk = (text: string): string => `${Buffer.byteLength(text, "latin1").toString(16)}\r\n${text}\r\n`
-  const line = (text: string): string => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`
   const zero = "0".repeat(40)
   const hidden = line(`${zero} ${"1".repeat(40)} refs/heads/main\0 report-status`)
   const cases: Readonly<Record<string, ReadonlyArray<string>>> = {
