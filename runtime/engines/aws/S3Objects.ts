@@ -2,7 +2,6 @@
 import type { ListObjectsV2CommandOutput } from "@aws-sdk/client-s3"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
@@ -203,7 +202,7 @@ const make = Effect.gen(function*() {
         )
       })),
     // The bridge serves links of its own.
-    link: () => Effect.succeed(Option.none()),
+    link: () => Effect.succeedNone,
     list: (owner) => list("list", owner),
     delete: (owner, name) => Effect.flatMap(keyOf("delete", owner, name), (Key) => remove("delete", [Key])),
     deleteAll: Effect.fnUntraced(function*(owner) {

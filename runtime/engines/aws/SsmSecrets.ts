@@ -21,7 +21,7 @@ const notFound = ["ParameterNotFound"]
 const of = (operation: string): Purpose => ({ port: "Secrets", operation })
 
 const orNothing = <A>(effect: Effect.Effect<A, StoreError | AwsRefusal>): Effect.Effect<A | undefined, StoreError> =>
-  Effect.catchTag(effect, "AwsRefusal", () => Effect.succeed(undefined))
+  Effect.catchTag(effect, "AwsRefusal", () => Effect.undefined)
 
 const byPath = (a: FoundSecret, b: FoundSecret): number => a.path < b.path ? -1 : 1
 
