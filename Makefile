@@ -12,7 +12,10 @@ PREFIX ?= $(HOME)/.local
 DESTDIR ?=
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/km/node
 
-.PHONY: help setup demo install uninstall test test-unit test-interop slack-check check format build bench routes fuzz mutants clean
+# Emulators of AWS, in a Python environment of their own.
+AWS_EMULATORS := node_modules/.km-aws/installed
+
+.PHONY: help setup demo install uninstall test test-unit test-aws test-interop slack-check check format build bench routes fuzz mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +56,14 @@ $(OLDEST_NODE): $(STAMP)
 	@npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error \
 	  "node-$$(node -p 'process.platform + "-" + process.arch')@22.19.0"
 	@cp $(@D)/node_modules/node-*/bin/node $@
+
+$(AWS_EMULATORS): $(STAMP) test/aws/requirements.txt
+	@python3 -m venv $(@D) || { echo "make test-aws needs Python 3.10 or newer with venv (Debian: python3-venv)" >&2; exit 1; }
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement test/aws/requirements.txt
+	@touch $@
+
+test-aws: setup $(AWS_EMULATORS) ## the AWS engine on an emulator of AWS (Python, PyPI) on 127.0.0.1 (MESSAGES=10000: a longer campaign)
+	@KM_AWS_MESSAGES='$(or $(MESSAGES),60)' vitest run --config vitest.aws.config.ts
 
 test-interop: setup $(OLDEST_NODE) ## tests that need programs of the operating system (.ci/packages), or the registry
 	@KM_INTEROP=1 vitest run --config vitest.interop.config.ts

@@ -11,7 +11,8 @@ export const EngineCode = Schema.Literals([
   "KM-ENG-006",
   "KM-ENG-007",
   "KM-ENG-008",
-  "KM-ENG-009"
+  "KM-ENG-009",
+  "KM-ENG-015"
 ])
 export type EngineCode = typeof EngineCode.Type
 
@@ -107,5 +108,10 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
     code: "KM-ENG-014",
     what: "a message or object is over the store's limit",
     remedy: "send less; nothing was stored"
+  },
+  {
+    code: "KM-ENG-015",
+    what: "install.json asks for an engine that no process of this version can open",
+    remedy: "set its engine to embedded, or take the line out"
   }
 ]

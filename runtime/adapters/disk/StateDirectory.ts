@@ -219,7 +219,10 @@ const InstallJson = Schema.fromJsonString(Install)
 const decodeInstall = Schema.decodeUnknownEffect(InstallJson, { onExcessProperty: "error" })
 const encodeInstall = Schema.encodeSync(Schema.fromJsonString(Install))
 
-/** Fails with KM-ENG-006 where nothing was installed, KM-ENG-007 when the file cannot be understood. */
+/**
+ * Fails with KM-ENG-006 where nothing was installed, KM-ENG-007 when the file cannot be understood, and KM-ENG-015 where it
+ * asks for an engine that has not all ports yet: no process may go on with the other one in its place.
+ */
 export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(root: string) {
   const file = statePaths(root).install
   const text = yield* Effect.try({
@@ -229,11 +232,16 @@ export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(roo
         ? refuse("KM-ENG-006", `there is no install in ${root}`, "run `km up`, or set KM_STATE")
         : refuse("KM-ENG-005", `${file} cannot be read (${errorCode(cause)})`, "check its owner and mode")
   })
-  return yield* Effect.mapError(
+  const install = yield* Effect.mapError(
     decodeInstall(text),
     (error) =>
       refuse("KM-ENG-007", `${file} cannot be understood: ${error.message}`, "correct it, or restore it from a backup")
   )
+  if (install.engine === "aws") {
+    const detail = `${file} asks for the engine aws, of which this version has only a part (docs/aws.md)`
+    return yield* refuse("KM-ENG-015", detail, "set its engine to embedded, or take the line out")
+  }
+  return install
 })
 
 /** Replaces `install.json` in one step; synced. */

@@ -67,6 +67,8 @@ export type SlackSetup = typeof SlackSetup.Type
 export const Install = Schema.Struct({
   version: Schema.Literal(1),
   install: InstallName,
+  /** Where queues, tables, objects and secrets live; absent: `embedded`. */
+  engine: Schema.optionalKey(Schema.Literals(["embedded", "aws"])),
   /** Base64 of 32 raw bytes; pinned by every reader of certificates. */
   certifierPublicKey: Schema.String.check(
     Schema.isPattern(/^[A-Za-z0-9+/]{43}=$/, { message: "the base64 of a 32-byte Ed25519 public key" })

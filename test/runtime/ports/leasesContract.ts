@@ -23,26 +23,30 @@ export const leasesContract = <LE>(engine: Engine<Leases, LE>): void => {
 
   test("is given to another holder exactly when it expires, with the next epoch", (leases) =>
     Effect.gen(function*() {
+      // How long a lease holds is the engine's.
+      const length = leases.timing.lengthMillis
       assert.deepStrictEqual(yield* leases.current(sandbox), Option.none())
-      sameLease(yield* leases.acquire(sandbox, "a"), lease("a", 1, 30_000))
-      yield* almost("30 seconds")
+      sameLease(yield* leases.acquire(sandbox, "a"), lease("a", 1, length))
+      yield* almost(length)
       assert.deepStrictEqual(yield* leases.acquire(sandbox, "b"), Option.none())
       yield* over
-      const second = lease("b", 2, (yield* Clock.currentTimeMillis) + 30_000)
+      const second = lease("b", 2, (yield* Clock.currentTimeMillis) + length)
       sameLease(yield* leases.acquire(sandbox, "b"), second)
       sameLease(yield* leases.current(sandbox), second)
-      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, 30_000)), Option.none())
+      assert.deepStrictEqual(yield* leases.renew(lease("a", 1, length)), Option.none())
       sameLease(yield* leases.current(sandbox), second)
     }))
 
   test("the same holder gets its own lease again and renews it, also late", (leases) =>
     Effect.gen(function*() {
+      const { lengthMillis: length, renewEveryMillis: rhythm } = leases.timing
+      assert.isBelow(rhythm, length)
       yield* leases.acquire(sandbox, "a")
-      yield* passTime("10 seconds")
-      sameLease(yield* leases.acquire(sandbox, "a"), lease("a", 1, 40_000))
-      yield* passTime("60 seconds")
-      const late = yield* leases.renew(lease("a", 1, 40_000))
-      sameLease(late, lease("a", 1, 100_000))
+      yield* passTime(rhythm)
+      sameLease(yield* leases.acquire(sandbox, "a"), lease("a", 1, rhythm + length))
+      yield* passTime(2 * length)
+      const late = yield* leases.renew(lease("a", 1, rhythm + length))
+      sameLease(late, lease("a", 1, rhythm + 3 * length))
     }))
 
   test("a released lease can be taken at once, and its epoch is not used again", (leases) =>
@@ -50,7 +54,7 @@ export const leasesContract = <LE>(engine: Engine<Leases, LE>): void => {
       const first = Option.getOrThrow(yield* leases.acquire(sandbox, "a"))
       yield* leases.release(first)
       sameLease(yield* leases.current(sandbox), lease("a", 1, 0))
-      const second = lease("b", 2, 30_000)
+      const second = lease("b", 2, leases.timing.lengthMillis)
       sameLease(yield* leases.acquire(sandbox, "b"), second)
       yield* leases.release(first)
       sameLease(yield* leases.current(sandbox), second)

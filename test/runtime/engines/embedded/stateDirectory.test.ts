@@ -189,6 +189,17 @@ describe("install.json", () => {
       assert.deepInclude(unknown, { code: "KM-ENG-007" })
       assert.include(unknown.message, "relays")
     }))
+
+  it.effect("is refused while it asks for an engine that is not whole", () =>
+    Effect.gen(function*() {
+      const root = yield* temporaryDirectory
+      yield* writeInstall(root, { ...install, engine: "embedded" })
+      assert.strictEqual((yield* readInstall(root)).engine, "embedded")
+      yield* writeInstall(root, { ...install, engine: "aws" })
+      const refused = yield* Effect.flip(readInstall(root))
+      assert.strictEqual(refused.code, "KM-ENG-015")
+      assert.include(refused.message, "set its engine to embedded")
+    }))
 })
 
 describe("a lock", () => {

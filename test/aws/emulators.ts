@@ -1,0 +1,38 @@
+/** Starts the emulators on this machine's loopback, and ends them with the run. `make test-aws` has installed them. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync } from "node:fs"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import type { TestProject } from "vitest/node"
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** `http://127.0.0.1:…` of moto, whose clock a request moves. */
+    readonly moto: string
+  }
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const python = `${root}node_modules/.km-aws/bin/python`
+
+const startMoto = async (): Promise<{ readonly url: string; readonly child: ChildProcess }> => {
+  if (!existsSync(python)) throw new Error("the emulators are not installed: run `make test-aws`, which installs them")
+  const child = spawn(python, [`${root}test/aws/steered_moto.py`], { stdio: ["pipe", "pipe", "inherit"] })
+  const lines = createInterface({ input: child.stdout })
+  const [port] = await Promise.race([
+    once(lines, "line"),
+    once(child, "exit").then(([code]) => Promise.reject(new Error(`moto ended with ${code} before it listened`)))
+  ])
+  return { child, url: `http://127.0.0.1:${port}` }
+}
+
+export default async ({ provide }: TestProject) => {
+  const moto = await startMoto()
+  provide("moto", moto.url)
+  return async () => {
+    const ended = once(moto.child, "exit")
+    moto.child.stdin?.end()
+    await ended
+  }
+}
