@@ -42,6 +42,21 @@ describe("links to files", () => {
       assert.strictEqual(yield* status, 404)
     }).pipe(Effect.provide(layer)))
 
+  it.effect("end with the key before the one that is being replaced", () =>
+    Effect.gen(function*() {
+      const links = yield* ExpiringLinks
+      const secrets = yield* Secrets
+      yield* secrets.put("bridge/link-key", Redacted.make("first"))
+      yield* (yield* Objects).put(sandbox, "a.txt", Stream.make(Buffer.from("abc")))
+      const url = Option.getOrThrow(
+        yield* links.make({ owner: sandbox, object: "a.txt", filename: "a.txt", size: 3 })
+      )
+      yield* secrets.put("bridge/link-key", Redacted.make("third\nsecond\nfirst"))
+      yield* TestClock.adjust("1 minute")
+      const { status } = yield* links.serve(new URL(url).pathname.slice("/files/".length))
+      assert.strictEqual(status, 404)
+    }).pipe(Effect.provide(layer)))
+
   it.effect("end when the object or the key is gone", () =>
     Effect.gen(function*() {
       const links = yield* ExpiringLinks

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
+import { Heard } from "../../../bridge/events/Heard.ts"
 import { Progress } from "../../../bridge/events/Progress.ts"
 import { GroupId, MessageTs, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
@@ -256,8 +257,14 @@ describe("an envelope", () => {
         const answer = yield* post(body)
         assert.deepStrictEqual([answer.status, answer.json, progress.takeMissed()], [200, { ok: true }, missed])
       }
+      const heard = yield* Heard
+      const before = yield* heard.state
+      assert.deepStrictEqual([before.eventAt, before.challengeAt], [1_715_000_000_000, undefined])
+      yield* TestClock.adjust(1_000)
       const bare = yield* post({ type: "url_verification" })
       assert.deepStrictEqual(bare.json, { challenge: "" })
+      const after = yield* heard.state
+      assert.deepStrictEqual([after.eventAt, after.challengeAt], [1_715_000_000_000, 1_715_000_001_000])
       assert.deepStrictEqual((yield* post({ type: "url_verification", challenge: "c" })).json, { challenge: "c" })
       const control = yield* post("{\"type\":\"url_verification\",\"challenge\":\"\\u0000\"}")
       assert.strictEqual(codeOf(control), "KM-SLK-006")

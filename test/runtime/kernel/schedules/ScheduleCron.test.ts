@@ -89,6 +89,8 @@ describe("parseCron", () => {
       "0 0 1 13 ? *": "the month \"13\" is not 1–12 or JAN–DEC",
       "0 0 ? * 0 *": "the day of week \"0\" is not 1–7 or SUN–SAT",
       "0 0 ? * 8#1 *": "the day of week \"8\" is not 1–7 or SUN–SAT",
+      "0 0 ? * Lx *": "the day of week \"Lx\" is not 1–7 or SUN–SAT",
+      "0 0 ? * xL *": "the day of week \"x\" is not 1–7 or SUN–SAT",
       "0 0 ? * 8L *": "the day of week \"8\" is not 1–7 or SUN–SAT",
       "0 0 ? * MON#6 *": "the day of week \"MON#6\" is not 1–7 or SUN–SAT",
       "0 0 ? * MON#0 *": "the day of week \"MON#0\" is not 1–7 or SUN–SAT",

@@ -1,11 +1,12 @@
 /** What a turn's record means for the run that waited for it, and which step follows. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { ScheduledAction } from "../../../../runtime/domain/schedule/ScheduleAction.ts"
 import {
   endRun,
   endsWith,
+  endWaitingRunsOf,
   isWaiting,
   longestWaitMillis,
   neverStarted,
@@ -14,6 +15,11 @@ import {
   turnEnd,
   turnOf
 } from "../../../../runtime/kernel/schedules/WaitingRuns.ts"
+import * as MemoryScheduler from "../../../../runtime/ports/memory/MemoryScheduler.ts"
+import { makeMemorySchedulerState } from "../../../../runtime/ports/memory/MemoryScheduler.ts"
+import * as MemoryTurnRecords from "../../../../runtime/ports/memory/MemoryTurnRecords.ts"
+import { Scheduler } from "../../../../runtime/ports/Scheduler.ts"
+import { TurnRecords } from "../../../../runtime/ports/TurnRecords.ts"
 import { claimOf } from "../../ports/schedulerContract.ts"
 import { turnRecordOf } from "../../ports/turnRecordsContract.ts"
 
@@ -112,6 +118,28 @@ describe("the end of a turn", () => {
       assert.isFalse(endsWith(answer, "OK"), JSON.stringify(answer))
     }
   })
+})
+
+describe("the end of a sandbox", () => {
+  it.effect("resumes the runs that wait for its turns, and no run that is being acted on", () =>
+    Effect.gen(function*() {
+      const state = makeMemorySchedulerState()
+      const runs = [
+        claimOf(1, { id: "a:1", state: "waiting", target: sandbox, turn: key }),
+        claimOf(2, { id: "a:2", state: "acting", target: sandbox, turn: key }),
+        claimOf(3, { id: "a:3", state: "waiting", target: SandboxId.make("sb-2a2b3c4d"), turn: key })
+      ]
+      for (const one of runs) state.runs.set(one.id, one)
+      yield* Effect.gen(function*() {
+        yield* endWaitingRunsOf(yield* Scheduler, yield* TurnRecords, sandbox)
+      }).pipe(Effect.provide(Layer.merge(MemoryScheduler.layerOver(state), MemoryTurnRecords.layer)))
+      assert.deepStrictEqual(["a:1", "a:2", "a:3"].map((id) => state.runs.get(id)?.state), [
+        "ended",
+        "acting",
+        "waiting"
+      ])
+      assert.strictEqual(state.runs.get("a:1")?.code, "KM-SCH-028")
+    }))
 })
 
 describe("the end of a run", () => {
