@@ -176,6 +176,17 @@ export class Acceptance extends Context.Service<Acceptance, {
       const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
+      /** One thread is one group, also when Slack gave its channel another id since it began. */
+      const groupOf = Effect.fnUntraced(function*({ channel, team, threadTs, ts }: IncomingMessage, row: SandboxRow) {
+        if (threadTs !== undefined) {
+          for (const former of row.formerChannels ?? []) {
+            const root = yield* Effect.mapError(seen.find([`turn:${slackTurnKey(team, former, threadTs)}`]), notStored)
+            if (Option.isSome(root)) return GroupId.make(`${former}:${threadTs}`)
+          }
+        }
+        return GroupId.make(`${channel}:${threadTs ?? ts}`)
+      })
+
       const take = Effect.fnUntraced(function*(message: IncomingMessage, traceparent: string | undefined) {
         const key = slackTurnKey(message.team, message.channel, message.ts)
         const keys = [`turn:${key}`, ...message.gestures]
@@ -189,6 +200,13 @@ export class Acceptance extends Context.Service<Acceptance, {
         const formerly = (row.formerChannels ?? []).map((id) => slackTurnKey(message.team, id, message.ts))
         const stopKeys = stop ? [`stop:${key}`] : keys
         const known = [...stopKeys, ...formerly.map((old) => `${stop ? "stop" : "turn"}:${old}`)]
+        const earlier = Effect.mapError(seen.find(known), notStored)
+        const emoji = stop ? "octagonal_sign" : "eyes"
+        // What was taken before stays so, whatever holds now. Of a message that is to be queued the queue itself says it, in
+        // the transaction that stores it; nobody is asked about the author of one that was taken.
+        const looksFirst = stop || formerly.length > 0 || (message.userTeam === undefined && message.externalPossible)
+        const before = looksFirst ? yield* earlier : Option.none()
+        if (Option.isSome(before)) return repeated(message, before.value, emoji)
         const why = !(yield* mayDrive(message, row))
           ? "not_allowed"
           : isEnding(row)
@@ -197,14 +215,12 @@ export class Acceptance extends Context.Service<Acceptance, {
           ? "bad_text"
           : undefined
         const addressed = why === undefined && !stop && (yield* isAddressed(message, row))
-        // What was taken before stays so, whatever holds now. Of a message that is to be queued the queue itself says it,
-        // in the transaction that stores it.
-        if (!addressed || formerly.length > 0) {
-          const earlier = yield* Effect.mapError(seen.find(known), notStored)
-          if (Option.isSome(earlier)) return repeated(message, earlier.value, stop ? "octagonal_sign" : "eyes")
+        if (!addressed && !looksFirst) {
+          const taken = yield* earlier
+          if (Option.isSome(taken)) return repeated(message, taken.value, emoji)
         }
         if (why !== undefined) return yield* refuse(message, why, row)
-        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
+        const group = yield* groupOf(message, row)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
           yield* Effect.mapError(
