@@ -30,7 +30,7 @@ import { ChannelChanges } from "./events/ChannelChanges.ts"
 import { Corrections } from "./events/Corrections.ts"
 import { EventIntake } from "./events/EventIntake.ts"
 import { Heard } from "./events/Heard.ts"
-import { HttpEvents, refusalAnswer } from "./events/HttpEvents.ts"
+import { brokenAnswer, HttpEvents, refusalAnswer, responseOf } from "./events/HttpEvents.ts"
 import { Installation } from "./events/Installation.ts"
 import { Marks } from "./events/Marks.ts"
 import { Notes } from "./events/Notes.ts"
@@ -48,6 +48,8 @@ import { SocketMode } from "./socket/SocketMode.ts"
 export class BridgeApp extends Context.Service<BridgeApp, {
   /** Answers every request; never fails. */
   readonly app: Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest>
+  /** `POST /events` without its HTTP, for a server that has read the body itself; none where nobody has a reason to come. */
+  readonly events: HttpEvents["Service"]["judge"] | undefined
 }>()("km/bridge/BridgeApp") {
   static readonly layerNoDeps = Layer.effect(
     BridgeApp,
@@ -76,7 +78,9 @@ export class BridgeApp extends Context.Service<BridgeApp, {
           return Effect.succeed(nothing)
         }
         if (request.method === "POST" && path === "/events") {
-          return settings.transport === "socket" ? Effect.succeed(refusalAnswer(notHere)) : events.handle(request)
+          return settings.transport === "socket"
+            ? Effect.succeed(responseOf(refusalAnswer(notHere)))
+            : events.handle(request)
         }
         if (request.method === "POST" && path === "/v2") return v2.handle(request)
         if (request.method === "GET" && path === "/healthz") return health
@@ -84,18 +88,28 @@ export class BridgeApp extends Context.Service<BridgeApp, {
         return Effect.succeed(nothing)
       }
 
+      const answering = <A>(answer: Effect.Effect<A>, whenBroken: A): Effect.Effect<A> =>
+        Effect.flatMap(
+          Effect.catchDefect(answer, (defect) =>
+            Effect.as(Effect.logError("a request ended in a defect", defect), whenBroken)),
+          (answered) =>
+            Effect.as(errands.handedOver, answered)
+        )
+
       const app = Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         // A server that traces has taken the header up already; without one the trace must not break off here.
         const current = yield* Effect.option(Effect.currentSpan)
         const parent = Option.isSome(current) ? Option.none() : HttpTraceContext.fromHeaders(request.headers)
-        const answered = routed(request).pipe(
-          Effect.catchDefect((defect) => Effect.as(Effect.logError("a request ended in a defect", defect), broken)),
-          Effect.tap(() => errands.handedOver)
-        )
+        const answered = answering(routed(request), broken)
         return yield* (Option.isSome(parent) ? Effect.withParentSpan(answered, parent.value) : answered)
       })
-      return BridgeApp.of({ app })
+      return BridgeApp.of({
+        app,
+        events: settings.transport === "socket"
+          ? undefined
+          : (headers, body) => answering(events.judge(headers, body), brokenAnswer)
+      })
     })
   )
 }
@@ -103,8 +117,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
 /** With Socket Mode nobody has a reason to come to `/events`. */
 const notHere = new EventRefused({ reason: "socket_mode", detail: "" })
 const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_found" } }, { status: 404 })
-/** 5xx: whoever asked asks again; nothing was promised. */
-const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavailable" } }, { status: 500 })
+const broken = responseOf(brokenAnswer)
 
 const slackLayer = BotIdentity.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),

@@ -31,6 +31,7 @@ import { endWithStdin, parentGone } from "../runtime/substrates/process/ParentGo
 import { BridgeApp, layer as bridgeLayer } from "./BridgeApp.ts"
 import { BridgeSettings } from "./BridgeSettings.ts"
 import { CatchUp } from "./events/CatchUp.ts"
+import { eventsFront } from "./EventsFront.ts"
 import { appTokenPath } from "./slack/SlackSecrets.ts"
 import { SocketMode } from "./socket/SocketMode.ts"
 
@@ -89,14 +90,34 @@ const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen)((request) =>
   request.url.startsWith("/files/") || request.url === "/healthz"
 )
 
+/** The server's own listener, and before it the one for events. */
+const putInFront = Effect.fnUntraced(function*(server: http.Server) {
+  const { events } = yield* BridgeApp
+  const [application] = server.listeners("request")
+  if (events === undefined || application === undefined) return
+  const scope = yield* Effect.scope
+  const context = yield* Effect.context()
+  server.removeAllListeners("request")
+  server.on(
+    "request",
+    eventsFront({
+      judge: events,
+      context,
+      scope,
+      otherwise: (request, response) => void Reflect.apply(application, server, [request, response])
+    })
+  )
+})
+
 /** No span of its own: as the parent of every request it would make one endless trace of all messages. */
-const serve = Effect.fnUntraced(function*() {
+const serve = Effect.fnUntraced(function*(node: http.Server) {
   const { app } = yield* BridgeApp
   const catchUp = yield* CatchUp
   const errands = yield* Errands
   // Before the layers end that errands need.
   yield* Effect.addFinalizer(() => errands.close)
   yield* HttpServer.serveEffect(app)
+  yield* putInFront(node)
   const server = yield* HttpServer.HttpServer
   yield* Effect.forkScoped(catchUp.forever)
   const { transport } = yield* BridgeSettings
@@ -117,6 +138,7 @@ const program = Effect.fnUntraced(function*(flags: {
   const install = yield* readInstall(root)
   const listen = listenOf(install)
   const port = Option.getOrElse(flags.port, () => listen.port)
+  const server = makeServer(install.bridge?.trustedProxy)
   const ports = Layer.mergeAll(
     EmbeddedEngine.layer(root),
     Errands.layerMemory,
@@ -128,10 +150,10 @@ const program = Effect.fnUntraced(function*(flags: {
       Layer.unwrap(Effect.map(transportOf(install), (transport) => settingsOf(install, transport)))
     ),
     Layer.provideMerge(ports),
-    Layer.merge(NodeHttpServer.layer(() => makeServer(install.bridge?.trustedProxy), { port, host: listen.host })),
+    Layer.merge(NodeHttpServer.layer(() => server, { port, host: listen.host })),
     Layer.merge(untraced)
   )
-  return yield* Effect.scoped(serve()).pipe(
+  return yield* Effect.scoped(serve(server)).pipe(
     Effect.raceFirst(
       Effect.andThen(parentGone(flags.endWithStdin), Effect.logWarning("the supervisor is gone; the bridge ends"))
     ),

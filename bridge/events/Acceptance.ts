@@ -7,16 +7,23 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import { type ChannelId, GroupId, type MessageTs, slackTurnKey, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
+import {
+  type ChannelId,
+  GroupId,
+  isMessageTs,
+  type MessageTs,
+  slackTurnKey,
+  type TurnKey
+} from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
-import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
+import { spanned } from "../../runtime/ports/TraceParent.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
 import { stringFault } from "../RawBody.ts"
@@ -43,7 +50,8 @@ export type Taken = "queued" | "repeated" | "refused" | "stopped" | "not address
 
 type Refusal = Extract<EventError, "not_allowed" | "ending" | "bad_text" | "too_long" | "not_readable">
 
-const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
+/** As the schema would write it: nothing in a request is encoded, and all of it was checked where it came in. */
+export const encodeRequest = (request: TurnRequest): string => JSON.stringify(request)
 
 export class Acceptance extends Context.Service<Acceptance, {
   readonly take: (
@@ -89,8 +97,8 @@ export class Acceptance extends Context.Service<Acceptance, {
         return young.rows
       })
 
-      const sandboxOf = Effect.fn("Acceptance.sandboxOf")(function*(channel: ChannelId) {
-        const rows = yield* Effect.mapError(sandboxes.byChannel(channel), notStored)
+      const sandboxOf = Effect.fnUntraced(function*(channel: ChannelId) {
+        const rows = yield* Effect.mapError(sandboxes.byChannelLately(channel), notStored)
         const chatting = rows.find(isChatting)
         if (chatting !== undefined) return Option.some(chatting)
         if (rows.length === 0) {
@@ -107,7 +115,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       const mayDrive = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
         const allowed = row.profile.spec.cli.notifySlackInboundAllow
         if (allowed.includes(message.user)) return true
-        const outsider = Effect.mapError(outsiders.mayDrive(row, message.user), notStored)
+        const outsider = Effect.suspend(() => Effect.mapError(outsiders.mayDrive(row, message.user), notStored))
         if (message.userTeam !== undefined) return message.userTeam === message.team || (yield* outsider)
         if (!message.externalPossible) return true
         const person = yield* Effect.mapError(identity.person(message.user), (failure) => {
@@ -179,26 +187,39 @@ export class Acceptance extends Context.Service<Acceptance, {
         return GroupId.make(`${channel}:${threadTs ?? ts}`)
       })
 
-      const take = Effect.fn("Acceptance.take")(function*(
-        message: IncomingMessage,
-        traceparent: string | undefined
-      ) {
+      const take = Effect.fnUntraced(function*(message: IncomingMessage, traceparent: string | undefined) {
         const key = slackTurnKey(message.team, message.channel, message.ts)
         const keys = [`turn:${key}`, ...message.gestures]
         const found = yield* sandboxOf(message.channel)
         if (Option.isNone(found)) return "no sandbox"
         const row = found.value
         yield* Effect.annotateCurrentSpan({ "km.sandbox": row.id, "km.turn": key })
-        const stop = isStop(decoded(message))
+        const said = decoded(message)
+        const stop = isStop(said)
         // Taken before Slack gave the channel another id, it is not taken again.
         const formerly = (row.formerChannels ?? []).map((id) => slackTurnKey(message.team, id, message.ts))
         const stopKeys = stop ? [`stop:${key}`] : keys
         const known = [...stopKeys, ...formerly.map((old) => `${stop ? "stop" : "turn"}:${old}`)]
-        const earlier = yield* Effect.mapError(seen.find(known), notStored)
-        if (Option.isSome(earlier)) return repeated(message, earlier.value, stop ? "octagonal_sign" : "eyes")
-        if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
-        if (isEnding(row)) return yield* refuse(message, "ending", row)
-        if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text", row)
+        const earlier = Effect.mapError(seen.find(known), notStored)
+        const emoji = stop ? "octagonal_sign" : "eyes"
+        // What was taken before stays so, whatever holds now. Of a message that is to be queued the queue itself says it, in
+        // the transaction that stores it; nobody is asked about the author of one that was taken.
+        const looksFirst = stop || formerly.length > 0 || (message.userTeam === undefined && message.externalPossible)
+        const before = looksFirst ? yield* earlier : Option.none()
+        if (Option.isSome(before)) return repeated(message, before.value, emoji)
+        const why = !(yield* mayDrive(message, row))
+          ? "not_allowed"
+          : isEnding(row)
+          ? "ending"
+          : faultOf(message) !== undefined
+          ? "bad_text"
+          : undefined
+        const addressed = why === undefined && !stop && (yield* isAddressed(message, row))
+        if (!addressed && !looksFirst) {
+          const taken = yield* earlier
+          if (Option.isSome(taken)) return repeated(message, taken.value, emoji)
+        }
+        if (why !== undefined) return yield* refuse(message, why, row)
         const group = yield* groupOf(message, row)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
@@ -218,8 +239,9 @@ export class Acceptance extends Context.Service<Acceptance, {
           progress.accepted(row.id, message.ts)
           return "stopped"
         }
-        if (!(yield* isAddressed(message, row))) return "not addressed"
-        yield* identity.learn([message.user, ...mentionedUsers(message.text)], nameMillis)
+        if (!addressed) return "not addressed"
+        const mentioned = mentionedUsers(message.text)
+        yield* identity.learn([message.user, ...mentioned], nameMillis)
         const request: TurnRequest = {
           key,
           group,
@@ -232,7 +254,8 @@ export class Acceptance extends Context.Service<Acceptance, {
             user: message.user,
             userName: identity.knownName(message.user) ?? message.user
           },
-          text: decoded(message),
+          // Names of those mentioned may have come.
+          text: mentioned.length === 0 ? said : decoded(message),
           files: message.files,
           acceptedAt: yield* Clock.currentTimeMillis,
           ...(traceparent === undefined ? {} : { traceparent })
@@ -265,7 +288,11 @@ export class Acceptance extends Context.Service<Acceptance, {
           refuse(message, "not_readable")
         )
 
-      return Acceptance.of({ take, refuseAfter, sandboxOf })
+      return Acceptance.of({
+        take: (message, traceparent) => spanned("Acceptance.take", take(message, traceparent)),
+        refuseAfter,
+        sandboxOf
+      })
     })
   )
 }
@@ -287,9 +314,7 @@ export const faultOf = (message: Pick<IncomingMessage, "text" | "files">): strin
   [message.text, ...message.files.flatMap((file) => [file.id, file.name, file.mimeType])]
     .map(stringFault).find((fault) => fault !== undefined)
 
-const TsOfKey = Schema.decodeUnknownOption(
-  Schema.String.check(Schema.isPattern(/^\d{9,11}\.\d{6}$/)).pipe(
-    Schema.brand("km/MessageTs")
-  )
-)
-const tsOf = (key: TurnKey): MessageTs | undefined => Option.getOrUndefined(TsOfKey(key.split(":")[2]?.split("~")[0]))
+const tsOf = (key: TurnKey): MessageTs | undefined => {
+  const ts = key.split(":")[2]?.split("~")[0]
+  return isMessageTs(ts) ? ts : undefined
+}

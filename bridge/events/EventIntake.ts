@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { TeamId } from "../../runtime/domain/sandbox/Ids.ts"
-import { SlackEnvelope } from "../../runtime/domain/slack/Slack.ts"
-import { traceparentOf } from "../../runtime/ports/TraceParent.ts"
+import { isTeamId } from "../../runtime/domain/sandbox/Ids.ts"
+import { readCommonEvent } from "../../runtime/domain/slack/CommonEvent.ts"
+import { SlackEnvelope, type SlackMessageEvent } from "../../runtime/domain/slack/Slack.ts"
+import { currentTraceparent, spanned } from "../../runtime/ports/TraceParent.ts"
 import { type EventError, EventRefused } from "../BridgeErrors.ts"
 import { textFault } from "../RawBody.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
@@ -22,7 +23,6 @@ import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
 
 const decodeEnvelope = Schema.decodeUnknownOption(SlackEnvelope)
-const decodeTeam = Schema.decodeUnknownOption(TeamId)
 
 /** The 200 waits at most this long for who our bot is; without it, bots are still told by their `bot_id`. */
 const identityMillis = 250
@@ -32,6 +32,8 @@ const refuse = (reason: EventError, detail = "") => Effect.fail(new EventRefused
 /** An event whose origin is proved; nothing else of it is believed yet. */
 export interface SlackDelivery {
   readonly envelope: SlackEnvelope
+  /** The envelope's event where it is a plain message. */
+  readonly message?: SlackMessageEvent
   /** Of a string anywhere in the JSON. */
   readonly fault: TextFault | undefined
   /** Slack says that this is not its first try. */
@@ -43,6 +45,10 @@ type TextFault = NonNullable<ReturnType<typeof textFault>>
 /** Reads an envelope; `source` is the JSON text that `json` was parsed from. */
 export const readDelivery = Effect.fnUntraced(function*(source: string, json: unknown, repeated: boolean) {
   const fault = textFault(source, json, { controls: true })
+  const common = readCommonEvent(json)
+  if (common !== undefined) {
+    return { envelope: common.envelope, message: common.event, fault, repeated } satisfies SlackDelivery
+  }
   const envelope = decodeEnvelope(json)
   if (Option.isNone(envelope)) return yield* fault === undefined ? refuse("bad_event") : refuse("bad_text", fault)
   if (fault !== undefined && envelope.value.type !== "event_callback") return yield* refuse("bad_text", fault)
@@ -73,14 +79,14 @@ export class EventIntake extends Context.Service<EventIntake, {
         return yield* refuse("bad_text", fault)
       })
 
-      const outcomeOf = Effect.fnUntraced(function*(envelope: SlackEnvelope, fault: string | undefined) {
-        const team = Option.getOrUndefined(decodeTeam(envelope.authorizations?.[0]?.team_id ?? envelope.team_id))
-        if (team === undefined) return yield* refuse("bad_event", "no workspace")
+      const outcomeOf = Effect.fnUntraced(function*({ envelope, fault, message }: SlackDelivery) {
+        const team = envelope.authorizations?.[0]?.team_id ?? envelope.team_id
+        if (!isTeamId(team)) return yield* refuse("bad_event", "no workspace")
         yield* installation.check(team, envelope.api_app_id ?? undefined)
         if (identity.known() === undefined) {
           yield* identity.learnBot(identityMillis)
         }
-        const incoming = classifyEvent(envelope, team, identity.known()?.user)
+        const incoming = classifyEvent(envelope, team, identity.known()?.user, message)
         if (fault !== undefined) yield* tellOfFault(incoming, fault)
         if (incoming === undefined) return yield* refuse("bad_event", "an event of an unknown shape")
         switch (incoming._tag) {
@@ -116,29 +122,21 @@ export class EventIntake extends Context.Service<EventIntake, {
         }
       })
 
-      const take = Effect.fn("EventIntake.take")(function*({ envelope, fault, repeated }: SlackDelivery) {
+      const take = Effect.fnUntraced(function*(delivery: SlackDelivery) {
+        const { envelope, repeated } = delivery
         // Slack had to repeat this one, or drops events: there may be others that it has given up.
         if (envelope.type === "app_rate_limited" || repeated) progress.missed()
         if (envelope.type !== "event_callback") {
           yield* Effect.logInfo("an envelope that asks for nothing").pipe(Effect.annotateLogs({ type: envelope.type }))
           return "asks for nothing"
         }
-        const outcome = yield* outcomeOf(envelope, fault)
+        const outcome = yield* outcomeOf(delivery)
         yield* Effect.logDebug("event taken").pipe(
           Effect.annotateLogs({ event: envelope.event_id ?? "", outcome, repeated })
         )
         return outcome
       })
-      return EventIntake.of({ take })
+      return EventIntake.of({ take: (delivery) => spanned("EventIntake.take", take(delivery)) })
     })
   )
 }
-
-/** W3C trace context of the span that is current, so that the turn continues it. */
-const currentTraceparent = Effect.map(
-  Effect.option(Effect.currentSpan),
-  Option.match({
-    onNone: () => undefined,
-    onSome: traceparentOf
-  })
-)

@@ -48,10 +48,10 @@ export class Heard extends Context.Service<Heard, {
       }, Effect.orElseSucceed(() => first))
 
       return Heard.of({
-        signed: Effect.fn("Heard.signed")(function*(what) {
+        signed: Effect.fnUntraced(function*(what) {
           const now = yield* Clock.currentTimeMillis
           state = { ...state, ...(what === "challenge" ? { challengeAt: now } : { eventAt: now }) }
-          yield* firstHeard(now)
+          if (first === undefined) yield* firstHeard(now)
         }),
         refused: (code, detail) =>
           Effect.map(Clock.currentTimeMillis, (at) => {

@@ -8,26 +8,60 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { ownProbe } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
-import { jsonOf, readBody, textOf } from "../RawBody.ts"
+import { type BodyFault, jsonOf, readBody, textOf } from "../RawBody.ts"
 import { SlackSecrets } from "../slack/SlackSecrets.ts"
 import { checkSlackSignature } from "../slack/slackSignature.ts"
 import { EventIntake, readDelivery } from "./EventIntake.ts"
 import { Heard } from "./Heard.ts"
 
+/** An answer as any server writes it; `body` is JSON. */
+export interface EventAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+type Headers = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
+
+/** One value; of a header that comes twice there is none that counts. */
+const only = (headers: Headers, name: string): string | undefined => {
+  const value = headers[name]
+  return typeof value === "string" ? value : undefined
+}
+
 /** Bytes; Slack's largest events are some 100 KiB. */
 export const maxEventBytes = 1024 * 1024
 
 /** `km slack status` asks as Slack would; that proves nothing of Slack. */
-const isOwnProbe = (request: HttpServerRequest): boolean => request.headers["user-agent"] === ownProbe
+const isOwnProbe = (headers: Headers): boolean => headers["user-agent"] === ownProbe
+
+const taken: EventAnswer = { status: 200, headers: {}, body: JSON.stringify({ ok: true }) }
 
 const refuse = (reason: EventError, detail = "") => Effect.fail(new EventRefused({ reason, detail }))
+
+const judgedBy = (
+  signing: ReadonlyArray<Redacted.Redacted<string>>,
+  headers: Headers,
+  body: Uint8Array,
+  nowSeconds: number
+) =>
+  signing.length === 0 ? "no_secret" : checkSlackSignature({
+    timestamp: only(headers, "x-slack-request-timestamp"),
+    signature: only(headers, "x-slack-signature"),
+    body,
+    secrets: signing.map(Redacted.value),
+    nowSeconds
+  })
 
 export class HttpEvents extends Context.Service<HttpEvents, {
   /** Answers every request; a 200 means that the message is stored or asks for nothing. */
   readonly handle: (
     request: HttpServerRequest
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+  /** The same of a request whose body was read, or broke off; header names in lower case. */
+  readonly judge: (headers: Headers, body: Uint8Array | BodyFault) => Effect.Effect<EventAnswer>
 }>()("km/bridge/events/HttpEvents") {
   static readonly layer = Layer.effect(
     HttpEvents,
@@ -36,69 +70,79 @@ export class HttpEvents extends Context.Service<HttpEvents, {
       const intake = yield* EventIntake
       const heard = yield* Heard
 
-      const verified = Effect.fnUntraced(function*(request: HttpServerRequest) {
-        const body = yield* Effect.mapError(readBody(request, maxEventBytes), (fault) =>
-          new EventRefused(
-            fault === "too_large" ? { reason: "too_large", detail: "" } : { reason: "bad_json", detail: "cut short" }
-          ))
+      const unread = Effect.mapError((error: StoreError) =>
+        new EventRefused({ reason: "no_secret", detail: error.reason })
+      )
+      const signingSecrets = unread(secrets.signingSecrets)
+      const signingSecretsAnew = unread(secrets.signingSecretsAnew)
+
+      const verified = Effect.fnUntraced(function*(headers: Headers, body: Uint8Array) {
         const nowSeconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const judged = Effect.fnUntraced(
-          function*(read: SlackSecrets["Service"]["signingSecrets"]) {
-            const signing = yield* read
-            return signing.length === 0 ? "no_secret" : checkSlackSignature({
-              timestamp: request.headers["x-slack-request-timestamp"],
-              signature: request.headers["x-slack-signature"],
-              body,
-              secrets: signing.map(Redacted.value),
-              nowSeconds
-            })
-          },
-          Effect.mapError((error) => new EventRefused({ reason: "no_secret", detail: error.reason }))
-        )
-        const first = yield* judged(secrets.signingSecrets)
+        const first = judgedBy(yield* signingSecrets, headers, body, nowSeconds)
         const unknown = first === "unsigned" || first === "no_secret"
-        const verdict = unknown ? yield* judged(secrets.signingSecretsAnew) : first
-        return verdict === "valid" ? body : yield* refuse(verdict)
+        const verdict = unknown ? judgedBy(yield* signingSecretsAnew, headers, body, nowSeconds) : first
+        if (verdict !== "valid") return yield* refuse(verdict)
       })
 
-      const answer = Effect.fnUntraced(function*(request: HttpServerRequest) {
-        const text = textOf(yield* verified(request))
+      const answer = Effect.fnUntraced(function*(headers: Headers, body: Uint8Array | BodyFault) {
+        if (body === "too_large") return yield* refuse("too_large")
+        if (body === "broken") return yield* refuse("bad_json", "cut short")
+        yield* verified(headers, body)
+        const text = textOf(body)
         if (Option.isNone(text)) return yield* refuse("bad_utf8")
         const json = jsonOf(text.value)
         if (Option.isNone(json)) return yield* refuse("bad_json")
-        const repeated = request.headers["x-slack-retry-num"] !== undefined
+        const repeated = headers["x-slack-retry-num"] !== undefined
         const delivery = yield* readDelivery(text.value, json.value, repeated)
-        if (!isOwnProbe(request)) {
+        if (!isOwnProbe(headers)) {
           yield* heard.signed(delivery.envelope.type === "url_verification" ? "challenge" : "event")
         }
         if (delivery.envelope.type === "url_verification") {
-          return HttpServerResponse.jsonUnsafe({ challenge: delivery.envelope.challenge ?? "" })
+          return { ...taken, body: JSON.stringify({ challenge: delivery.envelope.challenge ?? "" }) }
         }
         yield* intake.take(delivery)
-        return HttpServerResponse.jsonUnsafe({ ok: true })
+        return taken
       })
 
-      const refused = Effect.fnUntraced(function*(request: HttpServerRequest, refusal: EventRefused) {
+      const refused = Effect.fnUntraced(function*(headers: Headers, refusal: EventRefused) {
         const { code } = eventErrors[refusal.reason]
         yield* Effect.logWarning("event refused").pipe(Effect.annotateLogs({ code, detail: refusal.detail }))
-        if (!isOwnProbe(request)) yield* heard.refused(code, refusal.detail)
+        if (!isOwnProbe(headers)) yield* heard.refused(code, refusal.detail)
         return refusalAnswer(refusal)
       })
 
+      const judge = (headers: Headers, body: Uint8Array | BodyFault) =>
+        Effect.catchTag(answer(headers, body), "EventRefused", (refusal) => refused(headers, refusal))
+
       const handle = Effect.fn("HttpEvents.handle")(function*(request: HttpServerRequest) {
-        return yield* Effect.catchTag(answer(request), "EventRefused", (refusal) => refused(request, refusal))
+        const body = yield* Effect.match(readBody(request, maxEventBytes), {
+          onFailure: (fault) => fault,
+          onSuccess: (bytes) => bytes
+        })
+        return responseOf(yield* judge(request.headers, body))
       })
-      return HttpEvents.of({ handle })
+      return HttpEvents.of({ handle, judge })
     })
   )
 }
 
 /** The answer that Slack gets, as a message for whoever looks into it. */
-export const refusalAnswer = (refused: EventRefused): HttpServerResponse.HttpServerResponse => {
+export const refusalAnswer = (refused: EventRefused): EventAnswer => {
   const { code, status } = eventErrors[refused.reason]
-  return HttpServerResponse.jsonUnsafe(
-    { ok: false, error: { code, name: refused.reason, message: refused.message } },
+  return {
+    status,
     // Slack repeats what was not stored; what is wrong for good it must not repeat.
-    { status, headers: status === 503 ? { "retry-after": "2" } : { "x-slack-no-retry": "1" } }
-  )
+    headers: status === 503 ? { "retry-after": "2" } : { "x-slack-no-retry": "1" },
+    body: JSON.stringify({ ok: false, error: { code, name: refused.reason, message: refused.message } })
+  }
 }
+
+/** 5xx: whoever asked asks again; nothing was promised. */
+export const brokenAnswer: EventAnswer = {
+  status: 500,
+  headers: {},
+  body: JSON.stringify({ ok: false, error: { code: "unavailable" } })
+}
+
+export const responseOf = ({ body, headers, status }: EventAnswer): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(body, { status, headers, contentType: "application/json" })

@@ -51,7 +51,7 @@ export class Installation extends Context.Service<Installation, {
         if (settings.appId !== undefined && settings.appId !== appId) return yield* foreign(`app ${appId ?? "unknown"}`)
         if (appId === undefined) return yield* foreign("no app id")
         const wanted = `${team}/${appId}`
-        const held = yield* Effect.mapError(pinned(wanted), notStored)
+        const held = pin ?? (yield* Effect.mapError(pinned(wanted), notStored))
         if (held !== wanted) return yield* foreign(wanted)
       })
       return Installation.of({ check })

@@ -155,12 +155,17 @@ const decodeKind = Schema.decodeUnknownOption(EventKind)
 
 const ignored = (why: string): Incoming => ({ _tag: "Ignored", why })
 
-/** `undefined` when an event of a kind that we read does not have its documented shape. */
+/**
+ * `undefined` when an event of a kind that we read does not have its documented shape. `message` is the envelope's event
+ * where that has been read as one already.
+ */
 export const classifyEvent = (
   envelope: SlackEnvelope,
   team: TeamId,
-  botUser: string | undefined
+  botUser: string | undefined,
+  message?: SlackMessageEvent
 ): Incoming | undefined => {
+  if (message !== undefined) return classifySpoken(message, envelope, team, botUser)
   const kind = Option.getOrUndefined(decodeKind(envelope.event))?.type
   if (kind === undefined) return undefined
   const eventId = envelope.event_id ?? ""
@@ -225,7 +230,16 @@ export const classifyEvent = (
   }
   if (kind !== "message" && kind !== "app_mention") return ignored(`events of kind ${kind} are not read`)
   const event = Option.getOrUndefined(decodeMessage(envelope.event))
-  if (event === undefined) return undefined
+  return event === undefined ? undefined : classifySpoken(event, envelope, team, botUser)
+}
+
+const classifySpoken = (
+  event: SlackMessageEvent,
+  envelope: SlackEnvelope,
+  team: TeamId,
+  botUser: string | undefined
+): Incoming => {
+  const eventId = envelope.event_id ?? ""
   if (event.subtype === "message_changed") return classifyEdit(event, team, botUser, eventId)
   if (event.subtype === "message_deleted") return classifyDeletion(event, team, botUser, eventId)
   return classifyMessage(event, team, botUser, {

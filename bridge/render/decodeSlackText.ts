@@ -2,10 +2,12 @@
 
 /** Slack ids of users that a text mentions, at most 20, without repetition. */
 export const mentionedUsers = (text: string): ReadonlyArray<string> =>
-  [...new Set(Array.from(text.matchAll(/<@([UW][A-Z0-9]{2,20})(?:\|[^>]*)?>/g), (match) => match[1] ?? ""))].slice(
-    0,
-    20
-  )
+  !text.includes("<@") ?
+    [] :
+    [...new Set(Array.from(text.matchAll(/<@([UW][A-Z0-9]{2,20})(?:\|[^>]*)?>/g), (match) => match[1] ?? ""))].slice(
+      0,
+      20
+    )
 
 /** True when the text mentions this user. */
 export const mentions = (text: string, user: string): boolean => mentionedUsers(text).includes(user)
@@ -21,8 +23,10 @@ export const decodeSlackText = (
   options: { readonly self?: string; readonly nameOf: (user: string) => string | undefined }
 ): string => {
   const addressed = options.self === undefined
+      || !text.includes("<@")
     ? text
     : text.replace(new RegExp(`^\\s*<@${options.self}(?:\\|[^>]*)?>[:,]?\\s*`), "")
+  if (!/[<&]/.test(addressed)) return addressed
   // Entities are decoded piece by piece: what a person typed as "<@U1>" arrives as "&lt;@U1&gt;" and stays text.
   return addressed.split(/(<[^<>\n]*>)/).map((piece) => {
     const match = /^<([^<>\n]*)>$/.exec(piece)

@@ -4,9 +4,8 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { isUserId, type UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { callAs, SlackApi } from "./SlackApi.ts"
@@ -44,8 +43,6 @@ const UserInfo = Schema.Struct({
     }))
   })
 })
-
-const decodeUser = Schema.decodeUnknownOption(UserId)
 
 const awaited = (asked: ReadonlyArray<Deferred.Deferred<void>>, withinMillis: number) =>
   Effect.asVoid(
@@ -143,9 +140,8 @@ export class BotIdentity extends Context.Service<BotIdentity, {
         const asked: Array<Deferred.Deferred<void>> = []
         for (const user of users) {
           const found = people.get(user)
-          const id = Option.getOrUndefined(decodeUser(user))
-          if (id === undefined || (found !== undefined && now - found.at < maxAgeMillis)) continue
-          const question = yield* ask(id)
+          if (!isUserId(user) || (found !== undefined && now - found.at < maxAgeMillis)) continue
+          const question = yield* ask(user)
           // An old name is good enough to go on with.
           if (found === undefined) asked.push(question)
         }

@@ -51,7 +51,15 @@ export class SlackSecrets extends Context.Service<SlackSecrets, {
       })
       const token = (path: string) =>
         Effect.map(read(path), Option.map((value) => Redacted.make(Redacted.value(value).trim())))
-      const signingSecrets = Effect.map(Effect.forEach(signingPaths, read), (values) => values.flatMap(lines))
+      /** Of both paths together, as old as the older one: every event asks for them. */
+      let signing: { readonly values: ReadonlyArray<Redacted.Redacted<string>>; readonly at: number } | undefined
+      const signingSecrets = Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        if (signing !== undefined && now - signing.at < secretMaxAgeMillis) return signing.values
+        const values = (yield* Effect.forEach(signingPaths, read)).flatMap(lines)
+        signing = { values, at: Math.min(...signingPaths.map((path) => held.get(path)?.at ?? now)) }
+        return values
+      })
       let anewAt = Number.NEGATIVE_INFINITY
       return SlackSecrets.of({
         botToken: token("slack/bot-token"),
@@ -62,10 +70,14 @@ export class SlackSecrets extends Context.Service<SlackSecrets, {
           if (now - anewAt >= anewMillis) {
             anewAt = now
             for (const path of signingPaths) held.delete(path)
+            signing = undefined
           }
           return yield* signingSecrets
         }),
-        forget: Effect.sync(() => held.clear())
+        forget: Effect.sync(() => {
+          held.clear()
+          signing = undefined
+        })
       })
     })
   )

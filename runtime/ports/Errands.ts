@@ -11,7 +11,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ChannelId, MessageTs, UserId } from "../domain/sandbox/Ids.ts"
 import { unending } from "./Unending.ts"
@@ -50,7 +49,6 @@ export type ErrandKind = Errand["_tag"]
 export type ErrandOf<K extends ErrandKind> = Extract<Errand, { readonly _tag: K }>
 
 const ErrandText = Schema.fromJsonString(Errand)
-const encodeErrand = Schema.encodeResult(ErrandText)
 const decodeErrand = Schema.decodeUnknownEffect(ErrandText)
 
 /** Whoever can do errands of one kind. Neither fails; a defect ends its own errand only. */
@@ -121,14 +119,14 @@ export class Errands extends Context.Service<Errands, {
       }
 
       const give = (errand: Errand): void => {
-        const encoded = encodeErrand(errand)
-        const fits = Result.isSuccess(encoded) && Buffer.byteLength(encoded.success) <= maxErrandBytes
-        if (!fits || closing) return drop(errand)
+        // As the schema would write it: nothing in an errand is encoded. Whoever does it decodes it.
+        const text = JSON.stringify(errand)
+        if (closing || Buffer.byteLength(text) > maxErrandBytes) return drop(errand)
         const lane = laneOf(errand._tag)
         // What was missed by then is fetched by the one that waits.
         if (errand._tag === "CatchUp" && lane.size > 0) return
         if (total >= maxWaitingErrands && errand._tag !== "CatchUp" && !makeRoom(errand._tag)) return drop(errand)
-        lane.add({ text: encoded.success, errand })
+        lane.add({ text, errand })
         total += 1
         const wake = wakes.get(errand._tag)
         if (wake !== undefined) Queue.offerUnsafe(wake, undefined)

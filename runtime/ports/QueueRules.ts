@@ -59,7 +59,7 @@ export const turnQueueLimits = {
 
 /** Fails with `TooLarge` when SQS would refuse the body. */
 export const checkBody = (operation: string, body: string): Effect.Effect<void, StoreError> => {
-  const bytes = new TextEncoder().encode(body).length
+  const bytes = Buffer.byteLength(body)
   return bytes <= turnQueueLimits.maxBodyBytes
     ? Effect.void
     : Effect.fail(

@@ -90,6 +90,11 @@ export class Sandboxes extends Context.Service<Sandboxes, {
   readonly remove: (id: SandboxId) => Effect.Effect<void, StoreError>
   /** Index reads: may lag behind a write by up to a minute on a distributed engine. */
   readonly byChannel: (channel: ChannelId) => Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
+  /**
+   * The same, perhaps as it was a second ago; what this process has changed is in it. For whoever asks with each message
+   * and has what counts decided where the message is stored.
+   */
+  readonly byChannelLately: (channel: ChannelId) => Effect.Effect<ReadonlyArray<SandboxRow>, StoreError>
   /** The sandbox with this id, else the one with this alias: read at its key, never behind. An id wins over an alias. */
   readonly named: (text: string) => Effect.Effect<Option.Option<SandboxRow>, StoreError>
   /** Rows made at or after this instant (Unix milliseconds), which an index may not show yet. Never behind. */

@@ -4,7 +4,7 @@ export interface BenchRow {
   /** The bench file's name: `bridge`, `engine`, … */
   readonly area: string
   readonly name: string
-  readonly unit: "ms" | "1/s" | "MiB" | "%" | "x" | "count"
+  readonly unit: "ms" | "µs" | "1/s" | "MiB" | "%" | "x" | "count"
   /** The figure that `target` speaks of. */
   readonly value: number
   readonly p50?: number

@@ -43,7 +43,7 @@ const parent = (area: string | undefined): void => {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "inherit"],
       maxBuffer: 64 * 1024 * 1024,
-      timeout: 240_000
+      timeout: 900_000
     })
     const line = run.stdout.split("\n").findLast((text) => text.startsWith(marker))
     if (line === undefined) {

@@ -258,6 +258,7 @@ export class World {
       }))),
     remove: (id) => Effect.sync(() => void this.rows.delete(id)),
     byChannel: (channel) => Effect.sync(() => [...this.rows.values()].filter((row) => row.channel === channel)),
+    byChannelLately: (channel) => Effect.sync(() => [...this.rows.values()].filter((row) => row.channel === channel)),
     named: (text) =>
       Effect.sync(() =>
         Option.fromNullishOr(

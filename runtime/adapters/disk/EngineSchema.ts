@@ -326,6 +326,32 @@ CREATE TABLE sandbox_facts (
 ) WITHOUT ROWID, STRICT;
 `
 
+const engine12 = `
+-- How many messages a queue holds, so that nobody counts a million to say so. By triggers, whoever writes.
+ALTER TABLE queues ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+UPDATE queues SET held = (SELECT count(*) FROM queue_messages WHERE queue = queues.id);
+CREATE TRIGGER queue_held_more AFTER INSERT ON queue_messages BEGIN
+  UPDATE queues SET held = held + 1 WHERE id = NEW.queue;
+END;
+CREATE TRIGGER queue_held_less AFTER DELETE ON queue_messages BEGIN
+  UPDATE queues SET held = held - 1 WHERE id = OLD.queue;
+END;
+-- What was received once, in flight or back: a message that nobody has received costs no entry.
+CREATE INDEX queue_messages_received ON queue_messages (queue, visible_at) WHERE head = 1 AND visible_at > 0;
+-- Rows of every message that only a sweep looked for by their age; it now goes along the tables instead.
+DROP INDEX seen_expires;
+DROP INDEX queue_dedupe_until;
+-- 1 for the trace of a sandbox that is gone.
+ALTER TABLE sandbox_changes ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+UPDATE sandbox_changes SET gone = 1 WHERE id NOT IN (SELECT id FROM sandboxes);
+CREATE INDEX sandbox_changes_gone ON sandbox_changes (at) WHERE gone = 1;
+CREATE INDEX identities_retired ON identities (retired_at) WHERE retired_at IS NOT NULL;
+-- A sandbox's threads, the last one first.
+DROP INDEX threads_sandbox;
+CREATE INDEX threads_sandbox ON threads (sandbox, last_turn_at);
+CREATE INDEX sandbox_facts_key ON sandbox_facts (key);
+`
+
 export const engineMigrations: ReadonlyArray<string> = [
   engine1,
   engine2,
@@ -337,7 +363,8 @@ export const engineMigrations: ReadonlyArray<string> = [
   engine8,
   engine9,
   engine10,
-  engine11
+  engine11,
+  engine12
 ]
 
 const sandbox1 = `

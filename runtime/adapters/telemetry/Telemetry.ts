@@ -8,9 +8,10 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Otlp from "effect/observability/Otlp"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
+import { jsonLines } from "./LogLines.ts"
 
 /** Standard output belongs to data; a reporter that writes there would land in the middle of it. */
-export const layerLogs = Logger.layer([Logger.withConsoleError(Logger.formatJson)])
+export const layerLogs = Logger.layer([jsonLines])
 
 /** The specification's default for `OTEL_{SIGNAL}_EXPORTER` is `otlp`; Effect's is none. */
 const specifiedDefaults = ConfigProvider.layerAdd(

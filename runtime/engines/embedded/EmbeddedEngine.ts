@@ -11,7 +11,7 @@ import { openStateDirectory } from "../../adapters/disk/StateDirectory.ts"
 import type { Controls } from "../../ports/Controls.ts"
 import type { Facts } from "../../ports/Facts.ts"
 import type { Idempotency } from "../../ports/Idempotency.ts"
-import { type Identities, tombstoneMillis } from "../../ports/Identities.ts"
+import type { Identities } from "../../ports/Identities.ts"
 import type { Leases } from "../../ports/Leases.ts"
 import type { Mailbox, Mailer, MailOutbox } from "../../ports/Mail.ts"
 import type { Objects } from "../../ports/Objects.ts"
@@ -21,13 +21,12 @@ import type { Sandboxes } from "../../ports/Sandboxes.ts"
 import type { Scheduler } from "../../ports/Scheduler.ts"
 import type { Seen } from "../../ports/Seen.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
-import { threadRetentionMillis, type Threads } from "../../ports/Threads.ts"
+import type { Threads } from "../../ports/Threads.ts"
 import type { TurnQueue } from "../../ports/TurnQueue.ts"
 import type { TurnRecords } from "../../ports/TurnRecords.ts"
 import { unending } from "../../ports/Unending.ts"
 import { sharedTables } from "./Doorbell.ts"
 import * as FileObjects from "./FileObjects.ts"
-import { sweepSpool } from "./mailTables.ts"
 import * as SqliteControls from "./SqliteControls.ts"
 import * as SqliteFacts from "./SqliteFacts.ts"
 import * as SqliteIdempotency from "./SqliteIdempotency.ts"
@@ -43,6 +42,7 @@ import * as SqliteSeen from "./SqliteSeen.ts"
 import * as SqliteThreads from "./SqliteThreads.ts"
 import * as SqliteTurnQueue from "./SqliteTurnQueue.ts"
 import * as SqliteTurnRecords from "./SqliteTurnRecords.ts"
+import { sweep } from "./sweeping.ts"
 
 /** Everything but the secrets, which are given out by prefix (`FileSecrets`). */
 export type EnginePorts =
@@ -76,24 +76,11 @@ const sweepEvery = Duration.hours(1)
 
 const sweeper = Layer.effectDiscard(Effect.gen(function*() {
   const sqlite = yield* Sqlite
-  const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    sqlite.write("Sqlite", "sweep", (tables) => {
-      for (const table of ["idempotency", "seen", "posts", "live_messages"]) {
-        tables.run(`DELETE FROM ${table} WHERE expires_at <= ?`, now)
-      }
-      tables.run("DELETE FROM mail_seen WHERE keep_until <= ?", now)
-      tables.run("DELETE FROM mail_notes WHERE keep_until <= ?", now)
-      tables.run("DELETE FROM queue_dedupe WHERE until <= ?", now)
-      tables.run("DELETE FROM threads WHERE last_turn_at <= ?", now - threadRetentionMillis)
-      SqliteScheduler.sweepSchedules(tables, now)
-      sweepSpool(tables, now)
-      SqliteTurnRecords.sweepRecords(tables, now)
-      tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
-    })).pipe(
-      Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))
-    )
+  const sweepNow = Effect.flatMap(Clock.currentTimeMillis, (now) => sweep(sqlite, now)).pipe(
+    Effect.catch((error) => Effect.logWarning("expired rows could not be removed; it is tried again", error))
+  )
   yield* Effect.forkScoped(
-    unending("removing expired rows ended in a defect; it is tried again", 0, Effect.delay(sweep, sweepEvery))
+    unending("removing expired rows ended in a defect; it is tried again", 0, Effect.delay(sweepNow, sweepEvery))
   )
 }))
 

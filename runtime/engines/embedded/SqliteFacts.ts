@@ -14,6 +14,9 @@ const valueOf = (tables: Statements, sandbox: SenderId, key: string): string | u
   return row === undefined ? undefined : optionalText(row, "value")
 }
 
+/** Behind every key that begins so: nothing sorts behind the last code point. */
+const endOf = (prefix: string): string => `${prefix}\u{10ffff}`
+
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   return Facts.of({
@@ -31,14 +34,18 @@ const make = Effect.gen(function*() {
       }),
     list: (prefix, sandbox) =>
       sqlite.read("Facts", "list", (tables) =>
-        tables.all(
-          `SELECT sandbox, key, value FROM sandbox_facts
-           WHERE substr(key, 1, ?) = ? AND (? IS NULL OR sandbox = ?) ORDER BY sandbox, key`,
-          prefix.length,
-          prefix,
-          sandbox ?? null,
-          sandbox ?? null
-        ).map((row) => ({ sandbox: readId(row["sandbox"]), key: text(row, "key"), value: text(row, "value") }))),
+        (sandbox === undefined
+          ? tables.all(
+            "SELECT sandbox, key, value FROM sandbox_facts WHERE key >= ? AND key < ? ORDER BY sandbox, key",
+            prefix,
+            endOf(prefix)
+          )
+          : tables.all(
+            "SELECT sandbox, key, value FROM sandbox_facts WHERE sandbox = ? AND key >= ? AND key < ? ORDER BY key",
+            sandbox,
+            prefix,
+            endOf(prefix)
+          )).map((row) => ({ sandbox: readId(row["sandbox"]), key: text(row, "key"), value: text(row, "value") }))),
     remove: (sandbox, key) =>
       Effect.asVoid(
         sqlite.write("Facts", "remove", (tables) =>

@@ -84,7 +84,7 @@ const make = Effect.gen(function*() {
       yield* sqlite.write("Identities", "retire", (tables) => {
         tables.run("UPDATE identities SET retired_at = ? WHERE subject = ? AND retired_at IS NULL", now, subject)
         // Whoever goes takes the tombstones along that are over; until then a reader passes over them.
-        tables.run("DELETE FROM identities WHERE retired_at <= ?", now - tombstoneMillis)
+        tables.run("DELETE FROM identities WHERE retired_at IS NOT NULL AND retired_at <= ?", now - tombstoneMillis)
       })
     }, writing)
   })

@@ -8,9 +8,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { integer, reader } from "../../adapters/disk/columns.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
-import { ChannelId, isLater, MessageTs, SandboxId } from "../../domain/sandbox/Ids.ts"
+import { RowUnreadable } from "../../adapters/disk/SqliteErrors.ts"
+import { ChannelId, isLater, isMessageTs, SandboxId } from "../../domain/sandbox/Ids.ts"
 import { type InventoryItem, isSameItem, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
-import { whenRung } from "../../ports/Bell.ts"
+import { type Bell, whenRung } from "../../ports/Bell.ts"
 import {
   changedAttributes,
   holds,
@@ -30,7 +31,6 @@ const StoredAttributes = Schema.fromJsonString(Schema.Record(Schema.String, Sche
 const readAttributes = reader("sandbox", StoredAttributes)
 const readRow = reader("sandbox", SandboxRow)
 const readId = reader("sandbox id", SandboxId)
-const readTs = reader("message's ts", MessageTs)
 const readChannel = reader("channel", ChannelId)
 const encodeRow = Schema.encodeSync(SandboxRow)
 
@@ -51,12 +51,28 @@ const withInventory = (stored: Attributes, inventory: ReadonlyArray<InventoryIte
   inventory
 })
 
-const rowOf = (row: Row): SandboxRow => withAccepted(row, readRow(readAttributes(row["attributes"])))
+/** Texts of rows that are kept decoded: a channel's is asked for with each of its messages. */
+const maxDecoded = 1_000
+
+/** Decodes rows one by one, by their text: the same text is the same row, so nothing here can be out of date. */
+const decoding = () => {
+  const decoded = new Map<unknown, SandboxRow>()
+  return (row: Row): SandboxRow => {
+    const attributes = row["attributes"]
+    const found = decoded.get(attributes)
+    if (found !== undefined) return withAccepted(row, found)
+    const fresh = readRow(readAttributes(attributes))
+    if (decoded.size >= maxDecoded) decoded.clear()
+    decoded.set(attributes, fresh)
+    return withAccepted(row, fresh)
+  }
+}
 
 /** With what the queue has accepted since the attributes were written. */
 const withAccepted = (row: Row, decoded: SandboxRow): SandboxRow => {
   if (row["accepted_ts"] === "") return decoded
-  const ts = readTs(row["accepted_ts"])
+  const ts = row["accepted_ts"]
+  if (!isMessageTs(ts)) throw new RowUnreadable("a stored message's ts cannot be understood")
   return isLater(ts, decoded.lastAcceptedTs ?? "") ? { ...decoded, lastAcceptedTs: ts } : decoded
 }
 
@@ -76,16 +92,40 @@ const remembering = () => {
   }
 }
 
-const noteChange = (tables: Statements, id: SandboxId, now: number): void => {
+/** Real milliseconds after which what was read counts no more, should the ring that says so be lost. */
+const latelyMillis = 1_000
+const maxChannels = 1_000
+
+/** What was read of a channel that has sandboxes, until any row changes. */
+const lately = (bell: Bell) => {
+  const known = new Map<ChannelId, { readonly rows: ReadonlyArray<SandboxRow>; readonly at: number }>()
+  let counted = bell.count()
+  return {
+    find: (channel: ChannelId): ReadonlyArray<SandboxRow> | undefined => {
+      if (bell.count() !== counted) {
+        counted = bell.count()
+        known.clear()
+      }
+      const found = known.get(channel)
+      return found !== undefined && performance.now() - found.at < latelyMillis ? found.rows : undefined
+    },
+    /** `count` is the bell's from before the look. */
+    keep: (channel: ChannelId, rows: ReadonlyArray<SandboxRow>, count: number): void => {
+      if (rows.length === 0 || count !== counted) return
+      if (known.size >= maxChannels) known.clear()
+      known.set(channel, { rows, at: performance.now() })
+    }
+  }
+}
+
+const noteChange = (tables: Statements, id: SandboxId, now: number, gone = false): void => {
+  tables.run("DELETE FROM sandbox_changes WHERE gone = 1 AND at <= ?", now - removalTraceMillis)
   tables.run(
-    "DELETE FROM sandbox_changes WHERE at <= ? AND id NOT IN (SELECT id FROM sandboxes)",
-    now - removalTraceMillis
-  )
-  tables.run(
-    `INSERT OR REPLACE INTO sandbox_changes (id, seq, at)
-     VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM sandbox_changes), ?)`,
+    `INSERT OR REPLACE INTO sandbox_changes (id, seq, at, gone)
+     VALUES (?, (SELECT coalesce(max(seq), 0) + 1 FROM sandbox_changes), ?, ?)`,
     id,
-    now
+    now,
+    gone ? 1 : 0
   )
 }
 
@@ -93,6 +133,8 @@ const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const doorbell = yield* Doorbell
   const known = remembering()
+  const rowOf = decoding()
+  const kept = lately(doorbell.topic(topic))
   const read = <A>(operation: string, look: (tables: Statements) => A) => sqlite.read("Sandboxes", operation, look)
   /** Rings whatever came of it: a ring too many costs one look. */
   const change = <A>(operation: string, act: (tables: Statements, now: number) => A) =>
@@ -101,6 +143,13 @@ const make = Effect.gen(function*() {
         sqlite.write("Sandboxes", operation, (tables) => act(tables, now)),
         () => Effect.sync(() => doorbell.topic(topic).ring())
       ))
+
+  const byChannel = (channel: ChannelId) =>
+    read(
+      "byChannel",
+      (tables) =>
+        tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
+    )
 
   /** What `to` makes of the stored attributes, where the row is as expected. */
   const changeRow = (
@@ -173,14 +222,19 @@ const make = Effect.gen(function*() {
       ),
     remove: (id) =>
       Effect.asVoid(change("remove", (tables, now) => {
-        if (tables.run("DELETE FROM sandboxes WHERE id = ?", id) > 0) noteChange(tables, id, now)
+        if (tables.run("DELETE FROM sandboxes WHERE id = ?", id) > 0) noteChange(tables, id, now, true)
       })),
-    byChannel: (channel) =>
-      read(
-        "byChannel",
-        (tables) =>
-          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE channel = ? ORDER BY id", channel).map(rowOf)
-      ),
+    byChannel,
+    byChannelLately: (channel) =>
+      Effect.suspend(() => {
+        const recent = kept.find(channel)
+        if (recent !== undefined) return Effect.succeed(recent)
+        const count = doorbell.topic(topic).count()
+        return Effect.map(byChannel(channel), (rows) => {
+          kept.keep(channel, rows, count)
+          return rows
+        })
+      }),
     named: (text) =>
       read("named", (tables) => {
         const row = tables.get("SELECT attributes, accepted_ts FROM sandboxes WHERE id = ?", text) ??
@@ -191,7 +245,8 @@ const make = Effect.gen(function*() {
       read(
         "youngerThan",
         (tables) =>
-          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE created_at >= ? ORDER BY id", since).map(
+          // The plus keeps SQLite from going through all rows in the order that is asked for.
+          tables.all("SELECT attributes, accepted_ts FROM sandboxes WHERE created_at >= ? ORDER BY +id", since).map(
             rowOf
           )
       ),

@@ -11,7 +11,6 @@ import { ringsOf } from "../../ports/Bell.ts"
 import {
   advancedSchedule,
   changedSchedule,
-  endedScheduleMillis,
   type Firing,
   firingsBy,
   keptRuns,
@@ -99,20 +98,6 @@ const due = (tables: Statements, now: number) => {
   if (firings.length > 0) return { firings, nextAt: undefined }
   const next = tables.get("SELECT next_at FROM schedules WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1")
   return { firings, nextAt: next === undefined ? undefined : integer(next, "next_at") }
-}
-
-/** Forgets schedules that ended long ago, and the runs of those that are gone. */
-export const sweepSchedules = (tables: Statements, now: number): void => {
-  const before = now - endedScheduleMillis
-  tables.run(
-    `DELETE FROM schedules
-     WHERE json_extract(row, '$.state') NOT IN ('active', 'paused') AND json_extract(row, '$.createdAt') <= ?
-       AND NOT EXISTS (SELECT 1 FROM schedule_runs r WHERE r.schedule = schedules.name
-                       AND (r.open = 1 OR json_extract(r.row, '$.endedAt') > ?))`,
-    before,
-    before
-  )
-  tables.run("DELETE FROM schedule_runs WHERE open = 0 AND schedule NOT IN (SELECT name FROM schedules)")
 }
 
 const make = Effect.gen(function*() {

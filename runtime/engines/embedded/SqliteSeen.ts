@@ -10,25 +10,38 @@ import { Seen, seenRetentionMillis } from "../../ports/Seen.ts"
 
 const readTurn = reader("turn key", TurnKey)
 
-/** The turn that any of these keys belongs to. */
+/** One statement for some keys: a gesture has three at most, what is asked for more is asked in parts. */
+const atOnce = 4
+const parts = function*(keys: ReadonlyArray<string>): Generator<ReadonlyArray<string>> {
+  for (let at = 0; at < keys.length; at += atOnce) yield keys.slice(at, at + atOnce)
+}
+/** By the number of keys: statements are kept by their text. */
+const findTexts = Array.from(
+  { length: atOnce + 1 },
+  (_, count) => `SELECT key, turn FROM seen WHERE key IN (${Array(count).fill("?").join(", ")}) AND expires_at > ?`
+)
+const markTexts = Array.from(
+  { length: atOnce + 1 },
+  (_, count) =>
+    `INSERT INTO seen (key, turn, expires_at) VALUES ${Array(count).fill("(?, ?, ?)").join(", ")}
+   ON CONFLICT DO UPDATE SET turn = excluded.turn, expires_at = excluded.expires_at WHERE expires_at <= ?`
+)
+
+/** The turn that any of these keys belongs to; the first of them counts. */
 export const turnSeen = (tables: Statements, keys: ReadonlyArray<string>, now: number): TurnKey | undefined => {
-  for (const key of keys) {
-    const row = tables.get("SELECT turn FROM seen WHERE key = ? AND expires_at > ?", key, now)
-    if (row !== undefined) return readTurn(row["turn"])
+  for (const some of parts(keys)) {
+    const rows = tables.all(findTexts[some.length] ?? "", ...some, now)
+    if (rows.length === 0) continue
+    const first = some.find((key) => rows.some((row) => row["key"] === key))
+    return readTurn(rows.find((row) => row["key"] === first)?.["turn"])
   }
   return undefined
 }
 
 export const markSeen = (tables: Statements, keys: ReadonlyArray<string>, turn: TurnKey, now: number): void => {
-  for (const key of keys) {
-    tables.run(
-      `INSERT INTO seen (key, turn, expires_at) VALUES (?, ?, ?)
-       ON CONFLICT DO UPDATE SET turn = excluded.turn, expires_at = excluded.expires_at WHERE expires_at <= ?`,
-      key,
-      turn,
-      now + seenRetentionMillis,
-      now
-    )
+  for (const some of parts(keys)) {
+    const rows = some.flatMap((key) => [key, turn, now + seenRetentionMillis])
+    tables.run(markTexts[some.length] ?? "", ...rows, now)
   }
 }
 

@@ -88,20 +88,21 @@ const addMessage = (
 
 /** True when it is new: not sent lately, not there and not among the dead. */
 const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, now: number): boolean => {
-  tables.run("DELETE FROM queue_dedupe WHERE queue = ? AND until <= ?", queue, now)
-  const fresh = tables.get(
-        `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ? AND key = ?)
-       AND NOT EXISTS (SELECT 1 FROM queue_dead WHERE queue = ? AND key = ?)`,
-        queue,
-        entry.key,
-        queue,
-        entry.key
-      ) !== undefined && tables.run(
-        "INSERT OR IGNORE INTO queue_dedupe (queue, key, until) VALUES (?, ?, ?)",
-        queue,
-        entry.key,
-        now + turnQueueLimits.dedupeMillis
-      ) > 0
+  // What has expired is swept by the hour, not here; until then a row of it is taken over.
+  const fresh = tables.run(
+    `INSERT INTO queue_dedupe (queue, key, until)
+     SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM queue_messages WHERE queue = ? AND key = ?)
+       AND NOT EXISTS (SELECT 1 FROM queue_dead WHERE queue = ? AND key = ?)
+     ON CONFLICT DO UPDATE SET until = excluded.until WHERE until <= ?`,
+    queue,
+    entry.key,
+    now + turnQueueLimits.dedupeMillis,
+    queue,
+    entry.key,
+    queue,
+    entry.key,
+    now
+  ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
 }
@@ -111,12 +112,15 @@ const exists = (tables: Statements, queue: SandboxId): boolean =>
 
 /** `undefined` when there is no queue; else when its next message becomes visible, `Infinity` when it has none. */
 const soonest = (tables: Statements, queue: SandboxId): number | undefined => {
+  // Messages that nobody has received are visible at 0; of the others the first one counts.
   const row = tables.get(
-    `SELECT (SELECT min(visible_at) FROM queue_messages WHERE queue = queues.id AND head = 1) AS at
+    `SELECT EXISTS (SELECT 1 FROM queue_messages WHERE queue = queues.id AND head = 1 AND visible_at = 0 LIMIT 1) AS fresh,
+       (SELECT min(visible_at) FROM queue_messages WHERE queue = queues.id AND head = 1 AND visible_at > 0) AS at
      FROM queues WHERE id = ?`,
     queue
   )
   if (row === undefined) return undefined
+  if (integer(row, "fresh") === 1) return 0
   return row["at"] === null ? Number.POSITIVE_INFINITY : integer(row, "at")
 }
 
@@ -225,7 +229,7 @@ const make = Effect.gen(function*() {
       if (sent === undefined) return yield* new QueueMissing({ queue })
       if (sent) yield* ring(queue)
     }),
-    accept: Effect.fn("TurnQueue.accept")(function*(queue, entry, terms) {
+    accept: Effect.fnUntraced(function*(queue, entry, terms) {
       yield* checkBody("accept", entry.body)
       // Whatever is no answer changes nothing: all checks come before the first change.
       const answer = yield* write("accept", (tables, now): AcceptAnswer | SandboxEnding | QueueMissing => {
@@ -330,11 +334,12 @@ const make = Effect.gen(function*() {
     depth: (queue) =>
       read("depth", (tables, now) => {
         const row = tables.get(
-          `SELECT (SELECT count(*) FROM queue_messages WHERE queue = ? AND visible_at <= ?) AS waiting,
-                  (SELECT count(*) FROM queue_messages WHERE queue = ? AND visible_at > ?) AS flying,
-                  (SELECT count(*) FROM queue_dead WHERE queue = ?) AS dead`,
+          `SELECT held - flying AS waiting, flying, dead FROM (
+             SELECT coalesce((SELECT held FROM queues WHERE id = ?), 0) AS held,
+               (SELECT count(*) FROM queue_messages WHERE queue = ? AND head = 1 AND visible_at > 0 AND visible_at > ?)
+                 AS flying,
+               (SELECT count(*) FROM queue_dead WHERE queue = ?) AS dead)`,
           queue,
-          now,
           queue,
           now,
           queue
@@ -346,8 +351,9 @@ const make = Effect.gen(function*() {
         tables.all(
           // From indices alone, past the bodies: only the first of a group is ever in flight.
           `SELECT queue, sum(held) - sum(flying) AS waiting, sum(flying) AS flying, sum(dead) AS dead FROM (
-             SELECT queue, count(*) AS held, 0 AS flying, 0 AS dead FROM queue_messages GROUP BY queue
-             UNION ALL SELECT queue, 0, count(*), 0 FROM queue_messages WHERE head = 1 AND visible_at > ? GROUP BY queue
+             SELECT id AS queue, held, 0 AS flying, 0 AS dead FROM queues WHERE held > 0
+             UNION ALL SELECT queue, 0, count(*), 0 FROM queue_messages
+               WHERE head = 1 AND visible_at > 0 AND visible_at > ? GROUP BY queue
              UNION ALL SELECT queue, 0, 0, count(*) FROM queue_dead GROUP BY queue
            ) GROUP BY queue`,
           now

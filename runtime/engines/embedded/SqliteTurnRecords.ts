@@ -18,10 +18,6 @@ const readRecord = reader("record of a turn", RecordJson)
 const encodeRecord = Schema.encodeSync(RecordJson)
 const readSandbox = reader("sandbox id", SandboxId)
 
-/** Frees the space of records that are read as absent already. */
-export const sweepRecords = (tables: Statements, now: number): void =>
-  void tables.run("DELETE FROM turn_records WHERE finished_at <= ?", now - recordRetentionMillis)
-
 const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   const bell = (yield* Doorbell).topic(topic)

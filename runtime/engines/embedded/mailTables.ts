@@ -182,7 +182,7 @@ export const putNote = (tables: Statements, { keepUntilSeconds, key, owner, valu
   )
 
 /** What a relay has taken or given up stays known this long, so that the same envelope is not sent again. */
-const keptMillis = 30 * 24 * 3_600_000
+export const keptMillis = 30 * 24 * 3_600_000
 
 /** Part of the transaction that delivers. False when this message has left already, so that its file is of no use. */
 export const putSpool = (
@@ -214,12 +214,4 @@ export const putSpool = (
 export const removeSpool = (tables: Statements, owner: SenderId): void => {
   tables.run("DELETE FROM mail_out_to WHERE owner = ?", owner)
   tables.run("DELETE FROM mail_out WHERE owner = ?", owner)
-}
-
-export const sweepSpool = (tables: Statements, now: number): void => {
-  tables.run(
-    "DELETE FROM mail_out_to WHERE (owner, id) IN (SELECT owner, id FROM mail_out WHERE done_at <= ?)",
-    now - keptMillis
-  )
-  tables.run("DELETE FROM mail_out WHERE done_at <= ?", now - keptMillis)
 }

@@ -69,6 +69,7 @@ export const layerOver = (state: MemorySandboxesState): Layer.Layer<Sandboxes> =
         }))),
       remove: (id) => Effect.sync(() => state.rows.delete(id) ? changed(id) : undefined),
       byChannel: (channel) => select((row) => row.channel === channel),
+      byChannelLately: (channel) => select((row) => row.channel === channel),
       named: (text) =>
         Effect.map(
           select((row) => row.id === text || row.alias === text),

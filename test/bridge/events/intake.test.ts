@@ -222,7 +222,14 @@ describe("a message", () => {
     Effect.gen(function*() {
       const find = { find: () => Effect.succeedNone }
       const broken: ReadonlyArray<readonly [string, Options, object, number]> = [
-        ["seen", { seen: Layer.mock(Seen, { find: () => Effect.fail(storeError) }) }, {}, 503],
+        [
+          "seen, of a stop",
+          { seen: Layer.mock(Seen, { find: () => Effect.fail(storeError) }) },
+          { text: "!stop" },
+          503
+        ],
+        // Of what is to be queued the queue says by itself whether it was seen.
+        ["seen, of a message", { seen: Layer.mock(Seen, { find: () => Effect.fail(storeError) }) }, {}, 200],
         ["seen, marking", { seen: Layer.mock(Seen, { ...find, mark: () => Effect.fail(storeError) }) }, {}, 200],
         ["seen, marking a stop", { seen: Layer.mock(Seen, { ...find, mark: () => Effect.fail(storeError) }) }, {
           text: "!stop"

@@ -54,6 +54,8 @@ export const sandboxesContract = <LE, R>(
       yield* settle
       assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [row])
       assert.deepStrictEqual(yield* sandboxes.byChannel(ChannelId.make("C999")), [])
+      assert.deepStrictEqual(yield* sandboxes.byChannelLately(channel), [row])
+      assert.deepStrictEqual(yield* sandboxes.byChannelLately(ChannelId.make("C999")), [])
       assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
       assert.deepStrictEqual((yield* sandboxes.list).map(({ id }) => id), [one, two])
     }))
@@ -121,6 +123,12 @@ export const sandboxesContract = <LE, R>(
       })
       assert.deepStrictEqual(yield* sandboxes.get(one), Option.some(expected))
       assert.deepStrictEqual(yield* sandboxes.byChannel(channel), [expected])
+      // However lately it was asked for: what this process changed is in it.
+      assert.deepStrictEqual(yield* sandboxes.byChannelLately(channel), [expected])
+      yield* sandboxes.update(expected.id, { status: "stopped" })
+      assert.deepStrictEqual((yield* sandboxes.byChannelLately(channel)).map(({ status }) => status), ["stopped"])
+      yield* sandboxes.update(expected.id, { status: expected.status })
+      assert.deepStrictEqual(yield* sandboxes.byChannelLately(channel), [expected])
       yield* sandboxes.update(two, { expiresAt: 9 })
       assert.deepStrictEqual(yield* sandboxes.get(two), Option.none())
     }))

@@ -1,5 +1,7 @@
 /** The embedded engine keeps the same contracts as the ports in memory. */
-import { describe } from "@effect/vitest"
+import { preparedStatements } from "../../../support/preparedStatements.ts"
+// oxlint-disable-next-line import/first
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { engineMigrations } from "../../../../runtime/adapters/disk/EngineSchema.ts"
 import * as SandboxStore from "../../../../runtime/adapters/disk/SandboxStore.ts"
@@ -9,6 +11,7 @@ import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEn
 import * as FileAudit from "../../../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../../../runtime/engines/embedded/FileInstallStore.ts"
 import * as FileSecrets from "../../../../runtime/engines/embedded/FileSecrets.ts"
+import { sweepStatements } from "../../../../runtime/engines/embedded/sweeping.ts"
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 import { auditContract } from "../../ports/auditContract.ts"
 import { controlsContract } from "../../ports/controlsContract.ts"
@@ -31,6 +34,7 @@ import { postsContract, seenContract } from "../../ports/seenAndPostsContract.ts
 import { threadsContract } from "../../ports/threadsContract.ts"
 import { turnQueueContract } from "../../ports/turnQueueContract.ts"
 import { turnRecordsContract } from "../../ports/turnRecordsContract.ts"
+import { notPrepared, scansOf } from "./queryPlans.ts"
 
 const engine = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => EmbeddedEngine.layer(directory)))
 const store = Layer.unwrap(Effect.map(temporaryDirectory, (directory) => SandboxStore.layer(directory)))
@@ -90,3 +94,20 @@ describe("embedded: Sandboxes", () =>
       )
       return yield* readAttributes(row?.["attributes"])
     })))
+
+/** After the contracts, which come by nearly all of the statements. */
+describe("embedded: what statements read", () => {
+  it("none goes through a whole table without a reason", () => {
+    const tried = [...preparedStatements, ...sweepStatements]
+    const untried = notPrepared(tried)
+    // A text that is put together when it is used has to be used; any other can be asked about as it stands.
+    assert.deepStrictEqual(untried.filter((sql) => sql.includes("${")), [])
+    assert.isAbove(tried.length, 100)
+    assert.deepStrictEqual(scansOf([...tried, ...untried]), [])
+  })
+
+  it("an index that is missing is noticed", () => {
+    assert.lengthOf(scansOf(["SELECT body FROM queue_messages WHERE grp = ?"]), 1)
+    assert.lengthOf(scansOf(["DELETE FROM no_such_table WHERE id = ?"]), 1)
+  })
+})
