@@ -12,6 +12,7 @@ import { Actions } from "./actions/Actions.ts"
 import { Authenticator } from "./actions/Authenticator.ts"
 import { Channels } from "./actions/Channels.ts"
 import { ExpiringLinks } from "./actions/ExpiringLinks.ts"
+import { FetchedFiles } from "./actions/FetchedFiles.ts"
 import { LiveMessages } from "./actions/LiveMessages.ts"
 import { Lookups } from "./actions/Lookups.ts"
 import { Messages } from "./actions/Messages.ts"
@@ -38,6 +39,7 @@ import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { CallQueue } from "./slack/CallQueue.ts"
+import { FileDownload } from "./slack/FileDownload.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
 import { SlackApi } from "./slack/SlackApi.ts"
@@ -106,7 +108,7 @@ const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_f
 const broken = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "unavailable" } }, { status: 500 })
 
 const slackLayer = BotIdentity.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),
+  Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer, FileDownload.layer)),
   Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer))
 )
 
@@ -118,6 +120,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(
     LiveMessages.layer,
     Uploads.layer,
+    FetchedFiles.layer,
     Lookups.layer,
     Channels.layer,
     SelfTest.layer,

@@ -115,6 +115,11 @@ export const CliSpec = Schema.Struct({
     2,
     "Threads whose turns run at the same time, 1 to 16."
   ),
+  slackMaxFileMegabytes: key(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })),
+    100,
+    "Largest file that passes between a thread and the agent, either way, in MiB; 1 to 100."
+  ),
   slackBusyPolicy: key(
     Schema.Literals(["queue"]),
     "queue",
