@@ -37,6 +37,7 @@ import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
+import { Words } from "./events/Words.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { CallQueue } from "./slack/CallQueue.ts"
 import { FileDownload } from "./slack/FileDownload.ts"
@@ -127,7 +128,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     TokenRequests.layer
   )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
-  Layer.provideMerge(Layer.merge(Outsiders.layer, ChannelChanges.layer)),
+  Layer.provideMerge(Layer.mergeAll(Outsiders.layer, ChannelChanges.layer, Words.layer)),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type ChannelId, GroupId, type MessageTs, slackTurnKey, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
@@ -23,11 +24,12 @@ import { stringFault } from "../RawBody.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
-import { Marks } from "./Marks.ts"
+import { type Mark, Marks } from "./Marks.ts"
 import { Notes } from "./Notes.ts"
 import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
 import { Refusals } from "./Refusals.ts"
+import { Words } from "./Words.ts"
 
 /** A new row may be invisible in an index this long (docs/architecture.md). */
 const invisibleMillis = 60_000
@@ -39,7 +41,15 @@ const nameMillis = 250
 export const maxEntryBytes = 256 * 1024
 
 /** What became of a message that was taken without an error. */
-export type Taken = "queued" | "repeated" | "refused" | "stopped" | "not addressed" | "no sandbox"
+export type Taken =
+  | "queued"
+  | "repeated"
+  | "refused"
+  | "stopped"
+  | "not addressed"
+  | "no sandbox"
+  | "for people only"
+  | "answered by a word"
 
 type Refusal = Extract<EventError, "not_allowed" | "ending" | "bad_text" | "too_long" | "not_readable">
 
@@ -69,6 +79,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       const outsiders = yield* Outsiders
       const refusals = yield* Refusals
       const progress = yield* Progress
+      const words = yield* Words
 
       const notStored = (error: StoreError) => {
         progress.missed()
@@ -159,13 +170,13 @@ export class Acceptance extends Context.Service<Acceptance, {
       })
 
       /** The mark once more: the delivery before may have died before it set it. */
-      const repeated = (message: IncomingMessage, turn: TurnKey, emoji: "eyes" | "octagonal_sign") => {
+      const repeated = (message: IncomingMessage, turn: TurnKey, emoji: "eyes" | "octagonal_sign" | undefined) => {
         const ts = tsOf(turn)
-        if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji })
+        if (ts !== undefined && emoji !== undefined) marks.set({ channel: message.channel, ts, emoji })
         return "repeated" as const
       }
 
-      const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
+      const mark = (message: IncomingMessage, emoji: Mark["emoji"]): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
       const take = Effect.fn("Acceptance.take")(function*(
@@ -178,17 +189,36 @@ export class Acceptance extends Context.Service<Acceptance, {
         if (Option.isNone(found)) return "no sandbox"
         const row = found.value
         yield* Effect.annotateCurrentSpan({ "km.sandbox": row.id, "km.turn": key })
-        const stop = isStop(decoded(message))
+        const spoken = readSpoken(decoded(message))
+        // Of the others, not even a refusal: it is between people.
+        if (spoken._tag === "Aside") {
+          mark(message, "shushing_face")
+          yield* words.aside(message)
+          return "for people only"
+        }
+        const stop = spoken._tag === "Word" && spoken.word === "stop"
         // Taken before Slack gave the channel another id, it is not taken again.
         const formerly = (row.formerChannels ?? []).map((id) => slackTurnKey(message.team, id, message.ts))
-        const stopKeys = stop ? [`stop:${key}`] : keys
-        const known = [...stopKeys, ...formerly.map((old) => `${stop ? "stop" : "turn"}:${old}`)]
+        const kind = stop ? "stop" : spoken._tag === "Message" ? "turn" : "word"
+        const ownKeys = kind === "turn" ? keys : [`${kind}:${key}`]
+        const known = [...ownKeys, ...formerly.map((old) => `${kind}:${old}`)]
         const earlier = yield* Effect.mapError(seen.find(known), notStored)
-        if (Option.isSome(earlier)) return repeated(message, earlier.value, stop ? "octagonal_sign" : "eyes")
+        if (Option.isSome(earlier)) {
+          return repeated(message, earlier.value, kind === "word" ? undefined : stop ? "octagonal_sign" : "eyes")
+        }
         if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
+        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
+        if (kind === "word") {
+          if (spoken._tag === "Hint") yield* words.hint(message, spoken)
+          if (spoken._tag === "Word" && spoken.word !== "stop") {
+            yield* Effect.mapError(words.answer(message, row, spoken.word, group), notStored)
+          }
+          yield* Effect.mapError(seen.mark(ownKeys, key), notStored)
+          progress.accepted(row.id, message.ts)
+          return "answered by a word"
+        }
         if (isEnding(row)) return yield* refuse(message, "ending", row)
         if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text", row)
-        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
           yield* Effect.mapError(
@@ -202,7 +232,7 @@ export class Acceptance extends Context.Service<Acceptance, {
             }),
             notStored
           )
-          yield* Effect.mapError(seen.mark(stopKeys, key), notStored)
+          yield* Effect.mapError(seen.mark(ownKeys, key), notStored)
           mark(message, "octagonal_sign")
           progress.accepted(row.id, message.ts)
           return "stopped"
@@ -243,6 +273,7 @@ export class Acceptance extends Context.Service<Acceptance, {
         // The message is stored: from here on nothing may turn the answer into an error.
         yield* Effect.logInfo("message stored").pipe(Effect.annotateLogs({ turn: key, sandbox: row.id }))
         mark(message, "eyes")
+        yield* words.stored(message, row, key)
         return "queued"
       })
 
@@ -262,14 +293,6 @@ export class Acceptance extends Context.Service<Acceptance, {
 /** Only a sandbox's own channel is a chat; several sandboxes may share a channel that is only posted to. */
 const isChatting = (row: SandboxRow): boolean =>
   row.profile.spec.cli.notifySlackInboundEnabled && (row.channelMode ?? "perSandbox") === "perSandbox"
-
-/**
- * `!stop`, also with blanks after the mark and a few words of courtesy: who writes it wants the agent to end, not to read
- * it. `!stopwatch` and `!stop-the-press` are words of their own.
- */
-export const isStop = (text: string): boolean =>
-  /^[!\uff01]\s*stop(?:[\s,.!\u2026]+(?:it|that|this|now|please|pls|plz|thanks|thank you|ok|okay|immediately|at once|everything|all))*[\s,.!\u2026]*$/i
-    .test(text.trim())
 
 /** What no turn can hold, in what is read of a message. */
 export const faultOf = (message: Pick<IncomingMessage, "text" | "files">): string | undefined =>

@@ -115,6 +115,11 @@ export const CliSpec = Schema.Struct({
     2,
     "Threads whose turns run at the same time, 1 to 16."
   ),
+  slackWakeOnMessage: key(
+    Schema.Boolean,
+    true,
+    "A message to a paused sandbox lets it run again; false leaves that to km resume."
+  ),
   slackMaxFileMegabytes: key(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })),
     100,
