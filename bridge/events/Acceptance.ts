@@ -204,6 +204,10 @@ export class Acceptance extends Context.Service<Acceptance, {
         const known = [...ownKeys, ...formerly.map((old) => `${kind}:${old}`)]
         const earlier = yield* Effect.mapError(seen.find(known), notStored)
         if (Option.isSome(earlier)) {
+          // The delivery before may have died between storing the message and stopping those before it.
+          if (kind === "turn" && row.profile.spec.cli.slackBusyPolicy === "interrupt") {
+            yield* words.stored(message, row, earlier.value)
+          }
           return repeated(message, earlier.value, kind === "word" ? undefined : stop ? "octagonal_sign" : "eyes")
         }
         if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)

@@ -7,11 +7,13 @@ import { type GroupId, slackTurnKey, type TurnKey } from "../../runtime/domain/s
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { type ChatWordName, helpText, hintOf, type Spoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
+import { Controls } from "../../runtime/ports/Controls.ts"
 import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
 import { Notes } from "./Notes.ts"
 import { loadOf, modelText, positionText, statusText } from "./wordAnswers.ts"
@@ -29,13 +31,18 @@ export class Words extends Context.Service<Words, {
   readonly hint: (message: IncomingMessage, spoken: Extract<Spoken, { readonly _tag: "Hint" }>) => Effect.Effect<void>
   /** Once in a thread: that the agent does not see such messages. */
   readonly aside: (message: IncomingMessage) => Effect.Effect<void>
-  /** A message was stored that may have to wait: for others before it, or for a sandbox that sleeps. Never fails. */
+  /**
+   * A message was stored that may have to wait: for others before it, which it stops where the profile says so, or for a
+   * sandbox that sleeps. Asked again, it changes nothing that was done. Never fails.
+   */
   readonly stored: (message: IncomingMessage, row: SandboxRow, key: TurnKey) => Effect.Effect<void>
 }>()("km/bridge/events/Words") {
   static readonly layer = Layer.effect(
     Words,
     Effect.gen(function*() {
       const audit = yield* Audit
+      const controls = yield* Controls
+      const identity = yield* BotIdentity
       const notes = yield* Notes
       const queue = yield* TurnQueue
       const reports = yield* Reports
@@ -116,10 +123,24 @@ export class Words extends Context.Service<Words, {
         )
       })
 
+      /** Each by its own name: what is written after this message is not concerned. The queue keeps the order. */
+      const interrupt = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow, key: TurnKey) {
+        const keys = yield* queue.keys(row.id)
+        const at = keys.findIndex((entry) => entry.key === key)
+        const group = keys[at]?.group
+        const by = `a newer message of ${identity.knownName(message.user) ?? message.user}`
+        for (const older of keys.slice(0, Math.max(0, at)).filter((entry) => entry.group === group)) {
+          yield* controls.send(row.id, { kind: "stop", id: `newer-${key}-${older.key}`, turn: older.key, by })
+        }
+      })
+
       const stored = Effect.fnUntraced(
         function*(message: IncomingMessage, row: SandboxRow, key: TurnKey) {
+          const { slackBusyPolicy: policy, slackMaxConcurrentThreads: most } = row.profile.spec.cli
+          if (policy === "interrupt") yield* interrupt(message, row, key)
           if (row.desired === "stopped") return yield* asleep(message, row)
-          const text = positionText(yield* queue.keys(row.id), key, row.profile.spec.cli.slackMaxConcurrentThreads)
+          if (policy === "interrupt") return
+          const text = positionText(yield* queue.keys(row.id), key, most)
           if (text !== undefined) yield* say(message, "position", text)
         },
         // The message is stored, and that is what was promised.

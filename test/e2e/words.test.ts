@@ -1,21 +1,22 @@
 /** What people write to us instead of to the agent, and to a sandbox that sleeps, with what people run. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as EmbeddedEngine from "../../runtime/engines/embedded/EmbeddedEngine.ts"
 import { pause } from "../../runtime/kernel/sandboxes/SandboxLife.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
 import { ledgerOf } from "../support/ledgerOf.ts"
 import { profileWith } from "../support/profiles.ts"
-import { botTexts, type Stack, type StackSandbox, startStack } from "../support/Stack.ts"
+import { bashScript } from "../support/ScriptedModel.ts"
+import { botTexts, reactionsOf, type Stack, type StackSandbox, startStack } from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 class Running extends Context.Service<Running, Stack>()("km/test/e2e/RunningWords") {}
 
-const quietProfile = profileWith({
-  notifySlackEnabled: true,
-  notifySlackPerSandbox: true,
-  notifySlackInboundEnabled: true
-})
+const chat = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
+const quietProfile = profileWith(chat)
+const interrupting = profileWith({ ...chat, slackBusyPolicy: "interrupt" })
 
 /** The thread's texts of the bot, once one of them holds these words. */
 const untilTold = (stack: Stack, sandbox: StackSandbox, ts: string, words: string) =>
@@ -72,6 +73,31 @@ describe.concurrent("words", () => {
         const requests = yield* stack.model.requests
         assert.isFalse(requests.some(({ body }) => body.includes("did you see that")))
         assert.isFalse(requests.some(({ body }) => body.includes("heliotrope") && body.includes("what was it")))
+      }))
+
+    it.effect("that interrupt end the turn before them as stopped, and are answered", () =>
+      Effect.gen(function*() {
+        const stack = yield* Running
+        const sandbox = yield* stack.sandbox(interrupting)
+        const begun = path.join(stack.state, "sandboxes", sandbox.row.id, "workspace", "begun")
+        const first = yield* sandbox.say(bashScript("echo $$ > begun; sleep 600; echo never"))
+        yield* untilReal("the first runs", Effect.sync(() => fs.existsSync(begun) && fs.readFileSync(begun).length > 0))
+        const pid = Number(fs.readFileSync(begun, "utf8"))
+        const second = yield* sandbox.say("script:text do this instead", first)
+        const done = yield* sandbox.untilReaction(second, "white_check_mark")
+        const view = yield* sandbox.thread(first)
+        assert.include(reactionsOf(view), "octagonal_sign")
+        const said = botTexts(done, stack.workspace.botUserId)
+        const stopped = said.findIndex((text) => text.includes("a newer message of"))
+        const answered = said.findIndex((text) => text.includes("do this instead"))
+        assert.isAtLeast(stopped, 0)
+        assert.isAbove(answered, stopped)
+        assert.isFalse(said.some((text) => text.includes("never")))
+        const [newer, older] = yield* ledgerOf(stack.state, sandbox.row.id)
+        assert.deepStrictEqual([newer?.result, older?.result], ["answered", "cancelled"])
+        assert.isFalse(
+          fs.existsSync(`/proc/${pid}/cmdline`) && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("sleep")
+        )
       }))
 
     it.effect("to a sandbox that sleeps wake it, and it answers", () =>

@@ -126,9 +126,9 @@ export const CliSpec = Schema.Struct({
     "Largest file that passes between a thread and the agent, either way, in MiB; 1 to 100."
   ),
   slackBusyPolicy: key(
-    Schema.Literals(["queue"]),
+    Schema.Literals(["queue", "interrupt"]),
     "queue",
-    "What happens to a message that arrives while its thread's turn runs."
+    "What a message does while its thread is busy: queue waits for its turn, interrupt stops what runs and waits before it."
   )
 })
 

@@ -9,7 +9,7 @@ import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { profileWith } from "../../support/profiles.ts"
 import { channel, scriptedSlack } from "../scripted.ts"
 import { sandbox } from "../world.ts"
-import { event, marksOf, receive, requests, told, ts, world } from "./scene.ts"
+import { event, keyOf, marksOf, receive, requests, stops, told, ts, world } from "./scene.ts"
 
 const chatting = (cli: object = {}) =>
   profileWith({ notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true, ...cli })
@@ -154,6 +154,35 @@ describe("who waits", () => {
       assert.deepStrictEqual(notes.map(([thread]) => thread), [ts, at(9)])
       assert.include(notes[0]?.[1], "number 3 in the thread")
       assert.include(notes[1]?.[1], "works in another thread")
+    }))
+  })
+})
+
+describe("a message that interrupts", () => {
+  const interrupting = { profile: chatting({ slackBusyPolicy: "interrupt" }) }
+
+  it.effect("stops what runs and waits before it in its thread, and nothing else", () => {
+    const slack = scriptedSlack()
+    return world(slack, { row: interrupting })(Effect.gen(function*() {
+      yield* event({ text: "elsewhere", ts: at(9) }, { event_id: "Ev9" })
+      yield* event({ text: "one", ts: at(1), thread_ts: ts }, { event_id: "Ev1" })
+      yield* receive
+      yield* receive
+      yield* event({ text: "two", ts: at(2), thread_ts: ts }, { event_id: "Ev2" })
+      const [first] = yield* stops(1)
+      assert.deepInclude(first, { kind: "stop", turn: keyOf(at(1)), by: "a newer message of ada" })
+      yield* event({ text: "three", ts: at(3), thread_ts: ts }, { event_id: "Ev3" })
+      // Delivered again, it asks for the same once more, which is one request.
+      yield* event({ text: "three", ts: at(3), thread_ts: ts }, { event_id: "Ev3" })
+      const asked = yield* stops(3)
+      assert.deepStrictEqual(
+        asked.map((request) => [request.id.split("-")[1], request.turn]),
+        [[keyOf(at(2)), keyOf(at(1))], [keyOf(at(3)), keyOf(at(1))], [keyOf(at(3)), keyOf(at(2))]]
+      )
+      yield* event({ text: "!stop", ts: at(4), thread_ts: ts }, { event_id: "Ev4" })
+      const [, , , last] = yield* stops(4)
+      assert.strictEqual(last?.id, `stop-${keyOf(at(4))}`)
+      assert.deepStrictEqual(yield* told(slack), [])
     }))
   })
 })
