@@ -179,6 +179,17 @@ export class Acceptance extends Context.Service<Acceptance, {
       const mark = (message: IncomingMessage, emoji: Mark["emoji"]): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
+      /** One thread is one group, also when Slack gave its channel another id since it began. */
+      const groupOf = Effect.fnUntraced(function*({ channel, team, threadTs, ts }: IncomingMessage, row: SandboxRow) {
+        if (threadTs !== undefined) {
+          for (const former of row.formerChannels ?? []) {
+            const root = yield* Effect.mapError(seen.find([`turn:${slackTurnKey(team, former, threadTs)}`]), notStored)
+            if (Option.isSome(root)) return GroupId.make(`${former}:${threadTs}`)
+          }
+        }
+        return GroupId.make(`${channel}:${threadTs ?? ts}`)
+      })
+
       const take = Effect.fn("Acceptance.take")(function*(
         message: IncomingMessage,
         traceparent: string | undefined
@@ -211,7 +222,7 @@ export class Acceptance extends Context.Service<Acceptance, {
           return repeated(message, earlier.value, kind === "word" ? undefined : stop ? "octagonal_sign" : "eyes")
         }
         if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
-        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
+        const group = yield* groupOf(message, row)
         if (kind === "word") {
           if (spoken._tag === "Hint") yield* words.hint(message, spoken)
           if (spoken._tag === "Word" && spoken.word !== "stop") {
