@@ -74,7 +74,7 @@ export const makeAttach = ({ bridge, ledger, maxBytes, objects, redaction, sandb
   const attached = new Map<string, Set<string>>()
 
   const turnOf = Effect.fnUntraced(function*(threadTs: string) {
-    const open = yield* Effect.mapError(ledger.open, () => refuse("KM-SLK-317", "the ledger cannot be read"))
+    const open = yield* Effect.mapError(ledger.open, () => refuse("KM-SLK-318", "the ledger cannot be read"))
     const row = runningIn(open, threadTs)
     if (row._tag === "None") return yield* refuse("KM-SLK-317", "KM_SLK_THREAD_TS names no thread with a running turn")
     for (const key of attached.keys()) if (!open.some((other) => other.key === key)) attached.delete(key)
@@ -126,7 +126,7 @@ export const makeAttach = ({ bridge, ledger, maxBytes, objects, redaction, sandb
       const row = yield* turnOf(request.threadTs)
       const { origin } = row.request
       if (origin.kind !== "slack") return yield* refuse("KM-SLK-317", "the turn is none of Slack's")
-      if (size === 0) return yield* refuse("KM-SLK-316", "the file is empty, which Slack takes no files that are")
+      if (size === 0) return yield* refuse("KM-SLK-316", "the file is empty, and Slack takes no empty file")
       if (size > maxBytes) {
         return yield* refuse("KM-SLK-316", `the file has ${size} bytes; at most ${maxBytes} are attached`)
       }

@@ -24,7 +24,11 @@ const table = {
     "No turn of a Slack thread runs, so there is no thread to attach a file to.",
     "Attach files while you work on a message from Slack; by mail `km-send` attaches them."
   ],
-  "KM-SLK-318": [6, "Slack or the bridge refused the file.", "Follow the reason; show the content as text instead."]
+  "KM-SLK-318": [
+    6,
+    "Slack, the bridge, a store or the runtime refused the file.",
+    "Follow the reason; show the content as text instead."
+  ]
 } as const satisfies Record<string, readonly [exit: number, what: string, remedy: string]>
 
 export type FileCode = keyof typeof table
