@@ -177,8 +177,7 @@ const readRequest = Effect.fnUntraced(function*(socket: Socket) {
 
 const handOver = (socket: Socket, answer: object) =>
   Effect.callback<void>((resume) => {
-    // What still comes is read and thrown away, so that the other side gets to read the answer.
-    socket.resume()
+    // What still comes is left where it is: whoever has the whole answer goes.
     socket.once("close", () => resume(Effect.void))
     socket.end(frame(answer), () => resume(Effect.void))
   })

@@ -87,6 +87,11 @@ const piece = (descriptor: number, buffer: Buffer, position: number, most: numbe
     )
   )
 
+const isWhole = (chunks: ReadonlyArray<Buffer>): boolean => {
+  const all = Buffer.concat(chunks)
+  return all.length >= 4 && all.length >= 4 + all.readUInt32BE(0)
+}
+
 const answerOf = (chunks: ReadonlyArray<Buffer>): Readonly<Record<string, unknown>> => {
   const all = Buffer.concat(chunks)
   const length = all.length < 4 ? Infinity : all.readUInt32BE(0)
@@ -113,10 +118,13 @@ const call = (path: string, header: object, descriptor: number, size: number) =>
     socket.on("error", (error: NodeJS.ErrnoException) => {
       refused ??= unreachable(error.message, away.has(error.code ?? ""))
     })
-    socket.on("data", (chunk: Buffer) => chunks.push(chunk))
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk)
+      // A refusal comes before the file is read to its end: nobody takes the rest.
+      if (isWhole(chunks)) socket.destroy()
+    })
     socket.on("close", () => {
       try {
-        // A refusal may come before the whole file has gone, and break the connection then.
         if (chunks.length === 0 && refused !== undefined) throw refused
         resolve(answerOf(chunks))
       } catch (error) {

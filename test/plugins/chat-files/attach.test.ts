@@ -148,7 +148,7 @@ describe("km-attach", () => {
     Effect.gen(function*() {
       const { directory, memory, run, uploads, write } = yield* attaching({ maxBytes: 1_000 })
       write("empty", "")
-      write("large", Buffer.alloc(400_000))
+      write("large", Buffer.alloc(20_000_000))
       fs.symlinkSync("/nowhere/at/all", path.join(directory, "dangling"))
       yield* Effect.callback<void>((resume) => {
         spawn("mkfifo", [path.join(directory, "pipe")]).once("close", () => resume(Effect.void))
