@@ -12,6 +12,7 @@ import { Actions } from "./actions/Actions.ts"
 import { Authenticator } from "./actions/Authenticator.ts"
 import { Channels } from "./actions/Channels.ts"
 import { ExpiringLinks } from "./actions/ExpiringLinks.ts"
+import { FetchedFiles } from "./actions/FetchedFiles.ts"
 import { LiveMessages } from "./actions/LiveMessages.ts"
 import { Lookups } from "./actions/Lookups.ts"
 import { Messages } from "./actions/Messages.ts"
@@ -37,8 +38,10 @@ import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
+import { Words } from "./events/Words.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { CallQueue } from "./slack/CallQueue.ts"
+import { FileDownload } from "./slack/FileDownload.ts"
 import { FileTransfer } from "./slack/FileTransfer.ts"
 import { Poster } from "./slack/Poster.ts"
 import { SlackApi } from "./slack/SlackApi.ts"
@@ -120,7 +123,7 @@ const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_f
 const broken = responseOf(brokenAnswer)
 
 const slackLayer = BotIdentity.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer)),
+  Layer.provideMerge(Layer.mergeAll(SlackApi.layer, FileTransfer.layer, FileDownload.layer)),
   Layer.provideMerge(Layer.merge(SlackSecrets.layer, CallQueue.layer))
 )
 
@@ -132,6 +135,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(
     LiveMessages.layer,
     Uploads.layer,
+    FetchedFiles.layer,
     Lookups.layer,
     Channels.layer,
     SelfTest.layer,
@@ -139,7 +143,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     TokenRequests.layer
   )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),
-  Layer.provideMerge(Layer.merge(Outsiders.layer, ChannelChanges.layer)),
+  Layer.provideMerge(Layer.mergeAll(Outsiders.layer, ChannelChanges.layer, Words.layer)),
   Layer.provideMerge(Layer.merge(Notes.layer, Refusals.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

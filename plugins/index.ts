@@ -4,6 +4,7 @@
  */
 import type { MakeMailDesk } from "../runtime/ports/MailDesk.ts"
 import type { AnyPlugin, PortsOf } from "../runtime/ports/Plugin.ts"
+import { ChatFilesPlugin } from "./chat-files/ChatFilesPlugin.ts"
 import { EmailPlugin } from "./email/EmailPlugin.ts"
 import { GithubProxyPlugin } from "./github-proxy/GithubProxyPlugin.ts"
 import { LifecyclePlugin } from "./lifecycle/LifecyclePlugin.ts"
@@ -14,6 +15,7 @@ const plugins = [
   LifecyclePlugin,
   TranscriptPlugin,
   SlackInboundPlugin,
+  ChatFilesPlugin,
   EmailPlugin,
   GithubProxyPlugin
 ] as const

@@ -7,6 +7,7 @@ import type { BridgeRefusal } from "../BridgeErrors.ts"
 import { Heard } from "../events/Heard.ts"
 import type { Caller } from "./Authenticator.ts"
 import { Channels } from "./Channels.ts"
+import { FetchedFiles } from "./FetchedFiles.ts"
 import { LiveMessages } from "./LiveMessages.ts"
 import { Lookups } from "./Lookups.ts"
 import { Messages } from "./Messages.ts"
@@ -32,6 +33,7 @@ export class Actions extends Context.Service<Actions, {
       const messages = yield* Messages
       const lives = yield* LiveMessages
       const uploads = yield* Uploads
+      const fetched = yield* FetchedFiles
       const lookups = yield* Lookups
       const channels = yield* Channels
       const tokens = yield* TokenRequests
@@ -58,6 +60,7 @@ export class Actions extends Context.Service<Actions, {
           case "react":
           case "unreact":
           case "permalink":
+          case "file.get":
             return ownership.thread(sender, action.channel, action.ts)
           case "thread.lookup":
           case "user.lookup":
@@ -91,6 +94,8 @@ export class Actions extends Context.Service<Actions, {
             return lives.set(caller, action)
           case "upload":
             return uploads.upload(caller, action, uncertainSince)
+          case "file.get":
+            return fetched.get(caller, action)
           case "permalink":
             return lookups.permalink(action)
           case "thread.put":

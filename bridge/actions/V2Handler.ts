@@ -135,7 +135,7 @@ export class V2Handler extends Context.Service<V2Handler, {
 
 /** A long text becomes messages at one a second. */
 const leaseOf = (action: BridgeAction): number =>
-  action.action === "upload"
+  action.action === "upload" || action.action === "file.get"
     ? uploadLeaseMillis
     : action.action === "channel.ensure"
     ? channelLeaseMillis

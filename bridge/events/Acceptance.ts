@@ -16,6 +16,7 @@ import {
   type TurnKey
 } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
@@ -30,11 +31,12 @@ import { stringFault } from "../RawBody.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./classifyEvent.ts"
-import { Marks } from "./Marks.ts"
+import { type Mark, Marks } from "./Marks.ts"
 import { Notes } from "./Notes.ts"
 import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
 import { Refusals } from "./Refusals.ts"
+import { Words } from "./Words.ts"
 
 /** A new row may be invisible in an index this long (docs/architecture.md). */
 const invisibleMillis = 60_000
@@ -46,7 +48,15 @@ const nameMillis = 250
 export const maxEntryBytes = 256 * 1024
 
 /** What became of a message that was taken without an error. */
-export type Taken = "queued" | "repeated" | "refused" | "stopped" | "not addressed" | "no sandbox"
+export type Taken =
+  | "queued"
+  | "repeated"
+  | "refused"
+  | "stopped"
+  | "not addressed"
+  | "no sandbox"
+  | "for people only"
+  | "answered by a word"
 
 type Refusal = Extract<EventError, "not_allowed" | "ending" | "bad_text" | "too_long" | "not_readable">
 
@@ -77,6 +87,7 @@ export class Acceptance extends Context.Service<Acceptance, {
       const outsiders = yield* Outsiders
       const refusals = yield* Refusals
       const progress = yield* Progress
+      const words = yield* Words
 
       const notStored = (error: StoreError) => {
         progress.missed()
@@ -167,13 +178,13 @@ export class Acceptance extends Context.Service<Acceptance, {
       })
 
       /** The mark once more: the delivery before may have died before it set it. */
-      const repeated = (message: IncomingMessage, turn: TurnKey, emoji: "eyes" | "octagonal_sign") => {
+      const repeated = (message: IncomingMessage, turn: TurnKey, emoji: "eyes" | "octagonal_sign" | undefined) => {
         const ts = tsOf(turn)
-        if (ts !== undefined) marks.set({ channel: message.channel, ts, emoji })
+        if (ts !== undefined && emoji !== undefined) marks.set({ channel: message.channel, ts, emoji })
         return "repeated" as const
       }
 
-      const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
+      const mark = (message: IncomingMessage, emoji: Mark["emoji"]): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
       /** One thread is one group, also when Slack gave its channel another id since it began. */
@@ -195,32 +206,59 @@ export class Acceptance extends Context.Service<Acceptance, {
         const row = found.value
         yield* Effect.annotateCurrentSpan({ "km.sandbox": row.id, "km.turn": key })
         const said = decoded(message)
-        const stop = isStop(said)
+        const spoken = readSpoken(said)
+        // Of the others, not even a refusal: it is between people.
+        if (spoken._tag === "Aside") {
+          mark(message, "shushing_face")
+          yield* words.aside(message)
+          return "for people only"
+        }
+        const stop = spoken._tag === "Word" && spoken.word === "stop"
         // Taken before Slack gave the channel another id, it is not taken again.
         const formerly = (row.formerChannels ?? []).map((id) => slackTurnKey(message.team, id, message.ts))
-        const stopKeys = stop ? [`stop:${key}`] : keys
-        const known = [...stopKeys, ...formerly.map((old) => `${stop ? "stop" : "turn"}:${old}`)]
+        const kind = stop ? "stop" : spoken._tag === "Message" ? "turn" : "word"
+        const ownKeys = kind === "turn" ? keys : [`${kind}:${key}`]
+        const known = [...ownKeys, ...formerly.map((old) => `${kind}:${old}`)]
         const earlier = Effect.mapError(seen.find(known), notStored)
-        const emoji = stop ? "octagonal_sign" : "eyes"
+        const again = (turn: TurnKey) =>
+          Effect.gen(function*() {
+            // The delivery before may have died between storing the message and stopping those before it.
+            if (kind === "turn" && row.profile.spec.cli.slackBusyPolicy === "interrupt") {
+              yield* words.stored(message, row, turn)
+            }
+            return repeated(message, turn, kind === "word" ? undefined : stop ? "octagonal_sign" : "eyes")
+          })
         // What was taken before stays so, whatever holds now. Of a message that is to be queued the queue itself says it, in
         // the transaction that stores it; nobody is asked about the author of one that was taken.
-        const looksFirst = stop || formerly.length > 0 || (message.userTeam === undefined && message.externalPossible)
+        const looksFirst = kind !== "turn" || formerly.length > 0 ||
+          (message.userTeam === undefined && message.externalPossible)
         const before = looksFirst ? yield* earlier : Option.none()
-        if (Option.isSome(before)) return repeated(message, before.value, emoji)
+        if (Option.isSome(before)) return yield* again(before.value)
         const why = !(yield* mayDrive(message, row))
           ? "not_allowed"
+          : kind === "word"
+          ? undefined
           : isEnding(row)
           ? "ending"
           : faultOf(message) !== undefined
           ? "bad_text"
           : undefined
-        const addressed = why === undefined && !stop && (yield* isAddressed(message, row))
+        const addressed = why === undefined && kind === "turn" && (yield* isAddressed(message, row))
         if (!addressed && !looksFirst) {
           const taken = yield* earlier
-          if (Option.isSome(taken)) return repeated(message, taken.value, emoji)
+          if (Option.isSome(taken)) return yield* again(taken.value)
         }
         if (why !== undefined) return yield* refuse(message, why, row)
         const group = yield* groupOf(message, row)
+        if (kind === "word") {
+          if (spoken._tag === "Hint") yield* words.hint(message, spoken)
+          if (spoken._tag === "Word" && spoken.word !== "stop") {
+            yield* Effect.mapError(words.answer(message, row, spoken.word, group), notStored)
+          }
+          yield* Effect.mapError(seen.mark(ownKeys, key), notStored)
+          progress.accepted(row.id, message.ts)
+          return "answered by a word"
+        }
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
           yield* Effect.mapError(
@@ -234,7 +272,7 @@ export class Acceptance extends Context.Service<Acceptance, {
             }),
             notStored
           )
-          yield* Effect.mapError(seen.mark(stopKeys, key), notStored)
+          yield* Effect.mapError(seen.mark(ownKeys, key), notStored)
           mark(message, "octagonal_sign")
           progress.accepted(row.id, message.ts)
           return "stopped"
@@ -273,10 +311,11 @@ export class Acceptance extends Context.Service<Acceptance, {
         )
         if (answer._tag === "SandboxEnding") return yield* refuse(message, "ending", row)
         // The other delivery of the same gesture was quicker.
-        if (answer._tag === "Repeated") return repeated(message, answer.turn, "eyes")
+        if (answer._tag === "Repeated") return yield* again(answer.turn)
         // The message is stored: from here on nothing may turn the answer into an error.
         yield* Effect.logInfo("message stored").pipe(Effect.annotateLogs({ turn: key, sandbox: row.id }))
         mark(message, "eyes")
+        yield* words.stored(message, row, key)
         return "queued"
       })
 
@@ -300,14 +339,6 @@ export class Acceptance extends Context.Service<Acceptance, {
 /** Only a sandbox's own channel is a chat; several sandboxes may share a channel that is only posted to. */
 const isChatting = (row: SandboxRow): boolean =>
   row.profile.spec.cli.notifySlackInboundEnabled && (row.channelMode ?? "perSandbox") === "perSandbox"
-
-/**
- * `!stop`, also with blanks after the mark and a few words of courtesy: who writes it wants the agent to end, not to read
- * it. `!stopwatch` and `!stop-the-press` are words of their own.
- */
-export const isStop = (text: string): boolean =>
-  /^[!\uff01]\s*stop(?:[\s,.!\u2026]+(?:it|that|this|now|please|pls|plz|thanks|thank you|ok|okay|immediately|at once|everything|all))*[\s,.!\u2026]*$/i
-    .test(text.trim())
 
 /** What no turn can hold, in what is read of a message. */
 export const faultOf = (message: Pick<IncomingMessage, "text" | "files">): string | undefined =>

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { GroupId, type SandboxId, slackTurnKey, type TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
@@ -21,7 +22,7 @@ import { eventErrors, EventRefused } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
-import { Acceptance, faultOf, isStop, maxEntryBytes } from "./Acceptance.ts"
+import { Acceptance, faultOf, maxEntryBytes } from "./Acceptance.ts"
 import type { Incoming } from "./classifyEvent.ts"
 import { Notes } from "./Notes.ts"
 import { Refusals } from "./Refusals.ts"
@@ -101,7 +102,8 @@ export class Corrections extends Context.Service<Corrections, {
           ...(self === undefined ? {} : { self }),
           nameOf: identity.knownName
         }))
-        if (text.trim() === "" || isStop(text)) return yield* withdraw(row.value.id, key, event)
+        // What it says now is not for the agent.
+        if (text.trim() === "" || readSpoken(text)._tag !== "Message") return yield* withdraw(row.value.id, key, event)
         const body = yield* Effect.mapError(queuedBody(row.value.id, key), notStored)
         const request = body === undefined ? undefined : Option.getOrUndefined(decodeRequest(body))
         // One that is gone is only asked about.

@@ -20,7 +20,7 @@ import { Progress } from "./Progress.ts"
 export interface Mark {
   readonly channel: ChannelId
   readonly ts: MessageTs
-  readonly emoji: "eyes" | "no_entry_sign" | "octagonal_sign"
+  readonly emoji: "eyes" | "no_entry_sign" | "octagonal_sign" | "shushing_face"
 }
 
 /** Marks remembered as set or being set, so that four deliveries of one event make one call. */

@@ -11,13 +11,13 @@ import type { SessionId, TurnKey } from "../domain/sandbox/Ids.ts"
 import type { TerminalSize } from "../domain/sandbox/TerminalProtocol.ts"
 import type { AgentOutcome, ProcessMark } from "../domain/turn/Turn.ts"
 
-/** A file that the jail shows in another place than its own, read-only, over what the system has there. */
+/** What the jail shows in another place than its own, read-only, over what the system has there. */
 export interface ShownFile {
   /** Absolute; exists when the run starts. */
   readonly source: string
   /**
-   * Absolute, inside the jail: a file that the system has there, or one below `/run/km`. Without a jail the file is shown
-   * nowhere but at `source`.
+   * Absolute, inside the jail: a file that the system has there, or a file or directory below `/run/km`. Without a jail
+   * it is shown nowhere but at `source`.
    */
   readonly target: string
 }

@@ -29,7 +29,7 @@ export const Errand = Schema.TaggedUnion({
   Mark: {
     channel: ChannelId,
     ts: MessageTs,
-    emoji: Schema.Literals(["eyes", "no_entry_sign", "octagonal_sign"]),
+    emoji: Schema.Literals(["eyes", "no_entry_sign", "octagonal_sign", "shushing_face"]),
     traceparent: Schema.optionalKey(Schema.String)
   },
   /** Posts a sentence of the bridge's own; the same key is the same note. */

@@ -124,6 +124,12 @@ export interface PluginInstance {
    */
   readonly promptLines?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /**
+   * Fetches what the agent of a turn is to find when it starts, such as the files of a message, and says where it lies:
+   * lines within the same limits. The agent waits, for 15 minutes at most; a stop of the turn ends the waiting. Asked
+   * again after a crash, unless the turn continues.
+   */
+  readonly gather?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /**
    * What people are told in the turn's thread once its agent is gone, beside the outcome: such as what it was refused.
    * Markdown, a line each, within the same limits; one post for each plugin and turn. Asked again after a crash.
    */

@@ -43,6 +43,8 @@ export class Threads extends Context.Service<Threads, {
   readonly count: (sandbox: SandboxId) => Effect.Effect<number, StoreError>
   /** Those with the newest last turn first, at most `limit`. */
   readonly list: (sandbox: SandboxId, limit: number) => Effect.Effect<ReadonlyArray<ThreadRow>, StoreError>
+  /** The thread has no session any more; the row stays. No effect on a thread that is not there. */
+  readonly forget: (channel: ChannelId, threadTs: MessageTs) => Effect.Effect<void, StoreError>
   /** Slack has given the channel another id: every row of `from` is one of `to`. One step; repeated, it changes nothing. */
   readonly move: (from: ChannelId, to: ChannelId) => Effect.Effect<void, StoreError>
   readonly removeAll: (sandbox: SandboxId) => Effect.Effect<void, StoreError>

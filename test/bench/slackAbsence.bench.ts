@@ -37,7 +37,7 @@ const absence = Effect.gen(function*() {
   const context = yield* Layer.build(SandboxStore.layer(statePaths(stack.state).sandbox(made.id).directory))
   const ledger = yield* Effect.provide(Ledger, context)
   const changes: Array<Change> = []
-  yield* stack.workspace.watch((change) => void changes.push(change))
+  yield* Effect.asVoid(stack.workspace.watch((change) => void changes.push(change)))
   yield* stack.bridge.kill9
   const roots: Array<string> = []
   const written: Array<string> = []

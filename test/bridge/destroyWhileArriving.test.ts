@@ -8,6 +8,7 @@ import { Notes } from "../../bridge/events/Notes.ts"
 import { Outsiders } from "../../bridge/events/Outsiders.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { Refusals } from "../../bridge/events/Refusals.ts"
+import { Words } from "../../bridge/events/Words.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import {
   ChannelId,
@@ -58,6 +59,7 @@ class Place {
       })
     )
     return Acceptance.layer.pipe(
+      Layer.provideMerge(Layer.mock(Words, { stored: () => Effect.void })),
       Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
       Layer.provideMerge(Provisioning.layer),
       Layer.provideMerge(Teardown.layer),

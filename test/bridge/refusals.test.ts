@@ -7,6 +7,7 @@ import { Notes } from "../../bridge/events/Notes.ts"
 import { Outsiders } from "../../bridge/events/Outsiders.ts"
 import { Progress } from "../../bridge/events/Progress.ts"
 import { Refusals } from "../../bridge/events/Refusals.ts"
+import { Words } from "../../bridge/events/Words.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Audit, type AuditRecord } from "../../runtime/ports/Audit.ts"
@@ -61,6 +62,7 @@ const place = (options: { readonly broken?: { now: boolean }; readonly seen?: La
     Layer.mock(Notes, { put: () => Effect.sync(() => void shown.push("note")) })
   )
   const layer = Acceptance.layer.pipe(
+    Layer.provideMerge(Layer.mock(Words, { stored: () => Effect.void })),
     Layer.provideMerge(Layer.merge(Refusals.layer, Layer.provide(Progress.layer, Errands.layerMemory))),
     Layer.provideMerge(Layer.mergeAll(audit, outside, options.seen ?? MemorySeen.layer)),
     Layer.provideMerge(

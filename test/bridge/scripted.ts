@@ -4,6 +4,7 @@ import { layerOverSlack } from "../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../bridge/slack/BotIdentity.ts"
 import { CallQueue } from "../../bridge/slack/CallQueue.ts"
+import { Download, FileDownload } from "../../bridge/slack/FileDownload.ts"
 import { FileTransfer } from "../../bridge/slack/FileTransfer.ts"
 import { SlackApi, type SlackCallOptions } from "../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../bridge/slack/SlackErrors.ts"
@@ -134,6 +135,8 @@ export const bridgeOverScript = (slack: {
   readonly idempotency?: MemoryIdempotencyState
   readonly facts?: MemoryFactsState
   readonly transfer?: FileTransfer["Service"]["send"]
+  /** No file is anywhere unless told. */
+  readonly download?: FileDownload["Service"]["open"]
   readonly operators?: ReadonlyArray<UserId>
   readonly transport?: "http" | "socket"
   readonly posts?: Layer.Layer<Posts>
@@ -147,6 +150,10 @@ export const bridgeOverScript = (slack: {
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(Layer.mergeAll(
       slack.layer,
+      Layer.succeed(
+        FileDownload,
+        FileDownload.of({ open: options.download ?? (() => Effect.succeed(Download.Refused({ status: 404 }))) })
+      ),
       Layer.succeed(
         FileTransfer,
         FileTransfer.of({ send: options.transfer ?? ((_url, _size, content) => Stream.runDrain(content)) })

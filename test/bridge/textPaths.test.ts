@@ -91,7 +91,16 @@ describe("a text on its way to Slack", () => {
           yield* Effect.ignore(speak)
           const said = [...slack.argsOf("chat.postMessage"), ...slack.argsOf("chat.update")]
           assert.isAbove(said.length, 0)
-          for (const args of said) assert.deepInclude(args, { parse: "none", link_names: false })
+          for (const args of said) {
+            assert.deepInclude(args, { parse: "none", link_names: false })
+            if (form === "plain") continue
+            // One builder: a Markdown block and its words for notifications, which Slack takes whole; a table at most.
+            const blocks: ReadonlyArray<{ readonly type: string; readonly text: string }> = Object(args["blocks"])
+            assert.deepStrictEqual(blocks.map(({ type }) => type), ["markdown"])
+            assert.isAtMost(blocks[0]?.text.length ?? 0, 12_000)
+            assert.isAtMost(blocks[0]?.text.split("|---|---|").length ?? 0, 2)
+            assert.isAtMost(String(args["text"]).length, 4_000)
+          }
         }).pipe(Effect.provide(bridgeOverScript(slack)))
       })
     }

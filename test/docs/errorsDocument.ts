@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import { errorCodes as bridge } from "../../bridge/BridgeErrors.ts"
 import { errorCodes as cli } from "../../km-cli/KmError.ts"
 import { errorCodes as slackSetup } from "../../km-cli/slack/SlackCodes.ts"
+import { errorCodes as chatFiles } from "../../plugins/chat-files/ErrorCodes.ts"
 import { errorCodes as post } from "../../plugins/email/PostCodes.ts"
 import { errorCodes as email } from "../../plugins/email/protocol/MailErrors.ts"
 import { errorCodes as slackInbound } from "../../plugins/slack-inbound/ErrorCodes.ts"
@@ -40,7 +41,7 @@ const sections: ReadonlyArray<{ readonly title: string; readonly codes: Readonly
   { title: "The model door", codes: model },
   { title: "Slack: the bridge", codes: bridge },
   { title: "Slack: connecting a workspace", codes: slackSetup },
-  { title: "Slack: the sandbox's side", codes: [...slackInbound, ...bridgeClient, ...transcript] },
+  { title: "Slack: the sandbox's side", codes: [...slackInbound, ...chatFiles, ...bridgeClient, ...transcript] },
   { title: "Hooks", codes: hooks },
   { title: "GitHub: the App and its tokens", codes: github },
   { title: "Email", codes: [...email, ...post, ...smtp] },

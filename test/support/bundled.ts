@@ -12,6 +12,7 @@ export const bundled = (
     | "km-control.mjs"
     | "km-smtp.mjs"
     | "km-hook.cjs"
+    | "km-attach.cjs"
     | "km-send.cjs"
     | "km-recv.cjs"
     | "km-entrypoint.cjs"

@@ -8,7 +8,11 @@ import { slackId } from "./Identifiers.ts"
  * What a Web API call suffers. `drop-before`: the connection is closed and nothing happens. `drop-after`: the action
  * happens and the connection is closed without an answer. `hang-after`: the action happens and no answer ever comes.
  * `rate-limit`: 429 with Retry-After, nothing happens. `server-error`: 500 before anything happens. `refuse`: Slack's
- * own error code, nothing happens. `delay`: the call waits before it is handled.
+ * own error code, nothing happens. `delay`: the call waits before it is handled. `unshared`: `files.info` says nowhere
+ * where the file stands, as for a moment after it was shared (github.com/slackapi/bolt-js/issues/2115).
+ *
+ * Of `download`: `sign-in`: 200 with a page, as for a token that is none (github.com/preset-io/agor/issues/1883).
+ * `redirect`: to that address. `no-end`: the connection breaks after the first half of the bytes.
  */
 export const ApiFault = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("delay"), millis: Schema.Finite }),
@@ -17,7 +21,11 @@ export const ApiFault = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("hang-after") }),
   Schema.Struct({ kind: Schema.Literal("rate-limit"), retryAfterSeconds: Schema.Int }),
   Schema.Struct({ kind: Schema.Literal("server-error") }),
-  Schema.Struct({ kind: Schema.Literal("refuse"), error: Schema.NonEmptyString })
+  Schema.Struct({ kind: Schema.Literal("refuse"), error: Schema.NonEmptyString }),
+  Schema.Struct({ kind: Schema.Literal("unshared") }),
+  Schema.Struct({ kind: Schema.Literal("sign-in") }),
+  Schema.Struct({ kind: Schema.Literal("redirect"), to: Schema.NonEmptyString }),
+  Schema.Struct({ kind: Schema.Literal("no-end") })
 ])
 export type ApiFault = typeof ApiFault.Type
 

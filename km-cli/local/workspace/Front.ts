@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Stream from "effect/Stream"
 import type { Method } from "./Call.ts"
 import type { CallLog } from "./CallLog.ts"
 import type { ApiFault, Faults } from "./Faults.ts"
@@ -50,6 +51,13 @@ const hangUp = (request: Request): Effect.Effect<never> =>
     return Effect.never
   })
 
+/** The head of an answer with all of its length, half of its bytes, and the end of the connection. */
+const breakOff = (body: Uint8Array): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.stream(
+    Stream.concat(Stream.make(body.subarray(0, Math.ceil(body.length / 2))), Stream.fail("cut off on purpose")),
+    { contentLength: body.length }
+  )
+
 /** Opens the gate when the response has left, or the client is gone. */
 const openWhenAnswered = (request: Request, answered: Deferred.Deferred<void>): Effect.Effect<void> => {
   const open = () => {
@@ -88,6 +96,11 @@ const withWarnings = (body: Json, warnings: ReadonlyArray<string>): Json => {
   const all = [...textsOf(metadata, "warnings"), ...warnings]
   return { ...body, warning: all.join(","), response_metadata: { ...metadata, warnings: all } }
 }
+
+const unshared = (answer: Json): Json => ({
+  ...answer,
+  file: { ...objectOf(answer, "file"), shares: {}, channels: [], groups: [] }
+})
 
 /** The fault before the work: an outcome, or undefined to go on. */
 const before = Effect.fnUntraced(function*(
@@ -141,7 +154,8 @@ const handle = Effect.fnUntraced(function*(
     Deferred.doneUnsafe(answered, Effect.void)
     return yield* fault.kind === "drop-after" ? hangUp(request) : Effect.never
   }
-  return { status: 200, body: withWarnings({ ok: true, ...answer }, raw.warnings), headers: {} }
+  const seen = fault?.kind === "unshared" ? unshared(answer) : answer
+  return { status: 200, body: withWarnings({ ok: true, ...seen }, raw.warnings), headers: {} }
 })
 
 /** `/api/{method}`, by POST or GET. */
@@ -237,7 +251,10 @@ export const download = (parts: FrontParts) =>
     const fault = parts.faults.forCall("download", undefined)
     const early = yield* before(request, fault)
     if (early !== undefined) return HttpServerResponse.text("", { status: early.status, headers: early.headers })
+    if (fault?.kind === "sign-in") return HttpServerResponse.html("<!DOCTYPE html><title>Sign in</title>")
+    if (fault?.kind === "redirect") return HttpServerResponse.redirect(fault.to, { status: 302 })
     const reply = yield* parts.state.emulator.raw(caller, { path, method: "GET" })
+    if (fault?.kind === "no-end") return breakOff(reply.body)
     const disposition = reply.headers["content-disposition"]
     return HttpServerResponse.uint8Array(reply.body, {
       status: reply.status,

@@ -49,12 +49,19 @@ export interface BridgeClientOptions {
   readonly onStaleEpoch?: Effect.Effect<void>
   /** After a failed attempt. Default 250 ms up to 15 s. */
   readonly backoff?: Backoff
-  /** For one attempt, in milliseconds. Default 30,000; an upload gets four times as much. */
+  /** For one attempt, in milliseconds. Default 30,000; one that moves a file gets four times as much. */
   readonly attemptTimeoutMillis?: number
 }
 
 /** Answers of these are looked up, not made: they are retried like others, but not written to the outbox. */
-const reads: ReadonlySet<ActionName> = new Set(["permalink", "thread.lookup", "user.lookup", "test", "state"])
+const reads: ReadonlySet<ActionName> = new Set([
+  "file.get",
+  "permalink",
+  "thread.lookup",
+  "user.lookup",
+  "test",
+  "state"
+])
 
 /** Codes after which the key on disk is read again: it may have been rotated while we ran. */
 const keyCodes: ReadonlySet<BridgeErrorCode> = new Set(["unauthenticated", "revoked_key"])
@@ -155,7 +162,7 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
   }
 
   const attempt = Effect.fnUntraced(function*(name: ActionName, id: RequestId, body: string) {
-    const send = name === "upload" ? attemptUpload : attemptOnce
+    const send = name === "upload" || name === "file.get" ? attemptUpload : attemptOnce
     const once = Effect.flatMap(options.epoch, (epoch) => send({ id, body, key, epoch }))
     const first = yield* once
     if (first._tag === "Again" && first.code === "stale_epoch") yield* options.onStaleEpoch ?? Effect.void

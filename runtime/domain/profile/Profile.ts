@@ -120,10 +120,20 @@ export const CliSpec = Schema.Struct({
     2,
     "Threads whose turns run at the same time, 1 to 16."
   ),
+  slackWakeOnMessage: key(
+    Schema.Boolean,
+    true,
+    "A message to a paused sandbox lets it run again; false leaves that to km resume."
+  ),
+  slackMaxFileMegabytes: key(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })),
+    100,
+    "Largest file that passes between a thread and the agent, either way, in MiB; 1 to 100."
+  ),
   slackBusyPolicy: key(
-    Schema.Literals(["queue"]),
+    Schema.Literals(["queue", "interrupt"]),
     "queue",
-    "What happens to a message that arrives while its thread's turn runs."
+    "What a message does while its thread is busy: queue waits for its turn, interrupt stops what runs and waits before it."
   )
 })
 

@@ -121,6 +121,17 @@ export const UploadAction = Schema.Struct({
   /** Id of the file this one replaces: deleted after the new one is in place. */
   replaces: optional(Schema.String)
 })
+/**
+ * Bytes of a file that a person dropped into the sender's channel: the bridge fetches it with its token and stores it as an
+ * object of the sender's, which deletes it when it has it. What cannot be had is a result too, and recorded like one.
+ */
+export const FileGetAction = Schema.Struct({
+  action: Schema.Literal("file.get"),
+  channel: ChannelId,
+  /** The message that shows it. */
+  ts: MessageTs,
+  file: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9]{2,100}$/))
+})
 export const PermalinkAction = Schema.Struct({
   action: Schema.Literal("permalink"),
   channel: ChannelId,
@@ -195,6 +206,7 @@ export const BridgeAction = Schema.Union([
   UnreactAction,
   LiveSetAction,
   UploadAction,
+  FileGetAction,
   PermalinkAction,
   ThreadPutAction,
   ThreadLookupAction,
@@ -227,6 +239,42 @@ export const PostedPart = Schema.Struct({ ts: MessageTs, permalink: optional(Sch
 /** The `User-Agent` of our own challenge to the Events URL, which is not counted as heard from Slack. */
 export const ownProbe = "km-slack-status"
 
+/** Why a person's file is not there for the agent. */
+export const FileRefusal = Schema.Literals([
+  /** Deleted meanwhile, or never there. */
+  "gone",
+  /** Older than the workspace's plan shows. */
+  "hidden",
+  /** A canvas, a list: nothing that could be downloaded. */
+  "no_bytes",
+  "too_large",
+  /** Slack shows a page for people in place of the bytes. */
+  "sign_in",
+  /** Not in the sender's channel. */
+  "not_here",
+  "no_access",
+  /** Slack names an address that is none of its own. */
+  "foreign_address",
+  "disk_full"
+])
+export type FileRefusal = typeof FileRefusal.Type
+
+/** What became of a `file.get`. `name` and `mimeType` are the sender's words. */
+export const FetchedFile = Schema.Union([
+  Schema.Struct({
+    state: Schema.Literal("stored"),
+    name: Schema.String,
+    mimeType: Schema.String,
+    object: Schema.String,
+    size: Schema.Int,
+    sha256: Schema.String
+  }),
+  /** Its bytes are not with Slack; `url` is where a person would open it. */
+  Schema.Struct({ state: Schema.Literal("elsewhere"), name: Schema.String, url: Schema.String }),
+  Schema.Struct({ state: Schema.Literal("refused"), name: Schema.String, why: FileRefusal })
+])
+export type FetchedFile = typeof FetchedFile.Type
+
 /** When Slack was heard, in Unix milliseconds; nothing is kept over a restart but `firstAt`. */
 export const HeardState = Schema.Struct({
   /** The bridge's own start. */
@@ -250,6 +298,8 @@ export const BridgeResult = Schema.Struct({
   file: optional(
     Schema.Struct({ id: Schema.String, permalink: optional(Schema.String), link: optional(Schema.String) })
   ),
+  /** file.get. */
+  fetched: optional(FetchedFile),
   permalink: optional(Schema.String),
   /** thread.lookup: absent when unknown. */
   thread: optional(Schema.Struct({ channel: ChannelId, threadTs: MessageTs, session: optional(SessionId) })),

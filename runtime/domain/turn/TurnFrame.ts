@@ -37,8 +37,10 @@ export const personFrame = ({ acceptedAt, files, place, sender }: {
     notes: [
       personsWords,
       ...files.length === 0 ? [] : [
-        "Attached to it, by name only (you cannot open them; ask for what you need from them as text): " +
-        `${attachedFiles(files)}.`
+        `Attached to it: ${
+          attachedFiles(files)
+        }. You can open those whose path is told here, and no others; ask for what ` +
+        "you need from them as text."
       ]
     ]
   }

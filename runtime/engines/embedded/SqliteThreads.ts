@@ -82,6 +82,11 @@ const make = Effect.gen(function*() {
           last,
           limit
         ).map(threadOf)),
+    forget: (channel, threadTs) =>
+      Effect.asVoid(
+        sqlite.write("Threads", "forget", (tables) =>
+          tables.run("UPDATE threads SET session = NULL WHERE channel = ? AND thread_ts = ?", channel, threadTs))
+      ),
     move: (from, to) =>
       sqlite.write("Threads", "move", (tables) => {
         tables.run("UPDATE OR IGNORE threads SET channel = ? WHERE channel = ?", to, from)

@@ -113,8 +113,17 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
     const { runDir, session } = row
     if (runDir === undefined || session === undefined) return AgentOutcome.cases.Failed.make(failure("KM-TRN-001"))
     const { acceptedAt, files: attached } = row.request
+    const end = yield* Effect.forkScoped(ending(job), { startImmediately: true })
+    // Files may take minutes; a stop or the deadline ends the wait.
+    const fetched = row.says === "continue"
+      ? { lines: [] }
+      : yield* Effect.raceFirst(
+        Effect.map(parties.gathered(row), (lines) => ({ lines })),
+        Effect.map(Fiber.join(end), (outcome) => ({ outcome }))
+      )
+    if ("outcome" in fetched) return fetched.outcome
     const contributions = yield* parties.contributions
-    const added = row.says === "continue" ? [] : yield* parties.promptLines(row)
+    const added = row.says === "continue" ? [] : [...yield* parties.promptLines(row), ...fetched.lines]
     const env = yield* askOr(
       parties,
       row,
@@ -129,7 +138,6 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       (origin) => origin.frame(row),
       personFrame({ sender: "", place: "", acceptedAt, files: attached })
     )
-    const end = yield* Effect.forkScoped(ending(job), { startImmediately: true })
     const begun = yield* agent.start({
       turn: row.key,
       attempt: row.attempt,

@@ -20,7 +20,7 @@ import { addedLines } from "./Prompt.ts"
 type Kind = TurnOrigin["kind"]
 
 /** What a plugin adds to the agent's surroundings and to what it is told. */
-export type Addition = Pick<PluginInstance, "agent" | "notices" | "promptLines">
+export type Addition = Pick<PluginInstance, "agent" | "gather" | "notices" | "promptLines">
 
 export interface Notice {
   readonly plugin: PluginId
@@ -64,6 +64,9 @@ const observerEndLimit = "20 minutes"
 /** A plugin that does not say in this time what the agent, or people, are to be told is left out. */
 const linesLimit = "10 seconds"
 
+/** What is fetched for a turn is waited for: 25 files of 100 MB over a slow line. */
+const gatherLimit = "15 minutes"
+
 /** Ports of doors (`AgentDoor`); below them are the runtime's own. */
 const firstDoorPort = 4_703
 const lastDoorPort = 4_799
@@ -92,6 +95,8 @@ export class TurnParties extends Context.Service<TurnParties, {
   readonly contributions: Effect.Effect<ReadonlyArray<AgentContribution>>
   /** What they say of a turn to its agent; who fails or takes too long is left out. */
   readonly promptLines: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /** What they fetched for a turn, all at the same time; who fails or takes too long is left out. */
+  readonly gathered: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** What they say of a turn to people, without those who have nothing to say; who fails or takes too long is left out. */
   readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<Notice>>
   /**
@@ -218,13 +223,16 @@ export class TurnParties extends Context.Service<TurnParties, {
 
       const linesOf = Effect.fnUntraced(function*(
         { gone, plugin, value }: Party<Addition>,
-        of: "notices" | "promptLines",
+        of: "gather" | "notices" | "promptLines",
         row: TurnRow
       ) {
         if (value[of] === undefined) return []
         const exit = yield* Effect.suspend(() => value[of]?.(row) ?? Effect.succeed([])).pipe(
           Effect.raceFirst(Effect.andThen(Deferred.await(gone), Effect.die("the plugin stopped"))),
-          Effect.timeoutOrElse({ duration: linesLimit, orElse: () => Effect.die("it took too long") }),
+          Effect.timeoutOrElse({
+            duration: of === "gather" ? gatherLimit : linesLimit,
+            orElse: () => Effect.die("it took too long")
+          }),
           Effect.exit
         )
         if (Exit.isSuccess(exit)) return addedLines(exit.value)
@@ -251,6 +259,11 @@ export class TurnParties extends Context.Service<TurnParties, {
         promptLines: (row) =>
           Effect.map(
             Effect.forEach([...additions], (party) => linesOf(party, "promptLines", row)),
+            (lines) => lines.flat()
+          ),
+        gathered: (row) =>
+          Effect.map(
+            Effect.forEach([...additions], (party) => linesOf(party, "gather", row), { concurrency: "unbounded" }),
             (lines) => lines.flat()
           ),
         notices: (row) =>

@@ -44,6 +44,14 @@ export const layerOver = (state: MemoryThreadsState): Layer.Layer<Threads> => {
               limit
             )
         ),
+      forget: (channel, threadTs) =>
+        Effect.sync(() => {
+          const id = `${channel}:${threadTs}`
+          const found = state.rows.get(id)
+          if (found === undefined) return
+          const { session: _forgotten, ...rest } = found
+          state.rows.set(id, rest)
+        }),
       move: (from, to) =>
         Effect.sync(() => {
           for (const [id, row] of [...state.rows].filter(([, { channel }]) => channel === from)) {

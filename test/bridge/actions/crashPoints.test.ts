@@ -9,6 +9,7 @@ import { BridgeApp, layerOverSlack } from "../../../bridge/BridgeApp.ts"
 import { BridgeSettings } from "../../../bridge/BridgeSettings.ts"
 import { BotIdentity } from "../../../bridge/slack/BotIdentity.ts"
 import { CallQueue } from "../../../bridge/slack/CallQueue.ts"
+import { Download, FileDownload } from "../../../bridge/slack/FileDownload.ts"
 import { FileTransfer } from "../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../bridge/slack/SlackErrors.ts"
@@ -240,11 +241,21 @@ const bridgeIn = Effect.fnUntraced(function*(world: World, death: Death) {
     FileTransfer,
     FileTransfer.of({ send: (_url, _size, content) => death.through(Stream.runDrain(content)) })
   )
+  const downloads = Layer.succeed(
+    FileDownload,
+    FileDownload.of({ open: () => death.through(Effect.succeed(Download.Refused({ status: 404 }))) })
+  )
   const scope = yield* Scope.make()
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(
-      Layer.mergeAll(Layer.succeed(SlackApi, slackOf(world, death)), transfer, SlackSecrets.layer, CallQueue.layer)
+      Layer.mergeAll(
+        Layer.succeed(SlackApi, slackOf(world, death)),
+        transfer,
+        downloads,
+        SlackSecrets.layer,
+        CallQueue.layer
+      )
     ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,

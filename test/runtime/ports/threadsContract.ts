@@ -37,6 +37,20 @@ export const threadsContract = <LE>(engine: Engine<Threads, LE>): void => {
       assert.strictEqual(Option.getOrThrow(yield* threads.get(channel, ts(1))).session, session(2))
     }))
 
+  test("forgets a session and keeps the thread", (threads) =>
+    Effect.gen(function*() {
+      yield* threads.put(row(1, { session: session(1) }))
+      yield* threads.put(row(2, { session: session(1) }))
+      yield* threads.forget(channel, ts(1))
+      yield* threads.forget(channel, ts(1))
+      yield* threads.forget(channel, ts(3))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(1)), Option.some(row(1)))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(2)), Option.some(row(2, { session: session(1) })))
+      assert.deepStrictEqual(yield* threads.get(channel, ts(3)), Option.none())
+      yield* threads.put(row(1, { session: session(2), lastTurnAt: 1 }))
+      assert.strictEqual(Option.getOrThrow(yield* threads.get(channel, ts(1))).session, session(2))
+    }))
+
   test("a thread of another sandbox is left alone", (threads) =>
     Effect.gen(function*() {
       yield* threads.put(row(1, { session: session(1) }))

@@ -26,6 +26,7 @@ import { BridgeSettings } from "../../../../bridge/BridgeSettings.ts"
 import { CatchUp } from "../../../../bridge/events/CatchUp.ts"
 import { BotIdentity } from "../../../../bridge/slack/BotIdentity.ts"
 import { CallQueue } from "../../../../bridge/slack/CallQueue.ts"
+import { Download, FileDownload } from "../../../../bridge/slack/FileDownload.ts"
 import { FileTransfer } from "../../../../bridge/slack/FileTransfer.ts"
 import { SlackApi } from "../../../../bridge/slack/SlackApi.ts"
 import { SlackFailure } from "../../../../bridge/slack/SlackErrors.ts"
@@ -308,7 +309,7 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   const built = yield* layerOverSlack.pipe(
     Layer.provideMerge(BotIdentity.layer),
     Layer.provideMerge(
-      Layer.mergeAll(slackApi(system, through), FileTransfer.layer, SlackSecrets.layer, CallQueue.layer)
+      Layer.mergeAll(slackApi(system, through), FileTransfer.layer, noDownloads, SlackSecrets.layer, CallQueue.layer)
     ),
     Layer.provideMerge(Layer.mergeAll(ports, settings, Errands.layerMemory)),
     Layer.fresh,
@@ -317,6 +318,12 @@ const startBridge = Effect.fnUntraced(function*(system: System, number: number) 
   yield* Effect.forkIn(Context.get(built, CatchUp).forever, scope)
   system.bridge = { incarnation, scope, app: Context.get(built, BridgeApp).app }
 })
+
+/** Nobody drops files here. */
+const noDownloads = Layer.succeed(
+  FileDownload,
+  FileDownload.of({ open: () => Effect.succeed(Download.Refused({ status: 404 })) })
+)
 
 /** One HTTP request to whatever bridge lives; a dead one refuses, one that dies meanwhile hangs up. */
 const ask = (system: System, path: string, headers: Readonly<Record<string, string>>, body: string) =>

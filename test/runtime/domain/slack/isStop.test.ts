@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isStop } from "../../../bridge/events/Acceptance.ts"
+import { isStop } from "../../../../runtime/domain/slack/ChatWords.ts"
 
 describe("isStop", () => {
   it("takes the order with blanks and courtesy", () => {
