@@ -69,6 +69,23 @@ const make = Effect.gen(function*() {
   })
   const scan = (operation: string) => dynamo.scan(of(operation), { table: sandboxesTable, consistent: true })
 
+  const byChannel = Effect.fnUntraced(function*(channel: ChannelId) {
+    const hits = yield* dynamo.query(of("byChannel"), {
+      table: sandboxesTable,
+      index: "slack_channel_id-index",
+      key: [is("slack_channel_id", channel)],
+      consistent: false
+    })
+    if (hits.length === 0) return []
+    // The index may lag, both ways: what it found is read again, by its key.
+    const items = yield* dynamo.getAll(
+      of("byChannel"),
+      sandboxesTable,
+      hits.map((hit): Attributes => ({ sandbox_id: hit["sandbox_id"] }))
+    )
+    return (yield* rows("byChannel", items)).filter((row) => row.channel === channel)
+  })
+
   return Sandboxes.of({
     insert: Effect.fn("Sandboxes.insert")(function*(row) {
       const { alias, id } = row
@@ -107,22 +124,8 @@ const make = Effect.gen(function*() {
         ring
       )
     }),
-    byChannel: Effect.fnUntraced(function*(channel) {
-      const hits = yield* dynamo.query(of("byChannel"), {
-        table: sandboxesTable,
-        index: "slack_channel_id-index",
-        key: [is("slack_channel_id", channel)],
-        consistent: false
-      })
-      if (hits.length === 0) return []
-      // The index may lag, both ways: what it found is read again, by its key.
-      const items = yield* dynamo.getAll(
-        of("byChannel"),
-        sandboxesTable,
-        hits.map((hit): Attributes => ({ sandbox_id: hit["sandbox_id"] }))
-      )
-      return (yield* rows("byChannel", items)).filter((row) => row.channel === channel)
-    }),
+    byChannel,
+    byChannelLately: byChannel,
     named: Effect.fnUntraced(function*(text) {
       const byId = yield* get("named", text)
       if (Option.isSome(byId)) return byId

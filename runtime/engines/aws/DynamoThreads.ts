@@ -110,6 +110,21 @@ const make = Effect.gen(function*() {
     }),
     count: (sandbox) => Effect.map(ofSandbox("count", sandbox), (rows) => rows.length),
     list: (sandbox, limit) => Effect.map(ofSandbox("list", sandbox), (rows) => rows.slice(0, Math.max(0, limit))),
+    forget: Effect.fnUntraced(function*(channel, threadTs) {
+      const purpose = of("forget")
+      for (;;) {
+        const item = yield* dynamo.get(purpose, threadsTable, keyOf(channel, threadTs))
+        if (item === undefined) return
+        const { claude_session_id: _, ...others } = item
+        const { done } = yield* dynamo.change(purpose, {
+          _tag: "Put",
+          table: threadsTable,
+          item: others,
+          when: asSeen(item)
+        })
+        if (done) return
+      }
+    }),
     move: Effect.fn("Threads.move")(function*(from, to) {
       const purpose = of("move")
       const items = yield* dynamo.query(purpose, {
