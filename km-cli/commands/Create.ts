@@ -18,7 +18,7 @@ import { kmError } from "../KmError.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { ensureOperatorKeys } from "../OperatorDesk.ts"
 import { data, talk } from "../Output.ts"
-import { channelText, isConfined, unconfinedNetwork, viewOf } from "../SandboxView.ts"
+import { channelText, isConfined, refsNotEnforced, unconfinedNetwork, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 import { channelOwners } from "./Validate.ts"
 
@@ -27,6 +27,7 @@ export interface CreateInput {
   readonly alias: Option.Option<string>
   readonly id: Option.Option<string>
   readonly unconfined: boolean
+  readonly yes: boolean
   readonly dryRun: boolean
 }
 
@@ -70,6 +71,17 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
   )
 })
 
+/** A profile that only reports what its refs refuse is taken by somebody who has said so. */
+const needConsent = ({ metadata, spec }: Profile, yes: boolean) =>
+  yes || spec.sourceAccess.mode !== "audit"
+    ? Effect.void
+    : kmError(
+      "KM-CLI-005",
+      "refs would not be enforced",
+      `${metadata.name} has spec.sourceAccess.mode: audit, by which pushes, deletes and forced updates are reported and not refused`,
+      "set mode: allowlist in the profile, or accept it with --yes"
+    )
+
 export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   const { backend, config } = yield* opened
   const alias = yield* decoded(Alias, input.alias, "alias")
@@ -103,7 +115,8 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
         `  ttl      ${profile.spec.lifecycle.ttl}`,
         `  inbound  ${profile.spec.cli.notifySlackInboundEnabled ? "a queue" : "off"}`,
         `  network  ${profile.spec.network.mode}`,
-        `  jail     ${unconfined ? "unconfined, as asked" : "required"}`
+        `  jail     ${unconfined ? "unconfined, as asked" : "required"}`,
+        ...(profile.spec.sourceAccess.mode === "audit" ? [`  github   ${refsNotEnforced}; needs --yes`] : [])
       ],
       {
         ok: true,
@@ -116,6 +129,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       }
     )
   }
+  yield* needConsent(profile, input.yes)
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = controlServices(backend, install, "operator").pipe(Layer.provideMerge(backend.ports("short")))

@@ -21,7 +21,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { byAge, isConfined, networkOf, unconfinedNetwork } from "../SandboxView.ts"
+import { byAge, enforcesRefs, isConfined, networkOf, refsNotEnforced, unconfinedNetwork } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 import { githubChecks } from "./DoctorGithub.ts"
 
@@ -164,6 +164,14 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
         "warn",
         `network shared: ${labelOf(row)} reaches what this machine reaches, services on its loopback too`,
         "create it anew from a profile without spec.network: shared, where it does not need that"
+      ))
+    }
+    if (!enforcesRefs(row)) {
+      checks.push(check(
+        name,
+        "warn",
+        `${refsNotEnforced}: ${labelOf(row)} may push, delete and force whatever GitHub's own rules allow`,
+        "create it from a profile with sourceAccess.mode: allowlist"
       ))
     }
     const wanted = row.status === "running" && row.desired === "running"

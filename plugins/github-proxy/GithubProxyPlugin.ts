@@ -15,6 +15,7 @@ import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
 import { Agent, type AgentContribution, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
@@ -29,13 +30,15 @@ import { gitHubsOf, ownGitHubs, policyLines, policyOf } from "./policyOf.ts"
 import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
-import { sweepStaged } from "./proxy/Staging.ts"
+import { pullHolds } from "./proxy/PullHolds.ts"
+import { stagedRefs } from "./proxy/StagedRefs.ts"
+import { sweep } from "./proxy/Staging.ts"
 import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo | Installation
+export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | Installation
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -113,6 +116,7 @@ export const githubProxyPlugin = (
   }),
   start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
     const audit = yield* Audit
+    const bridge = yield* Bridge
     const info = yield* SandboxInfo
     const redaction = yield* Redaction
     const tokens = yield* RepositoryTokens
@@ -140,6 +144,7 @@ export const githubProxyPlugin = (
       }
       return decision.verdict === "refused" ? audit.record(entry) : audit.note(entry)
     }
+    const own = Path.join(info.directories.state, "proxy")
     const contextOf = (github: string): ProxyContext => ({
       github,
       sandbox: info.id,
@@ -150,6 +155,8 @@ export const githubProxyPlugin = (
       upstream,
       ask: askApi(upstream, tokens, github),
       downloads: makeDownloads(now),
+      staged: stagedRefs(Path.join(own, "staged", github)),
+      holds: pullHolds(bridge, { host: github, sandbox: info.id, now }),
       journal,
       now
     })
@@ -171,22 +178,15 @@ export const githubProxyPlugin = (
       }))
     const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, password, runNamed })
     const trust = yield* Effect.try({
-      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate),
+      try: () => writeTrust(own, authority.certificate),
       catch: failed("trust")
     })
     const way = yield* contribution(server, password)
 
-    /** What a proxy that was killed left on GitHub. */
-    const sweep = Effect.forEach(contexts, (context) =>
-      context.policy.pipe(
-        Effect.flatMap(({ repositories }) =>
-          Effect.forEach(repositories, (repository) => sweepStaged(context, repository), { discard: true })
-        ),
-        Effect.catch((error) => Effect.logDebug("refs of ours could not be looked for", error.message))
-      ), { discard: true })
-
     return {
-      run: Effect.andThen(sweep, Effect.never),
+      run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
+        Effect.andThen(Effect.never)
+      ),
       agent: {
         ...way,
         env: trustEnvironment(trust.bundle, gitHubs),
@@ -204,7 +204,9 @@ export const githubProxyPlugin = (
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),
-      detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
+      detail: Effect.sync(() =>
+        `${counts.allowed} allowed, ${counts.refused} refused${config.mode === "audit" ? "; refs not enforced" : ""}`
+      )
     }
   })
 })

@@ -48,6 +48,16 @@ const table = {
     what: "the jail did not hand over its doors, so the agent was not started",
     remedy: "run km doctor, then send the message again"
   },
+  noTerminal: {
+    code: "KM-AGT-009",
+    what: "there is no `script` of util-linux, which gives an interactive session its terminal",
+    remedy: "install util-linux's script (Debian: bsdutils), then run km shell again"
+  },
+  noConversation: {
+    code: "KM-AGT-050",
+    what: "the sandbox has no conversation of this session",
+    remedy: "give the id of one that is in `km status` with the sandbox, or leave --resume out"
+  },
   authentication: {
     code: "KM-AGT-010",
     what: "the model refused the API key",

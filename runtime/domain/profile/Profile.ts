@@ -73,6 +73,11 @@ export const AgentSpec = Schema.Struct({
     Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
     0,
     "US dollars the sandbox may spend on the model in its life; 0 means no limit."
+  ),
+  nestedSandboxes: key(
+    Schema.Boolean,
+    false,
+    "true lets the agent's programs make user namespaces, as browsers do for their own sandbox; more of the kernel is then within the agent's reach."
   )
 })
 

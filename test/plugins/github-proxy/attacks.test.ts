@@ -74,6 +74,43 @@ describe("requests that two programs could read differently", () => {
     }))
 })
 
+const chunk = (text: string): string => `${Buffer.byteLength(text, "latin1").toString(16)}\r\n${text}\r\n`
+const line = (text: string): string => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`
+
+describe("a push whose body comes in pieces", () => {
+  const zero = "0".repeat(40)
+  const hidden = line(`${zero} ${"1".repeat(40)} refs/heads/main\0 report-status`)
+  const cases: Readonly<Record<string, ReadonlyArray<string>>> = {
+    "a probe with commands behind it": ["0000", `${hidden}0000PACK`],
+    "a delete with commands behind it": [
+      `${line(`${"1".repeat(40)} ${zero} refs/heads/feature/x\0 report-status`)}0000`,
+      `${hidden}0000PACK`
+    ],
+    "a probe in pieces with one byte behind it": ["00", "00", "x"]
+  }
+  for (const [name, pieces] of Object.entries(cases)) {
+    it.live(`is refused as a whole: ${name}`, () =>
+      Effect.gen(function*() {
+        const world = yield* transport({ policy: { allowDelete: true, allowedRefs: ["feature/*"] } })
+        const answer = yield* tunnelled(
+          world,
+          "github.com:443",
+          [
+            "POST /my-org/api.git/git-receive-pack HTTP/1.1",
+            "Host: github.com",
+            "Content-Type: application/x-git-receive-pack-request",
+            "Transfer-Encoding: chunked",
+            "Connection: close",
+            "",
+            `${pieces.map(chunk).join("")}0\r\n\r\n`
+          ].join("\r\n")
+        )
+        assert.match(answer, /push\.malformed/)
+        nothingLeft(world)
+      }))
+  }
+})
+
 describe("paths that hide another repository", () => {
   const paths = [
     "//evil/repo.git/info/refs?service=git-upload-pack",

@@ -90,7 +90,8 @@ describe("Profile", () => {
       model: "default",
       turnTimeout: "30m",
       trustRepoSettings: false,
-      budgetUsd: 0
+      budgetUsd: 0,
+      nestedSandboxes: false
     })
     assert.deepStrictEqual(spec.lifecycle, { ttl: "8h", idleTimeout: "1h" })
     assert.strictEqual(spec.cli.notifyEmailEnabled, true)
