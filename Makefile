@@ -63,7 +63,7 @@ slack-check: setup ## ask slack.com what the local workspace is trusted for (KM_
 build: setup ## bundle into dist/
 	@node km-cli/build/bundle.ts
 
-demo: setup ## a sandbox, a message, an answer, on this machine (ONCE=1: no terminal, exits)
+demo: setup ## a sandbox, a message, an answer, a push, on this machine (ONCE=1: no terminal, exits)
 	node km-cli/main.ts demo $(if $(ONCE),--once)
 
 install: build ## put km on PATH below PREFIX (~/.local unless given)

@@ -91,6 +91,18 @@ const table = {
     "The push or the request would be refused.",
     "Change the profile as the verdict says, and create the sandbox anew."
   ],
+  "KM-CLI-051": [
+    1,
+    "The sandbox's runtime does not answer on this machine.",
+    "`km status` with its name shows it; `km up --detach` starts it."
+  ],
+  "KM-CLI-052": [5, "The interactive session was not begun.", "Follow the reason; `km doctor` checks agent and jail."],
+  "KM-CLI-053": [
+    1,
+    "The interactive session ended with its runtime.",
+    "Continue it with the command that is named, once `km status` shows the sandbox ready."
+  ],
+  "KM-CLI-054": [1, "The program in the sandbox failed.", "Follow what it said; `km shell` starts it again."],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -61,6 +61,22 @@ export const isConfined = (row: ReportedSandbox): boolean => row.confined ?? !ro
 export const networkOf = (row: ReportedSandbox): NetworkMode =>
   isConfined(row) ? row.profile.spec.network.mode : "shared"
 
+/** Where there is no jail, the proxy is offered and nothing more. */
+const unforced = "nothing forces its traffic through the proxy"
+
+/** Whether the profile's proxy is there without the jail that would leave nothing beside it. */
+const isUnforced = (row: ReportedSandbox): boolean => !isConfined(row) && row.profile.spec.network.mode === "proxy"
+
+/** What the agent's network is, and what that means where it is the machine's. */
+export const networkText = (row: ReportedSandbox): string => {
+  const network = networkOf(row)
+  if (network !== "shared") return network
+  return `shared: the agent reaches what this machine reaches${isUnforced(row) ? `; ${unforced}` : ""}`
+}
+
+/** What being unconfined means for an agent's network, to be put after a sentence that says that it is. */
+export const unconfinedNetwork = (row: ReportedSandbox): string => isUnforced(row) ? `; ${unforced}` : ""
+
 /** What is said wherever a sandbox is shown whose profile has `sourceAccess.mode: audit`. */
 export const refsNotEnforced = "refs not enforced"
 

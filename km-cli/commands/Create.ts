@@ -18,7 +18,7 @@ import { kmError } from "../KmError.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { ensureOperatorKeys } from "../OperatorDesk.ts"
 import { data, talk } from "../Output.ts"
-import { channelText, isConfined, refsNotEnforced, viewOf } from "../SandboxView.ts"
+import { channelText, isConfined, refsNotEnforced, unconfinedNetwork, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 import { channelOwners } from "./Validate.ts"
 
@@ -114,10 +114,19 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
         `  channel  ${channel ?? "none"}`,
         `  ttl      ${profile.spec.lifecycle.ttl}`,
         `  inbound  ${profile.spec.cli.notifySlackInboundEnabled ? "a queue" : "off"}`,
+        `  network  ${profile.spec.network.mode}`,
         `  jail     ${unconfined ? "unconfined, as asked" : "required"}`,
         ...(profile.spec.sourceAccess.mode === "audit" ? [`  github   ${refsNotEnforced}; needs --yes`] : [])
       ],
-      { ok: true, dryRun: true, id, ...(alias === undefined ? {} : { alias }), channel: channel ?? null, unconfined }
+      {
+        ok: true,
+        dryRun: true,
+        id,
+        ...(alias === undefined ? {} : { alias }),
+        channel: channel ?? null,
+        network: profile.spec.network.mode,
+        unconfined
+      }
     )
   }
   yield* needConsent(profile, input.yes)
@@ -141,7 +150,9 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       (step, detail) =>
         talk(`  ${step.padEnd(8)} ${detail === "" ? "done" : detail}  ${Math.round(performance.now() - begun)} ms`)
     )).pipe(Effect.flatMap(withReport), Effect.provide(services))
-  if (!isConfined(row)) yield* talk("its agent is UNCONFINED: it can read what this machine's user can")
+  if (!isConfined(row)) {
+    yield* talk(`its agent is UNCONFINED: it can read what this machine's user can${unconfinedNetwork(row)}`)
+  }
   return yield* data(
     [`${row.alias ?? row.id} is ready in ${channelText(row)}`],
     { ok: true, sandbox: viewOf(row) }

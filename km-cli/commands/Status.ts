@@ -23,7 +23,7 @@ import {
   isConfined,
   listCells,
   listHead,
-  networkOf,
+  networkText,
   refsNotEnforced,
   statusText,
   viewOf
@@ -160,9 +160,7 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
       `jail      ${
         isConfined(row) ? "confined" : `UNCONFINED${row.unconfined ? ", as the operator accepted" : ": see km doctor"}`
       }`,
-      `network   ${networkOf(row)}${
-        networkOf(row) === "shared" ? ": the agent reaches what this machine reaches" : ""
-      }`,
+      `network   ${networkText(row)}`,
       ...(enforcesRefs(row)
         ? []
         : [

@@ -13,7 +13,7 @@ import * as Path from "node:path"
 import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
 import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
-import { Agent, type AgentDoor } from "../../runtime/ports/Agent.ts"
+import { Agent, type AgentContribution, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
@@ -67,20 +67,26 @@ const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginErr
     return typeof address === "object" && address !== null ? address.port : 0
   }))
 
-/** What the agent gets: by a door of its jail, or by an address with a credential where it has none. */
-const contribution = Effect.fnUntraced(function*(
-  server: ProxyServer,
-  credential: { readonly user: string; readonly password: string },
-  env: Readonly<Record<string, string>>
-) {
+/**
+ * What the agent gets: by a door of its jail, or by an address with a credential where it has none. The name in it is the
+ * run's, so that people are told of its refusals; runs that share a user could use each other's.
+ */
+const contribution = Effect.fnUntraced(function*(server: ProxyServer, password: string): Effect.fn.Return<
+  AgentContribution,
+  PluginError,
+  Agent | Scope.Scope
+> {
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
-    const address = new URL(`http://127.0.0.1:${port}`)
-    address.username = credential.user
-    address.password = credential.password
-    const url = address.href.replace(/\/$/, "")
-    return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
+    return {
+      runEnv: ({ session, turn }) => {
+        const address = new URL(`http://127.0.0.1:${port}`)
+        address.username = Buffer.from(turn ?? `session ${session}`).toString("base64url")
+        address.password = password
+        return proxyEnvironment(address.href.replace(/\/$/, ""))
+      }
+    }
   }
   const door: AgentDoor = {
     name: "proxy",
@@ -89,7 +95,7 @@ const contribution = Effect.fnUntraced(function*(
     open: (run) =>
       Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
   }
-  return { env, doors: [door] }
+  return { doors: [door] }
 })
 
 /** The plugin before a world that is not the machine's own: for tests. */
@@ -157,31 +163,44 @@ export const githubProxyPlugin = (
     const [first, ...others] = gitHubs
     const contexts = [contextOf(first), ...others.map(contextOf)] as const
     const authority = makeAuthority([...new Set(gitHubs.flatMap(certifiedNames))], now)
-    const credential = { user: "km", password: randomBytes(24).toString("base64url") }
-    yield* redaction.add(Redacted.make(credential.password))
+    const password = randomBytes(24).toString("base64url")
+    yield* redaction.add(Redacted.make(password))
+    const underWay = new Set<string>()
+    const runNamed = (user: string) => {
+      const turn = Buffer.from(user, "base64url").toString("utf8")
+      return underWay.has(turn) ? { turn } : undefined
+    }
     const allowedHosts = yield* Effect.forEach(config.allowedHosts, (text) =>
       Result.match(parseHostPattern(text), {
         onSuccess: Effect.succeed,
         onFailure: (why) =>
           new PluginError({ plugin: id, operation: "start", reason: "BadConfig", detail: `${text}: ${why}` })
       }))
-    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, credential })
+    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, password, runNamed })
     const trust = yield* Effect.try({
       try: () => writeTrust(own, authority.certificate),
       catch: failed("trust")
     })
-    const { doors, env } = yield* contribution(server, credential, trustEnvironment(trust.bundle, gitHubs))
+    const way = yield* contribution(server, password)
 
     return {
       run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
         Effect.andThen(Effect.never)
       ),
-      agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      agent: {
+        ...way,
+        env: trustEnvironment(trust.bundle, gitHubs),
+        readOnly: [trust.bundle, ...trust.shown]
+      },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{
-        starting: () => Effect.void,
+        starting: ({ key }) => Effect.sync(() => void underWay.add(key)),
         started: () => Effect.void,
-        exited: () => Effect.succeed([]),
+        exited: ({ key }) =>
+          Effect.sync(() => {
+            underWay.delete(key)
+            return []
+          }),
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),

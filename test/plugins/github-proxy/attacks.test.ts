@@ -383,4 +383,35 @@ describe("credentials", () => {
       )
       assert.strictEqual(statusOf(answer), 403, answer)
     }))
+
+  it.live("who comes by no door is of the run that its name says, while that one is under way", () =>
+    Effect.gen(function*() {
+      const world = yield* transport()
+      for (const first of ["CONNECT other.example.com:443", "GET http://other.example.com/"]) {
+        for (const user of ["t-2", "t-9", ""]) {
+          const answer = yield* plain(
+            world.strangerPort,
+            `${first} HTTP/1.1\r\nHost: other.example.com\r\n${
+              basic(`${user}:of-this-sandbox`)
+            }Connection: close\r\n\r\n`
+          )
+          assert.strictEqual(statusOf(answer), 403, answer)
+        }
+      }
+      assert.deepStrictEqual(world.decisions.map(({ run }) => run?.turn), [
+        "t-2",
+        undefined,
+        undefined,
+        "t-2",
+        undefined,
+        undefined
+      ])
+      // A name without the password is nobody's.
+      const answer = yield* plain(
+        world.strangerPort,
+        `GET http://other.example.com/ HTTP/1.1\r\nHost: other.example.com\r\n${basic("t-2:")}Connection: close\r\n\r\n`
+      )
+      assert.strictEqual(statusOf(answer), 407, answer)
+      assert.lengthOf(world.decisions, 6)
+    }))
 })

@@ -58,7 +58,7 @@ export interface RunOptions {
   readonly input?: Buffer
 }
 
-export const credential = { user: "km", password: "of-this-sandbox" }
+const password = "of-this-sandbox"
 
 export const examplePolicy: GitHubPolicy = {
   host: "github.com",
@@ -139,7 +139,8 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
       const pattern = parseHostPattern(text)
       return pattern._tag === "Success" ? [pattern.success] : []
     }),
-    credential
+    password,
+    runNamed: (user) => user === "t-2" ? { turn: "t-2" } : undefined
   })
   const port = yield* listen((socket) => server.take(socket, { turn: "t-1" }))
   const strangerPort = yield* listen(server.takeStranger)
