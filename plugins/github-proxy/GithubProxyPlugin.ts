@@ -40,6 +40,9 @@ export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | Sa
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
 
+/** Without a blank in it, whatever the state directory is called. */
+const javaStoreInJail = "/run/km/certificates.jks"
+
 const id = PluginId.make("github-proxy")
 
 const failed = (operation: string) => (error: unknown) =>
@@ -68,6 +71,7 @@ const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginErr
 const contribution = Effect.fnUntraced(function*(
   server: ProxyServer,
   credential: { readonly user: string; readonly password: string },
+  javaStore: string,
   env: Readonly<Record<string, string>>
 ) {
   const { confined } = yield* (yield* Agent).confinement
@@ -77,12 +81,12 @@ const contribution = Effect.fnUntraced(function*(
     address.username = credential.user
     address.password = credential.password
     const url = address.href.replace(/\/$/, "")
-    return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
+    return { env: { ...env, ...proxyEnvironment(url, javaStore) }, doors: [] }
   }
   const door: AgentDoor = {
     name: "proxy",
     port: proxyPort,
-    env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`),
+    env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`, javaStoreInJail),
     open: (run) =>
       Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
   }
@@ -160,10 +164,15 @@ export const githubProxyPlugin = (
       }))
     const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, credential })
     const trust = yield* Effect.try({
-      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate),
+      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate, now()),
       catch: failed("trust")
     })
-    const { doors, env } = yield* contribution(server, credential, trustEnvironment(trust.bundle, gitHubs))
+    const { doors, env } = yield* contribution(
+      server,
+      credential,
+      trust.javaStore,
+      trustEnvironment(trust.bundle, gitHubs)
+    )
 
     /** What a proxy that was killed left on GitHub. */
     const sweep = Effect.forEach(contexts, (context) =>
@@ -176,7 +185,11 @@ export const githubProxyPlugin = (
 
     return {
       run: Effect.andThen(sweep, Effect.never),
-      agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      agent: {
+        env,
+        readOnly: [trust.bundle, ...trust.shown, { source: trust.javaStore, target: javaStoreInJail }],
+        doors
+      },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{
         starting: () => Effect.void,
