@@ -43,6 +43,9 @@ export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTo
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
 
+/** Without a blank in it, whatever the state directory is called. */
+const javaStoreInJail = "/run/km/certificates.jks"
+
 const id = PluginId.make("github-proxy")
 
 const failed = (operation: string) => (error: unknown) =>
@@ -71,11 +74,11 @@ const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginErr
  * What the agent gets: by a door of its jail, or by an address with a credential where it has none. The name in it is the
  * run's, so that people are told of its refusals; runs that share a user could use each other's.
  */
-const contribution = Effect.fnUntraced(function*(server: ProxyServer, password: string): Effect.fn.Return<
-  AgentContribution,
-  PluginError,
-  Agent | Scope.Scope
-> {
+const contribution = Effect.fnUntraced(function*(
+  server: ProxyServer,
+  password: string,
+  javaStore: string
+): Effect.fn.Return<AgentContribution, PluginError, Agent | Scope.Scope> {
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
@@ -84,14 +87,14 @@ const contribution = Effect.fnUntraced(function*(server: ProxyServer, password: 
         const address = new URL(`http://127.0.0.1:${port}`)
         address.username = Buffer.from(turn ?? `session ${session}`).toString("base64url")
         address.password = password
-        return proxyEnvironment(address.href.replace(/\/$/, ""))
+        return proxyEnvironment(address.href.replace(/\/$/, ""), javaStore)
       }
     }
   }
   const door: AgentDoor = {
     name: "proxy",
     port: proxyPort,
-    env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`),
+    env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`, javaStoreInJail),
     open: (run) =>
       Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
   }
@@ -178,10 +181,10 @@ export const githubProxyPlugin = (
       }))
     const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, password, runNamed })
     const trust = yield* Effect.try({
-      try: () => writeTrust(own, authority.certificate),
+      try: () => writeTrust(own, authority.certificate, now()),
       catch: failed("trust")
     })
-    const way = yield* contribution(server, password)
+    const way = yield* contribution(server, password, trust.javaStore)
 
     return {
       run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
@@ -190,7 +193,7 @@ export const githubProxyPlugin = (
       agent: {
         ...way,
         env: trustEnvironment(trust.bundle, gitHubs),
-        readOnly: [trust.bundle, ...trust.shown]
+        readOnly: [trust.bundle, ...trust.shown, { source: trust.javaStore, target: javaStoreInJail }]
       },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{

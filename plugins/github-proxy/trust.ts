@@ -3,6 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { rootCertificates } from "node:tls"
 import type { ShownFile } from "../../runtime/ports/Agent.ts"
+import { certificatesOf, javaTrustStore } from "./certificates/JavaTrust.ts"
 import { gitHubAddress } from "./request/GitHubHosts.ts"
 
 /** Where systems keep theirs: Debian and Alpine, Fedora and its kin, others. */
@@ -27,20 +28,30 @@ const foundBundles = (): ReadonlyArray<string> => [
 export interface Trust {
   /** The one file, absolute. */
   readonly bundle: string
+  /** The same as Java reads it, absolute. */
+  readonly javaStore: string
   /** The same file over each of the system's. */
   readonly shown: ReadonlyArray<ShownFile>
 }
 
+/** Whoever reads it reads the old or the new one. */
+const place = (file: string, content: string | Uint8Array): void => {
+  Fs.writeFileSync(`${file}.new`, content, { mode: 0o600 })
+  Fs.renameSync(`${file}.new`, file)
+}
+
 /** Writes the bundle into a directory of the sandbox's own, which is made when missing. */
-export const writeTrust = (directory: string, certificate: string): Trust => {
+export const writeTrust = (directory: string, certificate: string, now: number): Trust => {
   const places = foundBundles()
   const [system] = places
   const roots = system === undefined ? rootCertificates.join("\n") : Fs.readFileSync(system, "utf8")
   Fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
   const bundle = Path.join(directory, "certificates.pem")
-  Fs.writeFileSync(`${bundle}.new`, `${roots.trimEnd()}\n${certificate}`, { mode: 0o600 })
-  Fs.renameSync(`${bundle}.new`, bundle)
-  return { bundle, shown: places.map((target) => ({ source: bundle, target })) }
+  const javaStore = Path.join(directory, "certificates.jks")
+  const all = `${roots.trimEnd()}\n${certificate}`
+  place(bundle, all)
+  place(javaStore, javaTrustStore(certificatesOf(all), now))
+  return { bundle, javaStore, shown: places.map((target) => ({ source: bundle, target })) }
 }
 
 /** Names by which programs are told of it that do not look where the system has its own. */
@@ -84,10 +95,28 @@ export const trustEnvironment = (bundle: string, gitHubs: ReadonlyArray<string>)
   }
 }
 
-/** A proxy's address under every name that programs look for. */
-export const proxyEnvironment = (url: string): Readonly<Record<string, string>> => ({
+/**
+ * Options that every Java takes from `JAVA_TOOL_OPTIONS`. It has no way to give a proxy's password by them, so a proxy that
+ * asks for one is left out.
+ */
+const javaOptions = (store: string, { hostname, password, port }: URL): string =>
+  [
+    `-Djavax.net.ssl.trustStore=${store}`,
+    "-Djavax.net.ssl.trustStoreType=JKS",
+    ...(password === ""
+      ? ["http", "https"].flatMap((scheme) => [
+        `-D${scheme}.proxyHost=${hostname}`,
+        `-D${scheme}.proxyPort=${port}`
+      ])
+      : []),
+    "-Dhttp.nonProxyHosts=localhost|127.0.0.1"
+  ].map((option) => /\s/.test(option) ? `"${option}"` : option).join(" ")
+
+/** A proxy's address under every name that programs look for, and where the agent sees Java's store. */
+export const proxyEnvironment = (url: string, javaStore: string): Readonly<Record<string, string>> => ({
   HTTPS_PROXY: url,
   https_proxy: url,
   HTTP_PROXY: url,
-  http_proxy: url
+  http_proxy: url,
+  JAVA_TOOL_OPTIONS: javaOptions(javaStore, new URL(url))
 })

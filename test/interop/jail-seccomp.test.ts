@@ -23,6 +23,11 @@ print("pair", "made" if libc.socketpair(1, 1, 0, pair) == 0 else errno.errorcode
 print("tipc pair", "made" if libc.socketpair(30, 1, 0, pair) == 0 else errno.errorcode[ctypes.get_errno()])
 for number in (425, 426, 427):
     attempt("call %d" % number, lambda: libc.syscall(number, 1, 0, 0, 0, 0, 0))
+first = 248 if os.uname().machine == "x86_64" else 217
+for number in range(3):
+    attempt("keys %d" % number, lambda: libc.syscall(first + number, 0, 0, 0, 0, 0, 0))
+for name, family, protocol in (("raw", 2, 255), ("raw icmp", 2, 1), ("raw 6", 10, 255)):
+    attempt(name, lambda: libc.socket(family, 3, protocol))
 print(open("/proc/self/status").read().split("Seccomp:")[1].split()[0], "mode")
 `
 
@@ -39,6 +44,8 @@ describe("a jailed agent", () => {
         for (const name of Object.keys(allowed)) assert.include(said, `${name} made`)
         assert.include(said, "pair made\ntipc pair EPERM")
         for (const number of [425, 426, 427]) assert.include(said, `call ${number} ENOSYS`)
+        for (const number of [0, 1, 2]) assert.include(said, `keys ${number} ENOSYS`)
+        for (const name of ["raw", "raw icmp", "raw 6"]) assert.include(said, `${name} EPERM`)
         assert.include(said, "2 mode")
       })
   )

@@ -31,10 +31,10 @@ const secretFiles = {
 
 /**
  * Prints every line with a canary that can be found: in its own environment and those of all processes it sees, in
- * their arguments and open files, in every file outside the read-only system, and from every port of loopback. The
+ * their arguments, open files and memory, in every file outside the read-only system, and from every port of loopback. The
  * pattern is written so that the command does not find itself.
  */
-const search = (ports: ReadonlyArray<string>, roots: string): string =>
+const search = (ports: ReadonlyArray<string>, roots: string, memory: string): string =>
   `
 p='KMCANAR[Y]-[0-9a-f]*'
 echo "-- environment"; env | grep -ao "$p"
@@ -42,6 +42,14 @@ echo "-- processes"
 for d in /proc/[0-9]*; do
   for f in environ cmdline; do tr '\\0' '\\n' < "$d/$f" 2>/dev/null | grep -ao "$p"; done
   for f in "$d"/fd/*; do case "$(readlink "$f")" in */state/*) grep -ao "$p" "$f";; esac; done
+done 2>/dev/null
+echo "-- memory"
+for d in ${memory}; do
+  grep -E '^[0-9a-f]+-[0-9a-f]+ rw' "$d/maps" | while read -r range rest; do
+    from=$((16#\${range%-*})) to=$((16#\${range#*-}))
+    [ $((to - from)) -lt 67108864 ] &&
+      dd if="$d/mem" bs=4096 skip=$((from / 4096)) count=$(((to - from) / 4096)) | grep -ao "$p"
+  done
 done 2>/dev/null
 echo "-- files"
 grep -raosD skip "$p" ${roots} 2>/dev/null
@@ -90,7 +98,15 @@ export const hunt = Effect.fnUntraced(function*(jail: NetworkMode | "no jail") {
     session,
     runDir,
     messageUuid: randomUUID(),
-    prompt: `Ada:\n${bashScript(search([...ports, "${ANTHROPIC_BASE_URL##*:}"], jailed ? everywhere : "\"$PWD/..\""))}`,
+    prompt: `Ada:\n${
+      bashScript(
+        search(
+          [...ports, "${ANTHROPIC_BASE_URL##*:}"],
+          jailed ? everywhere : "\"$PWD/..\"",
+          jailed ? "/proc/[0-9]*" : "/proc/$PPID"
+        )
+      )
+    }`,
     settings: network === "none" ? hooksTo(doorOrigin("hooks")) : hooks.settings
   }, environment)
   const outcome = yield* running.outcome

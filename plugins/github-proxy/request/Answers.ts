@@ -31,16 +31,26 @@ export const malformedAnswer = (what: string): Answer => ({
 export const sentenceOf = ({ lines }: Pick<Answer, "lines">): string =>
   lines.map((line) => line.replace(/^km: /u, "")).join("; ")
 
-/** JSON where gh and GitHub's client libraries read it; text where git, curl and people do. */
+/** How a program wants to be told: git-lfs shows nothing but its own form's message. */
+const formOf = (response: ServerResponse, service: GitHubService | undefined): string | undefined => {
+  if (service === "api" || service === "uploads") return "application/json; charset=utf-8"
+  return service === "git" && response.req.url?.includes("/info/lfs/") === true
+    ? "application/vnd.git-lfs+json"
+    : undefined
+}
+
+/** JSON where gh, git-lfs and GitHub's client libraries read it; text where git, curl and people do. */
 export const sendAnswer = (response: ServerResponse, answer: Answer, service?: GitHubService): void => {
   if (response.headersSent || response.destroyed) {
     response.destroy()
     return
   }
-  const json = service === "api" || service === "uploads"
-  const body = Buffer.from(json ? JSON.stringify({ message: answer.lines.join("; ") }) : `${answer.lines.join("\n")}\n`)
+  const json = formOf(response, service)
+  const body = Buffer.from(
+    json !== undefined ? JSON.stringify({ message: answer.lines.join("; ") }) : `${answer.lines.join("\n")}\n`
+  )
   response.writeHead(answer.status, {
-    "content-type": json ? "application/json; charset=utf-8" : "text/plain; charset=utf-8",
+    "content-type": json ?? "text/plain; charset=utf-8",
     "content-length": String(body.length),
     "cache-control": "no-store",
     ...(answer.retryAfterSeconds === undefined ? {} : { "retry-after": String(answer.retryAfterSeconds) })

@@ -53,6 +53,11 @@ const etcEntries = [
   "/etc/host.conf",
   "/etc/hosts",
   "/etc/inputrc",
+  // Debian's Java has its settings here, and does not start without.
+  "/etc/java-11-openjdk",
+  "/etc/java-17-openjdk",
+  "/etc/java-21-openjdk",
+  "/etc/java-25-openjdk",
   "/etc/ld.so.cache",
   "/etc/ld.so.conf",
   "/etc/ld.so.conf.d",

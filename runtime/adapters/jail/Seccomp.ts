@@ -1,6 +1,7 @@
 /**
  * What of the kernel's face a network namespace leaves open: sockets of families that know no namespace (AF_VSOCK reaches
- * the host of a virtual machine, AF_ALG the kernel's ciphers), and io_uring, which makes sockets without asking. Closed by
+ * the host of a virtual machine, AF_ALG the kernel's ciphers), and io_uring, which makes sockets without asking. And what no
+ * namespace covers at all: the kernel's keyrings, of which a process keeps the one of the login that began it. Closed by
  * a filter of system calls, in classic BPF as the kernel reads it (`seccomp(2)`, `linux/filter.h`). Pure.
  */
 
@@ -9,10 +10,13 @@ export type Machine = "x64" | "arm64"
 
 export const isMachine = (arch: string): arch is Machine => arch === "x64" || arch === "arm64"
 
-/** Numbers of the calls that are looked at. Source: `asm/unistd_64.h` and `asm-generic/unistd.h`; `linux/audit.h`. */
+/**
+ * Numbers of the calls that are looked at. Source: `asm/unistd_64.h` and `asm-generic/unistd.h`; `linux/audit.h`. `keys`:
+ * add_key, request_key, keyctl.
+ */
 const machines = {
-  x64: { arch: 0xc000003e, socket: 41, socketpair: 53, hasX32: true },
-  arm64: { arch: 0xc00000b7, socket: 198, socketpair: 199, hasX32: false }
+  x64: { arch: 0xc000003e, socket: 41, socketpair: 53, keys: [248, 249, 250], hasX32: true },
+  arm64: { arch: 0xc00000b7, socket: 198, socketpair: 199, keys: [217, 218, 219], hasX32: false }
 } as const
 
 /** The same on every machine: io_uring_setup, io_uring_enter, io_uring_register. */
@@ -54,7 +58,7 @@ const when = (test: number, k: number, then: Instruction): ReadonlyArray<Instruc
 ]
 
 const instructionsOf = (machine: Machine): ReadonlyArray<Instruction> => {
-  const { arch, hasX32, socket, socketpair } = machines[machine]
+  const { arch, hasX32, keys, socket, socketpair } = machines[machine]
   const family = [
     load(at.firstArgument),
     ...families.flatMap((one) => when(code.equal, one, answer(allow))),
@@ -67,7 +71,7 @@ const instructionsOf = (machine: Machine): ReadonlyArray<Instruction> => {
     answer(killProcess),
     load(at.number),
     ...(hasX32 ? when(code.atLeast, x32, answer(errno(enosys))) : []),
-    ...ioUring.flatMap((number) => when(code.equal, number, answer(errno(enosys)))),
+    ...[...ioUring, ...keys].flatMap((number) => when(code.equal, number, answer(errno(enosys)))),
     { code: code.equal, k: socket, jt: 2, jf: 0 },
     { code: code.equal, k: socketpair, jt: 1, jf: 0 },
     answer(allow),

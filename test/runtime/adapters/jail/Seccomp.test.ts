@@ -43,13 +43,20 @@ const eperm = 0x00050001
 const enosys = 0x00050026
 
 const machines: ReadonlyArray<
-  { readonly machine: Machine; readonly arch: number; readonly socket: number; readonly pair: number }
+  {
+    readonly machine: Machine
+    readonly arch: number
+    readonly socket: number
+    readonly pair: number
+    /** The first of three. */
+    readonly keys: number
+  }
 > = [
-  { machine: "x64", arch: 0xc000003e, socket: 41, pair: 53 },
-  { machine: "arm64", arch: 0xc00000b7, socket: 198, pair: 199 }
+  { machine: "x64", arch: 0xc000003e, socket: 41, pair: 53, keys: 248 },
+  { machine: "arm64", arch: 0xc00000b7, socket: 198, pair: 199, keys: 217 }
 ]
 
-describe.each(machines)("the filter on $machine", ({ arch, machine, pair, socket }) => {
+describe.each(machines)("the filter on $machine", ({ arch, keys, machine, pair, socket }) => {
   const program = seccompProgram(machine)
   const call = (number: number, ...given: ReadonlyArray<bigint>) =>
     run(program, { arch, number, arguments: [...given, 0n, 0n, 0n, 0n, 0n, 0n].slice(0, 6) })
@@ -59,10 +66,10 @@ describe.each(machines)("the filter on $machine", ({ arch, machine, pair, socket
     assert.isAtMost(program.length / instructionBytes, 4_096)
   })
 
-  it("lets every call pass but sockets and io_uring", () => {
+  it("lets every call pass but sockets, io_uring and keyrings", () => {
     for (let number = 0; number < 1_024; number++) {
       if (number === socket || number === pair) continue
-      const expected = number >= 425 && number <= 427 ? enosys : allow
+      const expected = (number >= 425 && number <= 427) || (number >= keys && number <= keys + 2) ? enosys : allow
       // Whatever the arguments are.
       for (const first of [0n, 40n, 0xffff_ffff_ffff_ffffn]) {
         assert.strictEqual(call(number, first), expected, `${number}`)
