@@ -121,6 +121,10 @@ const create = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Accept an agent without a jail where there is none")
     ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Accept a profile with sourceAccess.mode: audit, by which refs are not enforced")
+    ),
     dryRun
   },
   lazy(() => import("./commands/Create.ts").then((module) => module.create))

@@ -9,7 +9,7 @@ const table = {
   "KM-CLI-001": [2, "The command line is not right.", "`km --help` shows every command, `km create --help` one."],
   "KM-CLI-002": [3, "No sandbox has this id, alias or prefix.", "`km list` shows them all."],
   "KM-CLI-003": [5, "The prefix fits several sandboxes.", "Give more of the id, or the alias."],
-  "KM-CLI-005": [2, "A destructive command needs a yes and there is no terminal to ask.", "Add --yes."],
+  "KM-CLI-005": [2, "It needs a yes, and there is no terminal to ask.", "Add --yes."],
   "KM-CLI-006": [1, "The profile has errors.", "Correct the lines that are named, and run `km validate` again."],
   "KM-CLI-007": [1, "`km up` is not running.", "Run `km up` in another terminal."],
   "KM-CLI-008": [5, "`km up` is running already for this state directory.", "Use it, or end it with `km down`."],

@@ -27,7 +27,9 @@ export const contributed = (
   const shown = contributions.flatMap((one) => one.readOnly ?? [])
   return {
     env: Object.fromEntries(
-      [...contributions.map((one) => one.env ?? {}), ...doors.map(({ env }) => env)].flatMap(Object.entries)
+      [...contributions.map((one) => ({ ...one.env, ...one.runEnv?.(of) })), ...doors.map(({ env }) => env)].flatMap(
+        Object.entries
+      )
         .filter(isVariable)
     ),
     path: contributions.flatMap((one) => one.path ?? []),

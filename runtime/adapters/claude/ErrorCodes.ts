@@ -39,7 +39,7 @@ const table = {
   },
   networkStays: {
     code: "KM-AGT-007",
-    what: "spec.network allows the agent no network, and a jail without one cannot be made here",
+    what: "the profile keeps the agent from the machine's network, and a jail without one cannot be made here",
     remedy:
       "read the reason, run km doctor; or set spec.network: shared in the profile, or accept the risk with --unconfined"
   },
