@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { BridgeRefusal } from "../BridgeErrors.ts"
 import { Heard } from "../events/Heard.ts"
+import { Questions } from "../questions/Questions.ts"
 import type { Caller } from "./Authenticator.ts"
 import { Channels } from "./Channels.ts"
 import { LiveMessages } from "./LiveMessages.ts"
@@ -36,6 +37,7 @@ export class Actions extends Context.Service<Actions, {
       const tokens = yield* TokenRequests
       const selfTest = yield* SelfTest
       const heard = yield* Heard
+      const questions = yield* Questions
 
       /** The action where Slack has its channel now: a turn that began before goes on. */
       const inPresentChannel = ({ sender }: Caller, action: BridgeAction): Effect.Effect<BridgeAction, BridgeRefusal> =>
@@ -48,6 +50,7 @@ export class Actions extends Context.Service<Actions, {
           case "post":
           case "live.set":
           case "upload":
+          case "ask":
             return ownership.thread(sender, action.channel, action.threadTs)
           case "thread.put":
             return ownership.thread(sender, action.channel, action.threadTs)
@@ -61,6 +64,7 @@ export class Actions extends Context.Service<Actions, {
           case "user.lookup":
           case "activity":
           case "repository.refresh":
+          case "ask.close":
           case "channel.ensure":
           case "archive":
           case "test":
@@ -99,6 +103,10 @@ export class Actions extends Context.Service<Actions, {
             return lookups.activity(caller, action)
           case "repository.refresh":
             return tokens.refresh(caller)
+          case "ask":
+            return questions.ask(caller, action, uncertainSince)
+          case "ask.close":
+            return questions.close(caller, action)
           case "channel.ensure":
             return channels.ensure(action, uncertainSince)
           case "archive":

@@ -36,6 +36,7 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "user.lookup",
   "activity",
   "repository.refresh",
+  "ask.close",
   "test",
   "state"
 ])

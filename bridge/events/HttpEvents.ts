@@ -1,22 +1,16 @@
 /** `POST /events`: the checks in their order (cap, signature, then parsing, then the installation) and the answers. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import { ownProbe } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
-import { jsonOf, readBody, textOf } from "../RawBody.ts"
-import { SlackSecrets } from "../slack/SlackSecrets.ts"
-import { checkSlackSignature } from "../slack/slackSignature.ts"
+import { jsonOf, textOf } from "../RawBody.ts"
 import { EventIntake, readDelivery } from "./EventIntake.ts"
 import { Heard } from "./Heard.ts"
-
-/** Bytes; Slack's largest events are some 100 KiB. */
-export const maxEventBytes = 1024 * 1024
+import { SignedRequests } from "./SignedRequests.ts"
 
 /** `km slack status` asks as Slack would; that proves nothing of Slack. */
 const isOwnProbe = (request: HttpServerRequest): boolean => request.headers["user-agent"] === ownProbe
@@ -32,37 +26,12 @@ export class HttpEvents extends Context.Service<HttpEvents, {
   static readonly layer = Layer.effect(
     HttpEvents,
     Effect.gen(function*() {
-      const secrets = yield* SlackSecrets
+      const requests = yield* SignedRequests
       const intake = yield* EventIntake
       const heard = yield* Heard
 
-      const verified = Effect.fnUntraced(function*(request: HttpServerRequest) {
-        const body = yield* Effect.mapError(readBody(request, maxEventBytes), (fault) =>
-          new EventRefused(
-            fault === "too_large" ? { reason: "too_large", detail: "" } : { reason: "bad_json", detail: "cut short" }
-          ))
-        const nowSeconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const judged = Effect.fnUntraced(
-          function*(read: SlackSecrets["Service"]["signingSecrets"]) {
-            const signing = yield* read
-            return signing.length === 0 ? "no_secret" : checkSlackSignature({
-              timestamp: request.headers["x-slack-request-timestamp"],
-              signature: request.headers["x-slack-signature"],
-              body,
-              secrets: signing.map(Redacted.value),
-              nowSeconds
-            })
-          },
-          Effect.mapError((error) => new EventRefused({ reason: "no_secret", detail: error.reason }))
-        )
-        const first = yield* judged(secrets.signingSecrets)
-        const unknown = first === "unsigned" || first === "no_secret"
-        const verdict = unknown ? yield* judged(secrets.signingSecretsAnew) : first
-        return verdict === "valid" ? body : yield* refuse(verdict)
-      })
-
       const answer = Effect.fnUntraced(function*(request: HttpServerRequest) {
-        const text = textOf(yield* verified(request))
+        const text = textOf(yield* requests.verified(request))
         if (Option.isNone(text)) return yield* refuse("bad_utf8")
         const json = jsonOf(text.value)
         if (Option.isNone(json)) return yield* refuse("bad_json")

@@ -16,12 +16,13 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { NetworkMode } from "../../domain/profile/Profile.ts"
 import { AgentOutcome, type ProcessMark } from "../../domain/turn/Turn.ts"
-import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
+import { Agent, type AgentEvent, type AgentProcess, type AgentRun, type Consent } from "../../ports/Agent.ts"
 import { confinementOf, exposes, Jail, jailArguments, jailFilter } from "../jail/Bubblewrap.ts"
 import { type Door, doorOrigin, doorPorts, type Entrypoint, withDoors } from "../jail/Doors.ts"
 import { withThreeDescriptors } from "../jail/probeScript.ts"
 import * as Budget from "../model/Budget.ts"
 import { ModelDoor } from "../model/ModelDoor.ts"
+import { consentLines } from "./ConsentLines.ts"
 import { type Contributed, contributed } from "./Contributions.ts"
 import { conversations, endsWithMention } from "./Conversations.ts"
 import { endedBy, type Ending } from "./Ending.ts"
@@ -81,6 +82,9 @@ const maxOutputBytes = 1024 * 1024 * 1024
 
 /** Between the polite request and the end of the jail (docs/architecture.md). */
 const politeMillis = 3_000
+
+/** Asked for consent without anybody to give it. */
+const nobodyToAsk: Consent = { _tag: "Denied", reason: "Nobody can be asked here, so nothing is allowed." }
 
 /** Where the jail shows the settings. */
 const settingsInJail = "/run/km/settings.json"
@@ -221,14 +225,15 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       byDoor: hasDoors
     })
     const pinned = pinnedEnvironment({ url: hasDoors ? doorOrigin("model") : door.url, key }, limits)
-    const settings = sealSettings(yield* options.settings(run), pinned)
+    const settings = sealSettings(yield* options.settings(run), pinned, options.policy.permissions)
     const added = contributed(run.contributions, run, hasDoors)
     const doors: ReadonlyArray<Door> = hasDoors
       ? [{ name: "model", port: doorPorts.model, attach }, ...options.network.doors(run), ...added.doors]
       : []
     const { args, program } = yield* commandLine(run, cli, files, added, doors)
+    const message = encodeUserMessage(run.messageUuid, run.prompt)
     const fds = yield* RunFiles.prepare(files, {
-      stdin: encodeUserMessage(run.messageUuid, run.prompt),
+      stdin: message,
       settings,
       marker,
       confined: Option.isSome(jail.program),
@@ -250,7 +255,8 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
           isRoot
         }),
         fds,
-        doors
+        doors,
+        begins: options.policy.permissions === "ask" ? message : undefined
       }),
       ({ mark }) => endAll(marker, Option.some(mark))
     )
@@ -278,7 +284,14 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       })
 
     const runFork = Effect.runForkWith(yield* Effect.context())
+    const questions = spawned.input === undefined ? undefined : consentLines({
+      consent: run.consent ?? (() => Effect.succeed(nobodyToAsk)),
+      input: spawned.input,
+      fork: runFork
+    })
+    yield* Effect.addFinalizer(() => questions?.stop ?? Effect.void)
     const onLine = (line: string): void => {
+      questions?.onLine(line)
       const decoded = decodeLine(line)
       if (Option.isNone(decoded)) return
       const [next, said] = step(facts, decoded.value)

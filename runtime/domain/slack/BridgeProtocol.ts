@@ -3,7 +3,8 @@
  * `docs/bridge-protocol.md` says the same in words.
  */
 import * as Schema from "effect/Schema"
-import { ChannelId, MessageTs, SessionId, UserId } from "../sandbox/Ids.ts"
+import { ChannelId, MessageTs, SessionId, TurnKey, UserId } from "../sandbox/Ids.ts"
+import { QuestionId, QuestionSubject, Withdrawal } from "./Question.ts"
 
 /** Bytes; a larger body is refused before it is parsed. Slack's own limit for one message's text is far below. */
 export const maxBridgeBodyBytes = 1024 * 1024
@@ -153,6 +154,24 @@ export const ActivityAction = Schema.Struct({
 })
 /** A sandbox's proxy was refused by GitHub: its tokens are to be made anew. At most once a minute for a sandbox. */
 export const RepositoryRefreshAction = Schema.Struct({ action: Schema.Literal("repository.refresh") })
+/**
+ * Shows a question with its buttons and keeps it, so that clicks can be judged. The deadline may be set earlier than asked
+ * for: it is before the sandbox's end.
+ */
+export const AskAction = Schema.Struct({
+  action: Schema.Literal("ask"),
+  channel: ChannelId,
+  threadTs: optional(MessageTs),
+  question: QuestionSubject
+})
+/** Takes an undecided question back; one that is decided stays so, and the answer says how. */
+export const AskCloseAction = Schema.Struct({
+  action: Schema.Literal("ask.close"),
+  /** As they were in `ask`. */
+  turn: TurnKey,
+  n: QuestionSubject.fields.n,
+  why: Withdrawal
+})
 /** Operators only: creates or finds the sandbox's channel, joins, invites. Never unarchives (bot tokens cannot). */
 export const ChannelEnsureAction = Schema.Struct({
   action: Schema.Literal("channel.ensure"),
@@ -186,6 +205,8 @@ export const BridgeAction = Schema.Union([
   UserLookupAction,
   ActivityAction,
   RepositoryRefreshAction,
+  AskAction,
+  AskCloseAction,
   ChannelEnsureAction,
   ArchiveAction,
   TestAction,
@@ -238,6 +259,14 @@ export const BridgeResult = Schema.Struct({
   thread: optional(Schema.Struct({ channel: ChannelId, threadTs: MessageTs, session: optional(SessionId) })),
   /** user.lookup. */
   user: optional(Schema.Struct({ id: UserId, name: Schema.String, external: Schema.Boolean })),
+  /** ask, ask.close: the question as it is kept. */
+  question: optional(Schema.Struct({
+    id: QuestionId,
+    deadline: Schema.Int,
+    state: Schema.Literals(["open", "approved", "denied", "withdrawn"]),
+    /** Who decided, as shown to people. */
+    by: optional(Schema.String)
+  })),
   /** channel.ensure. */
   channel: optional(Schema.Struct({
     id: ChannelId,

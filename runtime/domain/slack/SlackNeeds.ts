@@ -36,6 +36,7 @@ export const needs: ReadonlyArray<Need> = [
   method("bots.info", "users:read", "which app the bot token belongs to"),
   method("chat.postMessage", "chat:write", "answers, notices, the first text of a turn"),
   method("chat.update", "chat:write", "live text: one message that grows"),
+  method("chat.postEphemeral", "chat:write", "what one person alone is told who clicked on a button"),
   method("chat.delete", "chat:write", "parts of an answer that are no longer needed, and the self-test's message"),
   method("chat.getPermalink", undefined, "links from one thread to another"),
   method("conversations.create", "channels:manage", "a channel of its own for each sandbox", "groups:write"),

@@ -85,6 +85,8 @@ describe("Profile", () => {
     assert.deepStrictEqual(spec.agent, {
       kind: "claude",
       permissions: "bypass",
+      permissionRules: [],
+      askTimeout: "30m",
       model: "default",
       turnTimeout: "30m",
       trustRepoSettings: false,
