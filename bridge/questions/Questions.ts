@@ -44,6 +44,8 @@ import type { SlackFailure } from "../slack/SlackErrors.ts"
 
 /** A question ends this long before its sandbox does, so that the agent hears of it. */
 export const beforeEndMillis = 60_000
+/** Its runtime takes back a question at its deadline; where none does by then, the bridge does. */
+const deadRuntimeMillis = 30_000
 /** What is over is forgotten this long after its deadline; who clicks on it then is told that it is not known. */
 export const keptMillis = 7 * 24 * 3_600_000
 
@@ -180,12 +182,27 @@ export class Questions extends Context.Service<Questions, {
         dropped: () => undefined
       })
 
+      const scope = yield* Effect.scope
+      /** No question keeps its buttons for longer than it can be decided, whatever became of who asked. */
+      const untilOver = ({ id, sandbox, subject }: QuestionRecord) =>
+        Clock.currentTimeMillis.pipe(
+          Effect.flatMap((now) => Effect.sleep(Math.max(0, subject.deadline + deadRuntimeMillis - now))),
+          Effect.andThen(change(sandbox, id, (record) => withdraw(record, "expired"))),
+          Effect.flatMap((record) =>
+            record === undefined || record.shownRevision >= record.revision ? Effect.void : carryOn(record)
+          ),
+          Effect.retry(patience),
+          Effect.catch((error) => Effect.logWarning("a question is left with its buttons", error.message)),
+          Effect.forkIn(scope)
+        )
+
       /** What an earlier process of the bridge has left. */
       const resume = Effect.gen(function*() {
         for (const { sandbox, value } of yield* facts.list(questionFacts)) {
           const record = Option.getOrUndefined(decodeQuestion(value))
           if (sandbox === "operator" || record === undefined) continue
           if (record.state === "deciding" || record.shownRevision < record.revision) yield* carryOn(record)
+          if (record.state === "open") yield* untilOver(record)
         }
       })
       yield* Effect.forkScoped(
@@ -259,7 +276,10 @@ export class Questions extends Context.Service<Questions, {
           const kept = yield* Effect.gen(function*() {
             yield* prune(row.id, now)
             // Durable before anybody can click on it.
-            if (yield* put(fresh, undefined)) return fresh
+            if (yield* put(fresh, undefined)) {
+              if (fresh.state === "open") yield* untilOver(fresh)
+              return fresh
+            }
             return Option.getOrUndefined(yield* load(row.id, id))?.record ?? fresh
           }).pipe(Effect.mapError(refusalOfStore))
           if (kept.ts !== undefined || kept.state !== "open") return resultOf(kept)

@@ -10,6 +10,7 @@ import {
   type QuestionRecord,
   type Withdrawal
 } from "../../runtime/domain/slack/Question.ts"
+import { foreignLine, foreignText } from "../../runtime/domain/text/ForeignText.ts"
 import { utcMinute } from "../../runtime/domain/text/PromptText.ts"
 
 export interface QuestionMessage {
@@ -24,7 +25,7 @@ const ours = (text: string) => ({ type: "mrkdwn", text, verbatim: true })
 
 /** Characters of a name in a sentence. */
 const nameCharacters = 80
-const nameOf = (name: string): string => Array.from(name).slice(0, nameCharacters).join("")
+const nameOf = (name: string): string => foreignLine(name, nameCharacters)
 
 const button = (record: QuestionRecord, action: string, label: string, style: string) => ({
   type: "button",
@@ -86,8 +87,8 @@ const standing = (record: QuestionRecord): ReadonlyArray<Readonly<Record<string,
 export const questionMessage = (record: QuestionRecord): QuestionMessage => {
   const { callSha256, n, shown, tool } = record.subject
   const blocks = [
-    { type: "section", text: plain(`🔐 The agent asks: may it use ${tool}?`) },
-    { type: "section", text: plain(shown.trim() === "" ? "(no input)" : shown) },
+    { type: "section", text: plain(`🔐 The agent asks: may it use ${foreignLine(tool, 100)}?`) },
+    { type: "section", text: plain(foreignText(shown).trim() === "" ? "(no input)" : foreignText(shown)) },
     context(ours(`Question ${n} of this turn, call \`${callSha256.slice(0, 12)}\`.`)),
     ...standing(record)
   ]

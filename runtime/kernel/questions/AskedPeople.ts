@@ -271,8 +271,12 @@ const make = Effect.gen(function*() {
     const open = openEntries(yield* read(row.key))
     const why = row.result === "cancelled" ? "stopped" : "over"
     for (const { n } of open) {
-      yield* Effect.forkIn(Effect.ignore(takeBack(row, n, why)), scope, { startImmediately: true })
-      yield* changed(row.key, (book) => closed(book, n))
+      // Not waited for: the next turn of the thread may begin. What a death takes away ends at its deadline.
+      yield* takeBack(row, n, why).pipe(
+        Effect.andThen(changed(row.key, (book) => closed(book, n))),
+        Effect.ignore,
+        Effect.forkIn(scope, { startImmediately: true })
+      )
     }
   }, Effect.catch((error) => Effect.logWarning("open questions of a turn are left to their deadline", error.message)))
 
