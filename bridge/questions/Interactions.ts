@@ -25,6 +25,7 @@ export const clickAnswers: Readonly<Record<ClickRefusal, string>> = {
   unknown: "This question is not known any more. Nothing was decided by your click.",
   gone: "The sandbox that asked this is gone. Nothing was decided by your click.",
   elsewhere: "This button does not belong to this message. Nothing was decided by your click.",
+  unready: "This question is only just being asked. Click once more in a moment.",
   expired: "The time for this question is over, and it was denied. Nothing was decided by your click.",
   withdrawn: "The agent does not wait for this question any more. Nothing was decided by your click.",
   decided: "This question was decided before your click. The message says by whom.",

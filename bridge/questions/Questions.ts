@@ -52,6 +52,11 @@ export const keptMillis = 7 * 24 * 3_600_000
 /** 0.5 s apart and doubling up to 30 s, some ten minutes in all; then the next start or click carries on. */
 const patience = backoffSchedule({ firstMillis: 500, longestMillis: 30_000 }).pipe(Schedule.upTo({ times: 25 }))
 
+/** Slack wants its answer within three seconds. */
+const locateMillis = 1_500
+/** Under which the message of a question is found again. */
+const messageKey = (id: QuestionId): string => sha256Base64Url(`question/${id}`)
+
 /** A record as it is kept: its text is what a change must still find. */
 interface Kept {
   readonly record: QuestionRecord
@@ -229,6 +234,23 @@ export class Questions extends Context.Service<Questions, {
         return yield* ownership.rowOf(sender)
       })
 
+      /**
+       * Where the bridge that posted a question died before it wrote down where: our own message with its key. A person may
+       * be quicker than the runtime, which asks again only once the id's lease is over.
+       */
+      const locate = Effect.fnUntraced(function*(record: QuestionRecord) {
+        const { askedAt, channel, id, sandbox, threadTs } = record
+        const place = { channel, ...(threadTs === undefined ? {} : { threadTs }) }
+        const found = yield* poster.find({ ...place, key: messageKey(id), since: askedAt }).pipe(
+          Effect.timeoutOption(locateMillis),
+          Effect.map(Option.flatten),
+          Effect.orElseSucceed(() => Option.none<MessageTs>())
+        )
+        if (Option.isNone(found)) return false
+        yield* change(sandbox, id, (now) => now.ts === undefined ? { ...now, ts: found.value } : now)
+        return true
+      })
+
       const posted = Effect.fnUntraced(function*(
         record: QuestionRecord,
         key: string,
@@ -283,7 +305,7 @@ export class Questions extends Context.Service<Questions, {
             return Option.getOrUndefined(yield* load(row.id, id))?.record ?? fresh
           }).pipe(Effect.mapError(refusalOfStore))
           if (kept.ts !== undefined || kept.state !== "open") return resultOf(kept)
-          const shown = yield* posted(kept, sha256Base64Url(`question/${id}`), uncertainSince).pipe(
+          const shown = yield* posted(kept, messageKey(id), uncertainSince).pipe(
             Effect.mapError((error) => error instanceof StoreError ? refusalOfStore(error) : error)
           )
           return resultOf(shown)
@@ -311,6 +333,7 @@ export class Questions extends Context.Service<Questions, {
             const now = yield* Clock.currentTimeMillis
             const verdict = judgeClick(kept.record, click, { ...context(kept.record), now })
             if (verdict._tag === "Refused") {
+              if (verdict.why === "unready" && (yield* locate(kept.record))) continue
               // Nobody took it back: its runtime is gone, or has not come to it.
               if (verdict.why === "expired" && kept.record.state === "open") {
                 const late = yield* change(sandbox, id, (record) => withdraw(record, "expired"))

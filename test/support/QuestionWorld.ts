@@ -166,6 +166,7 @@ export const makeQuestionWorld = Effect.fnUntraced(function*(options: { readonly
         rowOf: () => Effect.succeed({ ...rowOf(sandbox, channel, {}, profile), generation: "1" })
       }),
       Layer.mock(Poster, {
+        find: ({ key }) => Effect.sync(() => Option.fromNullishOr(slack.get(key)?.ts)),
         rebuild: (_, ts, built) =>
           durable(
             life,

@@ -130,6 +130,7 @@ export type ClickRefusal =
   | "unknown"
   | "gone"
   | "elsewhere"
+  | "unready"
   | "expired"
   | "withdrawn"
   | "decided"
@@ -153,8 +154,9 @@ const mayDecide = (record: QuestionRecord, click: Click, context: ClickContext):
 export const judgeClick = (record: QuestionRecord, click: Click, context: ClickContext): ClickVerdict => {
   const { now } = context
   if (context.generation === undefined || context.generation !== record.generation) return refused("gone")
+  if (record.ts === undefined) return refused("unready")
   // A click elsewhere learns nothing of the question, not even that it is over.
-  if (record.ts === undefined || record.ts !== click.message || !context.sameChannel) return refused("elsewhere")
+  if (record.ts !== click.message || !context.sameChannel) return refused("elsewhere")
   if (record.state === "withdrawn") return refused(record.why === "expired" ? "expired" : "withdrawn")
   if (record.state !== "open") return refused("decided")
   if (now >= record.subject.deadline) return refused("expired")

@@ -142,6 +142,6 @@ describe("a question", () => {
       generation: "1",
       at: 1
     })
-    assert.deepStrictEqual(judgeClick(hidden, click, context), { _tag: "Refused", why: "elsewhere" })
+    assert.deepStrictEqual(judgeClick(hidden, click, context), { _tag: "Refused", why: "unready" })
   })
 })
