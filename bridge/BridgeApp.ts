@@ -36,6 +36,7 @@ import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
+import { SessionStops } from "./events/SessionStops.ts"
 import { SignedRequests } from "./events/SignedRequests.ts"
 import { Deciders } from "./questions/Deciders.ts"
 import { HttpInteractive } from "./questions/HttpInteractive.ts"
@@ -126,7 +127,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     Layer.mergeAll(HttpEvents.layer, HttpInteractive.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)
   ),
   Layer.provideMerge(Layer.merge(EventIntake.layer, Interactions.layer)),
-  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, SignedRequests.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, SignedRequests.layer, SessionStops.layer)),
   Layer.provideMerge(Layer.mergeAll(Questions.layer, Whispers.layer, Deciders.layer)),
   Layer.provideMerge(Layer.mergeAll(
     LiveMessages.layer,

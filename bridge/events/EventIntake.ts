@@ -20,6 +20,7 @@ import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
 import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
+import { SessionStops } from "./SessionStops.ts"
 
 const decodeEnvelope = Schema.decodeUnknownOption(SlackEnvelope)
 const decodeTeam = Schema.decodeUnknownOption(TeamId)
@@ -63,6 +64,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const progress = yield* Progress
       const outsiders = yield* Outsiders
       const changes = yield* ChannelChanges
+      const stops = yield* SessionStops
 
       /** Ends the event where the fault is in what we read; its author gets the verdict that the catch-up would give. */
       const tellOfFault = Effect.fnUntraced(function*(incoming: Incoming | undefined, fault: string) {
@@ -111,6 +113,8 @@ export class EventIntake extends Context.Service<EventIntake, {
             return yield* changes.moved(incoming)
           case "Archived":
             return yield* changes.archived(incoming)
+          case "SessionStopped":
+            return yield* stops.stopped(incoming)
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

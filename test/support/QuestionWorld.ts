@@ -3,7 +3,6 @@
  * both, everything else goes with its process. Slack is a table of messages.
  */
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Scope } from "effect"
-import { TestClock } from "effect/testing"
 import type { Caller } from "../../bridge/actions/Authenticator.ts"
 import { Messages } from "../../bridge/actions/Messages.ts"
 import { Ownership } from "../../bridge/actions/Ownership.ts"
@@ -225,7 +224,6 @@ export const makeQuestionWorld = Effect.fnUntraced(function*(options: { readonly
     })
 
   /** As the client with its outbox does: again and again until there is an answer; of one question one after the other. */
-  const lanes = new Map<string, Promise<void>>()
   const deliver = (life: Life, call: BridgeCall): Effect.Effect<BridgeResult> =>
     Effect.gen(function*() {
       yield* durable(life, Effect.sync(() => void outbox.set(call.key, call)))

@@ -92,6 +92,9 @@ export const appNeeds: ReadonlyArray<Need> = [
 /** Asked for beside the rest only by an app that is declared an agent. */
 export const agentScope = "assistant:write"
 
+/** Subscribed to only by an app that is declared an agent: Slack's own Stop button, which is not shown without it. */
+export const agentEvents: ReadonlyArray<string> = ["agent_session_stopped"]
+
 const unique = (scopes: ReadonlyArray<string | undefined>): ReadonlyArray<string> =>
   [...new Set(scopes)].filter((scope) => scope !== undefined).toSorted()
 

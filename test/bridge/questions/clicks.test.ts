@@ -136,7 +136,7 @@ describe("clicks", () => {
         const deadline = Date.now() + 600_000
         const ts = tsOf(yield* ask(made, root, 1, { deadline }))
         // Slack takes no edit for a while: the message is behind, the decision is not.
-        yield* workspace.faults.add({ method: "chat.update", count: 1, fault: { kind: "server-error" } })
+        yield* workspace.faults.add({ method: "chat.update", times: 1, fault: { kind: "server-error" } })
         assert.isTrue((yield* workspace.clicks.click({ person: "ada", channel, ts, action: denyAction })).ok)
         yield* untilShown(workspace, channel, root, ts, "Denied by")
         const again = yield* ask(made, root, 1, { deadline })
