@@ -108,6 +108,15 @@ export const environmentOf = (input: {
   ...(input.isRoot ? { IS_SANDBOX: "1" } : {})
 })
 
+/** The tool by which the agent asks its user wants an answer in words, which a click is not. */
+const unanswerable = "AskUserQuestion"
+
+const asking = (permissions: unknown): Readonly<Record<string, unknown>> => {
+  const given = typeof permissions === "object" && permissions !== null ? { ...permissions } : {}
+  const denied: ReadonlyArray<unknown> = "deny" in given && Array.isArray(given.deny) ? given.deny : []
+  return { ...given, deny: [...denied, unanswerable], ask: ["*"] }
+}
+
 /**
  * The settings of a run: what the composition root built (hooks), our pinned environment, and hooks that no other
  * settings file can switch off. With `ask` every call is put to us, also those that the CLI holds for harmless: what is, is
@@ -119,9 +128,7 @@ export const sealSettings = (
   permissions: LaunchPolicy["permissions"]
 ): Readonly<Record<string, unknown>> => ({
   ...settings,
-  ...(permissions === "ask"
-    ? { permissions: { ...(typeof settings["permissions"] === "object" ? settings["permissions"] : {}), ask: ["*"] } }
-    : {}),
+  ...(permissions === "ask" ? { permissions: asking(settings["permissions"]) } : {}),
   disableAllHooks: false,
   env: { ...(typeof settings["env"] === "object" ? settings["env"] : {}), ...pinned }
 })

@@ -23,6 +23,7 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-019",
   "KM-PRO-020",
   "KM-PRO-021",
+  "KM-PRO-022",
   "KM-PRO-040",
   "KM-PRO-041",
   "KM-PRO-042",
@@ -36,7 +37,9 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-107",
   "KM-PRO-108",
   "KM-PRO-109",
-  "KM-PRO-110"
+  "KM-PRO-110",
+  "KM-PRO-113",
+  "KM-PRO-114"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -133,6 +136,11 @@ export const errorCodes: ReadonlyArray<{
     remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: proxy."
   },
   {
+    code: "KM-PRO-022",
+    what: "The time for a question to people is 0 or longer than 11 hours.",
+    remedy: "Give spec.agent.askTimeout a duration from 1s to 11h."
+  },
+  {
     code: "KM-PRO-040",
     what: "An allowed repository is no owner/repo and no owner/*.",
     remedy: "Correct the entry that is named; a bare * is never taken."
@@ -201,5 +209,15 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-110",
     what: "A pattern of refs begins with heads/ or tags/, which makes it a branch of that name.",
     remedy: "Write refs/tags/… for tags, and branches without heads/."
+  },
+  {
+    code: "KM-PRO-113",
+    what: "Rules for tool calls are given, but nobody asks about any.",
+    remedy: "Set spec.agent.permissions: ask, or leave permissionRules out."
+  },
+  {
+    code: "KM-PRO-114",
+    what: "People are to be asked, but Slack is off.",
+    remedy: "Set spec.cli.notifySlackEnabled: true, or allow by spec.agent.permissionRules what the agent needs."
   }
 ]
