@@ -168,6 +168,17 @@ export class Acceptance extends Context.Service<Acceptance, {
       const mark = (message: IncomingMessage, emoji: "eyes" | "no_entry_sign" | "octagonal_sign"): void =>
         marks.set({ channel: message.channel, ts: message.ts, emoji })
 
+      /** One thread is one group, also when Slack gave its channel another id since it began. */
+      const groupOf = Effect.fnUntraced(function*({ channel, team, threadTs, ts }: IncomingMessage, row: SandboxRow) {
+        if (threadTs !== undefined) {
+          for (const former of row.formerChannels ?? []) {
+            const root = yield* Effect.mapError(seen.find([`turn:${slackTurnKey(team, former, threadTs)}`]), notStored)
+            if (Option.isSome(root)) return GroupId.make(`${former}:${threadTs}`)
+          }
+        }
+        return GroupId.make(`${channel}:${threadTs ?? ts}`)
+      })
+
       const take = Effect.fn("Acceptance.take")(function*(
         message: IncomingMessage,
         traceparent: string | undefined
@@ -188,7 +199,7 @@ export class Acceptance extends Context.Service<Acceptance, {
         if (!(yield* mayDrive(message, row))) return yield* refuse(message, "not_allowed", row)
         if (isEnding(row)) return yield* refuse(message, "ending", row)
         if (faultOf(message) !== undefined) return yield* refuse(message, "bad_text", row)
-        const group = GroupId.make(`${message.channel}:${message.threadTs ?? message.ts}`)
+        const group = yield* groupOf(message, row)
         if (stop) {
           yield* identity.learn([message.user], nameMillis)
           yield* Effect.mapError(

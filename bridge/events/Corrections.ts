@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { GroupId, type SandboxId, slackTurnKey, type TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
+import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
@@ -53,13 +54,27 @@ export class Corrections extends Context.Service<Corrections, {
 
       const known = (key: TurnKey) => Effect.mapError(seen.find([`turn:${key}`]), notStored)
 
+      /** The key under which a message was taken: it may have come while its channel had another id. */
+      const keyOf = Effect.fnUntraced(
+        function*(row: SandboxRow, event: Pick<Of<"Deleted">, "team" | "channel" | "ts">) {
+          const key = slackTurnKey(event.team, event.channel, event.ts)
+          if (Option.isSome(yield* known(key))) return key
+          for (const id of row.formerChannels ?? []) {
+            const formerly = slackTurnKey(event.team, id, event.ts)
+            if (Option.isSome(yield* known(formerly))) return formerly
+          }
+          return key
+        }
+      )
+
       const queuedBody = (sandbox: SandboxId, key: TurnKey) =>
         Effect.map(queue.get(sandbox, key), (entry) => Option.getOrUndefined(entry)?.body)
 
       const edited = Effect.fn("Corrections.edited")(function*(event: Of<"Edited">) {
-        const key = slackTurnKey(event.team, event.channel, event.ts)
         const row = yield* acceptance.sandboxOf(event.channel)
-        if (Option.isNone(row) || Option.isNone(yield* known(key))) return "not a turn"
+        if (Option.isNone(row)) return "not a turn"
+        const key = yield* keyOf(row.value, event)
+        if (Option.isNone(yield* known(key))) return "not a turn"
         const place = { channel: event.channel, threadTs: event.threadTs ?? event.ts }
         const keeps = (why: "bad_text" | "too_long") =>
           refusals.record({
@@ -157,14 +172,14 @@ export class Corrections extends Context.Service<Corrections, {
       const deleted = Effect.fn("Corrections.deleted")(function*(event: Of<"Deleted">) {
         const row = yield* acceptance.sandboxOf(event.channel)
         if (Option.isNone(row)) return "no sandbox"
-        return yield* withdraw(row.value.id, slackTurnKey(event.team, event.channel, event.ts), event)
+        return yield* withdraw(row.value.id, yield* keyOf(row.value, event), event)
       })
 
       const stopMark = Effect.fn("Corrections.stopMark")(function*(event: Of<"StopMark">) {
         if (event.by !== event.author && !settings.operators.has(event.by)) return "not the author"
-        const key = slackTurnKey(event.team, event.channel, event.ts)
         const row = yield* acceptance.sandboxOf(event.channel)
         if (Option.isNone(row)) return "no sandbox"
+        const key = yield* keyOf(row.value, event)
         const turn = yield* known(key)
         if (Option.isNone(turn)) return "not a turn"
         yield* identity.learn([event.by], 250)

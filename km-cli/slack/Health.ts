@@ -155,7 +155,15 @@ const channels = Effect.fnUntraced(function*(install: Install, token: Token) {
     const name = `channel ${id}`
     if (asked._tag === "Failure") {
       const gone = /channel_not_found|not_in_channel/.test(asked.failure.error)
-      checks.push(wrong(name, gone ? "KM-SLK-124" : codeOf(asked.failure), `${whose}: ${asked.failure.message}`))
+      checks.push(
+        wrong(
+          name,
+          gone ? "KM-SLK-124" : codeOf(asked.failure),
+          `${whose}: ${asked.failure.message}`,
+          // Under its name it may be there with another id; where nobody has it any more it is made again.
+          gone && id === shared?.id ? `km slack init --shared-channel ${shared.name}` : undefined
+        )
+      )
       continue
     }
     const channel = Option.getOrUndefined(decodeChannel(asked.success.body))?.channel

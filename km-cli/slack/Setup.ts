@@ -13,7 +13,7 @@ import { Secrets } from "../../runtime/ports/Secrets.ts"
 import type { Backend } from "../Backend.ts"
 import type { KmError } from "../KmError.ts"
 import { talk } from "../Output.ts"
-import { type Connection, invite, metadataReadsBack, sharedChannel } from "./Channels.ts"
+import { channelOfId, type Connection, invite, metadataReadsBack, sharedChannel } from "./Channels.ts"
 import { type SecretKind, secretPaths } from "./Credentials.ts"
 import type { SecretAnswers } from "./SecretInput.ts"
 import { slackError } from "./SlackCodes.ts"
@@ -145,10 +145,16 @@ export const shareChannel = Effect.fn("Setup.channel")(function*(
   wanted: string
 ) {
   const known = install.slack?.sharedChannel
-  if (known !== undefined && (known.name === wanted || known.id === wanted)) {
-    return { install, report: yield* kept("shared channel", `#${known.name} (${known.id})`) }
+  const isKnown = known !== undefined && (known.name === wanted || known.id === wanted)
+  if (isKnown) {
+    const seen = yield* Effect.result(channelOfId(connection, known.id))
+    if (seen._tag === "Success") {
+      return { install, report: yield* kept("shared channel", `#${seen.success.name} (${known.id})`) }
+    }
+    if (seen.failure.code !== "KM-SLK-134") return { install, report: yield* failed("shared channel", seen.failure) }
   }
-  const found = yield* Effect.result(sharedChannel(connection, wanted))
+  // Slack may have given the channel another id, as when a private one is shared: its name stays.
+  const found = yield* Effect.result(sharedChannel(connection, isKnown ? known.name : wanted))
   if (found._tag === "Failure") return { install, report: yield* failed("shared channel", found.failure) }
   const { id, made, name } = found.success
   const changed = yield* change(backend, install, { sharedChannel: { id, name } })

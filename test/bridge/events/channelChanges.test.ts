@@ -1,12 +1,22 @@
 /** A sandbox's channel that changes in Slack without us: another id, archived by hand, taken up again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Acceptance } from "../../../bridge/events/Acceptance.ts"
 import { ChannelChanges } from "../../../bridge/events/ChannelChanges.ts"
 import { classifyMessage } from "../../../bridge/events/classifyEvent.ts"
+import { Corrections } from "../../../bridge/events/Corrections.ts"
 import { Progress } from "../../../bridge/events/Progress.ts"
-import { Alias, ChannelId, MessageTs, SessionId, TeamId, UserId } from "../../../runtime/domain/sandbox/Ids.ts"
+import {
+  Alias,
+  ChannelId,
+  MessageTs,
+  SessionId,
+  slackTurnKey,
+  TeamId,
+  UserId
+} from "../../../runtime/domain/sandbox/Ids.ts"
 import { decodeNotice, noticePrefix } from "../../../runtime/domain/sandbox/Notice.ts"
+import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Facts } from "../../../runtime/ports/Facts.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Threads } from "../../../runtime/ports/Threads.ts"
@@ -28,6 +38,7 @@ import {
 type World = Effect.Success<ReturnType<typeof room>>
 const from = ChannelId.make("G0BEFORE001")
 const threadTs = MessageTs.make("1700000000.000001")
+const at = (n: number) => MessageTs.make(`1700000000.00000${n}`)
 const session = SessionId.make("0b0a0c0d-0000-4000-8000-000000000001")
 
 const event = (workspace: World["workspace"], body: object) =>
@@ -120,6 +131,52 @@ describe("a channel with another id", () => {
         assert.include(JSON.stringify(history.messages), "the answer")
         const foreign = yield* callV2("elsewhere", { action: "post", channel: "C0OTHER0001", markdown: "no" })
         assert.strictEqual(codeOf(foreign), "forbidden")
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("keeps its threads in order, and edits, deletions and stops reach what was written before", () =>
+    Effect.gen(function*() {
+      const world = yield* room()
+      const { channel: to, workspace } = world
+      yield* Effect.gen(function*() {
+        yield* before(world)
+        const acceptance = yield* Acceptance
+        const corrections = yield* Corrections
+        const team = TeamId.make(workspace.teamId)
+        const user = UserId.make(userIdOf(workspace, "ada"))
+        const take = Effect.fnUntraced(function*(channel: ChannelId, ts: MessageTs, text: string, thread?: MessageTs) {
+          const found = classifyMessage(
+            { type: "message", channel, user, text, ts, ...(thread === undefined ? {} : { thread_ts: thread }) },
+            team,
+            undefined,
+            { eventId: "", externalPossible: false }
+          )
+          return found._tag === "Message" ? yield* acceptance.take(found.message, undefined) : found._tag
+        })
+        for (const n of [1, 2, 3]) assert.strictEqual(yield* take(from, at(n), `message ${n}`), "queued")
+        yield* event(workspace, { type: "channel_id_changed", old_channel_id: from, new_channel_id: to })
+        assert.strictEqual(yield* take(to, at(4), "a reply", at(1)), "queued")
+        assert.strictEqual(yield* take(to, at(5), "another thread"), "queued")
+        const groups = (yield* waiting).map(({ group }) => group)
+        assert.deepStrictEqual(
+          groups,
+          [`${from}:${at(1)}`, `${from}:${at(2)}`, `${from}:${at(3)}`, `${from}:${at(1)}`, `${to}:${at(5)}`]
+        )
+
+        const place = { team, channel: to, eventId: "" }
+        const edit = { ...place, ts: at(2), user, text: "edited" }
+        assert.strictEqual(yield* corrections.edited({ _tag: "Edited", ...edit }), "replaced")
+        assert.strictEqual(yield* corrections.deleted({ _tag: "Deleted", ...place, ts: at(3), user }), "withdrawn")
+        const bodies = (yield* waiting).map(({ body }) => JSON.parse(body).text)
+        assert.deepStrictEqual(bodies, ["message 1", "edited", "a reply", "another thread"])
+        const mark = { ...place, ts: at(1), by: user, author: user }
+        assert.strictEqual(yield* corrections.stopMark({ _tag: "StopMark", ...mark }), "stopped")
+        assert.strictEqual(yield* take(to, at(6), "!stop", at(1)), "stopped")
+        const sent = yield* Stream.runCollect(Stream.take((yield* Controls).watch(sandbox), 2))
+        assert.deepStrictEqual(
+          sent.map((control): unknown => control.kind === "stop" && (control.turn ?? control.group)),
+          [slackTurnKey(team, from, at(1)), `${from}:${at(1)}`]
+        )
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 

@@ -1,8 +1,10 @@
 /** A real workspace set up by the commands as they are typed, against the local workspace in Slack's place. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { execFileSync, spawn } from "node:child_process"
+import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
+import { fileURLToPath } from "node:url"
 import { km, kmStarted } from "../../support/KmProcess.ts"
 import { temporaryDirectory } from "../../support/ScriptedModel.ts"
 import { untilReal } from "../../support/untilReal.ts"
@@ -62,6 +64,50 @@ describe("a real workspace, as typed", () => {
       assert.strictEqual(down.exit, 0, down.err)
     }).pipe(Effect.scoped))
 
+  it.live("by a shell, with what make install put on PATH, from another directory", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const prefix = path.join(directory, "a prefix")
+      const setup = fileURLToPath(new URL("../../../km-cli/setup/install.ts", import.meta.url))
+      execFileSync(process.execPath, [setup, "install", "--prefix", prefix], { stdio: "pipe" })
+      const workspace = yield* testWorkspace()
+      const state = path.join(directory, "state")
+      const tools = path.join(directory, "tools")
+      mkdirSync(tools)
+      // As npm's global install leaves it.
+      symlinkSync(
+        realpathSync(fileURLToPath(new URL("../../../node_modules/.bin/claude", import.meta.url))),
+        path.join(tools, "claude")
+      )
+      const env = {
+        PATH: `${path.join(prefix, "bin")}:${tools}:/usr/bin:/bin`,
+        HOME: directory,
+        KM_STATE: state,
+        KM_SLACK_API_URL: workspace.apiUrl
+      }
+      yield* Effect.addFinalizer(() => km(state, ["down"]))
+      const typed = (line: string, seen: (text: string) => Effect.Effect<void> = () => Effect.void) =>
+        Effect.gen(function*() {
+          const child = spawn("sh", ["-c", line], { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] })
+          let text = ""
+          for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => text += part)
+          const ended = new Promise<number | null>((end) => child.once("close", end))
+          yield* Effect.forkScoped(untilReal(
+            "what is waited for is shown, or the command ends",
+            Effect.suspend(() => /Events URL: \S+/.test(text) ? Effect.as(seen(text), true) : Effect.succeed(false))
+          ))
+          assert.strictEqual(yield* Effect.promise(() => ended), 0, `${line}\n${text}`)
+          return text
+        }).pipe(Effect.scoped)
+      yield* typed("km init --sidecars && km init")
+      const said = yield* typed(
+        `km slack init --bot-token ${workspace.botToken} --invite-email ops@example.com --signing-secret ${workspace.signingSecret}`,
+        (text) => Effect.orDie(workspace.setEventsUrl(/Events URL: (\S+)/.exec(text)?.[1] ?? ""))
+      )
+      assert.notInclude(said, workspace.botToken)
+      for (const line of ["km slack test", "km slack status", "km down"]) yield* typed(line)
+    }).pipe(Effect.scoped))
+
   it.live("by Socket Mode: one command after the tokens, and nothing to paste", () =>
     Effect.gen(function*() {
       const state = yield* temporaryDirectory
@@ -85,6 +131,22 @@ describe("a real workspace, as typed", () => {
       assert.strictEqual(status.exit, 0, status.out + status.err)
       assert.match(status.out, /ok +socket +1 open, last frame \d+ s ago/)
       assert.match(status.out, /warn +invitation eve@elsewhere\.test +KM-SLK-125/)
+
+      // The shared channel has another id from now on, and its name.
+      const settings = path.join(state, "install.json")
+      const install = JSON.parse(readFileSync(settings, "utf8"))
+      const shared = install.slack.sharedChannel
+      writeFileSync(
+        settings,
+        JSON.stringify({ ...install, slack: { ...install.slack, sharedChannel: { ...shared, id: "G0BEFORE001" } } })
+      )
+      const lost = yield* km(state, ["slack", "status"], env)
+      assert.strictEqual(lost.exit, 1, lost.out + lost.err)
+      const [, next = ""] = /next: km (slack init .*)$/m.exec(lost.err) ?? []
+      const again = yield* km(state, next.split(" "), env)
+      assert.strictEqual(again.exit, 0, again.out + again.err)
+      assert.deepStrictEqual(JSON.parse(readFileSync(settings, "utf8")).slack.sharedChannel, shared)
+
       yield* workspace.sockets.switch(false)
       const off = yield* untilReal(
         "the switch is noticed",
