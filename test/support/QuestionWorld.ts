@@ -66,7 +66,8 @@ interface Life {
 const step = (life: Life): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (!life.dead && life.fuse-- <= 0) life.dead = true
-    return life.dead ? Effect.never : Effect.void
+    // Others may come between two steps.
+    return life.dead ? Effect.never : Effect.yieldNow
   })
 const durable = <A, E, R>(life: Life, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.tap(Effect.andThen(step(life), effect), () => step(life))

@@ -19,7 +19,9 @@ const Happening = Schema.Union([
     who: small(2),
     choice: Schema.Literals(["approve", "approve", "deny"]),
     /** The button of another message, or one that was pressed when it had gone. */
-    stale: Schema.Literals([false, false, true])
+    stale: Schema.Literals([false, false, true]),
+    /** Somebody else presses the other button in the same moment. */
+    double: Schema.Boolean
   }),
   Schema.Struct({ _tag: Schema.Literal("Pass"), seconds: Schema.Literals([1, 5, 60, 400]) }),
   Schema.Struct({ _tag: Schema.Literal("BridgeDies"), fuse: small(12) }),
@@ -83,15 +85,17 @@ const live = Effect.fnUntraced(function*(happenings: ReadonlyArray<typeof Happen
         const other = messages[(happening.message + 1) % messages.length]
         const value = happening.stale ? seen.get(other?.ts ?? "") : buttonsOf(message.built)[0] ?? seen.get(message.ts)
         if (value === undefined) break
-        const clicking = yield* Effect.forkDetach(
-          world.click(message, value, people[happening.who] ?? people[0], happening.choice),
-          { startImmediately: true }
-        )
+        const choices = happening.double ? [happening.choice, "deny", "approve"] as const : [happening.choice]
+        const clicking = yield* Effect.forEach(choices, (choice, index) =>
+          Effect.forkDetach(
+            world.click(message, value, people[(happening.who + index) % people.length] ?? people[0], choice),
+            { startImmediately: true }
+          ))
         yield* calm
         yield* TestClock.adjust("3 seconds")
-        const verdict = yield* Fiber.join(clicking)
+        const verdicts = yield* Effect.forEach(clicking, Fiber.join)
         // Slack itself shows that nobody answered, which is only right where the bridge was dead.
-        if (verdict === "no answer" && !world.bridgeIsDead()) unanswered++
+        if (!world.bridgeIsDead()) unanswered += verdicts.filter((verdict) => verdict === "no answer").length
         break
       }
       case "Pass":
