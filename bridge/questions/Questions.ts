@@ -132,7 +132,7 @@ export class Questions extends Context.Service<Questions, {
             subject: record.sandbox,
             rule: `quorum ${quorum}`,
             verdict: verdict === "approved" ? "allowed" : "refused",
-            detail: `${turn}/ask/${n} ${tool} ${callSha256}`
+            detail: `${turn}/ask/${n} ${tool} ${callSha256}${record.chosen === undefined ? "" : ` ${record.chosen}`}`
           })
         }
         yield* controls.send(record.sandbox, {
@@ -142,6 +142,7 @@ export class Questions extends Context.Service<Questions, {
           turn,
           n,
           verdict,
+          ...(record.chosen === undefined ? {} : { chosen: record.chosen }),
           by: decider.name
         })
         yield* change(record.sandbox, record.id, (now) => now.state === "deciding" ? { ...now, state: "decided" } : now)
@@ -365,7 +366,8 @@ const resultOf = (record: QuestionRecord): BridgeResult => {
       deadline: record.subject.deadline,
       // Until it is in the journal, a decision is nobody's.
       state: decided ? record.verdict : record.state === "withdrawn" ? "withdrawn" : "open",
-      ...(decided && by !== undefined ? { by } : {})
+      ...(decided && by !== undefined ? { by } : {}),
+      ...(decided && record.chosen !== undefined ? { chosen: record.chosen } : {})
     },
     ...(record.ts === undefined ? {} : { parts: [{ ts: record.ts }] })
   }

@@ -5,7 +5,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ChannelId, MessageTs, TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
-import { approveAction, type Click, denyAction } from "../../runtime/domain/slack/Question.ts"
+import { approveAction, type Click, denyAction, optionActions } from "../../runtime/domain/slack/Question.ts"
 
 /** Slack leaves out what it does not know, or says null. */
 const optional = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
@@ -47,7 +47,12 @@ export type Interaction =
     readonly click: Click
   }
 
-const choices: Readonly<Record<string, Click["choice"]>> = { [approveAction]: "approve", [denyAction]: "deny" }
+/** By the button's `action_id`. */
+const choices = new Map<string, Pick<Click, "choice" | "option">>([
+  [approveAction, { choice: "approve" }],
+  [denyAction, { choice: "deny" }]
+])
+optionActions.forEach((action, option) => choices.set(action, { choice: "approve", option }))
 
 /** `undefined` for a payload that does not have its documented shape, or says two things about where it was. */
 export const readClick = (payload: unknown): Interaction | undefined => {
@@ -58,7 +63,7 @@ export const readClick = (payload: unknown): Interaction | undefined => {
   if (decoded === undefined || decoded.actions.length !== 1) return undefined
   const { actions: [action], api_app_id, channel, container, team, user } = decoded
   if (action === undefined) return undefined
-  const choice = Object.hasOwn(choices, action.action_id) ? choices[action.action_id] : undefined
+  const choice = choices.get(action.action_id)
   if (choice === undefined) return { _tag: "Ignored", why: "a button that is none of ours" }
   const place = container.channel_id ?? channel?.id
   if (place === undefined || (channel?.id ?? place) !== place) return undefined
@@ -74,7 +79,7 @@ export const readClick = (payload: unknown): Interaction | undefined => {
       user: user.id,
       channel: place,
       message: container.message_ts,
-      choice,
+      ...choice,
       value: action.value ?? ""
     }
   }

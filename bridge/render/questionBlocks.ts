@@ -7,6 +7,7 @@ import {
   buttonValue,
   deciderOf,
   denyAction,
+  optionActions,
   type QuestionRecord,
   type Withdrawal
 } from "../../runtime/domain/slack/Question.ts"
@@ -23,15 +24,18 @@ const plain = (text: string) => ({ type: "plain_text", text, emoji: false })
 const context = (...elements: ReadonlyArray<Readonly<Record<string, unknown>>>) => ({ type: "context", elements })
 const ours = (text: string) => ({ type: "mrkdwn", text, verbatim: true })
 
+/** Characters on a button: 75 (docs.slack.dev/reference/block-kit/block-elements/button-element). */
+const labelOf = (option: string): string => foreignLine(option, 75) || "…"
+
 /** Characters of a name in a sentence. */
 const nameCharacters = 80
 const nameOf = (name: string): string => foreignLine(name, nameCharacters)
 
-const button = (record: QuestionRecord, action: string, label: string, style: string) => ({
+const button = (record: QuestionRecord, action: string, label: string, style?: "primary" | "danger") => ({
   type: "button",
   action_id: action,
   text: plain(label),
-  style,
+  ...(style === undefined ? {} : { style }),
   value: buttonValue(record)
 })
 
@@ -55,6 +59,13 @@ const standing = (record: QuestionRecord): ReadonlyArray<Readonly<Record<string,
   const voice = deciderOf(record)
   if (record.state === "withdrawn") return [{ type: "section", text: plain(withdrawn[record.why ?? "over"]) }]
   if (record.state !== "open" && voice !== undefined) {
+    const option = record.chosen === undefined ? undefined : record.subject.options?.[record.chosen]
+    if (option !== undefined) {
+      return [{
+        type: "section",
+        text: plain(`✅ ${nameOf(voice.name)} answered: ${labelOf(option)} (${utcMinute(voice.at)}).`)
+      }]
+    }
     const names = record.verdict === "approved"
       ? record.approvals.map(({ name }) => nameOf(name))
       : [nameOf(voice.name)]
@@ -76,8 +87,10 @@ const standing = (record: QuestionRecord): ReadonlyArray<Readonly<Record<string,
     {
       type: "actions",
       elements: [
-        button(record, approveAction, "Approve", "primary"),
-        button(record, denyAction, "Deny", "danger")
+        ...(record.subject.options === undefined
+          ? [button(record, approveAction, "Approve", "primary")]
+          : record.subject.options.map((option, n) => button(record, optionActions[n] ?? "", labelOf(option)))),
+        button(record, denyAction, record.subject.options === undefined ? "Deny" : "No answer", "danger")
       ]
     }
   ]
@@ -85,9 +98,14 @@ const standing = (record: QuestionRecord): ReadonlyArray<Readonly<Record<string,
 
 /** `block_id`s are other ones at each revision, as Slack wants it of edited messages. */
 export const questionMessage = (record: QuestionRecord): QuestionMessage => {
-  const { callSha256, n, shown, tool } = record.subject
+  const { callSha256, n, options, shown, tool } = record.subject
   const blocks = [
-    { type: "section", text: plain(`🔐 The agent asks: may it use ${foreignLine(tool, 100)}?`) },
+    {
+      type: "section",
+      text: plain(
+        options === undefined ? `🔐 The agent asks: may it use ${foreignLine(tool, 100)}?` : "💬 The agent asks:"
+      )
+    },
     { type: "section", text: plain(foreignText(shown).trim() === "" ? "(no input)" : foreignText(shown)) },
     context(ours(`Question ${n} of this turn, call \`${callSha256.slice(0, 12)}\`.`)),
     ...standing(record)

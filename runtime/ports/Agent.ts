@@ -61,15 +61,26 @@ export interface AgentContribution {
   readonly doors?: ReadonlyArray<AgentDoor>
 }
 
+/** The agent asks its user to choose one of two to four answers. All of it comes from the agent. */
+export interface AgentChoice {
+  readonly question: string
+  readonly options: ReadonlyArray<{ readonly label: string; readonly description: string }>
+}
+
 /** A tool call that must not be run without consent. All of it comes from the agent. */
 export interface ToolCall {
   readonly id: string
   readonly tool: string
   readonly input: unknown
+  /** The call is a question to the user: consent to it is an answer. */
+  readonly choice?: AgentChoice
 }
 
-/** `reason` is what the agent is told, in words for it. */
-export type Consent = { readonly _tag: "Given" } | { readonly _tag: "Denied"; readonly reason: string }
+/** `chosen`, from 0, where the call was a choice; `reason` is what the agent is told, in words for it. */
+export type Consent = { readonly _tag: "Given"; readonly chosen?: number } | {
+  readonly _tag: "Denied"
+  readonly reason: string
+}
 
 export interface AgentRun {
   readonly turn: TurnKey

@@ -37,6 +37,8 @@ export const AnswerRequest = Schema.Struct({
   /** Which question of the turn. */
   n: Schema.Int,
   verdict: Schema.Literals(["approved", "denied"]),
+  /** Which of the question's options, from 0. */
+  chosen: Schema.optionalKey(Schema.Int),
   /** Who decided, as shown to people. */
   by: Schema.String
 })

@@ -1,6 +1,7 @@
 /** Slack's own Stop button. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
+import { GroupId } from "../../runtime/domain/sandbox/Ids.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { untilReal } from "../support/untilReal.ts"
 import { userIdOf } from "../support/Workspace.ts"
@@ -55,7 +56,7 @@ describe("Slack's Stop button", () => {
 
         assert.strictEqual((yield* pressed("ada", "Ev004")).status, 200)
         const sent = yield* stops
-        assert.deepInclude(sent[0], { kind: "stop", group: `${channel}:${ts}` })
+        assert.deepInclude(sent[0], { kind: "stop", group: GroupId.make(`${channel}:${ts}`) })
         yield* untilReal(
           "the status is set",
           Effect.map(callsOf(workspace, "agents.sessions.setStatus"), (count) => count === 1)

@@ -8,7 +8,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { isJson, objectsOf, textOf } from "../../km-cli/local/workspace/Json.ts"
 import type { MessageView } from "../../km-cli/local/workspace/Snapshot.ts"
-import { approveAction, denyAction } from "../../runtime/domain/slack/Question.ts"
+import { approveAction, denyAction, optionActions } from "../../runtime/domain/slack/Question.ts"
 import { ledgerOf } from "../support/ledgerOf.ts"
 import { slackProfile } from "../support/profiles.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
@@ -74,6 +74,21 @@ describe("questions, end to end", () => {
       }).pipe(Effect.scoped),
     120_000
   )
+
+  it.live("the agent's own question to its user is answered by a button", () =>
+    Effect.gen(function*() {
+      const stack = yield* startStack()
+      const sandbox = yield* stack.sandbox(askingProfile)
+      const first = yield* sandbox.say("script:ask")
+      const asked = yield* question(stack, sandbox, first, "Which colour?")
+      const action = optionActions[1] ?? ""
+      assert.isTrue(
+        (yield* stack.workspace.clicks.click({ person: "ada", channel: sandbox.channel, ts: asked, action })).ok
+      )
+      assert.isFalse(hasButtons(yield* shows(stack, sandbox, first, "answered: Blue")))
+      const done = yield* sandbox.untilReaction(first, "white_check_mark")
+      assert.include(botTexts(done, stack.workspace.botUserId).join("\n"), "Blue")
+    }).pipe(Effect.scoped), 120_000)
 
   it.live(
     "the bridge killed between question and click, and between click and continuation",

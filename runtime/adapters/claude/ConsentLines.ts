@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Consent, ToolCall } from "../../ports/Agent.ts"
+import { answeredInput, choiceOf, notOnButtons } from "./UserQuestion.ts"
 
 const CanUseTool = Schema.Struct({
   type: Schema.Literal("control_request"),
@@ -34,13 +35,18 @@ const mayConcern = (line: string): boolean =>
 const answerLine = (id: string, response: Readonly<Record<string, unknown>>): string =>
   `${JSON.stringify({ type: "control_response", response: { request_id: id, ...response } })}\n`
 
-const consentLine = (id: string, input: unknown, consent: Consent): string =>
+const consentLine = (id: string, { choice, input }: ToolCall, consent: Consent): string =>
   answerLine(id, {
     subtype: "success",
-    response: consent._tag === "Given"
+    response: consent._tag === "Given" && (choice === undefined || consent.chosen !== undefined)
       // The very input that was asked about, whatever the CLI holds by then.
-      ? { behavior: "allow", updatedInput: input }
-      : { behavior: "deny", message: consent.reason }
+      ? {
+        behavior: "allow",
+        updatedInput: choice === undefined || consent.chosen === undefined
+          ? input
+          : answeredInput(input, choice, consent.chosen)
+      }
+      : { behavior: "deny", message: consent._tag === "Denied" ? consent.reason : "Nobody has answered." }
   })
 
 /** What the lines of a run are answered on. Neither method throws; what nobody reads any more is dropped. */
@@ -76,7 +82,7 @@ export const consentLines = (options: {
               { _tag: "Denied", reason: "Nobody could be asked about this." } satisfies Consent
             )
           ),
-          Effect.flatMap((answer) => Effect.sync(() => input.write(consentLine(id, call.input, answer)))),
+          Effect.flatMap((answer) => Effect.sync(() => input.write(consentLine(id, call, answer)))),
           Effect.ensuring(Effect.sync(() => void waiting.delete(id)))
         )
       )
@@ -95,11 +101,12 @@ export const consentLines = (options: {
         return
       }
       if ("request" in read) {
-        return ask(read.request_id, {
-          id: read.request.tool_use_id ?? read.request_id,
-          tool: read.request.tool_name,
-          input: read.request.input
-        })
+        const { input: asked, tool_name: tool, tool_use_id: use } = read.request
+        const call = { id: use ?? read.request_id, tool, input: asked }
+        const choice = choiceOf(tool, asked)
+        return choice === "unfit"
+          ? input.write(consentLine(read.request_id, call, { _tag: "Denied", reason: notOnButtons }))
+          : ask(read.request_id, choice === undefined ? call : { ...call, choice })
       }
       input.write(answerLine(read.request_id, { subtype: "error", error: "not supported" }))
     },

@@ -108,14 +108,10 @@ export const environmentOf = (input: {
   ...(input.isRoot ? { IS_SANDBOX: "1" } : {})
 })
 
-/** The tool by which the agent asks its user wants an answer in words, which a click is not. */
-const unanswerable = "AskUserQuestion"
-
-const asking = (permissions: unknown): Readonly<Record<string, unknown>> => {
-  const given = typeof permissions === "object" && permissions !== null ? { ...permissions } : {}
-  const denied: ReadonlyArray<unknown> = "deny" in given && Array.isArray(given.deny) ? given.deny : []
-  return { ...given, deny: [...denied, unanswerable], ask: ["*"] }
-}
+const asking = (permissions: unknown): Readonly<Record<string, unknown>> => ({
+  ...(typeof permissions === "object" ? permissions : {}),
+  ask: ["*"]
+})
 
 /**
  * The settings of a run: what the composition root built (hooks), our pinned environment, and hooks that no other

@@ -265,7 +265,9 @@ export const BridgeResult = Schema.Struct({
     deadline: Schema.Int,
     state: Schema.Literals(["open", "approved", "denied", "withdrawn"]),
     /** Who decided, as shown to people. */
-    by: optional(Schema.String)
+    by: optional(Schema.String),
+    /** Which of the options, from 0. */
+    chosen: optional(Schema.Int)
   })),
   /** channel.ensure. */
   channel: optional(Schema.Struct({

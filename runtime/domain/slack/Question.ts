@@ -34,6 +34,13 @@ export const QuestionSubject = Schema.Struct({
   callSha256: Sha256,
   /** The input for people, without secrets and hidden characters; shown as it is, never as markup. */
   shown: Schema.String.check(Schema.isMaxLength(maxShownCharacters)),
+  /** Answers of which one is chosen, in place of Approve. */
+  options: optional(
+    Schema.Array(Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(75))).check(
+      Schema.isMinLength(1),
+      Schema.isMaxLength(4)
+    )
+  ),
   /** How many must approve. One who denies is enough. */
   quorum: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxQuorum })),
   /** The only people who may decide; absent: whoever may drive the agent. Operators always may. */
@@ -63,6 +70,8 @@ export const QuestionRecord = Schema.Struct({
   askedAt: Schema.Int,
   state: Schema.Literals(["open", "deciding", "decided", "withdrawn"]),
   verdict: optional(Schema.Literals(["approved", "denied"])),
+  /** Which of the options, from 0. */
+  chosen: optional(Schema.Int),
   why: optional(Withdrawal),
   /** Those who approved, in their order. */
   approvals: Schema.Array(Voice),
@@ -98,6 +107,8 @@ export const parseButtonValue = (
 /** `action_id` of the two buttons. */
 export const approveAction = "km_question_approve"
 export const denyAction = "km_question_deny"
+/** Of the buttons of options, by their numbers. */
+export const optionActions: ReadonlyArray<string> = [0, 1, 2, 3].map((option) => `km_question_option_${option}`)
 
 /** A click as proved by Slack's signature or socket; nothing else in it is believed. */
 export interface Click {
@@ -106,6 +117,8 @@ export interface Click {
   readonly channel: ChannelId
   readonly message: MessageTs
   readonly choice: "approve" | "deny"
+  /** The number of the option whose button it was; an approval without one is of a question without options. */
+  readonly option?: number
   /** What the button carried. */
   readonly value: string
 }
@@ -169,12 +182,24 @@ export const judgeClick = (record: QuestionRecord, click: Click, context: ClickC
       record: { ...record, state: "deciding", verdict: "denied", denial: voice, revision }
     }
   }
+  const { options } = record.subject
+  // A button that this question never had.
+  if (options === undefined ? click.option !== undefined : options[click.option ?? -1] === undefined) {
+    return refused("elsewhere")
+  }
   if (record.approvals.some(({ user }) => user === click.user)) return refused("again")
   const approvals = [...record.approvals, voice]
   return {
     _tag: "Counted",
     record: approvals.length >= record.subject.quorum
-      ? { ...record, state: "deciding", verdict: "approved", approvals, revision }
+      ? {
+        ...record,
+        state: "deciding",
+        verdict: "approved",
+        ...(click.option === undefined ? {} : { chosen: click.option }),
+        approvals,
+        revision
+      }
       : { ...record, approvals, revision }
   }
 }

@@ -13,7 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { judgeCall, type PermissionRule } from "../../domain/profile/PermissionRules.ts"
 import { durationMillis } from "../../domain/profile/Profile.ts"
-import type { ChannelId, MessageTs, TurnKey } from "../../domain/sandbox/Ids.ts"
+import type { ChannelId, MessageTs, TurnKey, UserId } from "../../domain/sandbox/Ids.ts"
 import type { BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
 import { foreignLine } from "../../domain/text/ForeignText.ts"
 import type { TurnRow } from "../../domain/turn/Turn.ts"
@@ -36,7 +36,7 @@ import {
   QuestionBook,
   used
 } from "./QuestionBook.ts"
-import { callHash, shownInput } from "./ShownCall.ts"
+import { callHash, shownCall } from "./ShownCall.ts"
 
 const BookJson = Schema.fromJsonString(QuestionBook)
 const decodeBook = Schema.decodeUnknownOption(BookJson)
@@ -121,7 +121,9 @@ const make = Effect.gen(function*() {
       }
       return {
         book: used(book, n),
-        value: entry.state === "approved" ? given : denied(`${foreignLine(entry.by ?? "Somebody", 80)} denied this.`)
+        value: entry.state === "approved"
+          ? entry.chosen === undefined ? given : { _tag: "Given", chosen: entry.chosen }
+          : denied(`${foreignLine(entry.by ?? "Somebody", 80)} denied this.`)
       }
     })
 
@@ -130,9 +132,14 @@ const make = Effect.gen(function*() {
 
   /** As the bridge says, where it knows of a decision that has not come as a control yet. */
   const adopt = (turn: TurnKey, n: number, result: BridgeResult) => {
-    const { by, state } = result.question ?? { state: "open" as const }
+    const { by, chosen, state } = result.question ?? { state: "open" as const, chosen: undefined }
     return state === "approved" || state === "denied"
-      ? changed(turn, (book) => decided(book, n, { verdict: state, by: by ?? "Somebody" }))
+      ? changed(turn, (book) =>
+        decided(book, n, {
+          verdict: state,
+          by: by ?? "Somebody",
+          ...(chosen === undefined ? {} : { chosen })
+        }))
       : Effect.void
   }
 
@@ -152,7 +159,7 @@ const make = Effect.gen(function*() {
   const answered = Effect.fnUntraced(function*(
     request: ConsentRequest,
     entry: BookEntry,
-    ask: { readonly quorum: number; readonly deciders: ReturnType<typeof decidersOf> },
+    ask: { readonly quorum: number; readonly deciders: ReadonlyArray<UserId> | undefined },
     place: NonNullable<ReturnType<typeof placeOf>>,
     decision: Deferred.Deferred<void>
   ) {
@@ -169,7 +176,7 @@ const make = Effect.gen(function*() {
           session: row.session ?? missingSession(row),
           tool: call.tool.slice(0, 200),
           callSha256: entry.callSha256,
-          shown: shownInput(call.input, redact),
+          ...shownCall(call, redact),
           quorum: ask.quorum,
           ...(ask.deciders === undefined ? {} : { deciders: ask.deciders }),
           deadline: entry.deadline
@@ -202,7 +209,8 @@ const make = Effect.gen(function*() {
   const consent = Effect.fn("Permissions.consent")(function*(request: ConsentRequest) {
     const { call, row } = request
     const verdict = judgeCall(permissionRules, call)
-    if (verdict.verdict === "allow") return given
+    // An answer of the user's is nothing that a rule could give.
+    if (verdict.verdict === "allow" && call.choice === undefined) return given
     if (verdict.verdict === "deny") {
       return denied(
         `The rule ${ruleText(verdict.rule)} of this sandbox's profile denies this. Do not try it in other words.`
@@ -213,6 +221,9 @@ const make = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     const callSha256 = callHash(call.tool, call.input)
     const claimed = waitersOf(row.key)
+    const ask = verdict.verdict === "allow" || call.choice !== undefined
+      ? { quorum: 1, deciders: verdict.verdict === "allow" ? undefined : verdict.deciders }
+      : { quorum: verdict.quorum, deciders: verdict.deciders }
     return yield* Effect.acquireUseRelease(
       // Claimed in the same step in which it is found, so that no two calls wait for one question.
       change(row.key, (book) => {
@@ -223,9 +234,7 @@ const make = Effect.gen(function*() {
       }),
       ({ decision, entry }) =>
         entry.state === "open"
-          ? request.waiting(
-            answered(request, entry, { quorum: verdict.quorum, deciders: decidersOf(verdict) }, place, decision)
-          )
+          ? request.waiting(answered(request, entry, ask, place, decision))
           : spend(row.key, entry.n),
       ({ entry }) => Effect.sync(() => void claimed.delete(entry.n))
     )
@@ -286,8 +295,6 @@ const make = Effect.gen(function*() {
 /** Milliseconds until nobody's click can count any more. */
 const left = (deadline: number) =>
   Effect.map(Clock.currentTimeMillis, (now) => Math.max(0, deadline + lateMillis - now))
-
-const decidersOf = (verdict: Extract<ReturnType<typeof judgeCall>, { readonly verdict: "ask" }>) => verdict.deciders
 
 /** An agent runs for the turn, so its session is known. */
 const missingSession = (row: TurnRow): never => {

@@ -9,6 +9,8 @@ export const BookEntry = Schema.Struct({
   n: Schema.Int,
   callSha256: Schema.String,
   state: Schema.Literals(["open", "approved", "denied", "closed"]),
+  /** Which of its options, from 0. */
+  chosen: Schema.optionalKey(Schema.Int),
   /** Who decided, as shown to people. */
   by: Schema.optionalKey(Schema.String),
   /** A decision is good for one call: it was handed to the agent, or is about to be. */
@@ -54,9 +56,17 @@ const replace = (book: QuestionBook, n: number, to: (entry: BookEntry) => BookEn
 export const decided = (
   book: QuestionBook,
   n: number,
-  decision: { readonly verdict: "approved" | "denied"; readonly by: string }
+  decision: { readonly verdict: "approved" | "denied"; readonly by: string; readonly chosen?: number }
 ): QuestionBook =>
-  replace(book, n, (entry) => entry.state === "open" ? { ...entry, state: decision.verdict, by: decision.by } : entry)
+  replace(book, n, (entry) =>
+    entry.state === "open" ?
+      {
+        ...entry,
+        state: decision.verdict,
+        by: decision.by,
+        ...(decision.chosen === undefined ? {} : { chosen: decision.chosen })
+      } :
+      entry)
 
 /** From now on the decision is good for nothing else. */
 export const used = (book: QuestionBook, n: number): QuestionBook =>

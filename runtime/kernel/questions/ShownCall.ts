@@ -1,7 +1,8 @@
 /** A tool call as people are shown it, and its fingerprint. Pure. */
 import { maxShownBytes, maxShownCharacters } from "../../domain/slack/Question.ts"
 import { sha256Hex } from "../../domain/text/Digest.ts"
-import { visibleJson } from "../../domain/text/ForeignText.ts"
+import { foreignLine, visibleJson } from "../../domain/text/ForeignText.ts"
+import type { ToolCall } from "../../ports/Agent.ts"
 
 /** JSON with its keys in order, so that the same call always has the same text. */
 const ordered = (value: unknown): unknown => {
@@ -46,3 +47,17 @@ const fitted = (text: string): string => {
 /** The input in at most `maxShownCharacters`; secrets are taken out before anything is cut. */
 export const shownInput = (input: unknown, redact: (text: string) => string): string =>
   fitted(redact(inputText(input)).toWellFormed())
+
+/** What people see of a call, and the options where it asks them to choose. */
+export const shownCall = (
+  { choice, input }: Pick<ToolCall, "choice" | "input">,
+  redact: (text: string) => string
+): { readonly shown: string; readonly options?: ReadonlyArray<string> } => {
+  if (choice === undefined) return { shown: shownInput(input, redact) }
+  const { options, question } = choice
+  const lines = options.map(({ description, label }) => `• ${visible(label)}: ${visible(description)}`)
+  return {
+    shown: fitted(redact([visible(question), "", ...lines].join("\n")).toWellFormed()),
+    options: options.map(({ label }) => foreignLine(redact(label), 75) || "…")
+  }
+}

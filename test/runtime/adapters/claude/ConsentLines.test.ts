@@ -54,6 +54,31 @@ describe("the CLI's questions", () => {
       ])
     }))
 
+  it.effect("a question to the user is answered in its own input; what buttons cannot hold is not asked", () =>
+    Effect.gen(function*() {
+      const asked: Array<ToolCall> = []
+      const { onLine, written } = yield* scene((call) => {
+        asked.push(call)
+        return Effect.succeed({ _tag: "Given", ...(call.id === "toolu_a" ? { chosen: 1 } : {}) })
+      })
+      const question = (id: string, questions: ReadonlyArray<object>) =>
+        onLine(request(id, { questions }).replace("\"Bash\"", "\"AskUserQuestion\""))
+      const colour = { question: "Which?", options: [{ label: "Red" }, { label: "Blue", description: "Sky" }] }
+      question("a", [colour])
+      // Without an answer there is none, whatever else was said.
+      question("b", [colour])
+      question("c", [colour, colour])
+      question("d", [{ ...colour, multiSelect: true }])
+      question("e", [{ ...colour, options: [{ label: "Red" }] }])
+      yield* settle
+      assert.deepStrictEqual(asked.map(({ id }) => id), ["toolu_a", "toolu_b"])
+      assert.deepStrictEqual(asked[0]?.choice?.options[1], { label: "Blue", description: "Sky" })
+      const texts = written.map((line) => JSON.stringify(line))
+      assert.lengthOf(texts, 5)
+      assert.include(texts.find((text) => text.includes("\"a\"")), `"answers":{"Which?":"Blue"}`)
+      assert.lengthOf(texts.filter((text) => text.includes("\"deny\"")), 4)
+    }))
+
   it.effect("one that dies is denied, one that is cancelled is given up, one that comes twice is asked once", () =>
     Effect.gen(function*() {
       let asked = 0

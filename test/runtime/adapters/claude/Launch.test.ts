@@ -122,7 +122,7 @@ describe("settings", () => {
   it("put every call to us where people are asked, and leave what is denied denied", () => {
     const settings = { permissions: { deny: ["Read(//etc/km)"] } }
     assert.deepStrictEqual(sealSettings(settings, pinned, "ask")["permissions"], {
-      deny: ["Read(//etc/km)", "AskUserQuestion"],
+      deny: ["Read(//etc/km)"],
       ask: ["*"]
     })
     assert.deepStrictEqual(sealSettings(settings, pinned, "bypass")["permissions"], settings.permissions)

@@ -130,6 +130,30 @@ describe("a question", () => {
     { arbitrary: { runs: 2_000 } }
   )
 
+  it("with options it is answered by one of its own, and by nothing else", () => {
+    const plainOne = start(1, undefined)
+    const choice: QuestionRecord = { ...plainOne, subject: { ...plainOne.subject, options: ["Red", "Blue"] } }
+    const [click, context] = clickOf(plainOne, {
+      user: "U0ADA0001",
+      choice: "approve",
+      message: "right",
+      channel: "same",
+      mayDrive: true,
+      isOperator: false,
+      generation: "1",
+      at: 1
+    })
+    for (const option of [undefined, 2, -1]) {
+      const pressed = option === undefined ? click : { ...click, option }
+      assert.deepStrictEqual(judgeClick(choice, pressed, context), { _tag: "Refused", why: "elsewhere" })
+    }
+    assert.strictEqual(judgeClick(plainOne, { ...click, option: 0 }, context)._tag, "Refused")
+    const answered = judgeClick(choice, { ...click, option: 1 }, context)
+    assert.deepInclude(answered._tag === "Counted" ? answered.record : {}, { verdict: "approved", chosen: 1 })
+    const none = judgeClick(choice, { ...click, choice: "deny" }, context)
+    assert.strictEqual(none._tag === "Counted" ? none.record.verdict : "", "denied")
+  })
+
   it("before Slack has said where it stands, nobody can decide it", () => {
     const { ts: _, ...hidden } = start(1, undefined)
     const [click, context] = clickOf(start(1, undefined), {
