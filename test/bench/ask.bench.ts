@@ -60,22 +60,23 @@ const measured = Effect.gen(function*() {
   return { shown, went }
 })
 
+const row = (name: string, samples: ReadonlyArray<number>, target: string): BenchRow => {
+  const value = percentile(samples, 95)
+  return {
+    area: "ask",
+    name,
+    unit: "ms",
+    value,
+    p50: percentile(samples, 50),
+    p99: percentile(samples, 99),
+    target,
+    ok: meets(value, target)
+  }
+}
+
 export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
   await buildOnce()
   const { shown, went } = await Effect.runPromise(Effect.scoped(measured))
-  const row = (name: string, samples: ReadonlyArray<number>, target: string): BenchRow => {
-    const value = percentile(samples, 95)
-    return {
-      area: "ask",
-      name,
-      unit: "ms",
-      value,
-      p50: percentile(samples, 50),
-      p99: percentile(samples, 99),
-      target,
-      ok: meets(value, target)
-    }
-  }
   return [
     row(`click → message shows the decision, p95 of ${questions}`, shown, "<= 1000"),
     row(`click → the agent's next request, p95 of ${questions}`, went, "<= 1500")

@@ -12,9 +12,8 @@ import { buttonsOf, calm, makeQuestionWorld, people, quietly } from "../../suppo
 
 const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
 const Happening = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literal("Call"), which: small(2) }),
-  Schema.Struct({
-    _tag: Schema.Literal("Click"),
+  Schema.TaggedStruct("Call", { which: small(2) }),
+  Schema.TaggedStruct("Click", {
     message: small(3),
     who: small(2),
     choice: Schema.Literals(["approve", "approve", "deny"]),
@@ -23,11 +22,11 @@ const Happening = Schema.Union([
     /** Somebody else presses the other button in the same moment. */
     double: Schema.Boolean
   }),
-  Schema.Struct({ _tag: Schema.Literal("Pass"), seconds: Schema.Literals([1, 5, 60, 400]) }),
-  Schema.Struct({ _tag: Schema.Literal("BridgeDies"), fuse: small(12) }),
-  Schema.Struct({ _tag: Schema.Literal("RuntimeDies"), fuse: small(10) }),
-  Schema.Struct({ _tag: Schema.Literal("Redelivered") }),
-  Schema.Struct({ _tag: Schema.Literal("Stop") })
+  Schema.TaggedStruct("Pass", { seconds: Schema.Literals([1, 5, 60, 400]) }),
+  Schema.TaggedStruct("BridgeDies", { fuse: small(12) }),
+  Schema.TaggedStruct("RuntimeDies", { fuse: small(10) }),
+  Schema.TaggedStruct("Redelivered", {}),
+  Schema.TaggedStruct("Stop", {})
 ])
 const Life = Schema.Array(Happening).check(Schema.isMinLength(1), Schema.isMaxLength(14))
 
