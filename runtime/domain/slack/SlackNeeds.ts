@@ -92,8 +92,18 @@ export const appNeeds: ReadonlyArray<Need> = [
 /** Asked for beside the rest only by an app that is declared an agent. */
 export const agentScope = "assistant:write"
 
-/** Subscribed to only by an app that is declared an agent: Slack's own Stop button, which is not shown without it. */
-export const agentEvents: ReadonlyArray<string> = ["agent_session_stopped"]
+/** Asked for only by an app that is declared an agent. */
+export const agentNeeds: ReadonlyArray<Need> = [
+  method(
+    "agents.sessions.setStatus",
+    "chat:write",
+    "Slack's Stop button: a thread that was stopped does not look busy"
+  ),
+  event("agent_session_stopped", undefined, "that button was pressed; without this event it is not shown")
+]
+
+/** Names of those events. */
+export const agentEvents: ReadonlyArray<string> = agentNeeds.flatMap(({ kind, name }) => kind === "event" ? [name] : [])
 
 const unique = (scopes: ReadonlyArray<string | undefined>): ReadonlyArray<string> =>
   [...new Set(scopes)].filter((scope) => scope !== undefined).toSorted()
