@@ -12,6 +12,7 @@ import { LiveMessages } from "./LiveMessages.ts"
 import { Lookups } from "./Lookups.ts"
 import { Messages } from "./Messages.ts"
 import { Ownership } from "./Ownership.ts"
+import { PullHolds } from "./PullHolds.ts"
 import { SelfTest } from "./SelfTest.ts"
 import { TokenRequests } from "./TokenRequests.ts"
 import { Uploads } from "./Uploads.ts"
@@ -35,6 +36,7 @@ export class Actions extends Context.Service<Actions, {
       const lookups = yield* Lookups
       const channels = yield* Channels
       const tokens = yield* TokenRequests
+      const pulls = yield* PullHolds
       const selfTest = yield* SelfTest
       const heard = yield* Heard
       const questions = yield* Questions
@@ -65,6 +67,8 @@ export class Actions extends Context.Service<Actions, {
           case "activity":
           case "repository.refresh":
           case "ask.close":
+          case "pull.hold":
+          case "pull.release":
           case "channel.ensure":
           case "archive":
           case "test":
@@ -107,6 +111,10 @@ export class Actions extends Context.Service<Actions, {
             return questions.ask(caller, action, uncertainSince)
           case "ask.close":
             return questions.close(caller, action)
+          case "pull.hold":
+            return pulls.hold(caller, action)
+          case "pull.release":
+            return pulls.release(caller, action)
           case "channel.ensure":
             return channels.ensure(action, uncertainSince)
           case "archive":

@@ -1,8 +1,11 @@
 /** Starts a run's process, and lets its agent begin only once the jail's doors are served. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
+import { constants } from "node:os"
+import type { Readable, Writable } from "node:stream"
 import type { ProcessMark } from "../../domain/turn/Turn.ts"
 import { AgentNotStarted } from "../../ports/Agent.ts"
 import { type Door, type HandOver, handOverFrom } from "../jail/Doors.ts"
@@ -22,6 +25,10 @@ export interface Spawned {
   readonly mark: ProcessMark
   /** How it ended, in words. */
   readonly exit: Effect.Effect<string>
+  /** Its exit code; 128 and the signal's number where one ended it, as shells have it. */
+  readonly exitCode: Effect.Effect<number>
+  /** Standard input and output where they are pipes. */
+  readonly pipes: Option.Option<{ readonly input: Writable; readonly output: Readable }>
   /** Its standard input, where it was to stay open. */
   readonly input: AgentInput | undefined
   /** Complete once the agent itself runs: at once, or when every door has been handed over and is served. */
@@ -67,6 +74,7 @@ export const spawnRun = (
 ): Effect.Effect<Spawned, AgentNotStarted> =>
   Effect.callback((resume) => {
     const exit = Deferred.makeUnsafe<string>()
+    const exitCode = Deferred.makeUnsafe<number>()
     const { doors, fds } = options
     let child: ChildProcess
     try {
@@ -80,8 +88,9 @@ export const spawnRun = (
           options.begins === undefined ? fds.stdin : "pipe",
           fds.stdout,
           fds.stderr,
-          fds.jail,
-          ...(fds.filter === undefined ? [] : [fds.filter]),
+          // In the order of `jailDescriptors`.
+          ...(fds.jail === undefined ? [] : [fds.jail.info, fds.jail.options]),
+          ...(fds.jail?.filter === undefined ? [] : [fds.jail.filter]),
           ...(doors.length === 0 ? [] : ["ipc" as const])
         ]
       })
@@ -100,12 +109,16 @@ export const spawnRun = (
       ))
     })
     child.once("exit", (code, signal) => {
+      Deferred.doneUnsafe(exitCode, Effect.succeed(signal === null ? code ?? 0 : 128 + constants.signals[signal]))
       Deferred.doneUnsafe(exit, Effect.succeed(signal === null ? `exit code ${code}` : `signal ${signal}`))
     })
     if (child.pid !== undefined) {
+      const { stdin, stdout } = child
       resume(Effect.succeed({
         mark: ProcessTree.markOf(child.pid),
         exit: Deferred.await(exit),
+        exitCode: Deferred.await(exitCode),
+        pipes: stdin === null || stdout === null ? Option.none() : Option.some({ input: stdin, output: stdout }),
         begun,
         input: options.begins === undefined ? undefined : inputOf(child, options.begins)
       }))

@@ -3,6 +3,7 @@
  * `docs/bridge-protocol.md` says the same in words.
  */
 import * as Schema from "effect/Schema"
+import { GithubHost, RepositoryId } from "../github/Repository.ts"
 import { ChannelId, MessageTs, SessionId, TurnKey, UserId } from "../sandbox/Ids.ts"
 import { QuestionId, QuestionSubject, Withdrawal } from "./Question.ts"
 
@@ -172,6 +173,20 @@ export const AskCloseAction = Schema.Struct({
   n: QuestionSubject.fields.n,
   why: Withdrawal
 })
+
+/** Milliseconds that a pull request is held, at most: longer than GitHub takes over a merge, and all before it. */
+export const pullHoldMillis = 120_000
+const HeldPull = { host: GithubHost, repository: RepositoryId, pull: Schema.Int.check(Schema.isGreaterThan(0)) }
+/** The pull request is mine until I release it, or for `pullHoldMillis`; `in_progress` while it is another's. */
+export const PullHoldAction = Schema.Struct({ action: Schema.Literal("pull.hold"), ...HeldPull })
+export const PullReleaseAction = Schema.Struct({
+  action: Schema.Literal("pull.release"),
+  ...HeldPull,
+  /** What the hold was answered with. */
+  token: Schema.String.check(Schema.isMaxLength(200)),
+  /** Nobody holds it for so long yet: what was sent to GitHub may still be on its way. */
+  restMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: pullHoldMillis }))
+})
 /** Operators only: creates or finds the sandbox's channel, joins, invites. Never unarchives (bot tokens cannot). */
 export const ChannelEnsureAction = Schema.Struct({
   action: Schema.Literal("channel.ensure"),
@@ -207,6 +222,8 @@ export const BridgeAction = Schema.Union([
   RepositoryRefreshAction,
   AskAction,
   AskCloseAction,
+  PullHoldAction,
+  PullReleaseAction,
   ChannelEnsureAction,
   ArchiveAction,
   TestAction,
@@ -279,6 +296,8 @@ export const BridgeResult = Schema.Struct({
   })),
   /** test: what was proved, as `name: ok|problem` lines. */
   checks: optional(Schema.Array(Schema.Struct({ name: Schema.String, ok: Schema.Boolean, detail: Schema.String }))),
+  /** pull.hold: what releases it. */
+  hold: optional(Schema.String),
   /** state. */
   heard: optional(HeardState),
   /** True when this is the recorded result of an earlier call with the same id. */
