@@ -38,7 +38,14 @@ import { Notes } from "./events/Notes.ts"
 import { Outsiders } from "./events/Outsiders.ts"
 import { Progress } from "./events/Progress.ts"
 import { Refusals } from "./events/Refusals.ts"
+import { SessionStops } from "./events/SessionStops.ts"
+import { SignedRequests } from "./events/SignedRequests.ts"
 import { Words } from "./events/Words.ts"
+import { Deciders } from "./questions/Deciders.ts"
+import { HttpInteractive } from "./questions/HttpInteractive.ts"
+import { Interactions } from "./questions/Interactions.ts"
+import { Questions } from "./questions/Questions.ts"
+import { Whispers } from "./questions/Whispers.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { CallQueue } from "./slack/CallQueue.ts"
 import { FileDownload } from "./slack/FileDownload.ts"
@@ -58,6 +65,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
     BridgeApp,
     Effect.gen(function*() {
       const events = yield* HttpEvents
+      const interactive = yield* HttpInteractive
       const v2 = yield* V2Handler
       const links = yield* ExpiringLinks
       const errands = yield* Errands
@@ -84,6 +92,11 @@ export class BridgeApp extends Context.Service<BridgeApp, {
           return settings.transport === "socket"
             ? Effect.succeed(responseOf(refusalAnswer(notHere)))
             : events.handle(request)
+        }
+        if (request.method === "POST" && path === "/interactive") {
+          return settings.transport === "socket"
+            ? Effect.succeed(responseOf(refusalAnswer(notHere)))
+            : interactive.handle(request)
         }
         if (request.method === "POST" && path === "/v2") return v2.handle(request)
         if (request.method === "GET" && path === "/healthz") return health
@@ -117,7 +130,7 @@ export class BridgeApp extends Context.Service<BridgeApp, {
   )
 }
 
-/** With Socket Mode nobody has a reason to come to `/events`. */
+/** With Socket Mode nobody has a reason to come to `/events` or `/interactive`. */
 const notHere = new EventRefused({ reason: "socket_mode", detail: "" })
 const nothing = HttpServerResponse.jsonUnsafe({ ok: false, error: { code: "not_found" } }, { status: 404 })
 const broken = responseOf(brokenAnswer)
@@ -129,9 +142,12 @@ const slackLayer = BotIdentity.layer.pipe(
 
 /** Everything between the HTTP application and Slack's API; tests put their own API underneath. */
 export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
-  Layer.provideMerge(Layer.mergeAll(HttpEvents.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)),
-  Layer.provideMerge(EventIntake.layer),
-  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(HttpEvents.layer, HttpInteractive.layer, SocketMode.layer, V2Handler.layer, CatchUp.layer)
+  ),
+  Layer.provideMerge(Layer.merge(EventIntake.layer, Interactions.layer)),
+  Layer.provideMerge(Layer.mergeAll(Actions.layer, Corrections.layer, SignedRequests.layer, SessionStops.layer)),
+  Layer.provideMerge(Layer.mergeAll(Questions.layer, Whispers.layer, Deciders.layer)),
   Layer.provideMerge(Layer.mergeAll(
     LiveMessages.layer,
     Uploads.layer,

@@ -10,7 +10,8 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as http from "node:http"
 import { isTraced } from "../runtime/ports/TraceParent.ts"
-import { brokenAnswer, type EventAnswer, type HttpEvents, maxEventBytes } from "./events/HttpEvents.ts"
+import { brokenAnswer, type EventAnswer, type HttpEvents } from "./events/HttpEvents.ts"
+import { maxEventBytes } from "./events/SignedRequests.ts"
 
 type Listener = (request: http.IncomingMessage, response: http.ServerResponse) => void
 

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import type { BridgeAction, BridgeResult } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { BridgeRefusal } from "../BridgeErrors.ts"
 import { Heard } from "../events/Heard.ts"
+import { Questions } from "../questions/Questions.ts"
 import type { Caller } from "./Authenticator.ts"
 import { Channels } from "./Channels.ts"
 import { FetchedFiles } from "./FetchedFiles.ts"
@@ -40,6 +41,7 @@ export class Actions extends Context.Service<Actions, {
       const pulls = yield* PullHolds
       const selfTest = yield* SelfTest
       const heard = yield* Heard
+      const questions = yield* Questions
 
       /** The action where Slack has its channel now: a turn that began before goes on. */
       const inPresentChannel = ({ sender }: Caller, action: BridgeAction): Effect.Effect<BridgeAction, BridgeRefusal> =>
@@ -52,6 +54,7 @@ export class Actions extends Context.Service<Actions, {
           case "post":
           case "live.set":
           case "upload":
+          case "ask":
             return ownership.thread(sender, action.channel, action.threadTs)
           case "thread.put":
             return ownership.thread(sender, action.channel, action.threadTs)
@@ -66,6 +69,7 @@ export class Actions extends Context.Service<Actions, {
           case "user.lookup":
           case "activity":
           case "repository.refresh":
+          case "ask.close":
           case "pull.hold":
           case "pull.release":
           case "channel.ensure":
@@ -108,6 +112,10 @@ export class Actions extends Context.Service<Actions, {
             return lookups.activity(caller, action)
           case "repository.refresh":
             return tokens.refresh(caller)
+          case "ask":
+            return questions.ask(caller, action, uncertainSince)
+          case "ask.close":
+            return questions.close(caller, action)
           case "pull.hold":
             return pulls.hold(caller, action)
           case "pull.release":

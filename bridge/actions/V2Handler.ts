@@ -39,6 +39,7 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "user.lookup",
   "activity",
   "repository.refresh",
+  "ask.close",
   "pull.hold",
   "pull.release",
   "test",

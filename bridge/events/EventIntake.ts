@@ -21,6 +21,7 @@ import { Corrections } from "./Corrections.ts"
 import { Installation } from "./Installation.ts"
 import { Outsiders } from "./Outsiders.ts"
 import { Progress } from "./Progress.ts"
+import { SessionStops } from "./SessionStops.ts"
 
 const decodeEnvelope = Schema.decodeUnknownOption(SlackEnvelope)
 
@@ -69,6 +70,7 @@ export class EventIntake extends Context.Service<EventIntake, {
       const progress = yield* Progress
       const outsiders = yield* Outsiders
       const changes = yield* ChannelChanges
+      const stops = yield* SessionStops
 
       /** Ends the event where the fault is in what we read; its author gets the verdict that the catch-up would give. */
       const tellOfFault = Effect.fnUntraced(function*(incoming: Incoming | undefined, fault: string) {
@@ -117,6 +119,8 @@ export class EventIntake extends Context.Service<EventIntake, {
             return yield* changes.moved(incoming)
           case "Archived":
             return yield* changes.archived(incoming)
+          case "SessionStopped":
+            return yield* stops.stopped(incoming)
           case "StopMark":
             return yield* corrections.stopMark(incoming)
         }

@@ -1,20 +1,16 @@
 /** `POST /events`: the checks in their order (cap, signature, then parsing, then the installation) and the answers. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import { ownProbe } from "../../runtime/domain/slack/BridgeProtocol.ts"
-import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { type EventError, eventErrors, EventRefused } from "../BridgeErrors.ts"
-import { type BodyFault, jsonOf, readBody, textOf } from "../RawBody.ts"
-import { SlackSecrets } from "../slack/SlackSecrets.ts"
-import { checkSlackSignature } from "../slack/slackSignature.ts"
+import { type BodyFault, jsonOf, textOf } from "../RawBody.ts"
 import { EventIntake, readDelivery } from "./EventIntake.ts"
 import { Heard } from "./Heard.ts"
+import { bodyOf, type Headers, SignedRequests } from "./SignedRequests.ts"
 
 /** An answer as any server writes it; `body` is JSON. */
 export interface EventAnswer {
@@ -23,37 +19,12 @@ export interface EventAnswer {
   readonly body: string
 }
 
-type Headers = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
-
-/** One value; of a header that comes twice there is none that counts. */
-const only = (headers: Headers, name: string): string | undefined => {
-  const value = headers[name]
-  return typeof value === "string" ? value : undefined
-}
-
-/** Bytes; Slack's largest events are some 100 KiB. */
-export const maxEventBytes = 1024 * 1024
-
 /** `km slack status` asks as Slack would; that proves nothing of Slack. */
 const isOwnProbe = (headers: Headers): boolean => headers["user-agent"] === ownProbe
 
 const taken: EventAnswer = { status: 200, headers: {}, body: JSON.stringify({ ok: true }) }
 
 const refuse = (reason: EventError, detail = "") => Effect.fail(new EventRefused({ reason, detail }))
-
-const judgedBy = (
-  signing: ReadonlyArray<Redacted.Redacted<string>>,
-  headers: Headers,
-  body: Uint8Array,
-  nowSeconds: number
-) =>
-  signing.length === 0 ? "no_secret" : checkSlackSignature({
-    timestamp: only(headers, "x-slack-request-timestamp"),
-    signature: only(headers, "x-slack-signature"),
-    body,
-    secrets: signing.map(Redacted.value),
-    nowSeconds
-  })
 
 export class HttpEvents extends Context.Service<HttpEvents, {
   /** Answers every request; a 200 means that the message is stored or asks for nothing. */
@@ -66,29 +37,12 @@ export class HttpEvents extends Context.Service<HttpEvents, {
   static readonly layer = Layer.effect(
     HttpEvents,
     Effect.gen(function*() {
-      const secrets = yield* SlackSecrets
+      const requests = yield* SignedRequests
       const intake = yield* EventIntake
       const heard = yield* Heard
 
-      const unread = Effect.mapError((error: StoreError) =>
-        new EventRefused({ reason: "no_secret", detail: error.reason })
-      )
-      const signingSecrets = unread(secrets.signingSecrets)
-      const signingSecretsAnew = unread(secrets.signingSecretsAnew)
-
-      const verified = Effect.fnUntraced(function*(headers: Headers, body: Uint8Array) {
-        const nowSeconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const first = judgedBy(yield* signingSecrets, headers, body, nowSeconds)
-        const unknown = first === "unsigned" || first === "no_secret"
-        const verdict = unknown ? judgedBy(yield* signingSecretsAnew, headers, body, nowSeconds) : first
-        if (verdict !== "valid") return yield* refuse(verdict)
-      })
-
       const answer = Effect.fnUntraced(function*(headers: Headers, body: Uint8Array | BodyFault) {
-        if (body === "too_large") return yield* refuse("too_large")
-        if (body === "broken") return yield* refuse("bad_json", "cut short")
-        yield* verified(headers, body)
-        const text = textOf(body)
+        const text = textOf(yield* requests.verified(headers, body))
         if (Option.isNone(text)) return yield* refuse("bad_utf8")
         const json = jsonOf(text.value)
         if (Option.isNone(json)) return yield* refuse("bad_json")
@@ -115,11 +69,7 @@ export class HttpEvents extends Context.Service<HttpEvents, {
         Effect.catchTag(answer(headers, body), "EventRefused", (refusal) => refused(headers, refusal))
 
       const handle = Effect.fn("HttpEvents.handle")(function*(request: HttpServerRequest) {
-        const body = yield* Effect.match(readBody(request, maxEventBytes), {
-          onFailure: (fault) => fault,
-          onSuccess: (bytes) => bytes
-        })
-        return responseOf(yield* judge(request.headers, body))
+        return responseOf(yield* judge(request.headers, yield* bodyOf(request)))
       })
       return HttpEvents.of({ handle, judge })
     })

@@ -1,7 +1,7 @@
 /** What one Slack event asks for, decided from its data alone: a turn, a correction, a withdrawal, a stop, a look back, or nothing. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ChannelId, type MessageTs, type TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
+import { ChannelId, MessageTs, type TeamId, UserId } from "../../runtime/domain/sandbox/Ids.ts"
 import { InviteId } from "../../runtime/domain/slack/Guest.ts"
 import { type SlackEnvelope, SlackMessageEvent, SlackReactionEvent } from "../../runtime/domain/slack/Slack.ts"
 import type { TurnFile } from "../../runtime/domain/turn/Turn.ts"
@@ -94,6 +94,14 @@ export type Incoming =
     readonly eventId: string
   }
   | {
+    /** Slack's own Stop button of an agent's session. */
+    readonly _tag: "SessionStopped"
+    readonly channel: ChannelId
+    readonly threadTs: MessageTs
+    readonly by: UserId
+    readonly eventId: string
+  }
+  | {
     readonly _tag: "StopMark"
     readonly team: TeamId
     readonly channel: ChannelId
@@ -141,6 +149,10 @@ const decodeMoved = Schema.decodeUnknownOption(ChannelMoved)
 /** Source: docs.slack.dev/reference/events/channel_archive; the other three have the same form. */
 const ChannelChanged = Schema.Struct({ channel: ChannelId, user: Schema.optionalKey(Schema.NullOr(UserId)) })
 const decodeChanged = Schema.decodeUnknownOption(ChannelChanged)
+
+/** Source: docs.slack.dev/reference/events/agent_session_stopped. */
+const SessionStopped = Schema.Struct({ channel: ChannelId, thread_ts: MessageTs, user: UserId })
+const decodeStopped = Schema.decodeUnknownOption(SessionStopped)
 
 /** Subtypes that are a person's own message. Everything else (joins, topics, bots …) never starts a paid turn. */
 const spoken: ReadonlySet<string> = new Set(["", "thread_broadcast", "file_share"])
@@ -212,6 +224,12 @@ export const classifyEvent = (
     const present = kind === "member_joined_channel"
     if (member.user !== botUser) return { _tag: "Member", channel: member.channel, user: member.user, present }
     return present ? { _tag: "Returned", channel: member.channel } : ignored("our bot left a channel")
+  }
+  if (kind === "agent_session_stopped") {
+    const stopped = Option.getOrUndefined(decodeStopped(envelope.event))
+    if (stopped === undefined) return undefined
+    const { channel, thread_ts: threadTs, user: by } = stopped
+    return { _tag: "SessionStopped", channel, threadTs, by, eventId }
   }
   if (kind === "channel_id_changed") {
     const moved = Option.getOrUndefined(decodeMoved(envelope.event))

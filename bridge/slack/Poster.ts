@@ -19,6 +19,12 @@ import { isBlockError, isThreadGone, SlackFailure } from "./SlackErrors.ts"
 /** `event_type` of our message metadata. */
 export const metadataType = "km_message"
 
+/** A message with more than text in it, such as buttons: without its blocks it would be another message. */
+export interface BuiltMessage {
+  readonly text: string
+  readonly blocks: ReadonlyArray<unknown>
+}
+
 export interface PosterMessage {
   /** Unique per message, the same on every attempt. */
   readonly key: string
@@ -27,6 +33,8 @@ export interface PosterMessage {
   /** At most `maxMessageCharacters`, already neutralised. */
   readonly markdown: string
   readonly broadcast?: boolean
+  /** In place of the Markdown: blocks of our own, and what stands for them in notifications. Never made plainer. */
+  readonly built?: BuiltMessage
   /** Unix milliseconds since when an earlier attempt may have posted it. */
   readonly uncertainSince?: number | undefined
   /** `outcome` unless told. */
@@ -57,11 +65,13 @@ const settleMillis = 1_500
 const skewMillis = 60_000
 /** Pages of 200 messages that are read for a key. */
 const maxPages = 10
+/** On every way: nothing is made into a mention or a link by Slack. */
+const inert = { parse: "none", link_names: false } as const
 const argsOf = (message: PosterMessage, form: "blocks" | "plain") => ({
   channel: message.channel,
   ...(message.threadTs === undefined ? {} : { thread_ts: message.threadTs }),
   ...(message.broadcast === true && message.threadTs !== undefined ? { reply_broadcast: true } : {}),
-  ...contentOf(message.markdown, form),
+  ...(message.built === undefined ? contentOf(message.markdown, form) : { ...message.built, ...inert }),
   metadata: { event_type: metadataType, event_payload: { key: message.key } },
   unfurl_links: false,
   unfurl_media: false
@@ -90,6 +100,13 @@ export class Poster extends Context.Service<Poster, {
       readonly markdown: string
       readonly key?: string
     }
+  ) => Effect.Effect<void, SlackFailure>
+  /** Sets all of a message that was posted `built`. */
+  readonly rebuild: (
+    channel: ChannelId,
+    ts: MessageTs,
+    built: BuiltMessage,
+    purpose: CallPurpose
   ) => Effect.Effect<void, SlackFailure>
   /** Our own message with this key, posted at or after `since`. */
   readonly find: (
@@ -192,10 +209,22 @@ export class Poster extends Context.Service<Poster, {
           if (failure.kind === "Uncertain" && attempt < 3) {
             since ??= startedAt
             yield* Effect.sleep(settleMillis * (attempt + 1))
-          } else if (failure.kind === "Refused" && form === "blocks" && isBlockError(failure.error)) {
+          } else if (
+            failure.kind === "Refused" && form === "blocks" && message.built === undefined &&
+            isBlockError(failure.error)
+          ) {
             form = "plain"
           } else return yield* failure
         }
+      })
+
+      const rebuild = Effect.fn("Poster.rebuild")(function*(
+        channel: ChannelId,
+        ts: MessageTs,
+        built: BuiltMessage,
+        purpose: CallPurpose
+      ) {
+        yield* slack.call("chat.update", { channel, ts, ...built, ...inert }, { purpose })
       })
 
       const update = Effect.fn("Poster.update")(function*(message: {
@@ -224,7 +253,7 @@ export class Poster extends Context.Service<Poster, {
         )
       })
 
-      return Poster.of({ post, update, find })
+      return Poster.of({ post, update, rebuild, find })
     })
   )
 }
@@ -237,6 +266,5 @@ const contentOf = (markdown: string, form: "blocks" | "plain"): Readonly<Record<
   ...(form === "blocks"
     ? { text: fallbackText(markdown), blocks: [{ type: "markdown", text: markdown }] }
     : { text: plainText(markdown), blocks: [], mrkdwn: false }),
-  parse: "none",
-  link_names: false
+  ...inert
 })

@@ -18,6 +18,7 @@ import { BridgeSettings } from "../BridgeSettings.ts"
 import { EventIntake, readDelivery } from "../events/EventIntake.ts"
 import { Heard } from "../events/Heard.ts"
 import { Progress } from "../events/Progress.ts"
+import { Interactions } from "../questions/Interactions.ts"
 import { jsonOf } from "../RawBody.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import type { SlackFailure } from "../slack/SlackErrors.ts"
@@ -47,6 +48,7 @@ export class SocketMode extends Context.Service<SocketMode, {
       const secrets = yield* SlackSecrets
       const slack = yield* SlackApi
       const intake = yield* EventIntake
+      const interactions = yield* Interactions
       const progress = yield* Progress
       const heard = yield* Heard
       const open = callAs(slack, Opened)
@@ -65,6 +67,11 @@ export class SocketMode extends Context.Service<SocketMode, {
       /** What becomes of one envelope; true when Slack may forget it. */
       const settled = Effect.fnUntraced(
         function*(envelope: Envelope) {
+          if (envelope.type === "interactive") {
+            yield* heard.signed("event")
+            yield* interactions.take(JSON.stringify(envelope.payload ?? null), envelope.payload)
+            return true
+          }
           if (envelope.type !== "events_api") {
             counts.unknown += 1
             yield* Effect.logInfo("an envelope of a kind that is not read").pipe(

@@ -12,7 +12,7 @@ import { EmailSpec } from "../../runtime/domain/profile/Profile.ts"
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { AgentPrograms } from "../../runtime/ports/AgentPrograms.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Controls, type StopRequest } from "../../runtime/ports/Controls.ts"
+import { Controls, isStopRequest, type StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Identities } from "../../runtime/ports/Identities.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
@@ -95,6 +95,7 @@ const serveStops = (
     "serving a stop request ended in a defect; it is tried again",
     lookAgain,
     controls.watch(sandbox).pipe(
+      Stream.filter(isStopRequest),
       Stream.runForEach(serve),
       Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
       Effect.andThen(Effect.sleep(lookAgain))

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
-import type { Controls, StopRequest } from "../../runtime/ports/Controls.ts"
+import { type Controls, isStopRequest, type StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { QueueEntry, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
@@ -102,6 +102,7 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
       "serving a stop request ended in a defect; it is tried again",
       lookAgain,
       controls.watch(sandbox).pipe(
+        Stream.filter(isStopRequest),
         Stream.runForEach(serve),
         Effect.catch((error) => Effect.logWarning("stop requests cannot be read yet", error.message)),
         Effect.andThen(Effect.sleep(lookAgain))

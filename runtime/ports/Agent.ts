@@ -64,6 +64,27 @@ export interface AgentContribution {
   readonly doors?: ReadonlyArray<AgentDoor>
 }
 
+/** The agent asks its user to choose one of two to four answers. All of it comes from the agent. */
+export interface AgentChoice {
+  readonly question: string
+  readonly options: ReadonlyArray<{ readonly label: string; readonly description: string }>
+}
+
+/** A tool call that must not be run without consent. All of it comes from the agent. */
+export interface ToolCall {
+  readonly id: string
+  readonly tool: string
+  readonly input: unknown
+  /** The call is a question to the user: consent to it is an answer. */
+  readonly choice?: AgentChoice
+}
+
+/** `chosen`, from 0, where the call was a choice; `reason` is what the agent is told, in words for it. */
+export type Consent = { readonly _tag: "Given"; readonly chosen?: number } | {
+  readonly _tag: "Denied"
+  readonly reason: string
+}
+
 export interface AgentRun {
   readonly turn: TurnKey
   readonly attempt: number
@@ -80,6 +101,11 @@ export interface AgentRun {
   readonly env: Readonly<Record<string, string>>
   /** What plugins add to this run, in the order in which they were started; a later one's variable wins. */
   readonly contributions: ReadonlyArray<AgentContribution>
+  /**
+   * Asked before each tool call where the profile wants it; the call waits as long as that takes. Interrupted when the
+   * agent no longer waits for it. A call whose question fails or is never answered does not run.
+   */
+  readonly consent?: (call: ToolCall) => Effect.Effect<Consent>
 }
 
 /** What the agent says on its standard output while it runs. */

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { GroupId, type SandboxId, TurnKey } from "../domain/sandbox/Ids.ts"
+import { QuestionId } from "../domain/slack/Question.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /** Stops one turn, or whatever runs or waits in a thread, or everything of the sandbox when neither is given. */
@@ -27,12 +28,31 @@ export const StopRequest = Schema.Struct({
 
 export type StopRequest = typeof StopRequest.Type
 
+/** What people decided about a question of the sandbox's agent. */
+export const AnswerRequest = Schema.Struct({
+  kind: Schema.Literal("answer"),
+  id: Schema.String,
+  question: QuestionId,
+  turn: TurnKey,
+  /** Which question of the turn. */
+  n: Schema.Int,
+  verdict: Schema.Literals(["approved", "denied"]),
+  /** Which of the question's options, from 0. */
+  chosen: Schema.optionalKey(Schema.Int),
+  /** Who decided, as shown to people. */
+  by: Schema.String
+})
+export type AnswerRequest = typeof AnswerRequest.Type
+
 /** Whatever may overtake the queue, told apart by `kind`. */
-export const ControlRequest = Schema.Union([StopRequest])
+export const ControlRequest = Schema.Union([StopRequest, AnswerRequest])
 
 export type ControlRequest = typeof ControlRequest.Type
 
-export const controlKinds: ReadonlySet<string> = new Set<ControlRequest["kind"]>(["stop"])
+export const controlKinds: ReadonlySet<string> = new Set<ControlRequest["kind"]>(["stop", "answer"])
+
+export const isStopRequest = (request: ControlRequest): request is StopRequest => request.kind === "stop"
+export const isAnswerRequest = (request: ControlRequest): request is AnswerRequest => request.kind === "answer"
 
 export class Controls extends Context.Service<Controls, {
   /** Idempotent per `request.id`. */

@@ -12,7 +12,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
-import { ChannelId, MessageTs, UserId } from "../domain/sandbox/Ids.ts"
+import { ChannelId, MessageTs, SandboxId, UserId } from "../domain/sandbox/Ids.ts"
+import { QuestionId } from "../domain/slack/Question.ts"
 import { unending } from "./Unending.ts"
 
 /** An SQS message's; counted in bytes of the errand as JSON. */
@@ -39,6 +40,16 @@ export const Errand = Schema.TaggedUnion({
     threadTs: Schema.optionalKey(MessageTs),
     markdown: Schema.String
   },
+  /** Tells one person something that the others do not see. */
+  Whisper: {
+    key: Schema.String,
+    channel: ChannelId,
+    threadTs: Schema.optionalKey(MessageTs),
+    user: UserId,
+    text: Schema.String
+  },
+  /** Carries on with a question to people: its decision, and what its message shows. */
+  Question: { sandbox: SandboxId, question: QuestionId },
   /** Asks Slack who a person is, or who the bot is, for the events that follow. */
   LookUp: { who: Schema.Union([UserId, Schema.Literal("bot")]) },
   /** Fetches what was missed. */
@@ -60,10 +71,17 @@ export interface ErrandHandler<K extends ErrandKind> {
 }
 
 /** Done at the same time, per kind: none waits for another kind's. */
-const workers: { readonly [K in ErrandKind]: number } = { Mark: 4, Note: 4, LookUp: 32, CatchUp: 1 }
+const workers: { readonly [K in ErrandKind]: number } = {
+  Mark: 4,
+  Note: 4,
+  Whisper: 4,
+  Question: 8,
+  LookUp: 32,
+  CatchUp: 1
+}
 
 /** At the bound the first of these go first. A catch-up makes the others good, and there is never more than one of it. */
-const dropOrder: ReadonlyArray<ErrandKind> = ["LookUp", "Note", "Mark"]
+const dropOrder: ReadonlyArray<ErrandKind> = ["LookUp", "Note", "Mark", "Whisper", "Question"]
 
 export class Errands extends Context.Service<Errands, {
   /** Returns at once. What cannot be taken is dropped, and its handler told. */
@@ -187,7 +205,7 @@ export class Errands extends Context.Service<Errands, {
 
       const close = Effect.gen(function*() {
         closing = true
-        const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note"]
+        const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question"]
         const left = yield* Effect.timeoutOption(drain(...kinds), errandsGrace)
         if (left._tag === "None") {
           yield* Effect.logWarning("errands are left undone; the catch-up of the next start makes them good").pipe(

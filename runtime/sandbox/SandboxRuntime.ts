@@ -20,6 +20,7 @@ import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import * as StoredTokens from "../kernel/github/StoredTokens.ts"
 import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
+import * as AskedPeople from "../kernel/questions/AskedPeople.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
@@ -236,6 +237,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   const drainFor = Effect.sync(() => lease.held() ? drainLimit : Duration.zero)
   const all = PluginHost.layer(builtInPlugins, drainFor).pipe(
     Layer.provideMerge(TurnPipeline.layer),
+    Layer.provideMerge(AskedPeople.layer),
     Layer.provideMerge(status),
     Layer.provideMerge(ports)
   )

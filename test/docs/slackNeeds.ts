@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs"
 import { fileURLToPath } from "node:url"
-import { appNeeds, type Need, needs } from "../../runtime/domain/slack/SlackNeeds.ts"
+import { agentNeeds, appNeeds, type Need, needs } from "../../runtime/domain/slack/SlackNeeds.ts"
 
 export const slackDocument = fileURLToPath(new URL("../../docs/slack-notifications.md", import.meta.url))
 
@@ -26,7 +26,8 @@ const tables = (): string =>
   [
     table("method", needs.filter(({ kind }) => kind === "method")),
     table("event", needs.filter(({ kind }) => kind === "event")),
-    table("method of the `xapp-` token", appNeeds)
+    table("method of the `xapp-` token", appNeeds),
+    table("of an agent app alone (`--agent`)", agentNeeds)
   ].join("\n\n")
 
 /** The document as it should be. */

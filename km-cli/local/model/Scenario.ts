@@ -14,6 +14,7 @@
  * | `script:parallel:N` | N Bash calls in one message, then an answer |
  * | `script:github` | clones the first repository that the message has the address of, pushes a branch, tries `main` and the second one, then answers with what git said |
  * | `script:bash:B64` | runs the command (base64url), then answers with its whole output |
+ * | `script:ask` | asks its user a question with two options, then answers with what came back |
  * | `script:error:STATUS[:RETRY_AFTER]` | that API error, every time |
  * | `script:flaky:STATUS:N` | that API error for the first N requests, then an answer |
  * | `script:drop` | closes the connection in the middle of a text block, every time |
@@ -293,6 +294,21 @@ export const planOf = (position: Position, asked: number): Plan => {
     case "bash":
       return position.step === 0
         ? reply([bash(Buffer.from(args[0] ?? "", "base64url").toString("utf8"), "Run the given command")])
+        : reply([text(`Output:\n\n${position.toolOutput}`)])
+    case "ask":
+      return position.step === 0
+        ? reply([{
+          kind: "tool",
+          name: "AskUserQuestion",
+          input: {
+            questions: [{
+              question: "Which colour?",
+              header: "Colour",
+              multiSelect: false,
+              options: [{ label: "Red", description: "Like a rose" }, { label: "Blue", description: "Like the sky" }]
+            }]
+          }
+        }])
         : reply([text(`Output:\n\n${position.toolOutput}`)])
     case "error":
       return refuse(Number.isFinite(first) ? first : 500, args[1] === undefined ? undefined : Number(args[1]))

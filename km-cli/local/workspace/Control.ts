@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as crypto from "node:crypto"
+import { ClickOrder } from "./Clicks.ts"
 import { FaultRule } from "./Faults.ts"
 import type { FrontParts } from "./Front.ts"
 import { channelMessages, channelView, threadView } from "./Snapshot.ts"
@@ -19,6 +20,7 @@ const decodeSwitch = Schema.decodeEffect(Schema.fromJsonString(Switch))
 const Reason = Schema.Literals(["warning", "refresh_requested", "link_disabled", "too_many_websockets"])
 const decodeReason = Schema.decodeUnknownEffect(Reason)
 const EventsUrl = Schema.Struct({ url: Schema.NonEmptyString })
+const decodeClick = Schema.decodeEffect(Schema.fromJsonString(ClickOrder))
 const decodeRule = Schema.decodeEffect(Schema.fromJsonString(FaultRule))
 const decodeEventsUrl = Schema.decodeEffect(Schema.fromJsonString(EventsUrl))
 
@@ -153,6 +155,10 @@ export const control = (parts: FrontParts, token: string) => {
         state.events.clearUrl()
         return json({ ok: true })
       }
+      if (route === "POST clicks") {
+        return json({ ...(yield* parts.clicking.click(yield* decodeClick(yield* request.text))) })
+      }
+      if (route === "GET whispers") return json({ ok: true, whispers: state.whispered })
       if (route === "GET sockets") return json(socketsView())
       if (route === "PUT sockets") {
         const { enabled } = yield* decodeSwitch(yield* request.text)
@@ -169,6 +175,7 @@ export const control = (parts: FrontParts, token: string) => {
     Effect.catchTags({
       SchemaError: (error) => Effect.succeed(problem(400, error.message)),
       WorkspaceError: (error) => Effect.succeed(problem(409, error.message)),
+      ClickImpossible: (error) => Effect.succeed(problem(409, error.message)),
       SlackRefusal: (error) => Effect.succeed(problem(409, error.message))
     })
   )

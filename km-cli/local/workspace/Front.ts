@@ -12,6 +12,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Stream from "effect/Stream"
 import type { Method } from "./Call.ts"
 import type { CallLog } from "./CallLog.ts"
+import type { Clicking } from "./Clicks.ts"
 import type { ApiFault, Faults } from "./Faults.ts"
 import { slackId } from "./Identifiers.ts"
 import { type Json, objectOf, textOf, textsOf } from "./Json.ts"
@@ -30,6 +31,7 @@ const maxUploadBytes = ByteSize.mebibytes(256)
 /** What the front is made of. */
 export interface FrontParts {
   readonly state: WorkspaceState
+  readonly clicking: Clicking
   readonly methods: ReadonlyMap<string, Method>
   readonly faults: Faults
   readonly tiers: RateTiers

@@ -6,8 +6,9 @@ import type { Json } from "./Json.ts"
 /**
  * One change. `at` is milliseconds since 1970, `seq` counts from 1. Kinds: `message`, `message_changed`,
  * `message_deleted`, `reaction_added`, `reaction_removed`, `channel` (created, archived, renamed, …), `member`
- * (joined, left), `call` (a Web API call was answered), `delivery` (an attempt to deliver an event ended) and `socket` (a
- * connection of Socket Mode opened, was told to go, closed).
+ * (joined, left), `call` (a Web API call was answered), `delivery` (an attempt to deliver an event ended), `socket` (a
+ * connection of Socket Mode opened, was told to go, closed), `interaction` (a person clicked) and `ephemeral` (one person
+ * was shown something).
  */
 export interface Change {
   readonly seq: number
@@ -30,6 +31,8 @@ export type ChangeKind =
   | "call"
   | "delivery"
   | "socket"
+  | "interaction"
+  | "ephemeral"
 
 /** Changes are kept this far back for watchers that come late or reconnect. */
 const kept = 5_000

@@ -15,6 +15,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as http from "node:http"
 import { CallLog, type LoggedCall } from "./CallLog.ts"
 import { Channels } from "./Channels.ts"
+import { type Clicking, makeClicking } from "./Clicks.ts"
 import { startEmulator } from "./Emulator.ts"
 import { slackEventTimeoutMillis, slackRetryDelays, startEventSender } from "./EventSender.ts"
 import { type ActiveFault, type FaultRule, Faults } from "./Faults.ts"
@@ -34,7 +35,7 @@ import { TokenTable } from "./TokenTable.ts"
 import { type Change, Watch } from "./Watch.ts"
 import { type EmulatorFailure, type SlackRefusal, WorkspaceError } from "./WorkspaceError.ts"
 import { type LimitOptions, type WorkspaceInput, WorkspaceOptions } from "./WorkspaceOptions.ts"
-import type { WorkspaceState } from "./WorkspaceState.ts"
+import type { Whispered, WorkspaceState } from "./WorkspaceState.ts"
 
 /** A person of the workspace and the token that posts as if that person typed. */
 export interface WorkspacePerson {
@@ -99,6 +100,10 @@ export interface WorkspaceHandle {
     channel: string,
     ts: string
   ) => Effect.Effect<MessageView | undefined, SlackRefusal | EmulatorFailure>
+  /** What people do with buttons. */
+  readonly clicks: Clicking
+  /** What one person alone was shown, oldest first. */
+  readonly whispers: Effect.Effect<ReadonlyArray<Whispered>>
   /** The app installed again, or taken out. */
   readonly app: Installing
   /** A token stops working (`token_revoked`). */
@@ -220,11 +225,14 @@ export const start = Effect.fn("Workspace.start")(function*(
       emoji: new Set(options.customEmoji ?? []),
       invites: new Map(),
       connect: options.connect ?? {},
+      whispered: [],
       writing: keyedLocks(),
       now
     }
+    const clicking = makeClicking(state, eventTimeoutMillis)
     const front: FrontParts = {
       state,
+      clicking,
       methods: allMethods(state),
       faults,
       tiers: new RateTiers(limitsOf(options.limits), now),
@@ -302,6 +310,8 @@ export const start = Effect.fn("Workspace.start")(function*(
         const channel = channelOf(reference)
         return channel === undefined ? Effect.undefined : threadView(state, channel, ts)
       },
+      clicks: clicking,
+      whispers: Effect.sync(() => [...state.whispered]),
       app: installing(state, plan.botToken),
       revoke: (token) => Effect.sync(() => tables.tokens.revoke(token)),
       close: Scope.close(scope, Exit.void)

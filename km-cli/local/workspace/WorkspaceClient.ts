@@ -8,6 +8,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { ClickOrder } from "./Clicks.ts"
 import type { Credentials } from "./Credentials.ts"
 import { FaultRule } from "./Faults.ts"
 import type { Json } from "./Json.ts"
@@ -60,6 +61,10 @@ const StateAnswer = Schema.Struct({
 const MessagesAnswer = Schema.Struct({ messages: Schema.Array(RemoteMessage) })
 const ThreadAnswer = Schema.Struct({ thread: RemoteMessage })
 const CallsAnswer = Schema.Struct({ calls: Schema.Array(Anything) })
+const ClickAnswer = Schema.Struct({ ok: Schema.Boolean, status: Schema.optionalKey(Schema.Int) })
+const WhispersAnswer = Schema.Struct({
+  whispers: Schema.Array(Schema.Struct({ channel: Schema.String, userId: Schema.String, text: Schema.String }))
+})
 const FaultAnswer = Schema.Struct({ id: Schema.String })
 const Problem = Schema.Struct({ error: Schema.String })
 const SlackAnswer = Schema.Struct({ ok: Schema.Boolean, error: Schema.optionalKey(Schema.String) })
@@ -158,6 +163,18 @@ export const connect = Effect.fnUntraced(function*(credentials: Credentials) {
         HttpClientRequest.put(`${base}events-url`).pipe(HttpClientRequest.bodyJsonUnsafe({ url })),
         Anything
       ).pipe(Effect.asVoid),
+    /** A person presses a button. */
+    click: (order: ClickOrder) =>
+      ask(
+        "a click",
+        HttpClientRequest.post(`${base}clicks`).pipe(HttpClientRequest.bodyJsonUnsafe(order)),
+        ClickAnswer
+      ),
+    /** What single persons were shown, oldest first. */
+    whispers: ask("reading what single persons were shown", HttpClientRequest.get(`${base}whispers`), WhispersAnswer)
+      .pipe(
+        Effect.map((answer) => answer.whispers)
+      ),
     addFault: (rule: FaultRule) =>
       ask(
         "ordering a fault",

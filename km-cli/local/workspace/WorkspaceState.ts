@@ -41,6 +41,15 @@ export interface SharedInvite {
   acceptedBy: string | undefined
 }
 
+/** A word that one person alone was shown (`chat.postEphemeral`). */
+export interface Whispered {
+  readonly at: number
+  readonly channel: string
+  readonly userId: string
+  readonly threadTs?: string
+  readonly text: string
+}
+
 /** Everything behind the front. */
 export interface WorkspaceState {
   readonly emulator: Emulator
@@ -57,6 +66,8 @@ export interface WorkspaceState {
   readonly emoji: ReadonlySet<string>
   readonly invites: Map<string, SharedInvite>
   readonly connect: ConnectOptions
+  /** What one person alone was shown, oldest first. */
+  readonly whispered: Array<Whispered>
   /** One writer per channel: previous text is read, changed and told in one go, so edits cannot race. */
   readonly writing: (channel: string) => Semaphore.Semaphore
   /** Milliseconds since 1970. */

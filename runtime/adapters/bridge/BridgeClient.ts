@@ -94,6 +94,11 @@ export const laneOf = (action: BridgeAction): string | undefined => {
     case "unreact":
     case "update":
       return `message ${action.channel} ${action.ts}`
+    // Taken back after it was asked, never before.
+    case "ask":
+      return `question ${action.question.turn} ${action.question.n}`
+    case "ask.close":
+      return `question ${action.turn} ${action.n}`
     default:
       return undefined
   }

@@ -12,10 +12,11 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AgentOutcome } from "../../domain/turn/Turn.ts"
-import { Agent, type AgentEvent, type AgentProcess, type AgentRun } from "../../ports/Agent.ts"
+import { Agent, type AgentEvent, type AgentProcess, type AgentRun, type Consent } from "../../ports/Agent.ts"
 import type { Jail } from "../jail/Bubblewrap.ts"
 import type { ModelDoor } from "../model/ModelDoor.ts"
 import type { ClaudeAgentOptions } from "./AgentOptions.ts"
+import { consentLines } from "./ConsentLines.ts"
 import { conversations, endsWithMention } from "./Conversations.ts"
 import { endedBy, type Ending } from "./Ending.ts"
 import { agentErrors } from "./ErrorCodes.ts"
@@ -37,6 +38,9 @@ const maxOutputBytes = 1024 * 1024 * 1024
 
 /** Between the polite request and the end of the jail (docs/architecture.md). */
 const politeMillis = 3_000
+
+/** Asked for consent without anybody to give it. */
+const nobodyToAsk: Consent = { _tag: "Denied", reason: "Nobody can be asked here, so nothing is allowed." }
 
 const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions) {
   const preparation = yield* makePreparation(options)
@@ -64,8 +68,9 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       }),
       marker
     })
+    const message = encodeUserMessage(run.messageUuid, run.prompt)
     const fds = yield* RunFiles.prepare(files, {
-      prompt: encodeUserMessage(run.messageUuid, run.prompt),
+      prompt: message,
       settings,
       marker,
       jail
@@ -77,7 +82,8 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         cwd: options.workspace,
         env,
         fds,
-        doors
+        doors,
+        begins: options.policy.permissions === "ask" ? message : undefined
       }),
       ({ mark }) => endAll(marker, Option.some(mark))
     )
@@ -105,7 +111,14 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       })
 
     const runFork = Effect.runForkWith(yield* Effect.context())
+    const questions = spawned.input === undefined ? undefined : consentLines({
+      consent: run.consent ?? (() => Effect.succeed(nobodyToAsk)),
+      input: spawned.input,
+      fork: runFork
+    })
+    yield* Effect.addFinalizer(() => questions?.stop ?? Effect.void)
     const onLine = (line: string): void => {
+      questions?.onLine(line)
       const decoded = decodeLine(line)
       if (Option.isNone(decoded)) return
       const [next, said] = step(facts, decoded.value)

@@ -8,7 +8,7 @@ import { markerVariable } from "./ProcessTree.ts"
 
 /** What the profile decides about every run of a sandbox. */
 export interface LaunchPolicy {
-  readonly permissions: "bypass" | "default"
+  readonly permissions: "bypass" | "ask" | "default"
   /** A model name the CLI knows; `default` leaves the choice to the CLI. */
   readonly model: string
   readonly trustRepoSettings: boolean
@@ -57,6 +57,8 @@ export const argumentsOf = (
   "stream-json",
   "--verbose",
   ...policyArguments(policy, settingsFile),
+  // In a terminal the CLI asks whoever sits there.
+  ...(policy.permissions === "ask" ? ["--permission-prompt-tool", "stdio"] : []),
   ...sessionArguments(run)
 ]
 
@@ -126,15 +128,23 @@ export const environmentOf = (input: {
   ...(input.isRoot ? { IS_SANDBOX: "1" } : {})
 })
 
+const asking = (permissions: unknown): Readonly<Record<string, unknown>> => ({
+  ...(typeof permissions === "object" ? permissions : {}),
+  ask: ["*"]
+})
+
 /**
  * The settings of a run: what the composition root built (hooks), our pinned environment, and hooks that no other
- * settings file can switch off.
+ * settings file can switch off. With `ask` every call is put to us, also those that the CLI holds for harmless: what is, is
+ * for the profile's rules to say (measured with 2.1.330: `*` in `ask` asks for each tool, and what is in `deny` stays denied).
  */
 export const sealSettings = (
   settings: Readonly<Record<string, unknown>>,
-  pinned: Readonly<Record<string, string>>
+  pinned: Readonly<Record<string, string>>,
+  permissions: LaunchPolicy["permissions"]
 ): Readonly<Record<string, unknown>> => ({
   ...settings,
+  ...(permissions === "ask" ? { permissions: asking(settings["permissions"]) } : {}),
   disableAllHooks: false,
   env: { ...(typeof settings["env"] === "object" ? settings["env"] : {}), ...pinned }
 })

@@ -9,6 +9,7 @@ import type { Readable, Writable } from "node:stream"
 import type { ProcessMark } from "../../domain/turn/Turn.ts"
 import { AgentNotStarted } from "../../ports/Agent.ts"
 import { type Door, type HandOver, handOverFrom } from "../jail/Doors.ts"
+import type { AgentInput } from "./ConsentLines.ts"
 import { agentErrors, type ErrorCode } from "./ErrorCodes.ts"
 import * as ProcessTree from "./ProcessTree.ts"
 import * as RunFiles from "./RunFiles.ts"
@@ -28,6 +29,8 @@ export interface Spawned {
   readonly exitCode: Effect.Effect<number>
   /** Standard input and output where they are pipes. */
   readonly pipes: Option.Option<{ readonly input: Writable; readonly output: Readable }>
+  /** Its standard input, where it was to stay open. */
+  readonly input: AgentInput | undefined
   /** Complete once the agent itself runs: at once, or when every door has been handed over and is served. */
   readonly begun: Effect.Effect<void, AgentNotStarted, Scope.Scope>
 }
@@ -43,6 +46,19 @@ const through = (
     yield* handOver.begin
   }).pipe(Effect.mapError(({ detail }) => notStarted(agentErrors.doorsNotOpened, detail)))
 
+const inputOf = (child: ChildProcess, begins: string): AgentInput => {
+  const { stdin } = child
+  // Who has ended does not read what is written.
+  stdin?.on("error", () => undefined)
+  stdin?.write(begins)
+  return {
+    write: (line) => {
+      if (stdin?.writable === true) stdin.write(line)
+    },
+    end: () => void stdin?.end()
+  }
+}
+
 /** `program` runs the jail's first program where there are `doors`. */
 export const spawnRun = (
   program: string,
@@ -52,6 +68,8 @@ export const spawnRun = (
     readonly env: Readonly<Record<string, string>>
     readonly fds: RunFiles.Descriptors
     readonly doors: ReadonlyArray<Door>
+    /** The agent asks while it runs: its standard input stays open, and begins with this. */
+    readonly begins?: string | undefined
   }
 ): Effect.Effect<Spawned, AgentNotStarted> =>
   Effect.callback((resume) => {
@@ -66,7 +84,8 @@ export const spawnRun = (
         // Its own session: a Ctrl-C in the operator's terminal is for the runtime, which drains its turns.
         detached: true,
         stdio: [
-          fds.stdin,
+          // A socket of its own: unlike a pipe, no other process of the jail can open it by its name in /proc.
+          options.begins === undefined ? fds.stdin : "pipe",
           fds.stdout,
           fds.stderr,
           // In the order of `jailDescriptors`.
@@ -100,7 +119,8 @@ export const spawnRun = (
         exit: Deferred.await(exit),
         exitCode: Deferred.await(exitCode),
         pipes: stdin === null || stdout === null ? Option.none() : Option.some({ input: stdin, output: stdout }),
-        begun
+        begun,
+        input: options.begins === undefined ? undefined : inputOf(child, options.begins)
       }))
     }
   })

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { Capability } from "../github/GitHubPolicy.ts"
+import { PermissionRule } from "./PermissionRules.ts"
 
 /** A key that may be left out; `value` is what it then is. `description` is what an editor shows. */
 const key = <S extends Schema.Top>(schema: S, value: S["Rebuild"]["Encoded"], description: string) =>
@@ -37,6 +38,7 @@ export const durationMillis = (duration: DurationText): number => {
 /** The durations of a profile with what each key takes, milliseconds. */
 export const durationBounds: ReadonlyMap<string, { readonly min: number; readonly max: number }> = new Map([
   ["spec.agent.turnTimeout", { min: 1_000, max: 11 * 3_600_000 }],
+  ["spec.agent.askTimeout", { min: 1_000, max: 11 * 3_600_000 }],
   ["spec.lifecycle.ttl", { min: 0, max: Infinity }],
   ["spec.lifecycle.idleTimeout", { min: 0, max: Infinity }]
 ])
@@ -54,9 +56,20 @@ const SlackUser = Schema.String.check(
 export const AgentSpec = Schema.Struct({
   kind: key(Schema.Literals(["claude"]), "claude", "Which coding agent runs."),
   permissions: key(
-    Schema.Literals(["bypass", "default"]),
+    Schema.Literals(["bypass", "ask", "default"]),
     "bypass",
-    "bypass: the agent may use every tool; the jail is what confines it."
+    "bypass: the agent may use every tool; the jail is what confines it. ask: a person decides in Slack about each " +
+      "tool call that permissionRules do not settle. default: what would need consent is denied."
+  ),
+  permissionRules: key(
+    Schema.Array(PermissionRule).check(Schema.isMaxLength(200)),
+    [],
+    "With permissions: ask, which tool calls are allowed, asked about or denied; deny wins, then ask."
+  ),
+  askTimeout: key(
+    DurationText,
+    "30m",
+    "A question that nobody has answered after this time is denied; it ends before the sandbox's ttl."
   ),
   model: key(Schema.String, "default", "A model name that the agent's CLI knows, or default."),
   turnTimeout: key(

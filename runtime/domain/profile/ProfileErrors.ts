@@ -23,6 +23,7 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-019",
   "KM-PRO-020",
   "KM-PRO-021",
+  "KM-PRO-022",
   "KM-PRO-040",
   "KM-PRO-041",
   "KM-PRO-042",
@@ -38,7 +39,9 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-109",
   "KM-PRO-110",
   "KM-PRO-111",
-  "KM-PRO-112"
+  "KM-PRO-112",
+  "KM-PRO-113",
+  "KM-PRO-114"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -135,6 +138,11 @@ export const errorCodes: ReadonlyArray<{
     remedy: "Remove spec.network.allowedHosts, or set spec.network.mode: proxy."
   },
   {
+    code: "KM-PRO-022",
+    what: "The time for a question to people is 0 or longer than 11 hours.",
+    remedy: "Give spec.agent.askTimeout a duration from 1s to 11h."
+  },
+  {
     code: "KM-PRO-040",
     what: "An allowed repository is no owner/repo and no owner/*.",
     remedy: "Correct the entry that is named; a bare * is never taken."
@@ -213,5 +221,15 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-112",
     what: "Repositories are listed, but without a network none can be reached.",
     remedy: "Leave spec.network out, or set it to proxy; or remove the lists."
+  },
+  {
+    code: "KM-PRO-113",
+    what: "Rules for tool calls are given, but nobody asks about any.",
+    remedy: "Set spec.agent.permissions: ask, or leave permissionRules out."
+  },
+  {
+    code: "KM-PRO-114",
+    what: "People are to be asked, but Slack is off.",
+    remedy: "Set spec.cli.notifySlackEnabled: true, or allow by spec.agent.permissionRules what the agent needs."
   }
 ]

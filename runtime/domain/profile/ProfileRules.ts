@@ -1,6 +1,7 @@
 /** The rules of a profile that need more than one key (docs/architecture.md): one verdict for `validate` and `create` alike. */
 import * as Result from "effect/Result"
 import { parseHostedPattern } from "../github/Repository.ts"
+import { agentFindings } from "./AgentRules.ts"
 import { gitHubFindings } from "./GitHubRules.ts"
 import { parseHostPattern } from "./HostPatterns.ts"
 import { channelIdPattern, durationMillis, type Profile } from "./Profile.ts"
@@ -242,6 +243,10 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
   const network = networkFindings(profile.spec)
   const gitHub = gitHubFindings(profile.spec.sourceAccess)
   const timeout = durationMillis(agent.turnTimeout)
+  const aboutAgent = agentFindings(profile.spec)
+  const ofAgent = (severity: ProfileFinding["severity"]) =>
+    aboutAgent.filter((one) => one.severity === severity)
+      .map(({ code, message, path }) => at(severity, path, code, message))
   return [
     ...(timeout > 0 && timeout <= maxTurnTimeoutMillis
       ? []
@@ -252,12 +257,14 @@ export const profileFindings = (profile: Profile, context: RuleContext): Readonl
           `${agent.turnTimeout} is not between 1s and 11h; SQS holds a message 12 hours at most`
         )
       ]),
+    ...ofAgent("error"),
     ...overrideFindings(cli, context),
     ...needsOwnChannel(cli, "notifySlackInboundEnabled", ["KM-PRO-011", "KM-PRO-012", "KM-PRO-013"]),
     ...needsOwnChannel(cli, "notifySlackTranscriptEnabled", ["KM-PRO-014", "KM-PRO-015", "KM-PRO-016"]),
     ...network.errors,
     ...repositoryErrors(profile.spec.sourceAccess),
     ...gitHub.errors,
+    ...ofAgent("warning"),
     ...warnings(cli, context),
     ...network.warnings,
     ...gitHub.warnings,

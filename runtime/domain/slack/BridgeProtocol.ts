@@ -4,7 +4,8 @@
  */
 import * as Schema from "effect/Schema"
 import { GithubHost, RepositoryId } from "../github/Repository.ts"
-import { ChannelId, MessageTs, SessionId, UserId } from "../sandbox/Ids.ts"
+import { ChannelId, MessageTs, SessionId, TurnKey, UserId } from "../sandbox/Ids.ts"
+import { QuestionId, QuestionSubject, Withdrawal } from "./Question.ts"
 
 /** Bytes; a larger body is refused before it is parsed. Slack's own limit for one message's text is far below. */
 export const maxBridgeBodyBytes = 1024 * 1024
@@ -165,6 +166,24 @@ export const ActivityAction = Schema.Struct({
 })
 /** A sandbox's proxy was refused by GitHub: its tokens are to be made anew. At most once a minute for a sandbox. */
 export const RepositoryRefreshAction = Schema.Struct({ action: Schema.Literal("repository.refresh") })
+/**
+ * Shows a question with its buttons and keeps it, so that clicks can be judged. The deadline may be set earlier than asked
+ * for: it is before the sandbox's end.
+ */
+export const AskAction = Schema.Struct({
+  action: Schema.Literal("ask"),
+  channel: ChannelId,
+  threadTs: optional(MessageTs),
+  question: QuestionSubject
+})
+/** Takes an undecided question back; one that is decided stays so, and the answer says how. */
+export const AskCloseAction = Schema.Struct({
+  action: Schema.Literal("ask.close"),
+  /** As they were in `ask`. */
+  turn: TurnKey,
+  n: QuestionSubject.fields.n,
+  why: Withdrawal
+})
 
 /** Milliseconds that a pull request is held, at most: longer than GitHub takes over a merge, and all before it. */
 export const pullHoldMillis = 120_000
@@ -213,6 +232,8 @@ export const BridgeAction = Schema.Union([
   UserLookupAction,
   ActivityAction,
   RepositoryRefreshAction,
+  AskAction,
+  AskCloseAction,
   PullHoldAction,
   PullReleaseAction,
   ChannelEnsureAction,
@@ -305,6 +326,16 @@ export const BridgeResult = Schema.Struct({
   thread: optional(Schema.Struct({ channel: ChannelId, threadTs: MessageTs, session: optional(SessionId) })),
   /** user.lookup. */
   user: optional(Schema.Struct({ id: UserId, name: Schema.String, external: Schema.Boolean })),
+  /** ask, ask.close: the question as it is kept. */
+  question: optional(Schema.Struct({
+    id: QuestionId,
+    deadline: Schema.Int,
+    state: Schema.Literals(["open", "approved", "denied", "withdrawn"]),
+    /** Who decided, as shown to people. */
+    by: optional(Schema.String),
+    /** Which of the options, from 0. */
+    chosen: optional(Schema.Int)
+  })),
   /** channel.ensure. */
   channel: optional(Schema.Struct({
     id: ChannelId,

@@ -1,5 +1,5 @@
 /** The manifest of our Slack app, and the page that makes an app of it. Source: docs.slack.dev/reference/app-manifest. */
-import { agentScope, botEvents, privateScopes, requiredScopes } from "./SlackNeeds.ts"
+import { agentEvents, agentScope, botEvents, privateScopes, requiredScopes } from "./SlackNeeds.ts"
 
 export interface ManifestOptions {
   /** Of the app and its bot; 1 to 35 characters. */
@@ -40,7 +40,7 @@ export const manifestOf = ({ agent, name, privateChannels, publicUrl }: Manifest
       }
     },
     settings: {
-      event_subscriptions: { ...url("/events"), bot_events: botEvents },
+      event_subscriptions: { ...url("/events"), bot_events: [...botEvents, ...(agent ? agentEvents : [])] },
       interactivity: { is_enabled: true, ...url("/interactive") },
       org_deploy_enabled: false,
       socket_mode_enabled: publicUrl === undefined,

@@ -36,6 +36,7 @@ export const needs: ReadonlyArray<Need> = [
   method("bots.info", "users:read", "which app the bot token belongs to"),
   method("chat.postMessage", "chat:write", "answers, notices, the first text of a turn"),
   method("chat.update", "chat:write", "live text: one message that grows"),
+  method("chat.postEphemeral", "chat:write", "what one person alone is told who clicked on a button"),
   method("chat.delete", "chat:write", "parts of an answer that are no longer needed, and the self-test's message"),
   method("chat.getPermalink", undefined, "links from one thread to another"),
   method("conversations.create", "channels:manage", "a channel of its own for each sandbox", "groups:write"),
@@ -90,6 +91,19 @@ export const appNeeds: ReadonlyArray<Need> = [
 
 /** Asked for beside the rest only by an app that is declared an agent. */
 export const agentScope = "assistant:write"
+
+/** Asked for only by an app that is declared an agent. */
+export const agentNeeds: ReadonlyArray<Need> = [
+  method(
+    "agents.sessions.setStatus",
+    "chat:write",
+    "Slack's Stop button: a thread that was stopped does not look busy"
+  ),
+  event("agent_session_stopped", undefined, "that button was pressed; without this event it is not shown")
+]
+
+/** Names of those events. */
+export const agentEvents: ReadonlyArray<string> = agentNeeds.flatMap(({ kind, name }) => kind === "event" ? [name] : [])
 
 const unique = (scopes: ReadonlyArray<string | undefined>): ReadonlyArray<string> =>
   [...new Set(scopes)].filter((scope) => scope !== undefined).toSorted()

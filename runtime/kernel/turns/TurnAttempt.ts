@@ -10,8 +10,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AgentOutcome } from "../../domain/turn/Turn.ts"
 import { personFrame } from "../../domain/turn/TurnFrame.ts"
-import { Agent, type AgentEvent, type AgentProcess } from "../../ports/Agent.ts"
+import { Agent, type AgentEvent, type AgentProcess, type Consent, type ToolCall } from "../../ports/Agent.ts"
 import { continuePrompt, messagePrompt, messageUuid, sessionLostNotice } from "./Prompt.ts"
+import { runOut } from "./TurnClock.ts"
 import { failure } from "./TurnErrors.ts"
 import type { Advance, Job, TurnAbandoned } from "./TurnJob.ts"
 import { Happening } from "./TurnMachine.ts"
@@ -30,6 +31,8 @@ export interface AttemptOptions {
   /** Wall clock of one attempt, milliseconds. */
   readonly turnTimeoutMillis: number
   readonly advance: Advance
+  /** Whether the agent may make a tool call; absent where it may make any. */
+  readonly consent?: (job: Job, call: ToolCall) => Effect.Effect<Consent>
   /** Counts running agents, for status. */
   readonly agentRunning: (delta: 1 | -1) => void
 }
@@ -73,10 +76,10 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
   const ending = (job: Job): Effect.Effect<AgentOutcome> =>
     Deferred.await(job.stop).pipe(
       Effect.map((by): AgentOutcome => AgentOutcome.cases.Cancelled.make({ by })),
-      Effect.timeoutOrElse({
-        duration: options.turnTimeoutMillis,
-        orElse: () => Effect.succeed(AgentOutcome.cases.TimedOut.make({ afterMillis: options.turnTimeoutMillis }))
-      })
+      Effect.raceFirst(Effect.map(
+        runOut(job.clock, options.turnTimeoutMillis),
+        (afterMillis) => AgentOutcome.cases.TimedOut.make({ afterMillis })
+      ))
     )
 
   /** Gives each observer its own copy of the agent's events; the agent has one consumer, us. */
@@ -138,6 +141,7 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       (origin) => origin.frame(row),
       personFrame({ sender: "", place: "", acceptedAt, files: attached })
     )
+    const ask = options.consent
     const begun = yield* agent.start({
       turn: row.key,
       attempt: row.attempt,
@@ -149,7 +153,8 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
         : messagePrompt(frame, added, row.request.text),
       messageUuid: messageUuid(row.key, row.attempt),
       env,
-      contributions
+      contributions,
+      ...(ask === undefined ? {} : { consent: (call) => ask(job, call) })
     }).pipe(
       Effect.map((process) => ({ process, outcome: undefined })),
       Effect.catchTag(
@@ -168,7 +173,7 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       yield* Effect.forkScoped(
         outcome._tag === "Cancelled"
           ? process.interrupt(outcome.by)
-          : process.timeOut(options.turnTimeoutMillis)
+          : process.timeOut(outcome._tag === "TimedOut" ? outcome.afterMillis : options.turnTimeoutMillis)
       )
       yield* Effect.sleep(endGrace)
       return outcome

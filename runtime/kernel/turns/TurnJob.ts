@@ -13,6 +13,7 @@ import type { TurnRow } from "../../domain/turn/Turn.ts"
 import { pauseAfter } from "../../ports/Backoff.ts"
 import type { Ledger } from "../../ports/Ledger.ts"
 import type { LedgerHealth } from "./LedgerHealth.ts"
+import { makeTurnClock, type TurnClock } from "./TurnClock.ts"
 import { decide, type Happening, type Step, type TurnNames } from "./TurnMachine.ts"
 
 export interface Job {
@@ -34,6 +35,8 @@ export interface Job {
   costUsd: number | undefined
   /** Past the point of no return before its first agent: a stopping runtime waits for it. */
   begun: boolean
+  /** Stands still while people are asked. */
+  readonly clock: TurnClock
   /** Calls that run beside the agent and must be over before the turn is marked. */
   readonly errands: Array<Fiber.Fiber<void>>
 }
@@ -49,6 +52,7 @@ export const makeJob = (row: TurnRow): Job => ({
   toldSessionLost: false,
   costUsd: undefined,
   begun: row.state !== "received",
+  clock: makeTurnClock(),
   errands: []
 })
 

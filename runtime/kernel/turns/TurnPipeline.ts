@@ -19,14 +19,17 @@ import type { TurnRequest, TurnRow } from "../../domain/turn/Turn.ts"
 import { maxOpenTurns, type OpenTurn, openTurnOf } from "../../domain/turn/TurnRecord.ts"
 import { backoffSchedule } from "../../ports/Backoff.ts"
 import { Ledger } from "../../ports/Ledger.ts"
+import { Permissions } from "../../ports/Permissions.ts"
 import { SandboxInfo } from "../../ports/SandboxInfo.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { spanOfTraceparent } from "../../ports/TraceParent.ts"
 import { Turns } from "../../ports/Turns.ts"
 import { LedgerHealth } from "./LedgerHealth.ts"
+import { lending } from "./LentPlace.ts"
 import { freshSession } from "./Prompt.ts"
 import { runDirectory } from "./RunDirectory.ts"
 import { sweepRuns } from "./RunSweeper.ts"
+import { standingStill } from "./TurnClock.ts"
 import { type Job, makeAdvance, makeJob } from "./TurnJob.ts"
 import { Happening, receivedRow, stepOf } from "./TurnMachine.ts"
 import { TurnParties } from "./TurnParties.ts"
@@ -98,6 +101,10 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
       freshSession: (key, attempt) => freshSession(info.id, key, attempt)
     }, changes)
 
+    /** Slots before agents, as every turn takes them: nobody waits in a circle. */
+    const lent = lending([slots, agents], scope)
+    const permissions = yield* Permissions
+
     const work = yield* makeWorker({
       sandbox: info.id,
       turnTimeoutMillis: durationMillis(info.profile.spec.agent.turnTimeout),
@@ -106,6 +113,14 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
         Effect.suspend(() =>
           stopping ? Effect.andThen(Deferred.succeed(job.left, undefined), Effect.never) : Effect.void
         ),
+      ...(info.profile.spec.agent.permissions !== "ask" ? {} : {
+        consent: (job, call) =>
+          permissions.consent({
+            row: job.row,
+            call,
+            waiting: (asked) => standingStill(job.clock, lent(job, asked))
+          })
+      }),
       agentRunning: (delta) => {
         running += delta
       },

@@ -14,6 +14,7 @@ import { recordOf } from "../../domain/turn/TurnRecord.ts"
 import { Agent } from "../../ports/Agent.ts"
 import { backoffSchedule } from "../../ports/Backoff.ts"
 import { Ledger } from "../../ports/Ledger.ts"
+import { Permissions } from "../../ports/Permissions.ts"
 import { Redaction } from "../../ports/Redaction.ts"
 import { TurnRecords } from "../../ports/TurnRecords.ts"
 import { messageUuid } from "./Prompt.ts"
@@ -65,6 +66,7 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   const ledger = yield* Ledger
   const { redact } = yield* Redaction
   const records = yield* TurnRecords
+  const permissions = yield* Permissions
   const attempt = yield* makeAttempt(options)
   const { advance, sandbox } = options
 
@@ -151,6 +153,7 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   const settle = Effect.fnUntraced(function*(job: Job) {
     const row = job.row
     yield* tellSessionLost(parties, job)
+    if (options.consent !== undefined) yield* permissions.settled(row)
     const shown: ReadonlyArray<ShownPart> = row.attempt === 0
       ? []
       : (yield* parties.tell("exited", (observer) => observer.exited(row))).flat()

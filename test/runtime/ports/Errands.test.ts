@@ -28,6 +28,10 @@ const nameOf = (errand: Errand): string => {
       return `mark ${errand.ts}`
     case "Note":
       return `note ${errand.key}`
+    case "Whisper":
+      return `whisper ${errand.key}`
+    case "Question":
+      return `question ${errand.question}`
     case "LookUp":
       return `look-up ${errand.who}`
     case "CatchUp":
@@ -41,7 +45,7 @@ const scene = Effect.gen(function*() {
   const open = yield* Deferred.make<void>()
   const done: Array<string> = []
   const dropped: Array<string> = []
-  const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "LookUp", "CatchUp"]
+  const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question", "LookUp", "CatchUp"]
   const handleAll = Effect.forEach(kinds, (kind) =>
     errands.handle(kind, {
       run: (errand) => Effect.andThen(Deferred.await(open), Effect.sync(() => void done.push(nameOf(errand)))),

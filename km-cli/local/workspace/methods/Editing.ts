@@ -17,7 +17,7 @@ import {
   visibleChannel,
   type WorkspaceState
 } from "../WorkspaceState.ts"
-import { readContent } from "./Posting.ts"
+import { isEmpty, readContent } from "./Posting.ts"
 
 const place = (channel: Channel, ts: string, message: Json): { channel: string; ts: string; threadTs?: string } => {
   const threadTs = textOf(message, "thread_ts")
@@ -144,15 +144,33 @@ const permalink = (state: WorkspaceState) =>
     }
   })
 
-/** `chat.postEphemeral`: kept by the emulator and shown to nobody; the receiver must be in the channel. */
+/**
+ * `chat.postEphemeral`: shown to one person, never in the history; who is not in the channel is `user_not_in_channel`
+ * (docs.slack.dev/reference/methods/chat.postEphemeral).
+ */
 const ephemeral = (state: WorkspaceState) =>
   Effect.fnUntraced(function*(call: Call): Effect.fn.Return<Json, SlackRefusal | EmulatorFailure> {
     const channel = yield* memberChannel(state, call.caller, textOf(call.args, "channel"), true)
-    yield* readContent(call)
-    return yield* state.emulator.call(call.caller, call.method, {
-      ...without(call.args, ["token", "bot_id", "app_id", "client_msg_id"]),
-      channel: channel.id
+    if (channel.isArchived) return yield* refusal("is_archived")
+    const content = yield* readContent(call)
+    if (isEmpty(content)) return yield* refusal("no_text")
+    const userId = textOf(call.args, "user") ?? ""
+    if (state.people.find(userId) === undefined) return yield* refusal("user_not_found")
+    if (!channel.members.has(userId)) return yield* refusal("user_not_in_channel")
+    const threadTs = textOf(call.args, "thread_ts")
+    const whispered = {
+      at: state.now(),
+      channel: channel.id,
+      userId,
+      ...(threadTs === undefined ? {} : { threadTs }),
+      text: content.text
+    }
+    state.whispered.push(whispered)
+    state.watch.tell("ephemeral", { channel: channel.id, ...(threadTs === undefined ? {} : { threadTs }) }, {
+      user: userId,
+      text: content.text
     })
+    return { message_ts: eventTs(state) }
   })
 
 /** The methods of this file by name. */

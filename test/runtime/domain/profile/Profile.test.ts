@@ -87,6 +87,8 @@ describe("Profile", () => {
     assert.deepStrictEqual(spec.agent, {
       kind: "claude",
       permissions: "bypass",
+      permissionRules: [],
+      askTimeout: "30m",
       model: "default",
       turnTimeout: "30m",
       trustRepoSettings: false,
@@ -161,10 +163,17 @@ describe("ProfileRules", () => {
     for (const [turnTimeout, fault] of [["0", true], ["1s", false], ["11h", false], ["661m", true]] as const) {
       assert.deepStrictEqual(codes({}, [], { turnTimeout }), fault ? ["KM-PRO-019"] : [], turnTimeout)
     }
+    for (const [askTimeout, fault] of [["0", true], ["1s", false], ["11h", false], ["661m", true]] as const) {
+      assert.deepStrictEqual(codes({}, [], { askTimeout }), fault ? ["KM-PRO-022"] : [], askTimeout)
+    }
   })
 
   it("warnings", () => {
     assert.deepStrictEqual(codes({ notifySlackPerSandbox: true }), ["KM-PRO-101"])
+    const permissionRules = [{ tool: "Bash", verdict: "deny" as const }]
+    assert.deepStrictEqual(codes({ ...own }, [], { permissionRules }), ["KM-PRO-113"])
+    assert.deepStrictEqual(codes({ ...own }, [], { permissionRules, permissions: "ask" }), [])
+    assert.deepStrictEqual(codes({}, [], { permissions: "ask" }), ["KM-PRO-114"])
     assert.deepStrictEqual(codes({}, ["spec.cli.slackArchiveOnDestroy"]), ["KM-PRO-102"])
     assert.deepStrictEqual(codes({ ...own, notifySlackInboundAllow: ["U0123"] }), ["KM-PRO-103"])
     assert.deepStrictEqual(codes({ notifyEmailEnabled: false }), ["KM-PRO-104"])

@@ -5,6 +5,8 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { creationLink, manifestOf } from "../../../../runtime/domain/slack/SlackManifest.ts"
 import {
+  agentEvents,
+  agentNeeds,
   appNeeds,
   botEvents,
   judgeScopes,
@@ -50,7 +52,9 @@ describe("what the app asks of Slack", () => {
 
   it("is what the bridge and the commands call, no more and no less", () => {
     const called = new Set([...calledIn("bridge"), ...calledIn("km-cli/slack")])
-    const listed = [...needs, ...appNeeds].filter(({ kind }) => kind === "method").map(({ name }) => name)
+    const listed = [...needs, ...appNeeds, ...agentNeeds].filter(({ kind }) => kind === "method").map(({ name }) =>
+      name
+    )
     assert.deepStrictEqual(listed.toSorted(), [...called].toSorted())
   })
 
@@ -58,14 +62,14 @@ describe("what the app asks of Slack", () => {
     // Of the outer envelope: it comes to every app, subscribed to anything or not.
     const outer = "app_rate_limited"
     const read = [...quotedIn("bridge/events")].filter((word) => slackEvents.has(word) && word !== outer)
-    const listed = new Set(botEvents.map((name) => name.split(".")[0] ?? ""))
+    const listed = new Set([...botEvents, ...agentEvents].map((name) => name.split(".")[0] ?? ""))
     assert.deepStrictEqual([...listed].toSorted(), read.toSorted())
   })
 
   it("has the reason for every entry, once", () => {
     const names = [...needs, ...appNeeds].map(({ name }) => name)
     assert.deepStrictEqual(names.toSorted(), [...new Set(names)].toSorted())
-    assert.deepStrictEqual([...needs, ...appNeeds].filter(({ why }) => why.length < 10), [])
+    assert.deepStrictEqual([...needs, ...appNeeds, ...agentNeeds].filter(({ why }) => why.length < 10), [])
   })
 
   it("is what the document says; `node test/docs/slackNeeds.ts` writes it", () => {
