@@ -122,10 +122,7 @@ const create = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Accept an agent without a jail where there is none")
     ),
-    yes: Flag.Boolean("yes").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Accept a profile with sourceAccess.mode: audit, by which refs are not enforced")
-    ),
+    yes: yes.pipe(Flag.withDescription("Accept that refs are not enforced (sourceAccess.mode: audit)")),
     dryRun
   },
   lazy(() => import("./commands/Create.ts").then((module) => module.create))

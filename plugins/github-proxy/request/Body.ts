@@ -39,7 +39,8 @@ export const decoded = (request: IncomingMessage, coding: "identity" | "gzip"): 
     request.unpipe(gunzip)
     gunzip.destroy()
   })
-  request.pipe(gunzip).pipe(checked)
+  request.pipe(gunzip)
+  gunzip.pipe(checked)
   return checked
 }
 

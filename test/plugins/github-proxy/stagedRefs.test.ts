@@ -15,7 +15,10 @@ const scene = Effect.gen(function*() {
   const directory = Path.join(yield* temporaryDirectory, "staged")
   const staged = stagedRefs(directory)
   const tried: Array<string> = []
-  const state: { removal: Removal; look: Effect.Effect<void, Error> } = { removal: "deleted", look: Effect.void }
+  const state: { removal: Removal; look: Effect.Effect<void, { readonly message: string }> } = {
+    removal: "deleted",
+    look: Effect.void
+  }
   const sweeping = sweepStaged({
     staged,
     now: () => clock.currentTimeMillisUnsafe(),
@@ -93,7 +96,7 @@ describe("refs that were left", () => {
   it.effect("are looked for on GitHub until that was possible once", () =>
     Effect.gen(function*() {
       const { staged, state, sweep, tried } = yield* scene
-      state.look = Effect.fail(new Error("GitHub does not answer"))
+      state.look = Effect.fail({ message: "GitHub does not answer" })
       yield* sweep
       yield* TestClock.adjust("1 hour")
       state.look = Effect.sync(() => staged.note(ref))
