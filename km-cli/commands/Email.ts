@@ -3,8 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import process from "node:process"
-import type { SenderId } from "../../runtime/domain/sandbox/Ids.ts"
+import { SandboxId, type SenderId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { foreignAddress, foreignLine, foreignText } from "../../runtime/domain/text/ForeignText.ts"
 import { makeCourier } from "../../runtime/kernel/mail/MailCourier.ts"
@@ -103,24 +104,52 @@ export interface ListInput {
   readonly reference: Option.Option<string>
   readonly limit: number
   readonly unread: boolean
+  /** A sandbox, the operator or an address. */
+  readonly from: Option.Option<string>
   readonly markRead: boolean
   /** Seconds. */
   readonly wait: number
 }
 
+/** As a message's sender is kept: an id, or the address that it came from. */
+const writerOf = Effect.fnUntraced(function*(text: string) {
+  if (text === "") {
+    return yield* kmError("KM-CLI-001", "--from takes a sandbox, `operator` or an address", "it is empty")
+  }
+  // Mail outlives its sandbox: a whole id names it for ever.
+  return text === "operator" || text.includes("@") || isSandboxId(text) ? text : (yield* resolve(text)).id
+})
+
+const isSandboxId = Schema.is(SandboxId)
+
 /** What is listed, over as many pages as that takes, and whether there is more. */
-const listed = Effect.fnUntraced(function*(desk: MailDesk<KmError>, folder: MailFolder, input: ListInput) {
+const listed = Effect.fnUntraced(function*(
+  desk: MailDesk<KmError>,
+  folder: MailFolder,
+  input: ListInput,
+  writer: string | undefined
+) {
   const found: Array<ListedMail> = []
   let before = Number.MAX_SAFE_INTEGER
   while (true) {
-    const left = input.limit - found.length
-    const page = yield* desk.list(folder, { limit: Math.max(1, left), unreadOnly: input.unread, before })
+    const wanted = writer === undefined ? input.limit + 1 - found.length : lookedThrough
+    const page = yield* desk.list(folder, { limit: Math.min(wanted, lookedThrough), unreadOnly: input.unread, before })
     const last = page.at(-1)
-    if (last === undefined || left === 0) return { found, more: page.length > 0 }
-    found.push(...page)
+    if (last === undefined) return { found, more: false }
+    for (const mail of page) {
+      if (writer !== undefined && !isFrom(mail, writer)) continue
+      if (found.length === input.limit) return { found, more: true }
+      found.push(mail)
+    }
     before = last.row.seq
   }
 })
+
+/** Messages that are read at a time. */
+const lookedThrough = 200
+
+const isFrom = ({ judged }: ListedMail, writer: string): boolean =>
+  judged.sender === writer || judged.from.toLowerCase() === writer.toLowerCase()
 
 const listing = (folder: MailFolder) => (input: ListInput) =>
   onInstall(Effect.gen(function*() {
@@ -128,7 +157,8 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
     yield* onlyOwn(owner, input.markRead)
     yield* pageLimits(input)
     const mailbox = yield* Mailbox
-    const look = Effect.andThen(collect, listed(desk, folder, input))
+    const writer = Option.isNone(input.from) ? undefined : yield* writerOf(input.from.value)
+    const look = Effect.andThen(collect, listed(desk, folder, input, writer))
     const { found, more } = yield* waitingFor(owner, input.wait, look, (now) => now.found.length > 0)
     if (found.length === 0 && input.wait > 0) {
       const next = "wait longer with --wait"
@@ -143,6 +173,8 @@ const listing = (folder: MailFolder) => (input: ListInput) =>
     if (mails.length === 0) {
       const what = folder === "quarantine"
         ? "nothing is in quarantine"
+        : writer !== undefined
+        ? `no mail from ${foreignLine(writer, longestName)}`
         : input.unread
         ? "no unread mail"
         : "the inbox is empty"

@@ -27,6 +27,9 @@ const pages = {
     Flag.withDescription("How many, newest first")
   ),
   unread: bare("unread", "Only what is not marked as read"),
+  from: text("from", "Only what this one wrote: a sandbox's id, alias or prefix, `operator`, or an address").pipe(
+    Flag.withMetavar("WHO")
+  ),
   markRead,
   wait: Flag.Finite("wait").pipe(
     Flag.withDefault(0),

@@ -182,6 +182,28 @@ describe("km email", () => {
       assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["late"]])
     }).pipe(Effect.scoped))
 
+  it.live("waits for one from somebody, whoever else writes meanwhile", () =>
+    Effect.gen(function*() {
+      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const [hers, his] = [yield* accountOf(ada), yield* accountOf(bob)]
+      yield* km(state, ["email", "list"])
+      yield* hers.send({ ...hers.letter, to: ["operator"], subject: "early", body: "" })
+      const waiting = yield* kmStarted(state, ["email", "list", "--from", "bob", "--wait", "300", "--json"], {})
+      yield* untilReal("it waits", Effect.sync(() => waiting.err().includes("waiting for mail")))
+      yield* hers.send({ ...hers.letter, to: ["operator"], subject: "between", body: "" })
+      yield* his.send({ ...his.letter, to: ["operator"], subject: "his", body: "" })
+      const exit = yield* Effect.promise(() => waiting.ended)
+      assert.deepStrictEqual([exit, json(waiting.out()).messages.map(({ subject }) => subject)], [0, ["his"]])
+      const from = (who: string) => km(state, ["email", "list", "-n", "1", "--json", "--from", who])
+      for (const who of [ada, "ada", `${ada}@KM.invalid`]) {
+        const { err, out } = yield* from(who)
+        assert.deepStrictEqual(json(out).messages.map(({ subject }) => subject), ["between"], `${who} ${err}`)
+        assert.include(err, "more than 1")
+      }
+      assert.include((yield* from("sb-00000000")).err, "no mail from sb-00000000")
+      for (const [who, exits] of [["", 2], ["nobody", 3]] as const) assert.strictEqual((yield* from(who)).exit, exits)
+    }).pipe(Effect.scoped))
+
   it.live(
     "lists as many as were asked for however large they are, and says that there are more",
     () =>
