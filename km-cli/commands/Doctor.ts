@@ -176,7 +176,14 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
     }
     const wanted = row.status === "running" && row.desired === "running"
     if (row.status === "running" && row.desired === "stopped") {
-      checks.push(check(name, "warn", `${labelOf(row)} is paused; messages wait`, `km resume ${row.id}`))
+      checks.push(
+        check(
+          name,
+          "warn",
+          `${labelOf(row)} is paused; a message wakes it where its profile lets it`,
+          `km resume ${row.id}`
+        )
+      )
     } else if (!wanted) {
       checks.push(check(name, "warn", `${labelOf(row)} is ${row.status}`, `km status ${row.id}`))
     } else if (waits !== undefined) {

@@ -42,7 +42,11 @@ export const pause = Effect.fn("km.pause")(function*({ dryRun, reference }: Life
     yield* recorded("sandbox.pause", row.id)
     yield* talk(`pausing ${labelOf(row)}; the turn in hand is finished first`)
     yield* telling(row, SandboxLife.pause(row))
-    yield* data([`${nameOf(row)} is paused; messages wait until km resume ${nameOf(row)}`], { ...json, changed: true })
+    const { notifySlackInboundEnabled, slackWakeOnMessage } = row.profile.spec.cli
+    const until = notifySlackInboundEnabled && slackWakeOnMessage
+      ? `a message or km resume ${nameOf(row)} wakes it`
+      : `messages wait until km resume ${nameOf(row)}`
+    yield* data([`${nameOf(row)} is paused; ${until}`], { ...json, changed: true })
     if (row.expiresAt !== undefined) {
       yield* talk(`it still ends in ${span(row.expiresAt - (yield* Clock.currentTimeMillis))}`)
     }

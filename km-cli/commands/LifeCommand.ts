@@ -37,10 +37,10 @@ export const stop = Command.make(
 )
 
 export const pause = Command.make("pause", { reference, dryRun }, lazy((handlers) => handlers.pause)).pipe(
-  Command.withShortDescription("Let a sandbox rest; messages wait"),
+  Command.withShortDescription("Let a sandbox rest until it is needed"),
   Command.withDescription(
-    "Ends the sandbox's runtime once the turn in hand is over. Its files, channel and keys stay, messages wait, and its " +
-      "time to live goes on. `km stop` interrupts a turn instead."
+    "Ends the sandbox's runtime once the turn in hand is over. Its files, channel and keys stay, messages are kept and wake it " +
+      "where its profile lets them, and its time to live goes on. `km stop` interrupts a turn instead."
   )
 )
 

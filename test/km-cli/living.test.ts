@@ -97,7 +97,7 @@ describe("km pause and resume", () => {
       assert.deepStrictEqual((yield* km.run("pause", "demo", "--dry-run")).out, ["would pause sb-1a2b3c4d (demo)"])
       assert.deepStrictEqual(state(), ["running", "running"])
       const paused = yield* km.run("pause", "demo")
-      assert.deepStrictEqual([paused.exit, paused.out], [0, ["demo is paused; messages wait until km resume demo"]])
+      assert.deepStrictEqual([paused.exit, paused.out], [0, ["demo is paused; a message or km resume demo wakes it"]])
       assert.deepStrictEqual(state(), ["stopped", "stopped"])
       assert.deepStrictEqual((yield* km.run("pause", "demo")).out, ["demo is paused already"])
       assert.match((yield* km.run("list")).out[1] ?? "", / paused /)

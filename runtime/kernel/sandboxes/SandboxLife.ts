@@ -74,7 +74,7 @@ export const extend = Effect.fn("SandboxLife.extend")(function*(row: SandboxRow,
   }
 })
 
-/** Ends the runtime after the turn in hand; everything on disk stays, and messages wait. False when it was so already. */
+/** Ends the runtime after the turn in hand; everything on disk stays, and messages are kept. False when it was so already. */
 export const pause = Effect.fn("SandboxLife.pause")(function*(row: SandboxRow) {
   if ((yield* Effect.fromResult(lifeChange(row, "paused"))) === "nothing") return false
   yield* (yield* SandboxHost).stop(row.id)
