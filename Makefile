@@ -15,7 +15,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/km/node
 # Emulators of AWS, in a Python environment of their own.
 AWS_EMULATORS := node_modules/.km-aws/installed
 
-.PHONY: help setup demo install uninstall test test-unit test-aws test-interop slack-check check format build bench routes mutants clean
+.PHONY: help setup demo install uninstall test test-unit test-aws test-interop slack-check check format build bench routes fuzz mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,7 +74,7 @@ slack-check: setup ## ask slack.com what the local workspace is trusted for (KM_
 build: setup ## bundle into dist/
 	@node km-cli/build/bundle.ts
 
-demo: setup ## a sandbox, a message, an answer, on this machine (ONCE=1: no terminal, exits)
+demo: setup ## a sandbox, a message, an answer, a push, on this machine (ONCE=1: no terminal, exits)
 	node km-cli/main.ts demo $(if $(ONCE),--once)
 
 install: build ## put km on PATH below PREFIX (~/.local unless given)
@@ -89,6 +89,9 @@ bench: build ## measure (AREA=bridge for a part); writes test/bench/results/late
 
 routes: setup ## compare the routes we judge with GitHub's API description (OPENAPI=, SCHEMA=: other versions; WRITE=1 takes them over)
 	@node km-cli/build/githubRoutes.ts
+
+fuzz: setup ## feed the parser of pushes (EXECUTIONS=10000000, SECONDS=600, SEED=n)
+	@EXECUTIONS='$(EXECUTIONS)' SECONDS='$(SECONDS)' SEED='$(SEED)' node test/fuzz/pushes.ts
 
 mutants: setup ## change the code in small ways, see whether a test notices (AREA=folder, SEED=n, FULL=1)
 	@AREA='$(AREA)' SEED='$(SEED)' FULL='$(FULL)' JOBS='$(JOBS)' node test/mutants/main.ts

@@ -17,6 +17,7 @@ import { Lookups } from "./actions/Lookups.ts"
 import { Messages } from "./actions/Messages.ts"
 import { Once } from "./actions/Once.ts"
 import { Ownership } from "./actions/Ownership.ts"
+import { PullHolds } from "./actions/PullHolds.ts"
 import { SelfTest } from "./actions/SelfTest.ts"
 import { TokenRequests } from "./actions/TokenRequests.ts"
 import { Uploads } from "./actions/Uploads.ts"
@@ -121,6 +122,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
     Lookups.layer,
     Channels.layer,
     SelfTest.layer,
+    PullHolds.layer,
     TokenRequests.layer
   )),
   Layer.provideMerge(Layer.mergeAll(Messages.layer, ExpiringLinks.layer, Acceptance.layer)),

@@ -121,6 +121,10 @@ const create = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Accept an agent without a jail where there is none")
     ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Accept a profile with sourceAccess.mode: audit, by which refs are not enforced")
+    ),
     dryRun
   },
   lazy(() => import("./commands/Create.ts").then((module) => module.create))
@@ -175,6 +179,27 @@ const chat = Command.make(
     "Posts as a person of the local workspace; the thread goes to standard error as it grows, " +
       "the answer to standard output."
   )
+)
+
+const shell = Command.make(
+  "shell",
+  {
+    reference,
+    resume: Flag.String("resume").pipe(Flag.optional, Flag.withDescription("Continue this session (its id)")),
+    command: Argument.String("command").pipe(
+      Argument.withDescription("A program and its arguments in place of the agent, behind --"),
+      Argument.variadic()
+    )
+  },
+  lazy(() => import("./commands/Shell.ts").then((module) => module.shell))
+).pipe(
+  Command.withShortDescription("Work with a sandbox's agent on this terminal"),
+  Command.withDescription(
+    "Starts the agent, or a command behind --, on this terminal: in the jail, with the doors, the programs and the network " +
+      "that a turn has, and shown in the sandbox's channel as turns are. It ends with the terminal, and with the runtime, " +
+      "and says then how it is continued."
+  ),
+  Command.withExamples([{ command: "km shell demo -- bash", description: "A shell in the jail of demo" }])
 )
 
 const auditVerify = Command.make(
@@ -352,6 +377,7 @@ export const km = Command.make("km").pipe(
     resume,
     extend,
     chat,
+    shell,
     logs,
     audit,
     replay,

@@ -9,7 +9,7 @@ const table = {
   "KM-CLI-001": [2, "The command line is not right.", "`km --help` shows every command, `km create --help` one."],
   "KM-CLI-002": [3, "No sandbox has this id, alias or prefix.", "`km list` shows them all."],
   "KM-CLI-003": [5, "The prefix fits several sandboxes.", "Give more of the id, or the alias."],
-  "KM-CLI-005": [2, "A destructive command needs a yes and there is no terminal to ask.", "Add --yes."],
+  "KM-CLI-005": [2, "It needs a yes, and there is no terminal to ask.", "Add --yes."],
   "KM-CLI-006": [1, "The profile has errors.", "Correct the lines that are named, and run `km validate` again."],
   "KM-CLI-007": [1, "`km up` is not running.", "Run `km up` in another terminal."],
   "KM-CLI-008": [5, "`km up` is running already for this state directory.", "Use it, or end it with `km down`."],
@@ -91,6 +91,18 @@ const table = {
     "The push or the request would be refused.",
     "Change the profile as the verdict says, and create the sandbox anew."
   ],
+  "KM-CLI-051": [
+    1,
+    "The sandbox's runtime does not answer on this machine.",
+    "`km status` with its name shows it; `km up --detach` starts it."
+  ],
+  "KM-CLI-052": [5, "The interactive session was not begun.", "Follow the reason; `km doctor` checks agent and jail."],
+  "KM-CLI-053": [
+    1,
+    "The interactive session ended with its runtime.",
+    "Continue it with the command that is named, once `km status` shows the sandbox ready."
+  ],
+  "KM-CLI-054": [1, "The program in the sandbox failed.", "Follow what it said; `km shell` starts it again."],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -61,17 +61,39 @@ export const isConfined = (row: ReportedSandbox): boolean => row.confined ?? !ro
 export const networkOf = (row: ReportedSandbox): NetworkMode =>
   isConfined(row) ? row.profile.spec.network.mode : "shared"
 
+/** Where there is no jail, the proxy is offered and nothing more. */
+const unforced = "nothing forces its traffic through the proxy"
+
+/** Whether the profile's proxy is there without the jail that would leave nothing beside it. */
+const isUnforced = (row: ReportedSandbox): boolean => !isConfined(row) && row.profile.spec.network.mode === "proxy"
+
+/** What the agent's network is, and what that means where it is the machine's. */
+export const networkText = (row: ReportedSandbox): string => {
+  const network = networkOf(row)
+  if (network !== "shared") return network
+  return `shared: the agent reaches what this machine reaches${isUnforced(row) ? `; ${unforced}` : ""}`
+}
+
+/** What being unconfined means for an agent's network, to be put after a sentence that says that it is. */
+export const unconfinedNetwork = (row: ReportedSandbox): string => isUnforced(row) ? `; ${unforced}` : ""
+
+/** What is said wherever a sandbox is shown whose profile has `sourceAccess.mode: audit`. */
+export const refsNotEnforced = "refs not enforced"
+
+export const enforcesRefs = ({ profile }: SandboxRow): boolean => profile.spec.sourceAccess.mode !== "audit"
+
 const isPausing = ({ desired, status }: SandboxRow): boolean => status === "running" && desired === "stopped"
 
 /**
  * `running`, `running, not ready`, `paused`, `pausing`, with `unconfined` where there is no jail, and `network shared`
- * where there is one in which the machine's network can be reached.
+ * where there is one in which the machine's network can be reached, and `refs not enforced` where GitHub's are only reported.
  */
 export const statusText = (row: ReportedSandbox): string =>
   [
     row.status === "stopped" && row.desired === "stopped" ? "paused" : isPausing(row) ? "pausing" : row.status,
     ...(row.status === "running" && !isPausing(row) && !row.ready ? ["not ready"] : []),
-    ...(isConfined(row) ? networkOf(row) === "shared" ? ["network shared"] : [] : ["unconfined"])
+    ...(isConfined(row) ? networkOf(row) === "shared" ? ["network shared"] : [] : ["unconfined"]),
+    ...(enforcesRefs(row) ? [] : [refsNotEnforced])
   ].join(", ")
 
 /** `#sb-demo`, or the id, or `-`. */

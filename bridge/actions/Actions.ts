@@ -11,6 +11,7 @@ import { LiveMessages } from "./LiveMessages.ts"
 import { Lookups } from "./Lookups.ts"
 import { Messages } from "./Messages.ts"
 import { Ownership } from "./Ownership.ts"
+import { PullHolds } from "./PullHolds.ts"
 import { SelfTest } from "./SelfTest.ts"
 import { TokenRequests } from "./TokenRequests.ts"
 import { Uploads } from "./Uploads.ts"
@@ -34,6 +35,7 @@ export class Actions extends Context.Service<Actions, {
       const lookups = yield* Lookups
       const channels = yield* Channels
       const tokens = yield* TokenRequests
+      const pulls = yield* PullHolds
       const selfTest = yield* SelfTest
       const heard = yield* Heard
 
@@ -61,6 +63,8 @@ export class Actions extends Context.Service<Actions, {
           case "user.lookup":
           case "activity":
           case "repository.refresh":
+          case "pull.hold":
+          case "pull.release":
           case "channel.ensure":
           case "archive":
           case "test":
@@ -99,6 +103,10 @@ export class Actions extends Context.Service<Actions, {
             return lookups.activity(caller, action)
           case "repository.refresh":
             return tokens.refresh(caller)
+          case "pull.hold":
+            return pulls.hold(caller, action)
+          case "pull.release":
+            return pulls.release(caller, action)
           case "channel.ensure":
             return channels.ensure(action, uncertainSince)
           case "archive":

@@ -27,7 +27,10 @@ const decodeAction = Schema.decodeUnknownEffect(BridgeAction)
 const decodeName = Schema.decodeUnknownOption(Schema.Struct({ action: Schema.String }))
 const actionNames: ReadonlySet<string> = new Set(BridgeAction.members.map((member) => member.fields.action.literal))
 
-/** Actions that change nothing by being repeated: reading, `live.set` (its `seq` decides), what is set to a value. */
+/**
+ * Actions that change nothing by being repeated: reading, `live.set` (its `seq` decides), what is set to a value, what is
+ * held by a token.
+ */
 const unrecorded: ReadonlySet<ActionName> = new Set([
   "live.set",
   "permalink",
@@ -36,6 +39,8 @@ const unrecorded: ReadonlySet<ActionName> = new Set([
   "user.lookup",
   "activity",
   "repository.refresh",
+  "pull.hold",
+  "pull.release",
   "test",
   "state"
 ])

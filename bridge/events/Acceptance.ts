@@ -106,7 +106,7 @@ export class Acceptance extends Context.Service<Acceptance, {
 
       const mayDrive = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
         const allowed = row.profile.spec.cli.notifySlackInboundAllow
-        if (allowed.some((user) => user.toUpperCase() === message.user)) return true
+        if (allowed.includes(message.user)) return true
         const outsider = Effect.mapError(outsiders.mayDrive(row, message.user), notStored)
         if (message.userTeam !== undefined) return message.userTeam === message.team || (yield* outsider)
         if (!message.externalPossible) return true

@@ -18,7 +18,7 @@ import { kmError } from "../KmError.ts"
 import { needBridge, opened } from "../Opened.ts"
 import { ensureOperatorKeys } from "../OperatorDesk.ts"
 import { data, talk } from "../Output.ts"
-import { channelText, isConfined, viewOf } from "../SandboxView.ts"
+import { channelText, isConfined, refsNotEnforced, unconfinedNetwork, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 import { channelOwners } from "./Validate.ts"
 
@@ -27,6 +27,7 @@ export interface CreateInput {
   readonly alias: Option.Option<string>
   readonly id: Option.Option<string>
   readonly unconfined: boolean
+  readonly yes: boolean
   readonly dryRun: boolean
 }
 
@@ -70,6 +71,17 @@ const needJail = Effect.fnUntraced(function*(backend: Backend, profile: Profile,
   )
 })
 
+/** A profile that only reports what its refs refuse is taken by somebody who has said so. */
+const needConsent = ({ metadata, spec }: Profile, yes: boolean) =>
+  yes || spec.sourceAccess.mode !== "audit"
+    ? Effect.void
+    : kmError(
+      "KM-CLI-005",
+      "refs would not be enforced",
+      `${metadata.name} has spec.sourceAccess.mode: audit, by which pushes, deletes and forced updates are reported and not refused`,
+      "set mode: allowlist in the profile, or accept it with --yes"
+    )
+
 export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   const { backend, config } = yield* opened
   const alias = yield* decoded(Alias, input.alias, "alias")
@@ -102,11 +114,22 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
         `  channel  ${channel ?? "none"}`,
         `  ttl      ${profile.spec.lifecycle.ttl}`,
         `  inbound  ${profile.spec.cli.notifySlackInboundEnabled ? "a queue" : "off"}`,
-        `  jail     ${unconfined ? "unconfined, as asked" : "required"}`
+        `  network  ${profile.spec.network.mode}`,
+        `  jail     ${unconfined ? "unconfined, as asked" : "required"}`,
+        ...(profile.spec.sourceAccess.mode === "audit" ? [`  github   ${refsNotEnforced}; needs --yes`] : [])
       ],
-      { ok: true, dryRun: true, id, ...(alias === undefined ? {} : { alias }), channel: channel ?? null, unconfined }
+      {
+        ok: true,
+        dryRun: true,
+        id,
+        ...(alias === undefined ? {} : { alias }),
+        channel: channel ?? null,
+        network: profile.spec.network.mode,
+        unconfined
+      }
     )
   }
+  yield* needConsent(profile, input.yes)
   yield* needJail(backend, profile, unconfined)
   if (profile.spec.cli.notifySlackEnabled) yield* needBridge(backend, install)
   const services = controlServices(backend, install, "operator").pipe(Layer.provideMerge(backend.ports("short")))
@@ -127,7 +150,9 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
       (step, detail) =>
         talk(`  ${step.padEnd(8)} ${detail === "" ? "done" : detail}  ${Math.round(performance.now() - begun)} ms`)
     )).pipe(Effect.flatMap(withReport), Effect.provide(services))
-  if (!isConfined(row)) yield* talk("its agent is UNCONFINED: it can read what this machine's user can")
+  if (!isConfined(row)) {
+    yield* talk(`its agent is UNCONFINED: it can read what this machine's user can${unconfinedNetwork(row)}`)
+  }
   return yield* data(
     [`${row.alias ?? row.id} is ready in ${channelText(row)}`],
     { ok: true, sandbox: viewOf(row) }

@@ -1,10 +1,11 @@
 /**
- * `km demo`: a stack of its own in a directory of its own, a sandbox, a first message, the thread as it grows, and a
- * timeline of what was really observed. With `--once` it then takes everything down again and leaves nothing.
+ * `km demo`: a stack of its own in a directory of its own, a sandbox, a first message, the thread as it grows, a second one
+ * about GitHub, and what was really observed. With `--once` it then takes everything down again and leaves nothing.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
@@ -23,11 +24,23 @@ import { type Backend, Backends } from "../Backend.ts"
 import { settings } from "../Configuration.ts"
 import { say } from "../demo/Conversation.ts"
 import { claim, demoPrefix, sweepStale } from "../demo/DemoDirectory.ts"
+import {
+  accessText,
+  adoptApp,
+  type DemoGithub,
+  githubLines,
+  githubMessage,
+  githubMissing,
+  githubSeen,
+  startDemoGithub,
+  writeProfile
+} from "../demo/DemoGithub.ts"
 import { storedAt } from "../demo/Evidence.ts"
 import { missing, type Observed, stages, timelineLines } from "../demo/Timeline.ts"
 import { kmError } from "../KmError.ts"
+import type { Credentials } from "../local/workspace/Credentials.ts"
 import { data, serving, talk } from "../Output.ts"
-import { channelText, isConfined } from "../SandboxView.ts"
+import { channelText, isConfined, unconfinedNetwork } from "../SandboxView.ts"
 import { recordSoon } from "../TurnOutcome.ts"
 import { logFile } from "../up/Child.ts"
 import { type Running, up } from "../up/Up.ts"
@@ -37,16 +50,14 @@ const firstMessage = "Hello! Please look around in your workspace, leave a short
 /** A scripted turn takes seconds, a real one may think; a stack that needs longer is broken. */
 const turnWithin = "5 minutes"
 
-const createDemo = Effect.fnUntraced(function*(backend: Backend, running: Running) {
-  const path = yield* Path.Path
-  const file = path.join(backend.paths.profiles, "demo.yaml")
+const createDemo = Effect.fnUntraced(function*(running: Running, file: string, shown: string) {
   const report = yield* readProfile(file, () => undefined)
   const { profile } = report
   if (profile === undefined) {
     return yield* kmError("KM-CLI-006", `${file} has errors`, report.findings.map(findingLine).join("; "))
   }
   const id = SandboxId.make(`${profile.metadata.prefix}-${randomBytes(4).toString("hex")}`)
-  yield* talk(`creating the sandbox ${id} (demo) from ${path.relative(process.cwd(), file)}`)
+  yield* talk(`creating the sandbox ${id} (demo) from ${shown}`)
   return yield* running.within(Effect.flatMap(Provisioning, (provisioning) =>
     provisioning.create({
       id,
@@ -90,7 +101,52 @@ const self = (): string => {
   return /\.(ts|mjs)$/.test(relative) ? `${node} ${relative}` : "km"
 }
 
-const show = Effect.fnUntraced(function*(backend: Backend, running: Running, once: boolean) {
+/** As the first person of the workspace, whom the talk names; ends with the turn, and with its session if that is waited for. */
+const saying = Effect.fnUntraced(function*(
+  credentials: Credentials,
+  row: SandboxRow,
+  text: string,
+  transcript: boolean
+) {
+  const { channel } = row
+  if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
+  const [name = "somebody"] = Object.keys(credentials.people)
+  yield* talk(`${name} writes in ${channelText(row)}: ${text}`)
+  return yield* say(credentials, { channel, text, threadTs: undefined, transcript, watch: true }, talk).pipe(
+    Effect.provide(FetchHttpClient.layer),
+    Effect.timeoutOrElse({
+      duration: turnWithin,
+      orElse: () => Effect.fail(kmError("KM-CLI-012", "the turn has no outcome", `${turnWithin} have passed`))
+    })
+  )
+})
+
+/** With what the sandbox may reach there, where there is a GitHub; and how people are told of it. */
+const profileOf = Effect.fnUntraced(function*(backend: Backend, running: Running, hub: DemoGithub | undefined) {
+  const path = yield* Path.Path
+  const base = path.join(backend.paths.profiles, "demo.yaml")
+  const shown = path.relative(process.cwd(), base)
+  if (hub === undefined) return { file: base, shown }
+  yield* running.within(adoptApp(hub))
+  const file = yield* writeProfile(hub, base, backend.paths.root)
+  return { file, shown: `${shown}, with ${accessText(hub)}` }
+})
+
+/** A second thread: what the sandbox may do on GitHub, and what it is refused. */
+const showGithub = Effect.fnUntraced(
+  function*(backend: Backend, running: Running, hub: DemoGithub, credentials: Credentials, row: SandboxRow) {
+    const path = yield* Path.Path
+    const said = yield* saying(credentials, row, githubMessage(hub, running.modelScripted), false)
+    return yield* githubSeen(hub, said.observed, path.join(backend.paths.sandboxes, row.id))
+  }
+)
+
+const show = Effect.fnUntraced(function*(
+  backend: Backend,
+  running: Running,
+  github: Effect.Effect<DemoGithub, string>,
+  once: boolean
+) {
   const { credentials } = running
   if (credentials === undefined) return yield* kmError("KM-CLI-021", "the demo has no local workspace", "")
   yield* talk(`workspace ${credentials.url}`)
@@ -98,27 +154,26 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
     yield* talk("the model is SCRIPTED: the agent and its tools are real, what it says was written beforehand.")
     yield* talk("set ANTHROPIC_API_KEY to talk to a real model; the key stays with the model door.")
   }
-  const row = yield* running.within(Effect.flatMap(createDemo(backend, running), withReport))
-  const { channel } = row
-  if (channel === undefined) return yield* kmError("KM-CLI-018", "the demo's sandbox has no channel", "")
-  if (!isConfined(row)) yield* talk("the agent is UNCONFINED: bubblewrap is missing here; km doctor says more")
-  const [name = "somebody"] = Object.keys(credentials.people)
-  yield* talk(`${name} writes in ${channelText(row)}: ${firstMessage}`)
-  const said = yield* say(
-    credentials,
-    { channel, text: firstMessage, threadTs: undefined, transcript: true, watch: true },
-    talk
-  ).pipe(
-    Effect.provide(FetchHttpClient.layer),
-    Effect.timeoutOrElse({
-      duration: turnWithin,
-      orElse: () => Effect.fail(kmError("KM-CLI-012", "the turn has no outcome", `${turnWithin} have passed`))
-    })
+  const hub = yield* github.pipe(
+    Effect.catch((why) => Effect.as(talk(`without GitHub: ${why}`), undefined))
   )
+  const { file, shown } = yield* profileOf(backend, running, hub)
+  const row = yield* running.within(Effect.flatMap(createDemo(running, file, shown), withReport))
+  if (!isConfined(row)) {
+    yield* talk(
+      `the agent is UNCONFINED: bubblewrap is missing here${unconfinedNetwork(row)}; km doctor says more`
+    )
+  }
+  const said = yield* saying(credentials, row, firstMessage, true)
+  const seen = hub === undefined ? undefined : yield* showGithub(backend, running, hub, credentials, row)
   const observed = yield* withEvidence(backend, row, credentials.teamId, said)
-  const unseen = missing(observed)
+  const unseen = [...missing(observed), ...seen === undefined ? [] : githubMissing(seen, running.modelScripted)]
   yield* data(
-    ["timeline, in ms since the message was posted:", ...timelineLines(observed, said.postedAt)],
+    [
+      "timeline, in ms since the message was posted:",
+      ...timelineLines(observed, said.postedAt),
+      ...seen === undefined ? [] : githubLines(seen)
+    ],
     {
       ok: unseen.length === 0,
       sandbox: row.id,
@@ -129,7 +184,8 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
         stage,
         millis: observed.at[stage] === undefined ? null : observed.at[stage] - said.postedAt
       })),
-      files: observed.files
+      files: observed.files,
+      github: seen ?? null
     }
   )
   if (unseen.length > 0) {
@@ -148,6 +204,10 @@ const show = Effect.fnUntraced(function*(backend: Backend, running: Running, onc
   yield* talk("it stays up; in another terminal:")
   yield* talk(`  ${self()} chat demo "…" --state ${backend.paths.root}`)
   yield* talk(`  ${self()} status demo --state ${backend.paths.root}`)
+  if (hub !== undefined) {
+    yield* talk(`its GitHub is ${hub.host}, for the sandbox alone; what was decided:`)
+    yield* talk(`  ${self()} audit --state ${backend.paths.root}`)
+  }
   yield* talk(`or look at the workspace: ${credentials.url}`)
   yield* talk("Ctrl-C ends it and removes everything.")
   yield* serving
@@ -172,6 +232,7 @@ const lastWords = Effect.fnUntraced(function*(backend: Backend) {
 export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: boolean }) {
   const config = yield* settings
   const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
   yield* sweepStale
   const directory = yield* fs.makeTempDirectoryScoped({ prefix: demoPrefix }).pipe(
     Effect.tap(claim),
@@ -179,6 +240,8 @@ export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: bo
   )
   const backend = yield* (yield* Backends).open(directory)
   yield* talk(`starting a stack of its own in ${directory}`)
+  // Beside the stack, and longer than it: a sandbox's end takes its tokens back there.
+  const github = yield* Effect.forkScoped(startDemoGithub(path.join(directory, "github")))
   const ready = yield* Deferred.make<Running>()
   const stack = up(
     {
@@ -195,6 +258,6 @@ export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: bo
   )
   return yield* Effect.raceFirst(
     stack,
-    Effect.flatMap(Deferred.await(ready), (running) => show(backend, running, once))
+    Effect.flatMap(Deferred.await(ready), (running) => show(backend, running, Fiber.join(github), once))
   ).pipe(Effect.tapError(() => lastWords(backend)))
 }, Effect.scoped)

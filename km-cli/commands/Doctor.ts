@@ -21,7 +21,7 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, talk } from "../Output.ts"
 import { labelOf } from "../Reference.ts"
-import { byAge, isConfined, networkOf } from "../SandboxView.ts"
+import { byAge, enforcesRefs, isConfined, networkOf, refsNotEnforced, unconfinedNetwork } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 import { githubChecks } from "./DoctorGithub.ts"
 
@@ -60,8 +60,8 @@ const jail = (backend: Backend) =>
             check(
               "jail's network",
               "warn",
-              `spec.network: none cannot be had here: ${networkStays}`,
-              "such agents do not run unless --unconfined was given"
+              `an agent cannot be kept from the network here: ${networkStays}`,
+              "agents without spec.network: shared do not run unless --unconfined was given"
             )
           ])
         ]
@@ -151,14 +151,27 @@ const sandboxChecks = Effect.fnUntraced(function*(waits: string | undefined) {
     const name = `sandbox ${row.alias ?? row.id}`
     if (!isConfined(row)) {
       checks.push(
-        check(name, "warn", `${labelOf(row)} is unconfined`, "install bubblewrap; create it again without --unconfined")
+        check(
+          name,
+          "warn",
+          `${labelOf(row)} is unconfined${unconfinedNetwork(row)}`,
+          "install bubblewrap; create it again without --unconfined"
+        )
       )
     } else if (networkOf(row) === "shared") {
       checks.push(check(
         name,
         "warn",
         `network shared: ${labelOf(row)} reaches what this machine reaches, services on its loopback too`,
-        "create it from a profile with spec.network: none, where it needs no network"
+        "create it anew from a profile without spec.network: shared, where it does not need that"
+      ))
+    }
+    if (!enforcesRefs(row)) {
+      checks.push(check(
+        name,
+        "warn",
+        `${refsNotEnforced}: ${labelOf(row)} may push, delete and force whatever GitHub's own rules allow`,
+        "create it from a profile with sourceAccess.mode: allowlist"
       ))
     }
     const wanted = row.status === "running" && row.desired === "running"

@@ -1,12 +1,17 @@
-/** What `km doctor` says of the GitHub Apps: the same live question as `km github status`, a line for each. */
+/**
+ * What `km doctor` says of GitHub: of each App what `km github status` asks, and of what sandboxes may write what else stands
+ * between.
+ */
 import * as Effect from "effect/Effect"
 import type { GithubAppSettings } from "../../runtime/domain/github/AppSettings.ts"
+import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { seenText } from "../github/discovery.ts"
+import { ruleChecks } from "../github/ruleChecks.ts"
 import { isFine, probeApp } from "./GithubStatus.ts"
 
 export const githubChecks = Effect.fnUntraced(function*(settings: ReadonlyArray<GithubAppSettings>) {
   const probes = yield* Effect.forEach(settings, probeApp, { concurrency: 4 })
-  return probes.map((probe) => {
+  const lines = probes.map((probe) => {
     const { app, failure, seen } = probe
     const name = `github ${app.host}`
     if (failure !== undefined) {
@@ -24,4 +29,5 @@ export const githubChecks = Effect.fnUntraced(function*(settings: ReadonlyArray<
       remedy: "km configure github --discover"
     }
   })
+  return [...lines, ...yield* ruleChecks(yield* (yield* Sandboxes).list)]
 })

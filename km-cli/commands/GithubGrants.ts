@@ -11,6 +11,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { resolve } from "../Reference.ts"
+import { enforcesRefs, refsNotEnforced } from "../SandboxView.ts"
 
 const accessText = (grant: RepositoryGrant, id: number): string =>
   grant.missing?.includes(id) === true ? "not seen any more" : grant.writes ? "read, write" : "read"
@@ -35,7 +36,11 @@ const grantsOf = Effect.fnUntraced(function*(row: SandboxRow) {
             access,
             isGood && age !== undefined ? `token ${span(age)} old` : "no token",
             used === undefined ? "never used" : `used ${span(now - used.at)} ago`,
-            grant.trouble?.detail ?? ""
+            [
+              ...(enforcesRefs(row) ? [] : [refsNotEnforced]),
+              ...(grant.trouble === undefined ? [] : [grant.trouble.detail])
+            ]
+              .join("; ")
           ],
           json: {
             sandbox: row.id,

@@ -16,7 +16,18 @@ import type { Backend } from "../Backend.ts"
 import { bridgeAnswers, opened } from "../Opened.ts"
 import { columns, data, span } from "../Output.ts"
 import { labelOf, resolve } from "../Reference.ts"
-import { byAge, channelText, isConfined, listCells, listHead, networkOf, statusText, viewOf } from "../SandboxView.ts"
+import {
+  byAge,
+  channelText,
+  enforcesRefs,
+  isConfined,
+  listCells,
+  listHead,
+  networkText,
+  refsNotEnforced,
+  statusText,
+  viewOf
+} from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
 
 /** Turns shown. */
@@ -149,9 +160,12 @@ const ofSandbox = Effect.fnUntraced(function*(backend: Backend, reference: strin
       `jail      ${
         isConfined(row) ? "confined" : `UNCONFINED${row.unconfined ? ", as the operator accepted" : ": see km doctor"}`
       }`,
-      `network   ${networkOf(row)}${
-        networkOf(row) === "shared" ? ": the agent reaches what this machine reaches" : ""
-      }`,
+      `network   ${networkText(row)}`,
+      ...(enforcesRefs(row)
+        ? []
+        : [
+          `github    ${refsNotEnforced}: pushes, deletes and forced updates are reported, by sourceAccess.mode: audit`
+        ]),
       `profile   ${row.profile.metadata.name}`,
       `channel   ${channelText(row)}${row.channelMode === undefined ? "" : ` (${row.channelMode})`}`,
       `created   ${span(now - row.createdAt)} ago`,

@@ -31,6 +31,8 @@ export const validate = Effect.fn("km.validate")(function*(input: { readonly fil
     ...(report.profile === undefined ? {} : { profile: report.profile }),
     findings: report.findings
   })
-  if (ok) return yield* talk(verdict(report))
+  if (report.profile !== undefined) {
+    return yield* talk(`${verdict(report)}; network ${report.profile.spec.network.mode}`)
+  }
   return yield* kmError("KM-CLI-006", verdict(report), "", `correct the lines above, then: km validate ${file}`)
 })

@@ -260,7 +260,7 @@ export const keepRunning = Effect.fn("Stack.keepRunning")(function*<E extends { 
     if (current !== undefined) {
       const since = yield* Clock.currentTimeMillis
       const how = yield* current.ended
-      if ((yield* Clock.currentTimeMillis) - since > 300_000) yield* Ref.set(failures, 0)
+      if ((yield* Clock.currentTimeMillis) - since >= 300_000) yield* Ref.set(failures, 0)
       yield* talk(`${name} ended by itself (${how}); it is started again`)
     }
     const n = yield* Ref.getAndUpdate(failures, (count) => count + 1)

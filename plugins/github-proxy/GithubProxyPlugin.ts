@@ -13,8 +13,9 @@ import * as Path from "node:path"
 import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
 import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
-import { Agent, type AgentDoor } from "../../runtime/ports/Agent.ts"
+import { Agent, type AgentContribution, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
@@ -29,13 +30,15 @@ import { gitHubsOf, ownGitHubs, policyLines, policyOf } from "./policyOf.ts"
 import type { Decision, ProxyContext } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
-import { sweepStaged } from "./proxy/Staging.ts"
+import { pullHolds } from "./proxy/PullHolds.ts"
+import { stagedRefs } from "./proxy/StagedRefs.ts"
+import { sweep } from "./proxy/Staging.ts"
 import { Refusals } from "./Refusals.ts"
 import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Redaction | RepositoryTokens | SandboxInfo | Installation
+export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | Installation
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -64,20 +67,26 @@ const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginErr
     return typeof address === "object" && address !== null ? address.port : 0
   }))
 
-/** What the agent gets: by a door of its jail, or by an address with a credential where it has none. */
-const contribution = Effect.fnUntraced(function*(
-  server: ProxyServer,
-  credential: { readonly user: string; readonly password: string },
-  env: Readonly<Record<string, string>>
-) {
+/**
+ * What the agent gets: by a door of its jail, or by an address with a credential where it has none. The name in it is the
+ * run's, so that people are told of its refusals; runs that share a user could use each other's.
+ */
+const contribution = Effect.fnUntraced(function*(server: ProxyServer, password: string): Effect.fn.Return<
+  AgentContribution,
+  PluginError,
+  Agent | Scope.Scope
+> {
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
-    const address = new URL(`http://127.0.0.1:${port}`)
-    address.username = credential.user
-    address.password = credential.password
-    const url = address.href.replace(/\/$/, "")
-    return { env: { ...env, ...proxyEnvironment(url) }, doors: [] }
+    return {
+      runEnv: ({ session, turn }) => {
+        const address = new URL(`http://127.0.0.1:${port}`)
+        address.username = Buffer.from(turn ?? `session ${session}`).toString("base64url")
+        address.password = password
+        return proxyEnvironment(address.href.replace(/\/$/, ""))
+      }
+    }
   }
   const door: AgentDoor = {
     name: "proxy",
@@ -86,7 +95,7 @@ const contribution = Effect.fnUntraced(function*(
     open: (run) =>
       Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
   }
-  return { env, doors: [door] }
+  return { doors: [door] }
 })
 
 /** The plugin before a world that is not the machine's own: for tests. */
@@ -107,6 +116,7 @@ export const githubProxyPlugin = (
   }),
   start: Effect.fn("GithubProxyPlugin.start")(function*(config) {
     const audit = yield* Audit
+    const bridge = yield* Bridge
     const info = yield* SandboxInfo
     const redaction = yield* Redaction
     const tokens = yield* RepositoryTokens
@@ -134,6 +144,7 @@ export const githubProxyPlugin = (
       }
       return decision.verdict === "refused" ? audit.record(entry) : audit.note(entry)
     }
+    const own = Path.join(info.directories.state, "proxy")
     const contextOf = (github: string): ProxyContext => ({
       github,
       sandbox: info.id,
@@ -144,48 +155,58 @@ export const githubProxyPlugin = (
       upstream,
       ask: askApi(upstream, tokens, github),
       downloads: makeDownloads(now),
+      staged: stagedRefs(Path.join(own, "staged", github)),
+      holds: pullHolds(bridge, { host: github, sandbox: info.id, now }),
       journal,
       now
     })
     const [first, ...others] = gitHubs
     const contexts = [contextOf(first), ...others.map(contextOf)] as const
     const authority = makeAuthority([...new Set(gitHubs.flatMap(certifiedNames))], now)
-    const credential = { user: "km", password: randomBytes(24).toString("base64url") }
-    yield* redaction.add(Redacted.make(credential.password))
+    const password = randomBytes(24).toString("base64url")
+    yield* redaction.add(Redacted.make(password))
+    const underWay = new Set<string>()
+    const runNamed = (user: string) => {
+      const turn = Buffer.from(user, "base64url").toString("utf8")
+      return underWay.has(turn) ? { turn } : undefined
+    }
     const allowedHosts = yield* Effect.forEach(config.allowedHosts, (text) =>
       Result.match(parseHostPattern(text), {
         onSuccess: Effect.succeed,
         onFailure: (why) =>
           new PluginError({ plugin: id, operation: "start", reason: "BadConfig", detail: `${text}: ${why}` })
       }))
-    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, credential })
+    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, password, runNamed })
     const trust = yield* Effect.try({
-      try: () => writeTrust(Path.join(info.directories.state, "proxy"), authority.certificate),
+      try: () => writeTrust(own, authority.certificate),
       catch: failed("trust")
     })
-    const { doors, env } = yield* contribution(server, credential, trustEnvironment(trust.bundle, gitHubs))
-
-    /** What a proxy that was killed left on GitHub. */
-    const sweep = Effect.forEach(contexts, (context) =>
-      context.policy.pipe(
-        Effect.flatMap(({ repositories }) =>
-          Effect.forEach(repositories, (repository) => sweepStaged(context, repository), { discard: true })
-        ),
-        Effect.catch((error) => Effect.logDebug("refs of ours could not be looked for", error.message))
-      ), { discard: true })
+    const way = yield* contribution(server, password)
 
     return {
-      run: Effect.andThen(sweep, Effect.never),
-      agent: { env, readOnly: [trust.bundle, ...trust.shown], doors },
+      run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
+        Effect.andThen(Effect.never)
+      ),
+      agent: {
+        ...way,
+        env: trustEnvironment(trust.bundle, gitHubs),
+        readOnly: [trust.bundle, ...trust.shown]
+      },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{
-        starting: () => Effect.void,
+        starting: ({ key }) => Effect.sync(() => void underWay.add(key)),
         started: () => Effect.void,
-        exited: () => Effect.succeed([]),
+        exited: ({ key }) =>
+          Effect.sync(() => {
+            underWay.delete(key)
+            return []
+          }),
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),
-      detail: Effect.sync(() => `${counts.allowed} allowed, ${counts.refused} refused`)
+      detail: Effect.sync(() =>
+        `${counts.allowed} allowed, ${counts.refused} refused${config.mode === "audit" ? "; refs not enforced" : ""}`
+      )
     }
   })
 })

@@ -52,7 +52,9 @@ export const policyLines = (config: GithubProxyConfig): ReadonlyArray<string> =>
     : `GitHub: these repositories can be reached by https, without any token of yours: ${listed(config.allowedRepos)}.`,
   ...(config.publicRead.length === 0 ? [] : [`GitHub: may be read as anybody can: ${listed(config.publicRead)}.`]),
   ...(config.allowedRepos.length === 0 ? [] : [
-    config.allowedRefs.length === 0
+    config.mode === "audit"
+      ? "Refs are not enforced here: what you push is reported to the operator."
+      : config.allowedRefs.length === 0
       ? "Nothing may be pushed."
       : `Refs that may be pushed: ${listed(config.allowedRefs)}; deleting is ${
         config.allowDelete ? "" : "not "

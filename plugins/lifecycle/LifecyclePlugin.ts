@@ -34,11 +34,18 @@ const gatherFor = "1 second"
 /** After a report that did not get through. */
 const retryAfter = "10 seconds"
 
-const greeting = (label: string, report: RuntimeReport): string =>
-  report.confined
-    ? `**Sandbox ${label} is ready.** Write here to give its agent work; every message is a turn in its own thread.`
-    : `**Sandbox ${label} is ready, unconfined.** Its agent runs without a jail (${report.confinement}) and can read ` +
-      "what this machine's user can. Write here to give it work."
+const greeting = ({ label, profile }: SandboxInfo["Service"], report: RuntimeReport): string => {
+  const { mode } = profile.spec.network
+  if (!report.confined) {
+    return `**Sandbox ${label} is ready, unconfined.** Its agent runs without a jail (${report.confinement}) and can read ` +
+      `what this machine's user can${mode === "proxy" ? "; nothing forces its traffic through the proxy" : ""}. ` +
+      "Write here to give it work."
+  }
+  return mode === "shared"
+    ? `**Sandbox ${label} is ready, network shared.** Its agent reaches what its machine reaches. Write here to give it ` +
+      "work; every message is a turn in its own thread."
+    : `**Sandbox ${label} is ready.** Write here to give its agent work; every message is a turn in its own thread.`
+}
 
 /** What the control plane has to know of at once; details and times wait for the next report. */
 const essence = ({ confined, plugins, ready }: RuntimeReport): string =>
@@ -86,7 +93,7 @@ export const LifecyclePlugin: Plugin<LifecycleConfig, LifecyclePorts> = {
       if (Option.isSome(yield* ledger.recall(fact))) return
       yield* bridge.call({
         key: `${info.id}/ready/${info.channel}`,
-        action: { action: "post", channel: info.channel, markdown: greeting(info.label, report) }
+        action: { action: "post", channel: info.channel, markdown: greeting(info, report) }
       })
       yield* ledger.remember(fact, String(yield* Clock.currentTimeMillis))
     }, Effect.catch((error) => Effect.logWarning("the channel was not greeted", error.message)))

@@ -36,7 +36,12 @@ const profileReader =
   (sandboxes: Sandboxes["Service"], files: Context.Context<FileSystem.FileSystem | Path.Path>) => (file: string) =>
     Effect.gen(function*() {
       const report = yield* readProfile(file, ownersOfChannels(yield* sandboxes.list))
-      if (report.profile !== undefined) return report.profile
+      if (report.profile !== undefined) {
+        if (report.profile.spec.sourceAccess.mode !== "audit") return report.profile
+        return yield* new ProfileFaulty({
+          message: "KM-CLI-005: refs would not be enforced (sourceAccess.mode: audit), which nobody can accept here"
+        })
+      }
       return yield* new ProfileFaulty({
         message: `KM-CLI-006: ${verdict(report)}: ${report.findings.map(findingLine).join("; ")}`
       })

@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Socket } from "node:net"
 import type { SessionId, TurnKey } from "../domain/sandbox/Ids.ts"
+import type { TerminalSize } from "../domain/sandbox/TerminalProtocol.ts"
 import type { AgentOutcome, ProcessMark } from "../domain/turn/Turn.ts"
 
 /** A file that the jail shows in another place than its own, read-only, over what the system has there. */
@@ -54,6 +55,8 @@ export interface AgentDoor {
 export interface AgentContribution {
   /** Variables for every run, such as `KM_MAIL_SOCKET`. Never secrets; what keeps the agent in its place wins over them. */
   readonly env?: Readonly<Record<string, string>>
+  /** The same for one run, over `env`; must not throw. */
+  readonly runEnv?: (run: DoorRun) => Readonly<Record<string, string>>
   /** Absolute directories of programs for the agent, in front of the system's on its PATH; they are shown read-only. */
   readonly path?: ReadonlyArray<string>
   /** Absolute paths of files and directories that the agent may read, at their own place or at another. */
@@ -120,9 +123,40 @@ export interface AgentProcess {
   readonly timeOut: (afterMillis: number) => Effect.Effect<void>
 }
 
+/** A session that a person works in by a terminal. */
+export interface TerminalRun {
+  readonly session: SessionId
+  readonly mode: "fresh" | "resume"
+  /** Exists, 0700, empty; belongs to this session's process alone. */
+  readonly runDir: string
+  /** In place of the agent; empty starts the agent. */
+  readonly command: ReadonlyArray<string>
+  /** As `TERM` has it. */
+  readonly terminal: string
+  readonly size: TerminalSize
+  readonly contributions: ReadonlyArray<AgentContribution>
+}
+
+export interface TerminalProcess {
+  /** What is typed. */
+  readonly input: NodeJS.WritableStream
+  /** What is shown. */
+  readonly output: NodeJS.ReadableStream
+  readonly resize: (size: TerminalSize) => Effect.Effect<void>
+  /** The exit code, once every process of the session is gone. */
+  readonly ended: Effect.Effect<number>
+  /** As a terminal that is closed: the agent is told, and everything ends after 3 s. Complete when it has. */
+  readonly hangUp: Effect.Effect<void>
+}
+
 export class Agent extends Context.Service<Agent, {
   /** Holds the session's lock until the process is gone. Closing the scope kills whatever still runs. */
   readonly start: (run: AgentRun) => Effect.Effect<AgentProcess, AgentNotStarted, Scope.Scope>
+  /**
+   * Starts an interactive session on a terminal of its own, confined and connected as a turn is. Holds the session's lock;
+   * a turn of the same session waits for it. Absent where the agent has no such face. Closing the scope kills it.
+   */
+  readonly interact?: (run: TerminalRun) => Effect.Effect<TerminalProcess, AgentNotStarted, Scope.Scope>
   /**
    * After a crash of the runtime: first makes sure that the run's processes are gone, then reads the run directory.
    * None: no `result` line was written.

@@ -66,6 +66,13 @@ export interface FoundRepository {
   readonly name: string
 }
 
+export interface BranchRules {
+  /** The default branch, without `refs/heads/`. */
+  readonly branch: string
+  /** Types of the repository's and its organisation's rules for it, such as `pull_request` and `non_fast_forward`. */
+  readonly rules: ReadonlyArray<string>
+}
+
 export interface MintRequest {
   /** By number; 1 to 500. */
   readonly repositories: ReadonlyArray<number>
@@ -101,6 +108,8 @@ export class GithubApps extends Context.Service<GithubApps, {
     installation: number,
     most: number
   ) => Effect.Effect<ReadonlyArray<FoundRepository>, GithubFailed>
+  /** Of a repository's default branch. */
+  readonly rules: (ref: AppRef, installation: number, repository: number) => Effect.Effect<BranchRules, GithubFailed>
   /** A new token each time, never one that was given out before. */
   readonly mint: (ref: AppRef, installation: number, request: MintRequest) => Effect.Effect<MintedToken, GithubFailed>
   /** Takes a token back; one that is over already is no failure. */
@@ -115,6 +124,7 @@ export class GithubApps extends Context.Service<GithubApps, {
       installations: ({ host }) => none(host),
       installation: ({ host }) => none(host),
       repositories: ({ host }) => none(host),
+      rules: ({ host }) => none(host),
       mint: ({ host }) => none(host),
       revoke: () => Effect.void
     })

@@ -10,7 +10,7 @@ export interface ReceivedHook {
   readonly event: HookEvent
   /** Unix milliseconds. */
   readonly at: number
-  /** The dispatched turn's own token was used; false for interactive sessions, which share the sandbox's token. */
+  /** The dispatched turn's own token was used; false for interactive sessions. */
   readonly dispatched: boolean
 }
 
@@ -19,7 +19,11 @@ export class HookEvents extends Context.Service<HookEvents, {
   readonly subscribe: Effect.Effect<PubSub.Subscription<ReceivedHook>, never, Scope.Scope>
   /**
    * A token for one agent process, valid for that session's events only and gone with the scope. The URL's host is
-   * loopback inside the agent's own view.
+   * loopback inside the agent's own view. `byPerson`: for an interactive session, which may become others; it speaks for all
+   * but those of dispatched turns.
    */
-  readonly issue: (session: SessionId) => Effect.Effect<{ readonly token: string }, never, Scope.Scope>
+  readonly issue: (
+    session: SessionId,
+    byPerson?: boolean
+  ) => Effect.Effect<{ readonly token: string }, never, Scope.Scope>
 }>()("km/runtime/ports/HookEvents") {}

@@ -36,6 +36,7 @@ import * as AgentProgramFiles from "./AgentProgramFiles.ts"
 import { reportOpenTurns } from "./OpenTurns.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import * as StatusBoard from "./StatusBoard.ts"
+import { serveTerminals } from "./Terminals.ts"
 
 /** What of a row makes a runtime: when one of these changes, the sandbox's runtime is started anew. */
 export const shapeOf = ({ alias, channel, profile, unconfined }: SandboxRow): string =>
@@ -81,9 +82,10 @@ const agentLayer = (row: SandboxRow) =>
       },
       budgetUsd: agent.budgetUsd,
       unconfinedAccepted: row.unconfined,
+      nestedSandboxes: agent.nestedSandboxes,
       readOnly: config.hookFiles,
       settings: (run) =>
-        Effect.map(hooks.issue(run.session), ({ token }) => ({
+        Effect.map(hooks.issue(run.session, run.turn === undefined), ({ token }) => ({
           ...agentSettings({
             listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
             token,
@@ -242,6 +244,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
   return yield* Effect.gen(function*() {
     yield* writeDown(row, options.onReady)
     yield* Effect.forkScoped(reportOpenTurns(row.id))
+    yield* serveTerminals({ run, runs })
     const board = yield* StatusBoard.StatusBoard
     return yield* board.follow(yield* PluginHost)
   }).pipe(Effect.provide(context))

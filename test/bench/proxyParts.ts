@@ -8,6 +8,7 @@ import { InstallName, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
+import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Installation } from "../../runtime/ports/Installation.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
@@ -48,6 +49,7 @@ const proxy = ({ authority, port, state }: Before) =>
     const context = yield* Layer.build(Layer.mergeAll(
       Layer.mock(Agent, { confinement: Effect.succeed({ confined: false, detail: "" }) }),
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
+      Layer.mock(Bridge, {}),
       Redaction.layer,
       Layer.succeed(Installation)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([

@@ -54,7 +54,11 @@ const profile = Schema.decodeSync(Profile)({
   apiVersion: "klankermaker.ai/v1",
   kind: "SandboxProfile",
   metadata: { name: "bench" },
-  spec: { cli: { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true } }
+  // As every measurement before had it.
+  spec: {
+    network: { mode: "shared" },
+    cli: { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
+  }
 })
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 

@@ -33,6 +33,11 @@ const faultOf = (line: string, whole: boolean): string | undefined => {
   for (; at < words.length; at++) {
     const word = words[at] ?? ""
     if (word === "…") continue
+    // What follows is another program's.
+    if (word === "--") {
+      given += words.length - at - 1
+      break
+    }
     if (!word.startsWith("-")) {
       given += 1
       continue

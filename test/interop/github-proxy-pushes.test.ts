@@ -194,7 +194,8 @@ describe("a push", () => {
       assert.include(stderr, "! [remote rejected] HEAD -> feature/b (km: non-fast-forward")
       assert.include(stderr, "* [new branch]      HEAD -> feature/c")
       assert.isFalse(
-        Fs.existsSync(Path.join(bare, "refs/km/sb-1")) && Fs.readdirSync(Path.join(bare, "refs/km/sb-1")).length > 0
+        Fs.existsSync(Path.join(bare, "refs/km/sb-00000001")) &&
+          Fs.readdirSync(Path.join(bare, "refs/km/sb-00000001")).length > 0
       )
     }))
 
@@ -224,9 +225,9 @@ describe("a push", () => {
   it.live("may never go to our own refs", () =>
     Effect.gen(function*() {
       const { git } = yield* pushing({ allowedRefs: ["refs/**"], allowForce: true })
-      const { code, stderr } = yield* git("push", "origin", "HEAD:refs/km/sb-1/x")
+      const { code, stderr } = yield* git("push", "origin", "HEAD:refs/km/sb-00000001/x")
       assert.strictEqual(code, 1)
-      assert.include(stderr, "refs/km/sb-1/x may not be moved")
+      assert.include(stderr, "refs/km/sb-00000001/x may not be moved")
     }))
 })
 

@@ -78,7 +78,6 @@ describe("GitHub from within a turn", () => {
             "kind: SandboxProfile",
             "metadata: { name: api }",
             "spec:",
-            "  network: proxy",
             "  cli: { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }",
             "  sourceAccess:",
             "    mode: allowlist",

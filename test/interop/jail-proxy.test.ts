@@ -143,7 +143,7 @@ describe("an agent without a jail", () => {
         world,
         `
         git ls-remote https://github.com/my-org/api.git | cut -f2
-        curl -sS -x "$(echo "$HTTPS_PROXY" | sed 's/km:[^@]*@/km:guess@/')" https://api.github.com/repos/my-org/api`
+        curl -sS -x "$(echo "$HTTPS_PROXY" | sed 's/:[^:@]*@/:guess@/')" https://api.github.com/repos/my-org/api`
       )
       assert.include(said, "refs/heads/main")
       assert.match(said, /CONNECT tunnel failed, response 407|HTTP code 407 from proxy/)

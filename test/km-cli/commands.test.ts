@@ -180,6 +180,30 @@ describe("km list and status", () => {
       assert.deepStrictEqual(yield* networks(demo.id), [open, "shared"])
     }))
 
+  it.effect("without a jail every status says that nothing forces the traffic through the profile's proxy", () =>
+    Effect.gen(function*() {
+      const proxied = rowOf("sb-1b000000", {
+        profile: profileWith({}, { network: { allowedHosts: ["registry.npmjs.org"] } })
+      })
+      const world = worldOf(proxied)
+      const linesOf = Effect.fnUntraced(function*() {
+        const { out } = yield* new TestKm(world).run("status", proxied.id)
+        const checks = (yield* new TestKm(world).run("doctor")).out
+        return [
+          out.find((line) => line.startsWith("network")),
+          checks.find((line) => line.includes(proxied.id) && line.includes("unconfined"))
+        ]
+      })
+      assert.deepStrictEqual(yield* linesOf(), ["network   proxy", undefined])
+      world.reports.reports.set(proxied.id, { ready: true, plugins: [], confined: false })
+      const [network, doctor] = yield* linesOf()
+      assert.strictEqual(
+        network,
+        "network   shared: the agent reaches what this machine reaches; nothing forces its traffic through the proxy"
+      )
+      assert.include(doctor, "is unconfined; nothing forces its traffic through the proxy; ")
+    }))
+
   it.effect("an empty list is empty data; the advice is talk", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* new TestKm(new World()).run("list"), {
@@ -279,7 +303,7 @@ describe("km validate and create", () => {
         assert.deepStrictEqual(yield* km.run("validate", `${directory}/ok.yaml`), {
           exit: 0,
           out: [warned],
-          err: [`${directory}/ok.yaml is valid, 1 warning`]
+          err: [`${directory}/ok.yaml is valid, 1 warning; network none`]
         })
         const created = yield* km.run("create", `${directory}/ok.yaml`, "--id", "sb-00000001", "--json")
         assert.strictEqual(created.exit, 0)
@@ -326,6 +350,7 @@ describe("km validate and create", () => {
             "  channel  #sb-demo",
             "  ttl      8h",
             "  inbound  a queue",
+            "  network  none",
             "  jail     required"
           ]
         })
@@ -349,7 +374,7 @@ describe("km validate and create", () => {
 
   it.live("a real model without a jail is refused by policy, exit 6, unless the risk is accepted", () =>
     inDirectory(
-      { "quiet.yaml": mailOnly, "cut.yaml": "extends: quiet.yaml\nspec: { network: none }\n" },
+      { "quiet.yaml": mailOnly, "open.yaml": "extends: quiet.yaml\nspec: { network: shared }\n" },
       (directory) =>
         Effect.gen(function*() {
           const fs = yield* FileSystem.FileSystem
@@ -377,10 +402,16 @@ describe("km validate and create", () => {
             ]
           })
           km.jail = { jails: true, networkStays: "no network namespaces", detail: "bubblewrap 0.8.0", remedy: "" }
-          const cut = yield* km.run("create", `${directory}/cut.yaml`, "--state", directory)
+          const cut = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory)
           assert.strictEqual(cut.exit, 6)
           assert.strictEqual(cut.err[1], "  why:  no network namespaces")
           assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+          const open = yield* km.run("create", `${directory}/open.yaml`, "--state", directory)
+          assert.strictEqual(open.exit, 0)
+          assert.match(
+            open.err[0] ?? "",
+            /warning KM-PRO-111 spec.network.mode: network shared: the agent reaches what/
+          )
           km.jail = { jails: false, networkStays: "", detail: "bubblewrap is missing", remedy: "install bubblewrap" }
           const accepted = yield* km.run("create", `${directory}/quiet.yaml`, "--state", directory, "--unconfined")
           assert.strictEqual(accepted.exit, 0)

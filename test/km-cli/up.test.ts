@@ -1,29 +1,18 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, FileSystem, Option } from "effect"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { Effect, Fiber, FileSystem } from "effect"
+import { existsSync, readdirSync } from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import { childEnvironment } from "../../km-cli/up/Stack.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
-import { km, kmStarted, kmUp } from "../support/KmProcess.ts"
+import { km, kmUp } from "../support/KmProcess.ts"
+import { processesNaming } from "../support/processesNaming.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 const stateDirectory = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "km-up-" }))
-
-/** Processes, agents among them, whose arguments or environment name the directory. */
-const processesNaming = (directory: string): ReadonlyArray<string> =>
-  readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) =>
-    ["environ", "cmdline"].some((file) => {
-      try {
-        return readFileSync(`/proc/${pid}/${file}`, "utf8").includes(directory)
-      } catch {
-        return false
-      }
-    })
-  )
 
 /** What a sandbox may leave: nothing of its own in files or tables. Logs, locks and the engine's own files aside. */
 const leftovers = (state: string, id: string) => {
@@ -195,75 +184,4 @@ describe("km up", () => {
       KM_STATE: "/state"
     })
   })
-})
-
-describe("km demo", () => {
-  it.live("--once observes every stage and leaves neither processes nor files", () =>
-    Effect.gen(function*() {
-      const state = yield* stateDirectory
-      const temporary = path.join(state, "tmp")
-      yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(temporary))
-      const ran = yield* km(state, ["demo", "--once", "--json"], { TMPDIR: temporary })
-      assert.strictEqual(ran.exit, 0, ran.err)
-      const timeline = json(ran.out)["timeline"] as ReadonlyArray<{ readonly stage: string; readonly millis: number }>
-      assert.deepStrictEqual(timeline.map(({ stage }) => stage), [
-        "event received",
-        "stored",
-        "200",
-        "👀",
-        "agent started",
-        "first text visible",
-        "answer settled",
-        "✅",
-        "transcript uploaded"
-      ])
-      assert.isTrue(timeline.every(({ millis }) => millis >= 0))
-      assert.include(ran.err, "SCRIPTED")
-      assert.deepStrictEqual(readdirSync(temporary), [])
-      assert.deepStrictEqual(processesNaming(temporary), [])
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
-
-  it.live(
-    "killed by SIGKILL it leaves neither processes nor files; what a whole crash left, the next one removes",
-    () =>
-      Effect.gen(function*() {
-        const state = yield* stateDirectory
-        const temporary = path.join(state, "tmp")
-        yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeDirectory(temporary))
-        const demos = () => readdirSync(temporary).filter((name) => name.startsWith("km-demo-"))
-        const demo = Effect.gen(function*() {
-          const before = new Set(demos())
-          const process = yield* kmStarted(state, ["demo"], { TMPDIR: temporary })
-          const directory = yield* untilReal(
-            "the demo has its sandbox",
-            Effect.sync(() => process.err().includes("it stays up") && demos().find((name) => !before.has(name))),
-            Effect.map(Effect.promise(() => process.ended), (code) => `km demo ended with ${code}: ${process.err()}`)
-          )
-          const run = path.join(temporary, directory, "run")
-          const { children } = Option.getOrThrow(yield* UpFile.read(run))
-          assert.lengthOf(children, 5)
-          return { directory, children, process }
-        })
-
-        const first = yield* demo
-        first.process.child.kill("SIGKILL")
-        yield* untilReal("its processes are gone", Effect.sync(() => processesNaming(temporary).length === 0))
-        assert.deepStrictEqual(demos(), [])
-
-        // The part that would have removed the directory is killed with the demo.
-        const second = yield* demo
-        for (const { name, process } of second.children) {
-          if (name === "workspace") yield* UpFile.signal(process, "SIGSTOP")
-        }
-        second.process.child.kill("SIGKILL")
-        for (const { process } of second.children) yield* UpFile.signal(process, "SIGKILL")
-        yield* untilReal("its processes are gone", Effect.sync(() => processesNaming(temporary).length === 0))
-        assert.deepStrictEqual(demos(), [second.directory])
-        const third = yield* demo
-        assert.deepStrictEqual(demos(), [third.directory])
-        third.process.child.kill("SIGINT")
-        yield* Effect.promise(() => third.process.ended)
-        assert.deepStrictEqual(demos(), [])
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
-  )
 })

@@ -95,18 +95,18 @@ const sharedFolders = (test: string, source: string): number => {
 const named = (file: string): string => (path.posix.basename(file).split(".")[0] ?? "").toLowerCase()
 
 /**
- * Test files in the order in which they are most likely to notice a change of the source: the one of its name, then by
- * folder, then by how few imports lie between.
+ * Test files in the order in which they are most likely to notice a change of the source: the one of its name, then those
+ * that import it themselves, then by folder, then by how few imports lie between.
  */
 export const nearestFirst = (source: string, tests: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const place = (test: string): readonly [number, number, number] => [
-    named(test) === named(source) ? 0 : 1,
-    -sharedFolders(test, source),
-    reachedFrom(test).get(source) ?? Infinity
-  ]
+  const place = (test: string): readonly [number, number, number, number] => {
+    const steps = reachedFrom(test).get(source) ?? Infinity
+    return [named(test) === named(source) ? 0 : 1, steps === 1 ? 0 : 1, -sharedFolders(test, source), steps]
+  }
   return tests.map((test) => ({ test, place: place(test) }))
     .toSorted((a, b) =>
-      a.place[0] - b.place[0] || a.place[1] - b.place[1] || a.place[2] - b.place[2] || (a.test < b.test ? -1 : 1)
+      a.place[0] - b.place[0] || a.place[1] - b.place[1] || a.place[2] - b.place[2] || a.place[3] - b.place[3] ||
+      (a.test < b.test ? -1 : 1)
     )
     .map(({ test }) => test)
 }

@@ -31,10 +31,10 @@ const whole = (name: string, fallback: number): number => {
 const slowestTest = 60_000
 
 /** So many test files are related to a source file, the nearest to it; with `FULL` all from which it is reached. */
-const nearest = 16
+const nearest = 10
 
 /** Tests of this long a time in all are enough for one mutant: milliseconds, of the run without mutants. */
-const budget = 90_000
+const budget = 45_000
 
 const area = process.env["AREA"] === "" ? undefined : process.env["AREA"]?.replace(/\/$/, "")
 const seed = whole("SEED", defaultSeed)

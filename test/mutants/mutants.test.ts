@@ -59,14 +59,20 @@ describe("the mutation run's paths", () => {
   })
 })
 
+const direct = (file: string) => readFileSync(path.join(root, file), "utf8").includes("/turns/TurnMachine.ts\"")
+
 describe("the tests of a mutant", () => {
-  it("are asked by nearness: its own, then its folder's, then the rest", () => {
+  it("are asked by nearness: its own, then those that import it, then its folder's, then the rest", () => {
     const source = "runtime/kernel/turns/TurnMachine.ts"
     const order = nearestFirst(source, relatedTests(new Set([source])))
     assert.match(order[0] ?? "", /\/TurnMachine\.test\.ts$/)
-    const inKernel = order.filter((file) => file.startsWith("test/runtime/kernel/"))
-    assert.isAbove(inKernel.length, 3)
-    assert.deepStrictEqual(order.slice(1, inKernel.length), inKernel.slice(1))
+    const count = order.filter(direct).length
+    assert.isAbove(count, 1)
+    assert.isTrue(order.slice(0, count).every(direct))
+    const others = order.slice(count)
+    const inKernel = others.filter((file) => file.startsWith("test/runtime/kernel/"))
+    assert.isAbove(inKernel.length, 1)
+    assert.deepStrictEqual(others.slice(0, inKernel.length), inKernel)
   })
 })
 
@@ -128,9 +134,19 @@ describe("mutants", () => {
       "const x = \"a text for people\"",
       "const x = a.pipe(Effect.annotateLogs({ a: 1 }))",
       "const x = a.pipe(Effect.tapError((e) => Effect.logError(\"no\", e)))",
+      "function*f() { if (left > 0 && Exit.isFailure(exit)) yield* Effect.logWarning(\"left\") }",
+      "const x = a.pipe(Effect.tap((exit) => exit.ok ? Effect.void : Effect.logError(\"no\")))",
       "const x: A = y as \"b\""
     ]
     for (const source of quiet) assert.deepStrictEqual(changes(source), [], source)
+    // What is asked does something, or the other branch does.
+    for (
+      const source of [
+        "function*f() { if (yield* renew) yield* Effect.logInfo(\"renewed\") }",
+        "if (list.delete(a)) console.log(a)",
+        "const x = ok ? Effect.logInfo(\"a\") : act"
+      ]
+    ) assert.isAbove(changes(source).length, 0, source)
   })
 })
 

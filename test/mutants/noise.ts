@@ -2,8 +2,8 @@
  * What is not mutated, because nobody should be made to test it:
  *
  * - types, imports, names of properties: no behaviour, or checked by the compiler;
- * - what only goes to the log, and the names of spans and of services: read by people who look for a fault; a test of
- *   its wording would only repeat it;
+ * - what only goes to the log, with the condition on which it goes there, and the names of spans and of services: read by
+ *   people who look for a fault; a test of its wording would only repeat it;
  * - prose, that is texts of three words or more: wording for people, changed freely. That the right message appears is
  *   decided by its code, which is a short text and mutated;
  * - what a defect says (`Effect.die`, `new Error`): only ever seen in the log;
@@ -53,6 +53,35 @@ const logs = /^(Effect\.(log\w*|annotateLogs|annotateCurrentSpan|annotateSpans|w
 /** Steps that run something on the side and keep the value. */
 const taps = /^Effect\.(tap\w*)$/
 
+/** That it is asked changes nothing: no `yield*`, no assignment, and no call but those of a module, such as `Exit.isSuccess`. */
+const onlyAsks = (node: Node): boolean => {
+  switch (node.type) {
+    case "Identifier":
+    case "Literal":
+      return true
+    case "ParenthesizedExpression":
+      return onlyAsks(node.expression)
+    case "ChainExpression":
+      return onlyAsks(node.expression)
+    case "MemberExpression":
+      return onlyAsks(node.object) && (!node.computed || onlyAsks(node.property))
+    case "UnaryExpression":
+      return node.operator !== "delete" && onlyAsks(node.argument)
+    case "BinaryExpression":
+    case "LogicalExpression":
+      return onlyAsks(node.left) && onlyAsks(node.right)
+    case "CallExpression":
+      return /^[A-Z]\w*\.is[A-Z]\w*$/.test(calleeOf(node)) && node.arguments.every(onlyAsks)
+    default:
+      return false
+  }
+}
+
+/** Does nothing, as the other branch of a condition on which something is logged. */
+const isNothing = (node: Node): boolean =>
+  node.type === "MemberExpression" && node.object.type === "Identifier" && node.object.name === "Effect"
+  && node.property.type === "Identifier" && node.property.name === "void"
+
 /** Whether all that an expression does is to write to the log or to a trace. */
 export const isLogging = (node: Node): boolean => {
   switch (node.type) {
@@ -63,6 +92,16 @@ export const isLogging = (node: Node): boolean => {
       return node.argument !== null && isLogging(node.argument)
     case "ArrowFunctionExpression":
       return node.expression && isLogging(node.body)
+    case "BlockStatement":
+      return node.body.length > 0 && node.body.every(isLogging)
+    case "IfStatement":
+      return onlyAsks(node.test) && isLogging(node.consequent)
+        && (node.alternate === null || isLogging(node.alternate))
+    case "ConditionalExpression": {
+      const branches = [node.consequent, node.alternate]
+      return onlyAsks(node.test) && branches.some(isLogging)
+        && branches.every((branch) => isLogging(branch) || isNothing(branch))
+    }
     case "CallExpression": {
       const callee = calleeOf(node)
       if (logs.test(callee)) {

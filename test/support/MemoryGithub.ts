@@ -41,6 +41,7 @@ export class MemoryGithub {
         suspended: false
       }),
     repositories: () => Effect.succeed(this.repositories),
+    rules: () => Effect.succeed({ branch: "main", rules: [] }),
     mint: (_, __, request: { readonly repositories: ReadonlyArray<number>; readonly permissions: Permissions }) =>
       Effect.sync(() => {
         this.minted += 1

@@ -2,13 +2,13 @@
 import { Schema } from "effect"
 import { Profile } from "../../runtime/domain/profile/Profile.ts"
 
-/** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`; without a network unless one is given. */
+/** A profile named `demo` with these keys of `spec.cli` and other parts of `spec`. */
 export const profileWith = (cli: object = {}, spec: object = {}): Profile =>
   Schema.decodeSync(Profile)({
     apiVersion: "klankermaker.ai/v1",
     kind: "SandboxProfile",
     metadata: { name: "demo" },
-    spec: { network: { mode: "none" }, ...spec, cli }
+    spec: { ...spec, cli }
   })
 
 /** Every Slack feature on and no network, as in `profiles/demo.yaml`. */

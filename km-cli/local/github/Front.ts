@@ -116,6 +116,13 @@ const decoded = (path: string): string => {
   }
 }
 
+/** `/repositories/{id}/…` as `/repos/{owner}/{name}/…`, as GitHub has both; an unknown number stays. */
+const byName = (parts: AppParts, path: string): string => {
+  const [, id, rest = ""] = /^\/repositories\/(\d{1,15})(\/.*)?$/u.exec(path) ?? []
+  const found = id === undefined ? undefined : parts.apps.repositories.find((one) => one.id === Number(id))
+  return found === undefined ? path : `/repos/${found.account.login}/${found.name}${rest}`
+}
+
 /** The repository that a REST path names, if it is one's. */
 const named = (parts: AppParts, path: string): Repository | "none" | undefined => {
   const [, owner, name] = /^\/repos\/([^/]+)\/([^/]+)(?:\/|$)/u.exec(path) ?? []
@@ -192,7 +199,8 @@ export const front = (parts: FrontParts) =>
     const url = URL.parse(request.url ?? "/", parts.webUrl)
     if (url === null) return yield* write(response, notFound)
     const isApiHost = (request.headers.host ?? "").startsWith("api.")
-    const path = isApiHost ? url.pathname : /^\/api\/v3(\/.*)$/u.exec(url.pathname)?.[1]
+    const asked = isApiHost ? url.pathname : /^\/api\/v3(\/.*)$/u.exec(url.pathname)?.[1]
+    const path = asked === undefined ? undefined : byName(parts, asked)
     const early = yield* parts.faults.before(`${method} ${path ?? url.pathname}`)
     if (early === "hang") return yield* Effect.never
     if (early === "drop") return yield* Effect.sync(() => request.socket.destroy())

@@ -49,13 +49,13 @@ const firstCommit = (name: string, files: Readonly<Record<string, string>>): str
   ].join("")
 }
 
-/** Makes the bare repository with one commit on `main`. */
+/** Makes the bare repository with one commit on `main`; not left half-way, since Git would go on writing. */
 export const makeRepository = (
   root: string,
   repository: Repository,
   { files = {} }: RepositorySeed
 ): Effect.Effect<void, GitFailed> =>
-  Effect.tryPromise({
+  Effect.uninterruptible(Effect.tryPromise({
     try: async () => {
       const directory = directoryOf(root, repository)
       const options = { env: environment(root) }
@@ -68,7 +68,7 @@ export const makeRepository = (
     },
     catch: (cause) =>
       new GitFailed({ operation: "init", detail: cause instanceof Error ? cause.message : "unknown cause" })
-  })
+  }))
 
 /** Git's output in the repository, trimmed; undefined where it ends with another code than 0. */
 export const askGit = (

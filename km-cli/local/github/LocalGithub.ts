@@ -11,7 +11,7 @@ import { GithubFailed, startEmulator } from "./Emulator.ts"
 import { type FaultRule, Faults } from "./Faults.ts"
 import { front } from "./Front.ts"
 import type { GithubOptions, Permissions } from "./GithubOptions.ts"
-import { type GitFailed, makeRepository } from "./GitRepositories.ts"
+import { askGit, type GitFailed, makeRepository } from "./GitRepositories.ts"
 import { ManifestPages } from "./ManifestPages.ts"
 import { type IssuedToken, TokenTable } from "./TokenTable.ts"
 
@@ -41,6 +41,8 @@ export interface LocalGithub {
   /** A new key; the old ones are good until they are taken away. Returns its PEM. */
   readonly rotateKey: (app: App) => Effect.Effect<string>
   readonly rename: (fullName: string, name: string) => void
+  /** Full name of each ref and the commit it names; empty for a repository that is not there. */
+  readonly refs: (fullName: string) => Effect.Effect<ReadonlyMap<string, string>, GitFailed>
   readonly tokens: () => ReadonlyArray<IssuedToken>
   /** GitHub's clock goes this much ahead, milliseconds. */
   readonly advance: (millis: number) => void
@@ -155,6 +157,18 @@ export const startGithub = Effect.fn("LocalGithub.start")(function*(
       const repository = known(fullName)
       if (repository !== undefined) repository.name = name
     },
+    refs: Effect.fnUntraced(function*(fullName) {
+      const repository = known(fullName)
+      const text = repository === undefined
+        ? undefined
+        : yield* askGit(options.directory, repository, ["for-each-ref", "--format=%(refname) %(objectname)"])
+      return new Map(
+        (text ?? "").split("\n").flatMap((line) => {
+          const [name, commit] = line.split(" ")
+          return name === undefined || commit === undefined ? [] : [[name, commit] as const]
+        })
+      )
+    }),
     tokens: () => tokens.all(),
     advance: (millis) => {
       ahead += millis

@@ -12,6 +12,7 @@
  * | `script:slow:MS` | one answer that streams for MS milliseconds |
  * | `script:tools:N` | N Bash calls, one after another, then an answer |
  * | `script:parallel:N` | N Bash calls in one message, then an answer |
+ * | `script:github` | clones the first repository that the message has the address of, pushes a branch, tries `main` and the second one, then answers with what git said |
  * | `script:bash:B64` | runs the command (base64url), then answers with its whole output |
  * | `script:error:STATUS[:RETRY_AFTER]` | that API error, every time |
  * | `script:flaky:STATUS:N` | that API error for the first N requests, then an answer |
@@ -67,6 +68,8 @@ export interface Position {
   readonly step: number
   /** Text of the tool results that came last, in order. */
   readonly toolOutput: string
+  /** Text of every tool result since the person spoke, in order. */
+  readonly outputs: ReadonlyArray<string>
   readonly cwd: string
 }
 
@@ -100,6 +103,11 @@ export const positionOf = (request: MessagesRequest): Position => {
     message.role === "user" && typeof message.content !== "string" &&
     message.content.some((block) => block.type === "tool_result")
   )
+  const outputs = after.flatMap(({ content, role }) =>
+    role === "user" && typeof content !== "string"
+      ? content.filter(({ type }) => type === "tool_result").map((block) => toolResultText(block.content))
+      : []
+  )
   const everything = JSON.stringify([request.system, request.messages.map((message) => message.content)])
   return {
     said: spoken < 0 ? "" : textOf(request.messages[spoken]?.content ?? ""),
@@ -108,6 +116,7 @@ export const positionOf = (request: MessagesRequest): Position => {
       ? ""
       : results.content.filter((block) => block.type === "tool_result").map((block) => toolResultText(block.content))
         .join("\n"),
+    outputs,
     cwd: cwdPattern.exec(everything.replaceAll("\\n", "\n"))?.[1]?.trim() ?? "/tmp"
   }
 }
@@ -187,6 +196,55 @@ const demo = (position: Position): Plan => {
   }
 }
 
+const addressPattern = /https:\/\/[\w.-]+(?::[0-9]+)?\/[\w-]+\/[\w-]+(?:\.[\w-]+)*/g
+
+const identity = "-c user.name=agent -c user.email=agent@km.invalid"
+
+/** What the branch is called that the script pushes; the demo's profile allows it. */
+export const scriptedBranch = "feature/hello"
+
+const fenced = (output: string | undefined): string => `\`\`\`\n${(output ?? "").trim()}\n\`\`\``
+
+/** The refusals come back to the script as they would to a model: as what git printed. */
+const github = (position: Position): Plan => {
+  const [repository, other] = position.said.match(addressPattern) ?? []
+  if (repository === undefined || other === undefined) return reply([text("The message names no two repositories.")])
+  switch (position.step) {
+    case 0:
+      return reply([
+        text("I clone the repository and commit a line."),
+        bash(
+          `rm -rf work; git clone -q ${repository} work && ` +
+            `(git -C work checkout -q ${scriptedBranch} 2>/dev/null || git -C work checkout -q -b ${scriptedBranch}) && ` +
+            `date >> work/HELLO.md && git -C work add . && git -C work ${identity} commit -q -m "Say hello"`,
+          "Clone and commit"
+        )
+      ])
+    case 1:
+      return reply([
+        text(`Then I push it to \`${scriptedBranch}\`.`),
+        bash(`git -C work push origin HEAD:${scriptedBranch}`, "Push the branch")
+      ])
+    case 2:
+      return reply([
+        text("Now what I was not given: `main`, and the other repository."),
+        bash(
+          `git -C work push origin HEAD:main; git clone -q ${other} other; env | grep -E '^(GH|GITHUB)_TOKEN='`,
+          "Try main and another repository"
+        )
+      ])
+    default:
+      return reply([
+        text(
+          `The branch is pushed:\n\n${fenced(position.outputs[1])}\n\n` +
+            `What I may not do, git told me; and all that I have for a token is a word:\n\n${
+              fenced(position.outputs[2])
+            }\n\n${scriptedNotice}`
+        )
+      ])
+  }
+}
+
 const filler = "The quick brown fox jumps over the lazy dog. "
 
 /** Longest answer and most calls that a directive can ask for, so that a typing slip does not fill a disk. */
@@ -230,6 +288,8 @@ export const planOf = (position: Position, asked: number): Plan => {
         ? reply(Array.from({ length: calls }, (_, index) => bash(`true # ${index + 1} of ${calls}`, "Count")))
         : reply([text(`Ran ${calls} commands at once.`)])
     }
+    case "github":
+      return github(position)
     case "bash":
       return position.step === 0
         ? reply([bash(Buffer.from(args[0] ?? "", "base64url").toString("utf8"), "Run the given command")])

@@ -6,6 +6,8 @@ import type { StoreError } from "../../../runtime/ports/StoreError.ts"
 import type { Upstream } from "../outside/Upstream.ts"
 import type { Downloads } from "../request/Downloads.ts"
 import type { askApi } from "./Lookups.ts"
+import type { PullHolds } from "./PullHolds.ts"
+import type { StagedRefs } from "./StagedRefs.ts"
 
 /** Which run a request belongs to; none where the proxy is not behind a jail's door. */
 export interface RunIdentity {
@@ -37,6 +39,8 @@ export interface ProxyContext {
   readonly upstream: Upstream
   readonly ask: ReturnType<typeof askApi>
   readonly downloads: Downloads
+  readonly holds: PullHolds
+  readonly staged: StagedRefs
   /** Durable before it returns for a refusal; at once for what was allowed. */
   readonly journal: (decision: Decision) => Effect.Effect<void, StoreError>
   readonly now: () => number

@@ -5,7 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Denied, PinnedRepository, PushVerdict } from "../../../runtime/domain/github/GitHubPolicy.ts"
+import type { Denied, PinnedRepository, PushCommand, PushVerdict } from "../../../runtime/domain/github/GitHubPolicy.ts"
+import { changeOf } from "../../../runtime/domain/github/JudgeRefs.ts"
 import type { PushPrelude } from "../../../runtime/domain/github/ReceivePack.ts"
 import type { RepositoryTokenRefused } from "../../../runtime/ports/RepositoryTokens.ts"
 import type { ProxyContext } from "./Context.ts"
@@ -56,6 +57,29 @@ const isRuled = Effect.fnUntraced(function*(
   })
   const rules = answer.status === 200 ? decodeRules(answer.body.toString("utf8")) : Option.none()
   return Option.isSome(rules) && rules.value.some(({ type }) => type === "non_fast_forward")
+})
+
+const decodeComparison = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ status: Schema.String })))
+
+/** Which updates of a push that is over were forced, where GitHub can still tell. Source: "Compare two commits". */
+export const forcedOf = Effect.fnUntraced(function*(
+  { ask, github }: ProxyContext,
+  { id, name, owner }: PinnedRepository,
+  commands: ReadonlyArray<PushCommand>
+): Effect.fn.Return<ReadonlyArray<string>> {
+  const updates = commands.filter((command) => changeOf(command) === "update").slice(0, maxLooked)
+  const found = yield* Effect.forEach(updates, ({ new: next, old, ref }) =>
+    ask({
+      method: "GET",
+      target: `/repos/${owner}/${name}/compare/${old}...${next}?per_page=1`,
+      access: "read",
+      repository: { host: github, id }
+    }).pipe(
+      Effect.map(({ body, status }) => status === 200 ? decodeComparison(body.toString("utf8")) : Option.none()),
+      Effect.catch(() => Effect.succeedNone),
+      Effect.map((answer) => Option.isSome(answer) && /^(?:behind|diverged)$/u.test(answer.value.status) ? [ref] : [])
+    ), { concurrency: 4 })
+  return found.flat()
 })
 
 export const fastForward = Effect.fnUntraced(function*(

@@ -22,6 +22,8 @@ export interface Forwarded {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Readable | Buffer | undefined
   readonly token: RepositoryToken | undefined
+  /** How long the answer may not begin; by the service where it is not given. */
+  readonly headersMillis?: number
   /** For the sentences. */
   readonly subject: string
 }
@@ -185,7 +187,7 @@ const attempt = (
         ...(request.token === undefined ? {} : { authorization: authorization(request.service, request.token) })
       },
       body: request.body,
-      headersMillis: request.service === "git" ? gitMillis : apiMillis
+      headersMillis: request.headersMillis ?? (request.service === "git" ? gitMillis : apiMillis)
     }, {
       head: (head, flow) => {
         if (head.status === 401 && mayRepeat) {

@@ -22,7 +22,9 @@ const End = Schema.Struct({ ref: Schema.String, sha: Schema.String, repo: Schema
 const decodeRepository = Schema.decodeUnknownOption(
   Schema.fromJsonString(Schema.Struct({ default_branch: Schema.String }))
 )
-const decodePull = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ base: End, head: End })))
+const decodePull = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ number: Schema.Int, base: End, head: End }))
+)
 const decodeRelease = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ tag_name: Schema.String })))
 const NodeRepository = Schema.NullOr(Schema.Struct({ databaseId: Schema.NullOr(Schema.Int) }))
 const decodeNode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({
@@ -36,6 +38,7 @@ const decodeNode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struc
       baseRefName: Schema.optionalKey(Schema.String),
       headRefName: Schema.optionalKey(Schema.String),
       headRefOid: Schema.optionalKey(Schema.String),
+      number: Schema.optionalKey(Schema.Int),
       baseRepository: Schema.optionalKey(NodeRepository),
       headRepository: Schema.optionalKey(NodeRepository)
     }))
@@ -46,7 +49,7 @@ const decodeNode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struc
 const nodeDocument = `query($id: ID!) { node(id: $id) { __typename
   ... on Repository { databaseId }
   ... on Ref { prefix name repository { databaseId } }
-  ... on PullRequest { repository { databaseId } baseRefName headRefName headRefOid
+  ... on PullRequest { number repository { databaseId } baseRefName headRefName headRefOid
     baseRepository { databaseId } headRepository { databaseId } }
   ... on RepositoryNode { repository { databaseId } }
   ... on CheckSuite { repository { databaseId } }
@@ -80,7 +83,7 @@ const askedOf = (lookup: Lookup): Asked => {
 const factOfNode = (text: string): Option.Option<Fact> =>
   Option.map(decodeNode(text), ({ data: { node } }): Fact => {
     if (node === null) return missing
-    const { __typename: type, baseRefName, headRefName, headRefOid } = node
+    const { __typename: type, baseRefName, headRefName, headRefOid, number } = node
     const repositoryId = type === "Repository" ? node.databaseId : node.repository?.databaseId
     const ref = type === "Ref" && node.prefix !== undefined ? `${node.prefix}${node.name ?? ""}` : undefined
     return {
@@ -88,12 +91,15 @@ const factOfNode = (text: string): Option.Option<Fact> =>
       type,
       ...(typeof repositoryId === "number" ? { repositoryId } : {}),
       ...(ref === undefined ? {} : { ref }),
-      ...(baseRefName === undefined || headRefName === undefined || headRefOid === undefined ? {} : {
-        pullRequest: {
-          base: { repositoryId: node.baseRepository?.databaseId ?? 0, ref: heads(baseRefName) },
-          head: { repositoryId: node.headRepository?.databaseId ?? 0, ref: heads(headRefName), sha: headRefOid }
-        }
-      })
+      ...(baseRefName === undefined || headRefName === undefined || headRefOid === undefined || number === undefined ?
+        {} :
+        {
+          pullRequest: {
+            number,
+            base: { repositoryId: node.baseRepository?.databaseId ?? 0, ref: heads(baseRefName) },
+            head: { repositoryId: node.headRepository?.databaseId ?? 0, ref: heads(headRefName), sha: headRefOid }
+          }
+        })
     }
   })
 
@@ -105,9 +111,10 @@ const factOf = (lookup: Lookup, text: string): Option.Option<Fact> => {
         ref: heads(found.default_branch)
       }))
     case "pullRequest":
-      return Option.map(decodePull(text), ({ base, head }): Fact => ({
+      return Option.map(decodePull(text), ({ base, head, number }): Fact => ({
         kind: "pullRequest",
         pullRequest: {
+          number,
           base: { repositoryId: base.repo?.id ?? 0, ref: heads(base.ref) },
           head: { repositoryId: head.repo?.id ?? 0, ref: heads(head.ref), sha: head.sha }
         }

@@ -30,7 +30,9 @@ export interface ProxyOptions {
   readonly outside: Outside
   readonly allowedHosts: ReadonlyArray<HostPattern>
   /** Asked of every connection that did not come by a jail's door. */
-  readonly credential: { readonly user: string; readonly password: string }
+  readonly password: string
+  /** Which run such a connection says it is of, by the user's name beside the password; none if it is not under way. */
+  readonly runNamed: (user: string) => RunIdentity | undefined
 }
 
 export interface ProxyServer {
@@ -51,6 +53,14 @@ const serverOptions: ServerOptions = {
 }
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
+
+/** Both empty where there is none, which is nobody's: a password is never empty. */
+const basicCredential = (header: string | undefined): { readonly user: string; readonly password: string } => {
+  const [, value = ""] = /^Basic +([A-Za-z0-9+/=]+)$/iu.exec(header ?? "") ?? []
+  const shown = Buffer.from(value, "base64").toString("utf8")
+  const colon = shown.indexOf(":")
+  return colon < 0 ? { user: "", password: "" } : { user: shown.slice(0, colon), password: shown.slice(colon + 1) }
+}
 
 const text = (status: string, sentence: string, more: ReadonlyArray<string> = []): string => {
   const body = `${sentence}\n`
@@ -74,7 +84,7 @@ const onClientError = (error: Error & { readonly code?: string }, socket: Socket
 
 /** Serves until the scope closes, which cuts whatever is open. */
 export const makeProxyServer = Effect.fnUntraced(function*(
-  { allowedHosts, authority, contexts, credential, outside }: ProxyOptions
+  { allowedHosts, authority, contexts, outside, password, runNamed }: ProxyOptions
 ): Effect.fn.Return<ProxyServer, never, Scope.Scope> {
   const [context] = contexts
   /**
@@ -90,7 +100,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   const strangers = new WeakSet<Socket>()
   const destinations = new WeakMap<Socket, Destination & { readonly run: RunIdentity | undefined }>()
   const open = new Set<Socket>()
-  const expected = digest(`Basic ${Buffer.from(`${credential.user}:${credential.password}`).toString("base64")}`)
+  const expected = digest(password)
 
   const hold = (socket: Socket): void => {
     open.add(socket)
@@ -99,9 +109,16 @@ export const makeProxyServer = Effect.fnUntraced(function*(
     socket.on("error", () => undefined)
   }
 
-  const mayPass = (request: IncomingMessage): boolean =>
-    !strangers.has(request.socket) ||
-    timingSafeEqual(digest(request.headers["proxy-authorization"] ?? ""), expected)
+  const mayPass = ({ headers, socket }: IncomingMessage): boolean => {
+    if (!strangers.has(socket)) return true
+    const shown = basicCredential(headers["proxy-authorization"])
+    if (!timingSafeEqual(digest(shown.password), expected)) return false
+    const run = runNamed(shown.user)
+    // A connection may be used again by another run of the same user.
+    if (run === undefined) runs.delete(socket)
+    else runs.set(socket, run)
+    return true
+  }
 
   /** `refused`: what the client is told. */
   const journal = (run: RunIdentity | undefined, subject: string, rule: string, refused?: string) =>

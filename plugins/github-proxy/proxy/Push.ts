@@ -12,7 +12,7 @@ import { malformedAnswer, sendAnswer, sentenceOf } from "../request/Answers.ts"
 import { decoded, drained, readBody } from "../request/Body.ts"
 import type { Head } from "../request/readHead.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
-import { fastForward } from "./FastForward.ts"
+import { fastForward, forcedOf } from "./FastForward.ts"
 import { forward, type Forwarded, tokenFor } from "./Forwarding.ts"
 import { pushStaged } from "./Staging.ts"
 
@@ -49,6 +49,7 @@ const begin = ({ head, request }: PushRequest): Effect.Effect<Begun | MalformedP
   }
   return Effect.callback((resume) => {
     const source = decoded(request, head.contentEncoding)
+    let whole: Begun | undefined
     const settle = (result: Effect.Effect<Begun | MalformedPush, { readonly detail: string }>) => {
       source.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onError)
       // From here on the answer says what is wrong.
@@ -56,14 +57,20 @@ const begin = ({ head, request }: PushRequest): Effect.Effect<Begun | MalformedP
       resume(result)
     }
     const onData = (chunk: Buffer) => {
+      if (chunk.length === 0) return
       const reading = reader.feed(chunk)
       if (reading._tag === "More") return
+      if (reading._tag === "Prelude" && !reading.prelude.pack) {
+        // Whole only when the body is over: not one byte may follow, in whatever piece it comes.
+        whole = { prelude: reading.prelude, body: Buffer.from(reading.bytes) }
+        return
+      }
       source.pause()
       if (reading._tag === "Malformed") return settle(Effect.succeed(reading))
       source.unshift(Buffer.concat([reading.bytes, reading.rest]))
       settle(Effect.succeed({ prelude: reading.prelude, body: source }))
     }
-    const onEnd = () => settle(Effect.succeed(reader.end()))
+    const onEnd = () => settle(Effect.succeed(whole ?? reader.end()))
     const onError = (error: Error) => settle(Effect.fail({ detail: error.message }))
     const onClose = () => settle(Effect.fail({ detail: "the push was cut off" }))
     source.on("data", onData).once("end", onEnd).once("close", onClose).once("error", onError)
@@ -135,6 +142,8 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     return yield* refuse(prelude, reasons, firstDenial.rule, linesOf(denials))
   }
 
+  for (const { message, rule } of verdict.audited) yield* journal(rule, `only reported: ${message}`)
+
   const how = yield* fastForward(context, { prelude, verdict, repository })
   if (how._tag === "Refused") {
     return yield* refuse(
@@ -159,19 +168,27 @@ export const push = Effect.fnUntraced(function*(context: ProxyContext, what: Pus
     body,
     token
   }
-  return how._tag === "Straight"
-    ? yield* forward(context.upstream, context.tokens, sent, response)
-    : yield* pushStaged(context, {
-      prelude,
-      moves: how.staged,
-      repository,
-      sent,
-      response,
-      // Nothing moved, so nothing waits for the journal.
-      forced: (ref) =>
-        journalRefused("ref.force", ref, [
-          `${ref} may not be forced (ref.force)`,
-          "to allow it: set spec.sourceAccess.github.allowForce"
-        ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
-    })
+  if (how._tag === "Straight") {
+    const end = yield* forward(context.upstream, context.tokens, sent, response)
+    if (policy.mode === "audit" && !policy.allowForce && end === "passed") {
+      const forced = yield* forcedOf(context, repository, prelude.commands)
+      for (const ref of forced) {
+        yield* journal("ref.force", `only reported: ${ref} was moved to where it does not fast-forward`)
+      }
+    }
+    return end
+  }
+  return yield* pushStaged(context, {
+    prelude,
+    moves: how.staged,
+    repository,
+    sent,
+    response,
+    // Nothing moved, so nothing waits for the journal.
+    forced: (ref) =>
+      journalRefused("ref.force", ref, [
+        `${ref} may not be forced (ref.force)`,
+        "to allow it: set spec.sourceAccess.github.allowForce"
+      ]).pipe(Effect.catch((error) => Effect.logWarning("a refused force was not written down", error.message)))
+  })
 })

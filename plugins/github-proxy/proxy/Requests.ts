@@ -2,7 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { CanonicalRequest, GitHubService } from "../../../runtime/domain/github/GitHubPolicy.ts"
+import type {
+  Allowed,
+  CanonicalRequest,
+  GitHubPolicy,
+  GitHubService
+} from "../../../runtime/domain/github/GitHubPolicy.ts"
 import type { RepositoryTokenRefused } from "../../../runtime/ports/RepositoryTokens.ts"
 import type { StoreError } from "../../../runtime/ports/StoreError.ts"
 import {
@@ -21,6 +26,7 @@ import { advertisement, opening } from "./answerFilters.ts"
 import type { ProxyContext, RunIdentity } from "./Context.ts"
 import { forward, type Forwarded, tokenFor } from "./Forwarding.ts"
 import { judge } from "./judging.ts"
+import type { PullNotHeld } from "./PullHolds.ts"
 import { push } from "./Push.ts"
 
 export interface Intercepted {
@@ -49,6 +55,9 @@ const notOpen = (host: string): Answer => ({
   ]
 })
 
+/** Milliseconds that GitHub may take over what is done under a hold: it gives up by itself after ten seconds. */
+const heldMillis = 30_000
+
 const subjectOf = (request: CanonicalRequest): string => {
   const [first = "", second = "", third = ""] = request.path
   const repository = request.service === "api" || request.service === "uploads" ? [second, third] : [first, second]
@@ -56,10 +65,13 @@ const subjectOf = (request: CanonicalRequest): string => {
 }
 
 /** Whatever ends the handling of a request before an answer, as an answer. */
-const answerOf = (error: RepositoryTokenRefused | StoreError | BodyRefused | { readonly detail: string }): Answer => {
+const answerOf = (
+  error: RepositoryTokenRefused | StoreError | BodyRefused | PullNotHeld | { readonly detail: string }
+): Answer => {
   if ("_tag" in error && error._tag === "RepositoryTokenRefused") {
     return troubleAnswer(error.message, error.retryAfterMillis)
   }
+  if ("_tag" in error && error._tag === "PullNotHeld") return troubleAnswer(error.detail, error.retryAfterMillis)
   if ("_tag" in error && error._tag === "BodyRefused") return malformedAnswer(error.detail)
   return troubleAnswer("the decision could not be written down, and nothing passes without; try again")
 }
@@ -160,48 +172,73 @@ export const intercepted = (context: ProxyContext, what: Intercepted): Effect.Ef
         forwarded
       })
     }
-    for (const { message, rule } of judgement.audited) {
-      yield* context.journal({ run, subject, rule, verdict: "allowed", detail: `only reported: ${message}`, since })
-    }
-    yield* context.journal({ run, subject, rule: judgement.rule, verdict: "allowed", detail: "", since })
-    const token = yield* tokenFor(
-      context.tokens,
-      judgement.credential,
-      context.github,
-      judgement.repositories[0] ?? policy.repositories[0]
-    )
-    const text = judgement.body ?? judged.body
-    const isPushList = service === "git" &&
-      judged.query.some(([name, value]) => name === "service" && value === "git-receive-pack")
-    if (text === undefined && head.contentLength !== 0) proceed()
-    const { "content-encoding": _, ...plain } = forwarded.headers
-    const withBody = text === undefined
-      ? head.contentLength === 0
-        ? { headers: forwarded.headers, body: undefined }
-        : {
-          headers: {
-            ...forwarded.headers,
-            ...(head.contentLength === undefined ? {} : { "content-length": String(head.contentLength) })
-          },
-          body: request
+    const pass = passing(head, forwarded, proceed)
+    const { pull } = judgement
+    if (pull === undefined) return yield* pass(judgement, judged, policy)
+    // Judged again in its turn, from nothing: what was looked up before may be another sandbox's past by now.
+    yield* context.holds.during(
+      pull,
+      Effect.gen(function*() {
+        const present = yield* context.policy
+        const { judgement: verdict } = yield* judge(context, present, judged, () => Effect.succeed(Buffer.alloc(0)))
+        if (verdict._tag === "Denied") {
+          yield* refuse(deniedAnswer(verdict), subject, verdict.rule, service)
+          return "known" as const
         }
-      : { headers: plain, body: Buffer.from(text) }
-    yield* forward(
-      context.upstream,
-      context.tokens,
-      {
-        ...forwarded,
-        ...withBody,
-        // A list of refs that is changed on its way must not come packed.
-        headers: isPushList ? { ...withBody.headers, "accept-encoding": "identity" } : withBody.headers,
-        token
-      },
-      response,
-      isPushList
-        ? { filter: ({ status }) => status === 200 ? advertisement() : undefined }
-        : opening(context, judgement, head.contentType === "application/vnd.git-lfs+json")
+        // A push has no turn to wait for; it was not one before either.
+        if (verdict._tag === "NeedsCommands") return "known" as const
+        return (yield* pass(verdict, judged, present)) === "passed" ? "known" as const : "unknown" as const
+      })
     )
   })
+
+  /** Sends what was allowed, as the verdict has it, and passes the answer down. */
+  const passing = (head: Head, forwarded: Forwarded, proceed: () => void) =>
+    Effect.fnUntraced(function*(judgement: Allowed, judged: CanonicalRequest, policy: GitHubPolicy) {
+      const { service, subject } = forwarded
+      for (const { message, rule } of judgement.audited) {
+        yield* context.journal({ run, subject, rule, verdict: "allowed", detail: `only reported: ${message}`, since })
+      }
+      yield* context.journal({ run, subject, rule: judgement.rule, verdict: "allowed", detail: "", since })
+      const token = yield* tokenFor(
+        context.tokens,
+        judgement.credential,
+        context.github,
+        judgement.repositories[0] ?? policy.repositories[0]
+      )
+      const text = judgement.body ?? judged.body
+      const isPushList = service === "git" &&
+        judged.query.some(([name, value]) => name === "service" && value === "git-receive-pack")
+      if (text === undefined && head.contentLength !== 0) proceed()
+      const { "content-encoding": _, ...plain } = forwarded.headers
+      const withBody = text === undefined
+        ? head.contentLength === 0
+          ? { headers: forwarded.headers, body: undefined }
+          : {
+            headers: {
+              ...forwarded.headers,
+              ...(head.contentLength === undefined ? {} : { "content-length": String(head.contentLength) })
+            },
+            body: request
+          }
+        : { headers: plain, body: Buffer.from(text) }
+      return yield* forward(
+        context.upstream,
+        context.tokens,
+        {
+          ...forwarded,
+          ...(judgement.pull === undefined ? {} : { headersMillis: heldMillis }),
+          ...withBody,
+          // A list of refs that is changed on its way must not come packed.
+          headers: isPushList ? { ...withBody.headers, "accept-encoding": "identity" } : withBody.headers,
+          token
+        },
+        response,
+        isPushList
+          ? { filter: ({ status }) => status === 200 ? advertisement() : undefined }
+          : opening(context, judgement, head.contentType === "application/vnd.git-lfs+json")
+      )
+    })
 
   return Effect.suspend(() => {
     const known = gitHubHost(host, context.github)

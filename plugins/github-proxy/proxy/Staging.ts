@@ -13,11 +13,13 @@ import type { PinnedRepository, PushCommand } from "../../../runtime/domain/gith
 import { flushPacket, joined, packet, packetLength, textPacket } from "../../../runtime/domain/github/PktLine.ts"
 import type { PushPrelude } from "../../../runtime/domain/github/ReceivePack.ts"
 import { receivePackResult } from "../../../runtime/domain/github/ReportStatus.ts"
+import { tokenRefused } from "../../../runtime/ports/RepositoryTokens.ts"
 import { outsideFailed } from "../outside/Outside.ts"
 import { troubleOf } from "../outside/Upstream.ts"
 import { sendAnswer, troubleAnswer } from "../request/Answers.ts"
 import type { ProxyContext } from "./Context.ts"
 import type { Forwarded } from "./Forwarding.ts"
+import { type Removal, type StagedRef, sweepStaged } from "./StagedRefs.ts"
 
 /** The refs of one sandbox; agents may push to none of them (`!refs/km/**` stands in every policy). */
 export const stagingPrefix = (sandbox: string): string => `refs/km/${sandbox}/`
@@ -161,16 +163,17 @@ const api = (context: ProxyContext, { id, name, owner }: PinnedRepository) => {
         ),
         Effect.catch((error) => Effect.succeed(`km: ${error.detail}`))
       ),
-    remove: (ref: string): Effect.Effect<void> =>
+    remove: (ref: string): Effect.Effect<Removal> =>
       call("DELETE", ref).pipe(
-        Effect.filterOrFail(
-          ({ status }) => status === 204 || status === 404 || status === 422,
-          ({ status }) => ({ message: `GitHub answered ${status}` })
+        Effect.map(({ status }) =>
+          status === 204
+            ? "deleted" as const
+            : status === 404 || status === 422
+            ? "absent" as const
+            : "refused" as const
         ),
-        Effect.asVoid,
-        Effect.catch(({ message }) =>
-          Effect.logWarning("a ref of ours is left on GitHub and is deleted when the sandbox starts again", message)
-            .pipe(Effect.annotateLogs({ ref }))
+        Effect.catch((error) =>
+          Effect.as(Effect.logDebug("a ref of ours could not be deleted yet", error.message), "refused" as const)
         )
       )
   }
@@ -181,18 +184,18 @@ export const pushStaged = Effect.fnUntraced(function*(
   context: ProxyContext,
   { forced, moves, prelude, repository, response, sent }: StagedPush
 ): Effect.fn.Return<"passed" | "replaced" | "broken"> {
+  const prefix = stagingPrefix(context.sandbox)
+  const names = prelude.commands.map(() => randomBytes(8).toString("hex"))
   const staged = prelude.commands.map((command, index): PushCommand =>
-    moves.has(index)
-      ? {
-        old: zero(command.old),
-        new: command.new,
-        ref: `${stagingPrefix(context.sandbox)}${randomBytes(8).toString("hex")}`
-      }
-      : command
+    moves.has(index) ? { old: zero(command.old), new: command.new, ref: `${prefix}${names[index]}` } : command
   )
   const first = writePrelude(prelude, staged)
   const { move, remove } = api(context, repository)
-  const ours = staged.filter((_, index) => moves.has(index))
+  const ours = names.filter((_, index) => moves.has(index)).map((name): StagedRef => ({
+    repository: repository.id,
+    name
+  }))
+  let isKnown = false
   const { "content-length": _, ...headers } = sent.headers
   const work = Effect.gen(function*() {
     const answer = yield* Effect.tryPromise({
@@ -216,6 +219,7 @@ export const pushStaged = Effect.fnUntraced(function*(
         }),
       catch: outsideFailed
     })
+    isKnown = answer.status < 500
     if (answer.status !== 200) return Option.none<Buffer>()
     const report = readReport(answer.body, prelude.capabilities.has("side-band-64k"))
     const results = yield* Effect.forEach(prelude.commands, (command, index) => {
@@ -229,9 +233,14 @@ export const pushStaged = Effect.fnUntraced(function*(
     })
     return Option.some(writeReport(prelude, report.unpack === "" ? "ok" : report.unpack, results, report.words))
   })
+  yield* Effect.sync(() => ours.forEach(context.staged.begin))
   return yield* work.pipe(
     // A ref of ours is on GitHub from some moment of the push on, whatever comes of it; it is gone before the client hears.
-    Effect.ensuring(Effect.forEach(ours, ({ ref }) => remove(ref), { concurrency: 4, discard: true })),
+    Effect.ensuring(Effect.forEach(
+      ours,
+      (one) => Effect.map(remove(`${prefix}${one.name}`), (removal) => context.staged.end(one, removal, isKnown)),
+      { concurrency: 4, discard: true }
+    )),
     Effect.match({
       onFailure: (error) => {
         sendAnswer(response, troubleAnswer(`${troubleOf(error)}; try again`))
@@ -259,8 +268,8 @@ export const pushStaged = Effect.fnUntraced(function*(
 const MatchingRefs = Schema.fromJsonString(Schema.Array(Schema.Struct({ ref: Schema.String })))
 const decodeMatching = Schema.decodeUnknownOption(MatchingRefs)
 
-/** Deletes what a proxy of this sandbox left behind when it was killed. */
-export const sweepStaged = Effect.fnUntraced(function*(context: ProxyContext, repository: PinnedRepository) {
+/** Notes what a proxy of this sandbox left in a repository, wherever the notes of that went. */
+const look = Effect.fnUntraced(function*(context: ProxyContext, repository: PinnedRepository) {
   const { id, name, owner } = repository
   const prefix = stagingPrefix(context.sandbox)
   const answer = yield* context.ask({
@@ -269,7 +278,24 @@ export const sweepStaged = Effect.fnUntraced(function*(context: ProxyContext, re
     access: "read",
     repository: { host: context.github, id }
   })
-  const left = Option.getOrElse(decodeMatching(answer.body.toString("utf8")), () => [])
-  const { remove } = api(context, repository)
-  yield* Effect.forEach(left.filter(({ ref }) => ref.startsWith(prefix)), ({ ref }) => remove(ref), { discard: true })
+  const found = answer.status === 404 ? Option.some([]) : decodeMatching(answer.body.toString("utf8"))
+  if (Option.isNone(found)) return yield* tokenRefused("Unavailable", `GitHub did not list refs (${answer.status})`)
+  for (const { ref } of found.value) {
+    const own = ref.startsWith(prefix) ? ref.slice(prefix.length) : ""
+    if (/^[0-9a-f]{16}$/u.test(own)) context.staged.note({ repository: id, name: own })
+  }
 })
+
+/** Deletes what is left of pushes of this sandbox, as long as it runs. */
+export const sweep = (context: ProxyContext): Effect.Effect<never> =>
+  sweepStaged({
+    staged: context.staged,
+    now: context.now,
+    // Where nothing may be pushed nothing was staged.
+    look: Effect.flatMap(context.policy, ({ allowedRefs, repositories }) =>
+      allowedRefs.length === 0
+        ? Effect.void
+        : Effect.forEach(repositories, (one) => look(context, one), { discard: true })),
+    repository: (id) => Effect.map(context.policy, ({ repositories }) => repositories.find((one) => one.id === id)),
+    remove: (repository, name) => api(context, repository).remove(`${stagingPrefix(context.sandbox)}${name}`)
+  })

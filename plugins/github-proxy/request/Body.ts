@@ -2,7 +2,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { IncomingMessage } from "node:http"
-import type { Readable } from "node:stream"
+import { type Readable, Transform } from "node:stream"
 import { createGunzip } from "node:zlib"
 
 /** `TooLarge`: more than may be kept. `Broken`: cut off, or not what its coding says. */
@@ -14,13 +14,33 @@ export class BodyRefused extends Data.TaggedError("BodyRefused")<{
 /** More of a refused body than this is not waited for: 8 GiB, more than any push that GitHub takes (2 GiB). */
 const maxDrained = 8 * 1024 * 1024 * 1024
 
+/** What packs better than this is no text and no pack of git's: a few bytes that become gigabytes on their way to GitHub. */
+const maxRatio = 200
+const freeBytes = 4 * 1024 * 1024
+
 /** A body as its content coding wraps it, without that coding. A fault of either stream is the result's. */
 export const decoded = (request: IncomingMessage, coding: "identity" | "gzip"): Readable => {
   if (coding === "identity") return request
   const gunzip = createGunzip()
-  request.once("error", (error) => gunzip.destroy(error))
-  request.once("close", () => request.complete ? undefined : gunzip.destroy(new Error("the body was cut off")))
-  return request.pipe(gunzip)
+  let unpacked = 0
+  const checked = new Transform({
+    transform: (chunk: Buffer, _, done) => {
+      unpacked += chunk.length
+      // Of a zlib stream, `bytesWritten` is what it was given and has worked on.
+      const isBomb = unpacked > freeBytes && unpacked > gunzip.bytesWritten * maxRatio
+      if (isBomb) done(new Error(`the body unpacks to more than ${maxRatio} times its size`))
+      else done(null, chunk)
+    }
+  })
+  request.once("error", (error) => checked.destroy(error))
+  request.once("close", () => request.complete ? undefined : checked.destroy(new Error("the body was cut off")))
+  gunzip.once("error", (error) => checked.destroy(error))
+  checked.once("close", () => {
+    request.unpipe(gunzip)
+    gunzip.destroy()
+  })
+  request.pipe(gunzip).pipe(checked)
+  return checked
 }
 
 /** The whole body after its content coding, at most `maxBytes`; what is beyond is not even unpacked. */

@@ -1,6 +1,6 @@
 /** What plugins add to one run, put together for the jail and the environment. Pure but for opening doors. */
 import * as Effect from "effect/Effect"
-import type { AgentContribution, AgentRun, DoorRun } from "../../ports/Agent.ts"
+import type { AgentContribution, DoorRun } from "../../ports/Agent.ts"
 import { accept, type Door } from "../jail/Doors.ts"
 
 export interface Contributed {
@@ -20,15 +20,16 @@ const isVariable = ([name, value]: readonly [string, string]): boolean =>
 /** Doors, and the variables that speak of them, only where the jail has doors. */
 export const contributed = (
   contributions: ReadonlyArray<AgentContribution>,
-  run: Pick<AgentRun, "session" | "turn">,
+  of: DoorRun,
   hasDoors: boolean
 ): Contributed => {
   const doors = hasDoors ? contributions.flatMap((one) => one.doors ?? []) : []
   const shown = contributions.flatMap((one) => one.readOnly ?? [])
-  const of: DoorRun = { session: run.session, turn: run.turn }
   return {
     env: Object.fromEntries(
-      [...contributions.map((one) => one.env ?? {}), ...doors.map(({ env }) => env)].flatMap(Object.entries)
+      [...contributions.map((one) => ({ ...one.env, ...one.runEnv?.(of) })), ...doors.map(({ env }) => env)].flatMap(
+        Object.entries
+      )
         .filter(isVariable)
     ),
     path: contributions.flatMap((one) => one.path ?? []),

@@ -39,7 +39,7 @@ const table = {
   },
   networkStays: {
     code: "KM-AGT-007",
-    what: "spec.network allows the agent no network, and a jail without one cannot be made here",
+    what: "the profile keeps the agent from the machine's network, and a jail without one cannot be made here",
     remedy:
       "read the reason, run km doctor; or set spec.network: shared in the profile, or accept the risk with --unconfined"
   },
@@ -47,6 +47,16 @@ const table = {
     code: "KM-AGT-008",
     what: "the jail did not hand over its doors, so the agent was not started",
     remedy: "run km doctor, then send the message again"
+  },
+  noTerminal: {
+    code: "KM-AGT-009",
+    what: "there is no `script` of util-linux, which gives an interactive session its terminal",
+    remedy: "install util-linux's script (Debian: bsdutils), then run km shell again"
+  },
+  noConversation: {
+    code: "KM-AGT-050",
+    what: "the sandbox has no conversation of this session",
+    remedy: "give the id of one that is in `km status` with the sandbox, or leave --resume out"
   },
   authentication: {
     code: "KM-AGT-010",

@@ -26,6 +26,24 @@ export interface LaunchLimits {
 
 export const defaultLimits: LaunchLimits = { maxRetries: 4, apiTimeoutMillis: 180_000, streamIdleMillis: 90_000 }
 
+/** Whose settings count, what may be done and with which model. */
+const policyArguments = (policy: LaunchPolicy, settingsFile: string): ReadonlyArray<string> => [
+  "--settings",
+  settingsFile,
+  // The user's own settings live in the agent's home, where the agent can write: never a source.
+  "--setting-sources",
+  policy.trustRepoSettings ? "project,local" : "",
+  ...(policy.permissions === "bypass"
+    ? ["--dangerously-skip-permissions"]
+    : ["--permission-mode", "default"]),
+  ...(policy.model === "default" ? [] : ["--model", policy.model])
+]
+
+const sessionArguments = ({ mode, session }: Pick<AgentRun, "mode" | "session">): ReadonlyArray<string> => [
+  mode === "fresh" ? "--session-id" : "--resume",
+  session
+]
+
 /** The arguments after the program's name. Nothing here is secret or comes from a person. */
 export const argumentsOf = (
   run: Pick<AgentRun, "mode" | "session">,
@@ -38,18 +56,16 @@ export const argumentsOf = (
   "--output-format",
   "stream-json",
   "--verbose",
-  "--settings",
-  settingsFile,
-  // The user's own settings live in the agent's home, where the agent can write: never a source.
-  "--setting-sources",
-  policy.trustRepoSettings ? "project,local" : "",
-  ...(policy.permissions === "bypass"
-    ? ["--dangerously-skip-permissions"]
-    : ["--permission-mode", "default"]),
-  ...(policy.model === "default" ? [] : ["--model", policy.model]),
-  run.mode === "fresh" ? "--session-id" : "--resume",
-  run.session
+  ...policyArguments(policy, settingsFile),
+  ...sessionArguments(run)
 ]
+
+/** The same for a session that a person works in. */
+export const terminalArguments = (
+  run: Pick<AgentRun, "mode" | "session">,
+  policy: LaunchPolicy,
+  settingsFile: string
+): ReadonlyArray<string> => [...policyArguments(policy, settingsFile), ...sessionArguments(run)]
 
 /** Names that a run may add to the environment: ours alone, so that none can change how a program is loaded. */
 const allowedName = /^KM_[A-Z0-9_]{1,60}$/
@@ -79,7 +95,7 @@ const systemPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"
 
 /** The agent's whole environment. */
 export const environmentOf = (input: {
-  readonly run: Pick<AgentRun, "env" | "turn">
+  readonly run: Pick<AgentRun, "env">
   readonly pinned: Readonly<Record<string, string>>
   readonly home: string
   readonly path: ReadonlyArray<string>
@@ -89,6 +105,8 @@ export const environmentOf = (input: {
   /** Without a jail: a temporary directory of the sandbox's own, which goes with the sandbox. */
   readonly temporary: Option.Option<string>
   readonly isRoot: boolean
+  /** The kind of terminal; none is a dumb one. */
+  readonly terminal?: string
 }): Readonly<Record<string, string>> => ({
   ...input.extra,
   ...Object.fromEntries(
@@ -100,7 +118,7 @@ export const environmentOf = (input: {
   LOGNAME: "agent",
   SHELL: "/bin/bash",
   LANG: "C.UTF-8",
-  TERM: "dumb",
+  TERM: input.terminal ?? "dumb",
   ...Option.match(input.temporary, { onNone: () => ({}), onSome: (path) => ({ TMPDIR: path }) }),
   ...input.pinned,
   [markerVariable]: input.marker,

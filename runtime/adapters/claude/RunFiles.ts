@@ -24,6 +24,8 @@ export const runFiles = (runDir: string) => ({
   run: Path.join(runDir, "run.json"),
   /** Written by bubblewrap: the pid of the jail's first process, as we see it. */
   jail: Path.join(runDir, "jail.json"),
+  /** What bubblewrap reads its options and the agent's environment from. */
+  options: Path.join(runDir, "jail-options"),
   /** What bubblewrap reads the jail's filter of system calls from. */
   filter: Path.join(runDir, "seccomp.bpf"),
   /** Written by us before the run gets the model's first answer: without it the agent has not acted on anything. */
@@ -74,48 +76,66 @@ export const wasAnswered = (files: RunFiles): boolean => Fs.existsSync(files.ans
 
 /** Descriptors for the child; all of them are closed in the parent by `closeDescriptors`. */
 export interface Descriptors {
-  readonly stdin: number
-  readonly stdout: number
+  /** A pipe on a terminal of its own. */
+  readonly stdin: number | "pipe"
+  readonly stdout: number | "pipe"
   readonly stderr: number
-  readonly jail: number
-  /** The jail's filter of system calls, to be read. */
-  readonly filter?: number
+  /** What bubblewrap alone is given: none without a jail. */
+  readonly jail?: {
+    /** Where it says its first process's pid. */
+    readonly info: number
+    /** Its options, to be read. */
+    readonly options: number
+    /** The jail's filter of system calls, to be read. */
+    readonly filter?: number
+  }
 }
 
 /** Writes what the run needs and opens its descriptors. A file that exists already means a directory used twice. */
 export const prepare = (
   files: RunFiles,
   content: {
-    readonly stdin: string
+    /** What is read from standard input; none where that is a pipe, as standard output is then. */
+    readonly prompt: string | undefined
     readonly settings: unknown
     readonly marker: string
-    readonly confined: boolean
-    readonly filter: Uint8Array | undefined
+    /** None without a jail. */
+    readonly jail: { readonly options: string; readonly filter: Uint8Array | undefined } | undefined
   }
 ): Effect.Effect<Descriptors, RunDirectoryUnusable> =>
   Effect.try({
     try: () => {
       const fresh = { mode: 0o600, flag: "wx" } as const
-      Fs.writeFileSync(files.run, encodeRecord({ marker: content.marker, confined: content.confined }), fresh)
+      Fs.writeFileSync(files.run, encodeRecord({ marker: content.marker, confined: content.jail !== undefined }), fresh)
       Fs.writeFileSync(files.settings, JSON.stringify(content.settings), fresh)
-      Fs.writeFileSync(files.stdin, content.stdin, fresh)
-      if (content.filter !== undefined) Fs.writeFileSync(files.filter, content.filter, fresh)
+      const { jail, prompt } = content
+      if (prompt !== undefined) Fs.writeFileSync(files.stdin, prompt, fresh)
+      if (jail !== undefined) Fs.writeFileSync(files.options, jail.options, fresh)
+      if (jail?.filter !== undefined) Fs.writeFileSync(files.filter, jail.filter, fresh)
       // Appended, so that nobody who holds the descriptor overwrites what another has written.
       return {
-        stdin: Fs.openSync(files.stdin, "r"),
-        stdout: Fs.openSync(files.stdout, "ax", 0o600),
+        stdin: prompt === undefined ? "pipe" as const : Fs.openSync(files.stdin, "r"),
+        stdout: prompt === undefined ? "pipe" as const : Fs.openSync(files.stdout, "ax", 0o600),
         stderr: Fs.openSync(files.stderr, "ax", 0o600),
-        jail: Fs.openSync(files.jail, "wx", 0o600),
-        ...(content.filter === undefined ? {} : { filter: Fs.openSync(files.filter, "r") })
+        ...(jail === undefined ? {} : {
+          jail: {
+            info: Fs.openSync(files.jail, "wx", 0o600),
+            options: Fs.openSync(files.options, "r"),
+            ...(jail.filter === undefined ? {} : { filter: Fs.openSync(files.filter, "r") })
+          }
+        })
       }
     },
     catch: (error) => new RunDirectoryUnusable({ detail: error instanceof Error ? error.message : String(error) })
   })
 
 /** The child has its own copies. */
-export const closeDescriptors = (descriptors: Descriptors): void => {
-  for (const fd of Object.values(descriptors)) Fs.closeSync(fd)
+export const closeDescriptors = ({ jail, ...standard }: Descriptors): void => {
+  for (const fd of [...Object.values(standard), ...Object.values(jail ?? {})]) if (fd !== "pipe") Fs.closeSync(fd)
 }
+
+/** The numbers that a jail's descriptors have in the child, behind the three of every program. */
+export const jailDescriptors = { info: 3, options: 4, filter: 5 } as const
 
 const stderrTailBytes = 4_096
 

@@ -1,8 +1,11 @@
 /** Starts a run's process, and lets its agent begin only once the jail's doors are served. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
+import { constants } from "node:os"
+import type { Readable, Writable } from "node:stream"
 import type { ProcessMark } from "../../domain/turn/Turn.ts"
 import { AgentNotStarted } from "../../ports/Agent.ts"
 import { type Door, type HandOver, handOverFrom } from "../jail/Doors.ts"
@@ -21,6 +24,10 @@ export interface Spawned {
   readonly mark: ProcessMark
   /** How it ended, in words. */
   readonly exit: Effect.Effect<string>
+  /** Its exit code; 128 and the signal's number where one ended it, as shells have it. */
+  readonly exitCode: Effect.Effect<number>
+  /** Standard input and output where they are pipes. */
+  readonly pipes: Option.Option<{ readonly input: Writable; readonly output: Readable }>
   /** Complete once the agent itself runs: at once, or when every door has been handed over and is served. */
   readonly begun: Effect.Effect<void, AgentNotStarted, Scope.Scope>
 }
@@ -49,6 +56,7 @@ export const spawnRun = (
 ): Effect.Effect<Spawned, AgentNotStarted> =>
   Effect.callback((resume) => {
     const exit = Deferred.makeUnsafe<string>()
+    const exitCode = Deferred.makeUnsafe<number>()
     const { doors, fds } = options
     let child: ChildProcess
     try {
@@ -61,8 +69,9 @@ export const spawnRun = (
           fds.stdin,
           fds.stdout,
           fds.stderr,
-          fds.jail,
-          ...(fds.filter === undefined ? [] : [fds.filter]),
+          // In the order of `jailDescriptors`.
+          ...(fds.jail === undefined ? [] : [fds.jail.info, fds.jail.options]),
+          ...(fds.jail?.filter === undefined ? [] : [fds.jail.filter]),
           ...(doors.length === 0 ? [] : ["ipc" as const])
         ]
       })
@@ -81,9 +90,17 @@ export const spawnRun = (
       ))
     })
     child.once("exit", (code, signal) => {
+      Deferred.doneUnsafe(exitCode, Effect.succeed(signal === null ? code ?? 0 : 128 + constants.signals[signal]))
       Deferred.doneUnsafe(exit, Effect.succeed(signal === null ? `exit code ${code}` : `signal ${signal}`))
     })
     if (child.pid !== undefined) {
-      resume(Effect.succeed({ mark: ProcessTree.markOf(child.pid), exit: Deferred.await(exit), begun }))
+      const { stdin, stdout } = child
+      resume(Effect.succeed({
+        mark: ProcessTree.markOf(child.pid),
+        exit: Deferred.await(exit),
+        exitCode: Deferred.await(exitCode),
+        pipes: stdin === null || stdout === null ? Option.none() : Option.some({ input: stdin, output: stdout }),
+        begun
+      }))
     }
   })

@@ -28,6 +28,14 @@ export const InstallationAnswer = Schema.Struct({
 
 export const RepositoryAnswer = Schema.Struct({ id: Schema.Int, name: Schema.String, owner: Login })
 
+export const DefaultBranchAnswer = Schema.Struct({
+  name: Schema.String,
+  owner: Login,
+  default_branch: Schema.NonEmptyString
+})
+
+export const RulesAnswer = Schema.Array(Schema.Struct({ type: Schema.String }))
+
 export const TokenAnswer = Schema.Struct({
   token: Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{20,2000}$/u)),
   expires_at: Schema.String,

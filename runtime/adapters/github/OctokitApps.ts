@@ -16,10 +16,12 @@ import { Secrets } from "../../ports/Secrets.ts"
 import {
   AppAnswer,
   ConversionAnswer,
+  DefaultBranchAnswer,
   githubFailure,
   InstallationAnswer,
   loginOf,
   RepositoryAnswer,
+  RulesAnswer,
   TokenAnswer
 } from "./Answers.ts"
 
@@ -237,6 +239,41 @@ export const layer: Layer.Layer<GithubApps, never, Secrets> = Layer.effect(
       return found.map(repositoryOf)
     })
 
-    return GithubApps.of({ app, convert, installations, installation, repositories, mint, revoke })
+    const rules = Effect.fn("GithubApps.rules")(function*(ref: AppRef, id: number, repository: number) {
+      const { token: secret } = yield* token(ref, id, {
+        repository_ids: [repository],
+        permissions: { metadata: "read" }
+      })
+      const octokit = (yield* client).withToken(ref.host, Redacted.value(secret))
+      return yield* Effect.gen(function*() {
+        const doing = "a repository's rules"
+        const shown = yield* ask(
+          ref.host,
+          doing,
+          (signal) => octokit.request("GET /repositories/{id}", { id: repository, request: { signal } })
+        )
+        const { default_branch: branch, name: repo, owner: { login: owner } } = yield* decoded(
+          ref.host,
+          doing,
+          DefaultBranchAnswer
+        )(shown.data)
+        const found = yield* ask(
+          ref.host,
+          doing,
+          (signal) =>
+            octokit.request("GET /repos/{owner}/{repo}/rules/branches/{branch}", {
+              owner,
+              repo,
+              branch,
+              per_page: 100,
+              request: { signal }
+            })
+        )
+        const types = yield* decoded(ref.host, doing, RulesAnswer)(found.data)
+        return { branch, rules: [...new Set(types.map(({ type }) => type))] }
+      }).pipe(Effect.ensuring(Effect.ignore(revoke(ref.host, secret))))
+    })
+
+    return GithubApps.of({ app, convert, installations, installation, repositories, rules, mint, revoke })
   })
 )

@@ -241,11 +241,11 @@ const make = Effect.fnUntraced(function*(options: HookListenerOptions) {
 
   const events = HookEvents.of({
     subscribe: PubSub.subscribe(hooks),
-    issue: (session) =>
+    issue: (session, byPerson = false) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const issued = newToken()
-          return { token: issued, revoke: tokens.add(issued, session) }
+          return { token: issued, revoke: tokens.add(issued, session, byPerson) }
         }),
         ({ revoke }) => Effect.sync(revoke)
       ).pipe(Effect.map((issued) => ({ token: issued.token })))

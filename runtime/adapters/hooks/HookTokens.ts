@@ -15,6 +15,8 @@ interface Holder {
   readonly digest: Buffer
   /** Absent: the sandbox's own token, which speaks for every session that no run holds. */
   readonly session: SessionId | undefined
+  /** A person began the session, and may begin and take up others in it. */
+  readonly byPerson: boolean
   credit: number
   /** Milliseconds at which `credit` was right. */
   at: number
@@ -32,8 +34,8 @@ export class HookTokens {
   readonly #doors = new Set<SessionId>()
 
   /** The returned function takes it back. */
-  add(token: string, session: SessionId | undefined): () => void {
-    const holder: Holder = { digest: digestOf(token), session, credit: callBurst, at: 0 }
+  add(token: string, session: SessionId | undefined, byPerson = session === undefined): () => void {
+    const holder: Holder = { digest: digestOf(token), session, byPerson, credit: callBurst, at: 0 }
     this.#holders.add(holder)
     return () => void this.#holders.delete(holder)
   }
@@ -60,15 +62,15 @@ export class HookTokens {
     found.at = nowMillis
     if (found.credit < 1) return "too-many"
     found.credit -= 1
-    const own = found.session
+    const { byPerson, session: own } = found
     return {
-      dispatched: own !== undefined,
-      maySpeakFor: (session) => own === undefined ? !this.#isRunning(session) : own === session
+      dispatched: !byPerson,
+      maySpeakFor: (session) => byPerson ? !this.#isDispatched(session) : own === session
     }
   }
 
-  #isRunning(session: SessionId): boolean {
-    for (const holder of this.#holders) if (holder.session === session) return true
+  #isDispatched(session: SessionId): boolean {
+    for (const holder of this.#holders) if (!holder.byPerson && holder.session === session) return true
     return false
   }
 }

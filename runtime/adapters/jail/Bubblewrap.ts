@@ -114,6 +114,8 @@ export interface JailGround {
   readonly kernel: ReadonlyArray<KernelEntry>
   /** No user namespace can be made inside, so the kernel's larger face behind one is out of reach. */
   readonly disableUserns: boolean
+  /** The agent's user and group inside; its own number unless given. */
+  readonly uid?: number
 }
 
 /** Descriptors of `bwrap` by number: where it says its first process's pid, and where it reads the filter of system calls. */
@@ -126,8 +128,8 @@ export interface JailDescriptors {
 export const jailFilter = (): Uint8Array | undefined =>
   isMachine(process.arch) ? seccompProgram(process.arch) : undefined
 
-/** Arguments of `bwrap` up to and without the command. Holds no secret: the environment is the caller's business. */
-export const jailArguments = (
+/** Options of `bwrap` for a jail; the environment is the caller's business. */
+export const jailOptions = (
   view: JailView,
   descriptors: JailDescriptors,
   ground: JailGround
@@ -136,6 +138,7 @@ export const jailArguments = (
   // Takes the machine's abstract unix sockets out of reach as well; bubblewrap brings the new loopback up.
   ...(view.network === "none" ? ["--unshare-net"] : []),
   ...(ground.disableUserns ? ["--disable-userns"] : []),
+  ...(ground.uid === undefined ? [] : ["--uid", String(ground.uid), "--gid", String(ground.uid)]),
   "--hostname",
   view.hostname,
   ...systemMounts,
@@ -147,9 +150,23 @@ export const jailArguments = (
   "--chdir",
   view.cwd,
   ...(descriptors.info === undefined ? [] : ["--info-fd", String(descriptors.info)]),
-  ...(descriptors.seccomp === undefined ? [] : ["--seccomp", String(descriptors.seccomp)]),
-  "--"
+  ...(descriptors.seccomp === undefined ? [] : ["--seccomp", String(descriptors.seccomp)])
 ]
+
+/** Arguments of `bwrap` up to and without the command, for whoever has nothing to keep from other people of the machine. */
+export const jailArguments = (
+  view: JailView,
+  descriptors: JailDescriptors,
+  ground: JailGround
+): ReadonlyArray<string> => [...jailOptions(view, descriptors, ground), "--"]
+
+/**
+ * The same and an environment, as `bwrap` reads them from a descriptor (`--args`): so neither paths nor variables stand in
+ * a command line, which everybody on the machine can read, nor in the environment that the jail's first process keeps.
+ */
+export const optionsText = (options: ReadonlyArray<string>, env: Readonly<Record<string, string>>): string =>
+  [...options, ...Object.entries(env).flatMap(([name, value]) => ["--setenv", name, value])].map((word) => `${word}\0`)
+    .join("")
 
 /** Why a path must not be mounted for the agent, or none. */
 export const exposes = (
@@ -269,7 +286,7 @@ export class Jail extends Context.Service<Jail, {
             : "allow unprivileged user namespaces"
         ))
       }
-      const nested = `${ground.disableUserns ? "" : "; user namespaces can be made inside"}${
+      const nested = `${ground.disableUserns ? "" : usernsInside}${
         jailFilter() === undefined ? `; system calls are not filtered on ${process.arch}` : ""
       }`
       return Jail.of({
@@ -285,6 +302,19 @@ export class Jail extends Context.Service<Jail, {
   /** No jail, for whoever accepted that (`--unconfined`), and for tests. */
   static readonly layerUnconfined = (why: string): Layer.Layer<Jail> => Layer.succeed(Jail, Jail.of(noJail(why, "")))
 }
+
+const usernsInside = "; user namespaces can be made inside"
+
+/** The same machine for a sandbox whose programs may make user namespaces (`spec.agent.nestedSandboxes`). */
+export const loosened = (jail: Jail["Service"]): Jail["Service"] =>
+  Option.isNone(jail.program) || !jail.ground.disableUserns
+    ? jail
+    : {
+      ...jail,
+      detail: `${jail.detail}${usernsInside}`,
+      // The kernel lets nobody without CAP_SETFCAP map root into a namespace of its own (user_namespaces(7)).
+      ground: { ...jail.ground, disableUserns: false, ...(process.getuid?.() === 0 ? { uid: 1_000 } : {}) }
+    }
 
 const noJail = (why: string, remedy: string): Jail["Service"] => ({
   program: Option.none(),
@@ -310,8 +340,9 @@ export interface Confinement {
   readonly network: JailNetwork
 }
 
-/** Whatever is not the machine's own network is none, until there is a third. */
-export const confinementOf = (jail: Jail["Service"], mode: NetworkMode): Confinement => {
+/** Whatever is not the machine's own network is none. `nested`: programs inside may make user namespaces. */
+export const confinementOf = (given: Jail["Service"], mode: NetworkMode, nested = false): Confinement => {
+  const jail = nested ? loosened(given) : given
   if (Option.isNone(jail.program)) return { confined: false, detail: jail.detail, network: "shared" }
   if (mode === "shared") return { confined: true, detail: `${jail.detail}; network shared`, network: "shared" }
   return Option.match(jail.networkStays, {

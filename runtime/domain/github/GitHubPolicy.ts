@@ -103,6 +103,12 @@ export interface RefMove {
   readonly change: "create" | "update" | "delete" | "any"
 }
 
+/** One pull request that a request merges, or of which it moves an end. */
+export interface HeldPull {
+  readonly repository: PinnedRepository
+  readonly number: number
+}
+
 /** Refused, or what would have been refused in `mode: audit`. */
 export interface Denied {
   readonly _tag: "Denied"
@@ -121,6 +127,11 @@ export interface Allowed {
   /** Those that the request names; the token is chosen by the first. Empty for what belongs to none, such as `/rate_limit`. */
   readonly repositories: ReadonlyArray<PinnedRepository>
   readonly moves: ReadonlyArray<RefMove>
+  /**
+   * There is one such request at a time for a pull request, over the install: between the look at its ends and what moves
+   * them nobody else's may change them. The caller takes its turn, judges again from nothing, and sends what that verdict says.
+   */
+  readonly pull?: HeldPull
   /**
    * The body to forward instead of the one that came, written from what was judged; JSON, and to be sent as
    * `application/json` whatever the client called it. Empty: send none. Absent: the body passes as it comes, if there is one.
@@ -145,8 +156,9 @@ export type Lookup =
   /** GraphQL `node(id:)`. */
   | { readonly kind: "node"; readonly id: string }
 
-/** A pull request's two ends. A branch's full ref name, and the numeric id of the repository that has it (0: it is gone). */
+/** A pull request: its number in its repository, and its two ends. A branch's full ref name, and the numeric id of the repository that has it (0: it is gone). */
 export interface PullRequestFact {
+  readonly number: number
   readonly base: { readonly repositoryId: number; readonly ref: string }
   readonly head: { readonly repositoryId: number; readonly ref: string; readonly sha: string }
 }

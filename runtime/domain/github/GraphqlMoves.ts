@@ -5,6 +5,7 @@ import {
   type Fact,
   type Facts,
   type GitHubPolicy,
+  type HeldPull,
   lookupKey,
   type PinnedRepository
 } from "./GitHubPolicy.ts"
@@ -13,7 +14,7 @@ import { isObject, type JsonObject, member } from "./JsonBody.ts"
 import { isZero } from "./ReceivePack.ts"
 import { branchRef, isRefName } from "./RefNames.ts"
 import { pinnedById, pinnedByName, repositoryKey } from "./Repositories.ts"
-import { capabilityHint, type Missing, type Move, type Moves, moves } from "./RouteMoves.ts"
+import { capabilityHint, type Missing, type Move, type Moves, moves, pinnedHead } from "./RouteMoves.ts"
 
 /** Several look-ups at once, so that one round is enough for a mutation. */
 export interface Unknowns {
@@ -207,24 +208,30 @@ const pullOf = (subjects: Subjects) => {
     : { node, pull: node.pullRequest }
 }
 
+type Pull = Exclude<ReturnType<typeof pullOf>, Denied>
+
+const held = ({ node, pull }: Pull): HeldPull => ({ repository: node.pinned, number: pull.number })
+
 const mergePull: Judge = ({ input }, subjects) => {
   const found = pullOf(subjects)
   if ("_tag" in found) return found
-  const expected = member<string>(input, "expectedHeadOid", "string")
-  if ("_tag" in expected) return expected
   const { base, head } = found.pull
+  const expectedHeadOid = pinnedHead(input, "expectedHeadOid", head.sha)
+  if (typeof expectedHeadOid !== "string") return expectedHeadOid
   return base.repositoryId === found.node.pinned.id
-    ? { ...one(found.node.pinned, base.ref, "update"), body: { expectedHeadOid: expected.value ?? head.sha } }
+    ? { ...one(found.node.pinned, base.ref, "update"), body: { expectedHeadOid }, pull: held(found) }
     : denied("lookup.missing", "GitHub shows another base than the pull request's own repository")
 }
 
-const updatePullBranch: Judge = ({ policy }, subjects) => {
+const updatePullBranch: Judge = ({ input, policy }, subjects) => {
   const found = pullOf(subjects)
   if ("_tag" in found) return found
+  const expectedHeadOid = pinnedHead(input, "expectedHeadOid", found.pull.head.sha)
+  if (typeof expectedHeadOid !== "string") return expectedHeadOid
   const pinned = pinnedById(policy, found.pull.head.repositoryId)
   return pinned === undefined
     ? denied("repository.unlisted", "the branch of that pull request is in a repository that is not this sandbox's")
-    : one(pinned, found.pull.head.ref, "update")
+    : { ...one(pinned, found.pull.head.ref, "update"), body: { expectedHeadOid }, pull: held(found) }
 }
 
 const openPull: Judge = ({ input }, subjects) => {
@@ -251,7 +258,7 @@ const editPull: Judge = ({ input }, subjects) => {
   if ("_tag" in found) return found
   if (!Object.hasOwn(input, "baseRefName")) return moves([])
   const base = branch(input, "baseRefName")
-  return "_tag" in base ? base : one(found.node.pinned, base.ref, "update")
+  return "_tag" in base ? base : { ...one(found.node.pinned, base.ref, "update"), pull: held(found) }
 }
 
 const review = (required: boolean): Judge => ({ input, policy }) => {

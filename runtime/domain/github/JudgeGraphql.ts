@@ -9,7 +9,16 @@ import {
 } from "graphql/language"
 import { accessByName, publicOnly } from "./Access.ts"
 import { denied, shown } from "./Denials.ts"
-import type { Denied, Facts, GitHubPolicy, JudgeGraphql, Judgement, Lookup, PinnedRepository } from "./GitHubPolicy.ts"
+import type {
+  Denied,
+  Facts,
+  GitHubPolicy,
+  HeldPull,
+  JudgeGraphql,
+  Judgement,
+  Lookup,
+  PinnedRepository
+} from "./GitHubPolicy.ts"
 import { type GraphqlRequest, readGraphql, valueOf, writtenRequest } from "./GraphqlDocument.ts"
 import { isUnknowns, type MutationContext, mutationMoves, nodeOf, subjectsOf } from "./GraphqlMoves.ts"
 import { type MutationRule, mutationRules } from "./GraphqlMutations.ts"
@@ -28,6 +37,7 @@ interface Found {
   readonly repositories: Map<number, PinnedRepository>
   readonly lookups: Array<Lookup>
   readonly moves: Array<Move>
+  readonly pulls: Array<HeldPull>
 }
 
 interface Context {
@@ -166,6 +176,7 @@ const mutationRoot = (
   for (const { pinned } of subjects.values()) context.found.repositories.set(pinned.id, pinned)
   for (const move of moved.moves) context.found.repositories.set(move.repository.id, move.repository)
   context.found.moves.push(...moved.moves)
+  if (moved.pull !== undefined) context.found.pulls.push(moved.pull)
   additions.set(node, moved.body)
   return node.selectionSet === undefined
     ? undefined
@@ -233,12 +244,18 @@ const judgeOperation = (context: Context): Judgement => {
   if (found.lookups.length > 0) return { _tag: "Needs", lookups: found.lookups }
   const verdict = judgeMoves(found.moves, policy)
   if ("_tag" in verdict) return verdict
+  const [pull, ...others] = found.pulls
+  // Who waited for two turns could wait for ever.
+  if (others.some(({ number, repository }) => number !== pull?.number || repository.id !== pull.repository.id)) {
+    return denied("graphql.limit", "one operation merges or moves one pull request at most")
+  }
   const written = withAdditions(context, additions)
   return allowed({
     ...verdict,
     credential: mutates ? "write" : "read",
     rule: `${operation.operation} ${[...new Set(fields.map(({ name }) => name))].join(", ")}`.slice(0, 200),
     repositories: [...found.repositories.values()],
+    ...(pull === undefined ? {} : { pull }),
     body: writtenRequest({ ...context.request, variables: written.variables }, written.operation, walk.used)
   })
 }
@@ -257,6 +274,6 @@ export const judgeGraphql: JudgeGraphql = (request, policy, facts) => {
     policy,
     facts,
     walk: startWalk(read),
-    found: { repositories: new Map(), lookups: [], moves: [] }
+    found: { repositories: new Map(), lookups: [], moves: [], pulls: [] }
   })
 }

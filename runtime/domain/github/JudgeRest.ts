@@ -88,6 +88,7 @@ const write = (
     credential: "write",
     rule: match.key,
     repositories: [repository],
+    ...(moved.pull === undefined ? {} : { pull: moved.pull }),
     body: request.body.trim() === "" && Object.keys(moved.body).length === 0 ? "" : JSON.stringify(whole)
   })
 }

@@ -5,6 +5,7 @@ import {
   type Fact,
   type Facts,
   type GitHubPolicy,
+  type HeldPull,
   type Lookup,
   lookupKey,
   type PinnedRepository,
@@ -29,6 +30,8 @@ export interface Moves {
   readonly moves: ReadonlyArray<Move>
   /** What to add to the body, so that nothing of it is left to a default. */
   readonly body: JsonObject
+  /** The pull request whose ends must not change meanwhile. */
+  readonly pull?: HeldPull
 }
 
 /** What else must be known. */
@@ -90,9 +93,11 @@ const number = (context: RouteContext, name: string): number | undefined => {
   return /^[1-9]\d{0,14}$/u.test(text) ? Number(text) : undefined
 }
 
+const unnumbered = denied("request.malformed", "a pull request is named by its number")
+
 const pullRequest = (context: RouteContext): Found<PullRequestFact> => {
   const pull = number(context, "pull_number")
-  if (pull === undefined) return denied("request.malformed", "a pull request is named by its number")
+  if (pull === undefined) return unnumbered
   const fact = found(context.facts, { kind: "pullRequest", repository: context.repository, number: pull })
   if ("_tag" in fact) return fact
   return fact.value.kind === "pullRequest" ? { value: fact.value.pullRequest } : lost
@@ -101,6 +106,17 @@ const pullRequest = (context: RouteContext): Found<PullRequestFact> => {
 /** One branch of this repository, moved forward. */
 const one = (context: RouteContext, ref: string, change: RefChange = "update", force = false): Moves =>
   moves([{ repository: context.repository, ref, change, force }])
+
+/** The head that is merged or moved: the one that was judged, or the one that the client names in full. */
+export const pinnedHead = (body: JsonObject, name: string, judged: string): string | Denied => {
+  const given = member<string>(body, name, "string")
+  if ("_tag" in given) return given
+  if (given.value === undefined) return judged
+  // GitHub takes an empty text for none.
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(given.value)
+    ? given.value
+    : denied("body.malformed", `${name} is not the whole id of a commit, in lower case`)
+}
 
 const pathRef = (context: RouteContext): string => `refs/${context.parameters.get("ref") ?? ""}`
 
@@ -178,17 +194,22 @@ const pullOpen = (context: RouteContext): Moved => {
 const pullEdit = (context: RouteContext): Moved => {
   const base = branch(context, "base", false)
   if ("_tag" in base) return base
-  return base.value === undefined ? moves([]) : one(context, base.value)
+  if (base.value === undefined) return moves([])
+  const pull = number(context, "pull_number")
+  return pull === undefined
+    ? unnumbered
+    : { ...one(context, base.value), pull: { repository: context.repository, number: pull } }
 }
 
 const pullMerge = (context: RouteContext): Moved => {
   const pull = pullRequest(context)
   if ("_tag" in pull) return pull
-  const sha = member<string>(context.body, "sha", "string")
-  if ("_tag" in sha) return sha
-  const { base, head } = pull.value
-  return base.repositoryId === context.repository.id
-    ? { ...one(context, base.ref), body: { sha: sha.value ?? head.sha } }
+  const { base, head, number: held } = pull.value
+  const sha = pinnedHead(context.body, "sha", head.sha)
+  if (typeof sha !== "string") return sha
+  const { repository } = context
+  return base.repositoryId === repository.id
+    ? { ...one(context, base.ref), body: { sha }, pull: { repository, number: held } }
     : lost
 }
 
@@ -196,13 +217,17 @@ const pullMerge = (context: RouteContext): Moved => {
 const pullUpdateBranch = (context: RouteContext): Moved => {
   const pull = pullRequest(context)
   if ("_tag" in pull) return pull
-  const { head } = pull.value
+  const { head, number: held } = pull.value
   const repository = pinnedById(context.policy, head.repositoryId)
-  const sha = member<string>(context.body, "expected_head_sha", "string")
-  if ("_tag" in sha) return sha
+  const sha = pinnedHead(context.body, "expected_head_sha", head.sha)
+  if (typeof sha !== "string") return sha
   return repository === undefined
     ? denied("repository.unlisted", "the branch of that pull request is in a repository that is not this sandbox's")
-    : { ...one({ ...context, repository }, head.ref), body: { expected_head_sha: sha.value ?? head.sha } }
+    : {
+      ...one({ ...context, repository }, head.ref),
+      body: { expected_head_sha: sha },
+      pull: { repository: context.repository, number: held }
+    }
 }
 
 const reviewEvent = (required: boolean) => (context: RouteContext): Moved => {

@@ -73,6 +73,11 @@ export const AgentSpec = Schema.Struct({
     Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
     0,
     "US dollars the sandbox may spend on the model in its life; 0 means no limit."
+  ),
+  nestedSandboxes: key(
+    Schema.Boolean,
+    false,
+    "true lets the agent's programs make user namespaces, as browsers do for their own sandbox; more of the kernel is then within the agent's reach."
   )
 })
 
@@ -148,18 +153,22 @@ export const SourceAccessSpec = Schema.Struct({
 export const NetworkMode = Schema.Literals(["none", "proxy", "shared"])
 export type NetworkMode = typeof NetworkMode.Type
 
-export const NetworkSpec = Schema.Struct({
-  mode: key(
-    NetworkMode,
-    "shared",
-    "none: only the runtime's own doors can be reached. proxy: besides, GitHub by sourceAccess and allowedHosts. " +
-      "shared: the machine's network."
-  ),
+const networkKeys = {
   allowedHosts: key(
     Schema.Array(Schema.NonEmptyString),
     [],
     "Hosts that the proxy lets through: registry.npmjs.org, *.pypi.org, either with :port. Only with mode: proxy."
   )
+}
+
+/** As a file has it: the default of `mode` takes the whole profile (`networkModeOf`). */
+export const NetworkSpec = Schema.Struct({
+  mode: Schema.optionalKey(NetworkMode).annotate({
+    description: "none: only the runtime's own doors can be reached. proxy: besides, GitHub by sourceAccess and " +
+      "allowedHosts. shared: the machine's network. Default: proxy where sourceAccess or allowedHosts opens something, " +
+      "none otherwise."
+  }),
+  ...networkKeys
 })
 
 /** Where a file may say one word instead of a map, and the key that the word is then the value of. */
@@ -202,14 +211,40 @@ export const EmailSpec = Schema.Struct({
   })
 ))
 
-export const ProfileSpec = Schema.Struct({
+/**
+ * What the agent is connected to where the profile does not say: a proxy where there is something to reach through it, else
+ * nothing. The machine's own network is never given unasked. `audit` lets every repository be read that anybody can read.
+ */
+export const networkModeOf = (
+  { network, sourceAccess: { github, mode } }: {
+    readonly network: typeof NetworkSpec.Type
+    readonly sourceAccess: typeof SourceAccessSpec.Type
+  }
+): NetworkMode =>
+  network.mode ??
+    (mode === "audit" || [...github.allowedRepos, ...github.publicRead, ...network.allowedHosts].length > 0
+      ? "proxy"
+      : "none")
+
+const specGroups = {
   agent: group(AgentSpec, "The coding agent."),
   lifecycle: group(LifecycleSpec, "How long the sandbox lives."),
   cli: group(CliSpec, "Notifications and chat."),
   sourceAccess: group(SourceAccessSpec, "Access to source code."),
   network: group(NetworkSpec, "What the agent can reach; a bare word is short for the mode."),
   email: group(EmailSpec, "Mail between agents.")
-})
+}
+
+/** Encoded with the mode that was found, so that a stored sandbox keeps its network when the default changes. */
+export const ProfileSpec = Schema.Struct(specGroups).annotate({ description: "What the sandbox may do." }).pipe(
+  Schema.decodeTo(
+    Schema.toType(Schema.Struct({ ...specGroups, network: Schema.Struct({ mode: NetworkMode, ...networkKeys }) })),
+    SchemaTransformation.transform({
+      decode: (given) => ({ ...given, network: { ...given.network, mode: networkModeOf(given) } }),
+      encode: (spec) => spec
+    })
+  )
+)
 
 export const Profile = Schema.Struct({
   apiVersion: Schema.Literal("klankermaker.ai/v1"),

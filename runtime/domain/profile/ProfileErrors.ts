@@ -36,7 +36,9 @@ export const ProfileCode = Schema.Literals([
   "KM-PRO-107",
   "KM-PRO-108",
   "KM-PRO-109",
-  "KM-PRO-110"
+  "KM-PRO-110",
+  "KM-PRO-111",
+  "KM-PRO-112"
 ])
 export type ProfileCode = typeof ProfileCode.Type
 
@@ -201,5 +203,15 @@ export const errorCodes: ReadonlyArray<{
     code: "KM-PRO-110",
     what: "A pattern of refs begins with heads/ or tags/, which makes it a branch of that name.",
     remedy: "Write refs/tags/… for tags, and branches without heads/."
+  },
+  {
+    code: "KM-PRO-111",
+    what: "The agent gets the machine's network, its loopback included, and nothing judges what it asks of GitHub.",
+    remedy: "Leave spec.network out, or set it to none or proxy, unless it is meant."
+  },
+  {
+    code: "KM-PRO-112",
+    what: "Repositories are listed, but without a network none can be reached.",
+    remedy: "Leave spec.network out, or set it to proxy; or remove the lists."
   }
 ]

@@ -170,9 +170,11 @@ const mailWarnings = ({ cli, email }: Profile["spec"]): ReadonlyArray<ProfileFin
 
 /** A list that promises less than is open is an error; one that promises more than there is only has no effect. */
 const networkFindings = (
-  { allowedHosts, mode }: Profile["spec"]["network"]
+  { network: { allowedHosts, mode }, sourceAccess: { github } }: Profile["spec"]
 ): Readonly<Record<"errors" | "warnings", ReadonlyArray<ProfileFinding>>> => {
+  const path = "spec.network.mode"
   const listed = "spec.network.allowedHosts"
+  const repositories = github.allowedRepos.length + github.publicRead.length > 0
   return {
     errors: [
       ...(mode === "shared" && allowedHosts.length > 0
@@ -191,9 +193,25 @@ const networkFindings = (
         })
       )
     ],
-    warnings: mode === "none" && allowedHosts.length > 0
-      ? [warning(listed, "KM-PRO-108", "has no effect: with mode none no host can be reached; leave it out")]
-      : []
+    warnings: [
+      ...(mode === "none" && allowedHosts.length > 0
+        ? [warning(listed, "KM-PRO-108", "has no effect: with mode none no host can be reached; leave it out")]
+        : []),
+      ...(mode === "shared"
+        ? [
+          warning(
+            path,
+            "KM-PRO-111",
+            `network shared: the agent reaches what this machine reaches${
+              repositories ? ", and nothing judges what it asks of GitHub" : ""
+            }; leave spec.network out unless that is meant`
+          )
+        ]
+        : []),
+      ...(mode === "none" && repositories
+        ? [warning(path, "KM-PRO-112", "no repository can be reached with mode none; leave it out, or set it to proxy")]
+        : [])
+    ]
   }
 }
 
@@ -221,7 +239,7 @@ const repositoryErrors = ({ github, mode }: Profile["spec"]["sourceAccess"]): Re
 /** Errors first, each group in the order of the keys. Empty for a profile without fault. */
 export const profileFindings = (profile: Profile, context: RuleContext): ReadonlyArray<ProfileFinding> => {
   const { agent, cli } = profile.spec
-  const network = networkFindings(profile.spec.network)
+  const network = networkFindings(profile.spec)
   const gitHub = gitHubFindings(profile.spec.sourceAccess)
   const timeout = durationMillis(agent.turnTimeout)
   return [

@@ -3,6 +3,7 @@
  * `docs/bridge-protocol.md` says the same in words.
  */
 import * as Schema from "effect/Schema"
+import { GithubHost, RepositoryId } from "../github/Repository.ts"
 import { ChannelId, MessageTs, SessionId, UserId } from "../sandbox/Ids.ts"
 
 /** Bytes; a larger body is refused before it is parsed. Slack's own limit for one message's text is far below. */
@@ -153,6 +154,20 @@ export const ActivityAction = Schema.Struct({
 })
 /** A sandbox's proxy was refused by GitHub: its tokens are to be made anew. At most once a minute for a sandbox. */
 export const RepositoryRefreshAction = Schema.Struct({ action: Schema.Literal("repository.refresh") })
+
+/** Milliseconds that a pull request is held, at most: longer than GitHub takes over a merge, and all before it. */
+export const pullHoldMillis = 120_000
+const HeldPull = { host: GithubHost, repository: RepositoryId, pull: Schema.Int.check(Schema.isGreaterThan(0)) }
+/** The pull request is mine until I release it, or for `pullHoldMillis`; `in_progress` while it is another's. */
+export const PullHoldAction = Schema.Struct({ action: Schema.Literal("pull.hold"), ...HeldPull })
+export const PullReleaseAction = Schema.Struct({
+  action: Schema.Literal("pull.release"),
+  ...HeldPull,
+  /** What the hold was answered with. */
+  token: Schema.String.check(Schema.isMaxLength(200)),
+  /** Nobody holds it for so long yet: what was sent to GitHub may still be on its way. */
+  restMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: pullHoldMillis }))
+})
 /** Operators only: creates or finds the sandbox's channel, joins, invites. Never unarchives (bot tokens cannot). */
 export const ChannelEnsureAction = Schema.Struct({
   action: Schema.Literal("channel.ensure"),
@@ -186,6 +201,8 @@ export const BridgeAction = Schema.Union([
   UserLookupAction,
   ActivityAction,
   RepositoryRefreshAction,
+  PullHoldAction,
+  PullReleaseAction,
   ChannelEnsureAction,
   ArchiveAction,
   TestAction,
@@ -248,6 +265,8 @@ export const BridgeResult = Schema.Struct({
   })),
   /** test: what was proved, as `name: ok|problem` lines. */
   checks: optional(Schema.Array(Schema.Struct({ name: Schema.String, ok: Schema.Boolean, detail: Schema.String }))),
+  /** pull.hold: what releases it. */
+  hold: optional(Schema.String),
   /** state. */
   heard: optional(HeardState),
   /** True when this is the recorded result of an earlier call with the same id. */

@@ -24,7 +24,8 @@ export const lastRevocationPath = "certifier/last-revocation"
 
 /** The base64 of a 32-byte seed as a key; `undefined` for anything else. */
 export const signingKeyFromText = (text: string): SigningKey | undefined => {
-  const seed = Buffer.from(text.trim(), "base64")
+  // Line ends and blanks are nothing in base64.
+  const seed = Buffer.from(text, "base64")
   return seed.length === 32 ? signingKeyFromSeed(seed) : undefined
 }
 

@@ -134,9 +134,9 @@ const make = Effect.gen(function*() {
   const answerQueue = Effect.fnUntraced(function*(row: SandboxRow, time: MarkTime) {
     const dead = (yield* queue.deadLetters(row.id)).filter((entry) => !entry.noticed)
     // In flight without a runtime: its receipt was lost with it, and whatever its turn did, nobody goes on with it.
-    const queued = yield* Effect.forEach(yield* queue.keys(row.id), ({ key }) => queue.get(row.id, key))
-    const entries = [...queued.flatMap(Option.toArray), ...dead]
-    const told = waitingNotices(row, entries)
+    const keys = yield* queue.keys(row.id)
+    const queued = (yield* Effect.forEach(keys, ({ key }) => queue.get(row.id, key))).flatMap(Option.toArray)
+    const told = waitingNotices(row, [...queued, ...dead])
     for (const { marks, post } of told.groups) {
       yield* tell(row.id, post.key, post.action)
       // The words say it; marks beyond what Slack takes in this time are left out.
@@ -148,9 +148,10 @@ const make = Effect.gen(function*() {
     }
     // One summary names them all: they go with the queue, at once, so that a crash here tells nobody twice.
     if (told.summed) return
-    // What is in flight stays; it goes with the queue, and is told of under the same key until then.
-    for (const entry of entries) yield* queue.withdraw(row.id, entry.key)
-    for (const entry of dead) yield* queue.markNoticed(row.id, entry.key)
+    // The first of a thread goes last: the note has its key, so that a crash in between tells nobody twice. What is in
+    // flight stays; it goes with the queue, and is told of under the same key until then.
+    for (const entry of dead.toReversed()) yield* queue.markNoticed(row.id, entry.key)
+    for (const entry of queued.toReversed()) yield* queue.withdraw(row.id, entry.key)
   })
 
   /** A channel that was planned but not recorded is asked for again under the same key: the bridge knows its id. */

@@ -100,10 +100,10 @@ const latest = (schedule: Schedule, now: number, counted: number): Due => {
 export const instantText = (instant: number, zone: string): string => {
   const zoned = DateTime.makeZonedUnsafe(instant, { timeZone: storedZone(zone) })
   const iso = DateTime.formatIsoZoned(zoned)
-  const [, date = "", time = "", offset = ""] = /^(\S+?)T(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z|[+-]\d\d:\d\d)/.exec(iso) ??
-    []
+  const [, date = "", time = "", seconds = "", offset = ""] =
+    /^(\S+)T(\d\d:\d\d)(:\d\d)\.\d+(Z|[+-]\d\d:\d\d)/.exec(iso) ?? []
   const day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][DateTime.toParts(zoned).weekDay] ?? ""
-  return `${day} ${date} ${time.replace(/:00$/, time.length > 5 ? "" : ":00")} ${zone}${
+  return `${day} ${date} ${time}${seconds === ":00" ? "" : seconds} ${zone}${
     offset === "Z" || zone === "UTC" ? "" : ` (${offset})`
   }`
 }

@@ -122,7 +122,17 @@ describe("a channel with another id", () => {
           return yield* (yield* Acceptance).take(found.message, undefined)
         })
         assert.strictEqual(yield* take(from), "queued")
+        const progress = yield* Progress
+        progress.takeMissed()
+        yield* event(workspace, {
+          type: "channel_id_changed",
+          old_channel_id: ChannelId.make("G0NOBODY01"),
+          new_channel_id: to
+        })
+        assert.isFalse(progress.takeMissed())
         yield* event(workspace, { type: "channel_id_changed", old_channel_id: from, new_channel_id: to })
+        // What was written meanwhile came under an id that no sandbox had: it is looked for.
+        assert.isTrue(progress.takeMissed())
         assert.strictEqual(yield* take(to), "repeated")
         assert.lengthOf(yield* waiting, 1)
         const posted = yield* callV2("answer", { action: "post", channel: from, markdown: "the answer" })

@@ -204,6 +204,32 @@ describe("progress", () => {
       assert.deepStrictEqual(written.slice(1), [`${sandbox} 1700000000.000003`])
     }))
 
+  it.effect("is never taken back, and none of one life is written into another's row", () =>
+    Effect.gen(function*() {
+      const lives: Array<unknown> = []
+      const sandboxes = Layer.effect(
+        Sandboxes,
+        Effect.map(Sandboxes, (inner) =>
+          Sandboxes.of({
+            ...inner,
+            update: (id, changes, whileRow) =>
+              Effect.andThen(Effect.sync(() => void lives.push(whileRow)), inner.update(id, changes, whileRow))
+          }))
+      ).pipe(Layer.provide(MemorySandboxes.layer))
+      yield* Effect.gen(function*() {
+        const progress = yield* Progress
+        const rows = yield* Sandboxes
+        const newest = MessageTs.make("1700000000.000005")
+        yield* rows.insert({ ...rowOf(sandbox, channel), generation: "g7", lastAcceptedTs: newest })
+        progress.accepted(sandbox, MessageTs.make("1700000000.000004"))
+        yield* progress.flush
+        assert.deepStrictEqual(lives, [])
+        progress.accepted(sandbox, MessageTs.make("1700000000.000006"))
+        yield* progress.flush
+        assert.deepStrictEqual(lives, [{ generation: "g7" }])
+      }).pipe(Effect.provide(Layer.provideMerge(Progress.layer, Layer.merge(sandboxes, Errands.layerMemory))))
+    }))
+
   it("knows the later of two timestamps", () => {
     assert.isTrue(isLater("1700000000.000002", "1700000000.000001"))
     assert.isFalse(isLater("1700000000.000001", "1700000000.000002"))

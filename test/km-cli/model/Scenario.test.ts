@@ -6,6 +6,7 @@ import {
   planOf,
   positionOf,
   quoteOf,
+  scriptedBranch,
   scriptedNotice
 } from "../../../km-cli/local/model/Scenario.ts"
 import * as Wire from "../../../km-cli/local/model/Wire.ts"
@@ -54,18 +55,26 @@ describe("position", () => {
       environment,
       user("From Ada:\nnew"),
       used,
+      result("first"),
+      used,
       result([{ type: "text", text: "out" }, { type: "text", text: "put" }])
     ))
-    assert.deepStrictEqual(position, { said: "From Ada:\nnew", step: 1, toolOutput: "out\nput", cwd: "/work space/x" })
+    assert.deepStrictEqual(position, {
+      said: "From Ada:\nnew",
+      step: 2,
+      toolOutput: "out\nput",
+      outputs: ["first", "out\nput"],
+      cwd: "/work space/x"
+    })
   })
 
   it("of an empty conversation is nothing", () => {
-    assert.deepStrictEqual(positionOf(request()), { said: "", step: 0, toolOutput: "", cwd: "/tmp" })
+    assert.deepStrictEqual(positionOf(request()), { said: "", step: 0, toolOutput: "", outputs: [], cwd: "/tmp" })
   })
 })
 
 const at = (step: number) =>
-  planOf({ said: "[km] Message from Ada.\n\nship *it*\nnow", step, toolOutput: "", cwd: "/w" }, 0)
+  planOf({ said: "[km] Message from Ada.\n\nship *it*\nnow", step, toolOutput: "", outputs: [], cwd: "/w" }, 0)
 
 describe("the demo's script", () => {
   it("runs a command, writes a file in the working directory, and answers", () => {
@@ -81,13 +90,32 @@ describe("the demo's script", () => {
   })
 })
 
-const plan = (said: string, step = 0, asked = 0) => planOf({ said, step, toolOutput: "seen", cwd: "/w" }, asked)
+const plan = (said: string, step = 0, asked = 0) =>
+  planOf({ said, step, toolOutput: "seen", outputs: ["first", "seen"], cwd: "/w" }, asked)
 
 describe("directives", () => {
   it("tools:N is N calls and then an answer", () => {
     assert.deepStrictEqual(toolsOf(plan("script:tools:200", 199)), ["Bash"])
     assert.deepStrictEqual(toolsOf(plan("script:tools:200", 200)), [])
     assert.lengthOf(toolsOf(plan("script:parallel:4")), 4)
+  })
+
+  it("github clones the first address and pushes, tries main and the second, and shows what git said", () => {
+    const message = "[km] May be reached: github.test:1/a/x.\n\nPlease clone https://github.test:1/a/api, then " +
+      "https://github.test:1/a/web.js. script:github"
+    const outputs = ["cloned", "new branch", "rejected"]
+    const plans = [0, 1, 2, 3].map((step) => planOf({ said: message, step, toolOutput: "", outputs, cwd: "/w" }, 0))
+    const commands = plans.flatMap(blocksOf).flatMap((block) =>
+      block.kind === "tool" ? [String(block.input["command"])] : []
+    )
+    assert.lengthOf(commands, 3)
+    assert.include(commands[0], "git clone -q https://github.test:1/a/api work")
+    assert.strictEqual(commands[1], `git -C work push origin HEAD:${scriptedBranch}`)
+    assert.match(commands[2] ?? "", /push origin HEAD:main; git clone -q https:\/\/github\.test:1\/a\/web\.js other;/)
+    const said = plans.slice(3).map(textsOf).join("")
+    assert.notInclude(said, "cloned")
+    for (const part of ["new branch", "rejected", scriptedNotice]) assert.include(said, part)
+    assert.deepStrictEqual(toolsOf(plan("clone https://github.test:1/a/api script:github")), [])
   })
 
   it("bash runs what it is given and answers with what came out", () => {

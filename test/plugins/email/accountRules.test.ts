@@ -1,9 +1,13 @@
 /** What a mail account decides at its limits: the last answer in a row, attachments that are not those verified, old aliases. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import { maxHops } from "../../../plugins/email/MailTurns.ts"
 import { certifiedAlias, certifiedSender, hasName } from "../../../plugins/email/protocol/SenderDirectory.ts"
-import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { writeV2 } from "../../../plugins/email/protocol/writeMail.ts"
+import { mailSigningKeyFromText, mailSigningKeyPath } from "../../../runtime/domain/identity/MailIdentity.ts"
+import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { Mailer } from "../../../runtime/ports/Mail.ts"
+import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { mailState } from "../../support/MailState.ts"
 import { alice, certificate, certifier, install, now, revocationsOf } from "./world.ts"
 
@@ -22,6 +26,41 @@ describe("a mail account", () => {
       assert.deepStrictEqual([taken?.folder, taken?.judged.hop, taken?.judged.reason], ["inbox", 20, ""])
       const refused = yield* Effect.flip(from.send({ ...letter, hop: 21 }))
       assert.deepInclude(refused, { code: "KM-EML-102" })
+    }).pipe(Effect.scoped))
+
+  it.live("keeps out one answer more, which a writer that does not count would send", () =>
+    Effect.gen(function*() {
+      const { accountOf, ports } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
+      const to = yield* accountOf(bob)
+      const key = yield* Effect.flatMap(Secrets, (secrets) => secrets.get(mailSigningKeyPath(ada))).pipe(
+        Effect.map((text) => mailSigningKeyFromText(Redacted.value(Option.getOrThrow(text)))),
+        Effect.provideContext(ports)
+      )
+      if (key === undefined) return assert.fail("it has a key")
+      for (const hop of [maxHops, maxHops + 1]) {
+        const [copy] = yield* writeV2(
+          {
+            from: { address: "ada@km.invalid", name: "" },
+            to: ["bob@km.invalid"],
+            cc: [],
+            subject: `answer ${hop}`,
+            text: "again",
+            attachments: [],
+            hop
+          },
+          { install: InstallName.make("km"), sender: ada, key },
+          { createdSeconds: Math.floor(Date.now() / 1_000), encryption: "off", boxOf: () => undefined }
+        )
+        yield* Effect.flatMap(
+          Mailer,
+          (mailer) => mailer.send({ id: `${ada}/${hop}`, to: [bob], raw: copy?.raw ?? new Uint8Array() })
+        ).pipe(Effect.provideContext(ports))
+        const judged = yield* to.judge
+        assert.deepStrictEqual(
+          [judged?.folder, judged?.judged.status, judged?.judged.hop, judged?.judged.reason],
+          hop === maxHops ? ["inbox", "verified", 20, ""] : ["quarantine", "verified", 21, "too-many-hops"]
+        )
+      }
     }).pipe(Effect.scoped))
 
   it.live("gives out attachments only when they are those that were verified", () =>

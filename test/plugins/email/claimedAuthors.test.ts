@@ -48,6 +48,8 @@ const spellings: ReadonlyArray<string> = [
   `build.al\u0131ce@${domain}`,
   `ѕb-аааа1111@${domain}`,
   `sb\u2010aaaa1111@${domain}`,
+  `${local}@MАIL.example`,
+  `ЅB-АААА1111@${domain}`,
   `${local}@mаil.example`,
   `${local}@${domainToASCII("mаil.example")}`,
   `${base64(`ѕb-aaaa1111@mаil.example`)} <x@y.example>`

@@ -74,6 +74,43 @@ describe("requests that two programs could read differently", () => {
     }))
 })
 
+const chunk = (text: string): string => `${Buffer.byteLength(text, "latin1").toString(16)}\r\n${text}\r\n`
+const line = (text: string): string => `${(text.length + 4).toString(16).padStart(4, "0")}${text}`
+
+describe("a push whose body comes in pieces", () => {
+  const zero = "0".repeat(40)
+  const hidden = line(`${zero} ${"1".repeat(40)} refs/heads/main\0 report-status`)
+  const cases: Readonly<Record<string, ReadonlyArray<string>>> = {
+    "a probe with commands behind it": ["0000", `${hidden}0000PACK`],
+    "a delete with commands behind it": [
+      `${line(`${"1".repeat(40)} ${zero} refs/heads/feature/x\0 report-status`)}0000`,
+      `${hidden}0000PACK`
+    ],
+    "a probe in pieces with one byte behind it": ["00", "00", "x"]
+  }
+  for (const [name, pieces] of Object.entries(cases)) {
+    it.live(`is refused as a whole: ${name}`, () =>
+      Effect.gen(function*() {
+        const world = yield* transport({ policy: { allowDelete: true, allowedRefs: ["feature/*"] } })
+        const answer = yield* tunnelled(
+          world,
+          "github.com:443",
+          [
+            "POST /my-org/api.git/git-receive-pack HTTP/1.1",
+            "Host: github.com",
+            "Content-Type: application/x-git-receive-pack-request",
+            "Transfer-Encoding: chunked",
+            "Connection: close",
+            "",
+            `${pieces.map(chunk).join("")}0\r\n\r\n`
+          ].join("\r\n")
+        )
+        assert.match(answer, /push\.malformed/)
+        nothingLeft(world)
+      }))
+  }
+})
+
 describe("paths that hide another repository", () => {
   const paths = [
     "//evil/repo.git/info/refs?service=git-upload-pack",
@@ -345,5 +382,36 @@ describe("credentials", () => {
         }Connection: close\r\n\r\n`
       )
       assert.strictEqual(statusOf(answer), 403, answer)
+    }))
+
+  it.live("who comes by no door is of the run that its name says, while that one is under way", () =>
+    Effect.gen(function*() {
+      const world = yield* transport()
+      for (const first of ["CONNECT other.example.com:443", "GET http://other.example.com/"]) {
+        for (const user of ["t-2", "t-9", ""]) {
+          const answer = yield* plain(
+            world.strangerPort,
+            `${first} HTTP/1.1\r\nHost: other.example.com\r\n${
+              basic(`${user}:of-this-sandbox`)
+            }Connection: close\r\n\r\n`
+          )
+          assert.strictEqual(statusOf(answer), 403, answer)
+        }
+      }
+      assert.deepStrictEqual(world.decisions.map(({ run }) => run?.turn), [
+        "t-2",
+        undefined,
+        undefined,
+        "t-2",
+        undefined,
+        undefined
+      ])
+      // A name without the password is nobody's.
+      const answer = yield* plain(
+        world.strangerPort,
+        `GET http://other.example.com/ HTTP/1.1\r\nHost: other.example.com\r\n${basic("t-2:")}Connection: close\r\n\r\n`
+      )
+      assert.strictEqual(statusOf(answer), 407, answer)
+      assert.lengthOf(world.decisions, 6)
     }))
 })

@@ -88,7 +88,9 @@ describe("git through the proxy", () => {
       )
       assert.strictEqual(head(), third)
       assert.deepStrictEqual(
-        Fs.existsSync(Path.join(bare, "refs/km/sb-1")) ? Fs.readdirSync(Path.join(bare, "refs/km/sb-1")) : [],
+        Fs.existsSync(Path.join(bare, "refs/km/sb-00000001"))
+          ? Fs.readdirSync(Path.join(bare, "refs/km/sb-00000001"))
+          : [],
         []
       )
     }))

@@ -148,6 +148,7 @@ const api = (
   if (rest.startsWith("git/refs/")) {
     const ref = rest.slice("git/".length)
     if (request.method === "DELETE") {
+      if (git(directory, "for-each-ref", ref) === "") return answer(422, { message: "Reference does not exist" })
       git(directory, "update-ref", "-d", ref)
       return answer(204)
     }

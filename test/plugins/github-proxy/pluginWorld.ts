@@ -5,15 +5,18 @@ import { githubProxyPlugin } from "../../../plugins/github-proxy/GithubProxyPlug
 import { Jail } from "../../../runtime/adapters/jail/Bubblewrap.ts"
 import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Agent } from "../../../runtime/ports/Agent.ts"
+import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Installation } from "../../../runtime/ports/Installation.ts"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
+import { sandbox } from "../../bridge/world.ts"
 import { exampleInstall } from "../../support/installs.ts"
 import { profileWith } from "../../support/profiles.ts"
+import { pullBridge } from "../../support/pullBridge.ts"
 import { networkOf, scriptedAgent } from "../../support/ScriptedModel.ts"
-import { gitHubDouble } from "./gitHub.ts"
+import { type GitHubDouble, gitHubDouble } from "./gitHub.ts"
 
 export const exampleConfig: GithubProxyConfig = {
   allowedRepos: ["my-org/api"],
@@ -29,8 +32,10 @@ export const exampleConfig: GithubProxyConfig = {
 export const pluginWorld = Effect.fnUntraced(function*(options: {
   readonly config?: Partial<GithubProxyConfig>
   readonly jail?: Layer.Layer<Jail>
+  /** Shared by several sandboxes. */
+  readonly gitHub?: GitHubDouble
 } = {}) {
-  const gitHub = yield* gitHubDouble
+  const gitHub = options.gitHub ?? (yield* gitHubDouble)
   const { agent, directories } = yield* scriptedAgent({
     jail: options.jail ?? Jail.layer,
     readOnly: [process.execPath],
@@ -44,6 +49,7 @@ export const pluginWorld = Effect.fnUntraced(function*(options: {
     Layer.succeed(Agent, agent),
     MemoryAudit.layerOver(audit, "runtime"),
     Redaction.layer,
+    Layer.succeed(Bridge, (yield* pullBridge).of(sandbox)),
     Layer.succeed(Installation)(exampleInstall),
     RepositoryTokens.memory(tokens),
     Layer.succeed(

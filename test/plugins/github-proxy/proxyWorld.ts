@@ -7,21 +7,26 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import { makeAuthority, type SandboxAuthority } from "../../../plugins/github-proxy/certificates/SandboxAuthority.ts"
 import type { Outside } from "../../../plugins/github-proxy/outside/Outside.ts"
-import { makeUpstream } from "../../../plugins/github-proxy/outside/Upstream.ts"
+import { makeUpstream, type Upstream } from "../../../plugins/github-proxy/outside/Upstream.ts"
 import type { Decision, ProxyContext } from "../../../plugins/github-proxy/proxy/Context.ts"
 import { askApi } from "../../../plugins/github-proxy/proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "../../../plugins/github-proxy/proxy/ProxyServer.ts"
+import { pullHolds } from "../../../plugins/github-proxy/proxy/PullHolds.ts"
+import { stagedRefs } from "../../../plugins/github-proxy/proxy/StagedRefs.ts"
 import { makeDownloads } from "../../../plugins/github-proxy/request/Downloads.ts"
 import { certifiedNames } from "../../../plugins/github-proxy/request/GitHubHosts.ts"
 import type { GitHubPolicy, JudgeRequest } from "../../../runtime/domain/github/GitHubPolicy.ts"
 import { judgePush } from "../../../runtime/domain/github/JudgeRefs.ts"
 import { judgeRequest } from "../../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../../runtime/domain/profile/HostPatterns.ts"
+import type { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import {
   makeMemoryRepositoryTokensState,
   type MemoryRepositoryTokensState,
   RepositoryTokens
 } from "../../../runtime/ports/RepositoryTokens.ts"
+import { sandbox as exampleSandbox } from "../../bridge/world.ts"
+import { type PullBridge, pullBridge } from "../../support/pullBridge.ts"
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts"
 import { type GitHubDouble, gitHubDouble } from "./gitHub.ts"
 
@@ -53,7 +58,7 @@ export interface RunOptions {
   readonly input?: Buffer
 }
 
-export const credential = { user: "km", password: "of-this-sandbox" }
+const password = "of-this-sandbox"
 
 export const examplePolicy: GitHubPolicy = {
   host: "github.com",
@@ -81,8 +86,16 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
   readonly allowedHosts?: ReadonlyArray<string>
   readonly outside?: (outside: Outside) => Outside
   readonly judge?: JudgeRequest
+  /** Shared by the proxies of several sandboxes. */
+  readonly gitHub?: GitHubDouble
+  readonly bridge?: PullBridge
+  readonly sandbox?: SandboxId
+  /** How long GitHub may not begin to answer, milliseconds; as the proxy has it unless given. */
+  readonly patience?: number
 } = {}): Effect.fn.Return<ProxyWorld, never, Scope.Scope> {
-  const gitHub = yield* gitHubDouble
+  const gitHub = options.gitHub ?? (yield* gitHubDouble)
+  const bridge = options.bridge ?? (yield* pullBridge)
+  const sandbox = options.sandbox ?? exampleSandbox
   const home = yield* temporaryDirectory
   const policy: GitHubPolicy = { ...examplePolicy, ...options.policy }
   const state = makeMemoryRepositoryTokensState(policy.repositories.map(({ id, name, owner }) => ({
@@ -95,11 +108,16 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
   const built = yield* Layer.build(RepositoryTokens.memory(state))
   const tokens = yield* RepositoryTokens.pipe(Effect.provideContext(built))
   const outside = (options.outside ?? ((same) => same))(gitHub.outside)
-  const upstream = yield* makeUpstream(outside)
+  const made = yield* makeUpstream(outside)
+  const { patience } = options
+  const upstream: Upstream = patience === undefined ? made : {
+    send: (request, sink) => made.send({ ...request, headersMillis: patience }, sink),
+    ask: (request) => made.ask({ ...request, headersMillis: patience })
+  }
   const decisions: Array<Decision> = []
   const context: ProxyContext = {
     github: policy.host,
-    sandbox: "sb-1",
+    sandbox,
     policy: Effect.succeed(policy),
     judgeRequest: options.judge ?? judgeRequest,
     judgePush,
@@ -107,6 +125,8 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
     upstream,
     ask: askApi(upstream, tokens, policy.host),
     downloads: makeDownloads(() => Date.now()),
+    staged: stagedRefs(Path.join(home, ".staged")),
+    holds: pullHolds(bridge.of(sandbox), { host: policy.host, sandbox, now: () => Date.now() }),
     journal: (decision) => Effect.sync(() => void decisions.push(decision)),
     now: () => Date.now()
   }
@@ -119,7 +139,8 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
       const pattern = parseHostPattern(text)
       return pattern._tag === "Success" ? [pattern.success] : []
     }),
-    credential
+    password,
+    runNamed: (user) => user === "t-2" ? { turn: "t-2" } : undefined
   })
   const port = yield* listen((socket) => server.take(socket, { turn: "t-1" }))
   const strangerPort = yield* listen(server.takeStranger)

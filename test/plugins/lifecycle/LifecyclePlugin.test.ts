@@ -15,10 +15,11 @@ import { RuntimeStatus } from "../../../runtime/ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { Turns } from "../../../runtime/ports/Turns.ts"
 import { atRest, eventually } from "../../support/eventually.ts"
+import { profileWith } from "../../support/profiles.ts"
 import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { sandboxInfo, slackRequest, turnRow } from "../../support/turnRows.ts"
 
-const setUp = (bridge = recordingBridge(), confined = true) => {
+const setUp = (bridge = recordingBridge(), confined = true, network: object = { mode: "none" }) => {
   const facts = makeMemoryFactsState()
   const ledger = makeMemoryLedgerState()
   const changes = Effect.runSync(PubSub.unbounded<TurnRow>())
@@ -29,7 +30,7 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
     MemoryFacts.layerOver(facts),
     MemoryLedger.layerOver(ledger),
     Redaction.layer,
-    Layer.succeed(SandboxInfo)(SandboxInfo.of(sandboxInfo)),
+    Layer.succeed(SandboxInfo)(SandboxInfo.of({ ...sandboxInfo, profile: profileWith({}, { network }) })),
     RuntimeStatus.memory({ ready: false, lastActiveAt: 0, plugins: [], confined, confinement: "no bwrap" }),
     Layer.mock(HookEvents, { subscribe: PubSub.subscribe(hooks) }),
     Layer.mock(Turns, {
@@ -43,6 +44,17 @@ const setUp = (bridge = recordingBridge(), confined = true) => {
 }
 
 const running = Effect.flatMap(LifecyclePlugin.start({ slack: true }), ({ run }) => run ?? Effect.die("no run"))
+
+/** What the channel reads first. */
+const greetings = (confined: boolean, network: object) => {
+  const { ledger, ports, posts } = setUp(recordingBridge(), confined, network)
+  return Effect.gen(function*() {
+    yield* Effect.forkScoped(running)
+    yield* (yield* RuntimeStatus).polled
+    yield* eventually("the greeting", () => ledger.facts.size === 1)
+    return posts().join("")
+  }).pipe(Effect.provide(ports))
+}
 
 describe("lifecycle", () => {
   it.effect("reports at once, on a change of readiness, and every 45 s without one", () => {
@@ -127,6 +139,22 @@ describe("lifecycle", () => {
       yield* TestClock.adjust("10 seconds")
       yield* eventually("the second try", () => reports().length === 1)
     }).pipe(Effect.provide(ports))
+  })
+
+  it.effect("says in its greeting when the machine's network is shared, or the proxy can be gone past", () => {
+    return Effect.gen(function*() {
+      assert.match(yield* greetings(true, { mode: "none" }), /is ready\.\*\* Write/)
+      assert.match(yield* greetings(true, { mode: "proxy" }), /is ready\.\*\* Write/)
+      assert.match(
+        yield* greetings(true, { mode: "shared" }),
+        /is ready, network shared\.\*\* .*reaches what its machine/
+      )
+      assert.notInclude(yield* greetings(false, { mode: "none" }), "proxy")
+      assert.match(
+        yield* greetings(false, { mode: "proxy" }),
+        /unconfined.*nothing forces its traffic through the proxy/
+      )
+    })
   })
 
   it.effect("greets the channel once, over restarts too, and says when the agent is unconfined", () => {

@@ -256,6 +256,47 @@ describe("slack-inbound", () => {
     }).pipe(Effect.provide(ports))
   })
 
+  it.effect("waits longer after each failure of the queue in a row, and a second again once it was read", () => {
+    let asked = 0
+    // `true`: it can be read then.
+    const answers = [false, false, false, true, false, true]
+    const broken = Layer.effect(
+      TurnQueue,
+      Effect.map(TurnQueue, (inner) =>
+        TurnQueue.of({
+          ...inner,
+          receive: (id, options) =>
+            Effect.suspend(() => {
+              const good = answers[asked++]
+              if (good === undefined) return Effect.never
+              return good ? inner.receive(id, { ...options, wait: Duration.zero }) : Effect.fail(
+                new StoreError({
+                  port: "TurnQueue",
+                  operation: "receive",
+                  reason: "Unavailable",
+                  detail: "busy",
+                  cause: undefined
+                })
+              )
+            })
+        }))
+    ).pipe(Layer.provide(MemoryTurnQueue.layerOver(makeMemoryTurnQueueState())))
+    const { ports } = setUp({ slots: 1, queue: broken })
+    return Effect.gen(function*() {
+      yield* (yield* TurnQueue).create(sandbox)
+      yield* Effect.forkScoped(running)
+      yield* atRest
+      for (const [millis, next] of [[1_000, 2], [2_000, 3], [4_000, 5], [1_000, 7]] as const) {
+        yield* TestClock.adjust(millis - 1)
+        yield* atRest
+        assert.isBelow(asked, next, `${millis} ms are not over`)
+        yield* TestClock.adjust(1)
+        yield* atRest
+        assert.strictEqual(asked, next)
+      }
+    }).pipe(Effect.provide(ports))
+  })
+
   it.effect("is ready once a poll has come back, before any message", () => {
     const { ports } = setUp()
     return Effect.gen(function*() {

@@ -108,6 +108,13 @@ describe("LivePoster", () => {
       yield* atRest
       assert.deepStrictEqual(sets().at(-1)?.text, "b")
       assert.strictEqual(sets().length, 4)
+      // It got through: from here on the pauses are short again.
+      for (const [n, next] of ["c", "d", "e"].entries()) {
+        write(next)
+        yield* TestClock.adjust("1 second")
+        yield* atRest
+        assert.strictEqual(sets().length, 5 + n)
+      }
     }))
 
   it.effect("stops when Slack has refused for good", () =>

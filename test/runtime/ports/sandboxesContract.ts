@@ -17,6 +17,11 @@ const two = SandboxId.make("sb-00000002")
 const alias = Alias.make("demo")
 const channel = ChannelId.make("C123")
 
+const storedSpec = (attributes: Readonly<Record<string, unknown>>) =>
+  Schema.decodeUnknownSync(Schema.Struct({ spec: Schema.Record(Schema.String, Schema.Unknown) }))(
+    attributes["profile"]
+  ).spec as { readonly network?: { readonly mode?: unknown } }
+
 export const sandboxRow = (id: SandboxId, rest: Partial<SandboxRow> = {}): SandboxRow => ({
   id,
   install: InstallName.make("km"),
@@ -51,6 +56,18 @@ export const sandboxesContract = <LE, R>(
       assert.deepStrictEqual(yield* sandboxes.byChannel(ChannelId.make("C999")), [])
       assert.deepStrictEqual(yield* sandboxes.named(Alias.make("other")), Option.none())
       assert.deepStrictEqual((yield* sandboxes.list).map(({ id }) => id), [one, two])
+    }))
+
+  test("keeps the network that was resolved at create, whatever the default is then", (sandboxes) =>
+    Effect.gen(function*() {
+      yield* sandboxes.insert(sandboxRow(one))
+      const spec = { ...profile.spec, network: { ...profile.spec.network, mode: "shared" as const } }
+      yield* sandboxes.insert(sandboxRow(two, { profile: { ...profile, spec } }))
+      for (const [id, mode] of [[one, "none"], [two, "shared"]] as const) {
+        assert.deepInclude(storedSpec(yield* Effect.orDie(attributes(id))).network, { mode })
+        const row = Option.getOrThrow(yield* sandboxes.get(id))
+        assert.strictEqual(row.profile.spec.network.mode, mode)
+      }
     }))
 
   test("a name is an id before it is an alias", (sandboxes) =>

@@ -184,6 +184,12 @@ describe("the local GitHub", () => {
           data.token)
       const [read, write] = [yield* narrowed("read"), yield* narrowed("write")]
       assert.isAbove(read.length, 500)
+      const byNumber = yield* Effect.promise(() =>
+        fetch(`${github.apiUrl}/repositories/${api}/git/matching-refs/heads`, {
+          headers: { authorization: `Bearer ${read}` }
+        })
+      )
+      assert.strictEqual(byNumber.status, 200)
       const home = yield* temporaryDirectory
       const address = (token: string, name: string) =>
         `http://x-access-token:${token}@${github.host}/org/${name}.git`

@@ -7,7 +7,7 @@ import {
   pinnedEnvironment,
   sealSettings
 } from "../../../../runtime/adapters/claude/Launch.ts"
-import { SessionId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
+import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 
 const session = SessionId.make("0b0e6a40-1111-4222-8333-444444444444")
 const policy = { permissions: "bypass", model: "default", trustRepoSettings: false } as const
@@ -44,7 +44,7 @@ describe("arguments", () => {
 
 const build = (env: Record<string, string>, isRoot = false) =>
   environmentOf({
-    run: { env, turn: TurnKey.make("T:C:1") },
+    run: { env },
     pinned,
     home: "/home/agent",
     path: ["/opt/node/bin"],

@@ -112,6 +112,22 @@ describe("GitHub by its own client", () => {
   )
 
   it.live(
+    "reads a repository's default branch and its rules, and takes the token for that back",
+    () =>
+      scene(({ app, apps, github, ref }) =>
+        Effect.gen(function*() {
+          const { id } = github.install(app, "org")
+          const api = github.repository("org/api")?.id ?? 0
+          assert.deepStrictEqual(yield* apps.rules(ref, id, api), { branch: "main", rules: [] })
+          assert.deepStrictEqual(github.tokens().map(({ permissions, revoked }) => [permissions, revoked]), [
+            [{ metadata: "read" }, true]
+          ])
+        })
+      ),
+    60_000
+  )
+
+  it.live(
     "has a token's life by GitHub's clock, which may be hours from ours",
     () =>
       scene(({ app, apps, github, ref }) =>

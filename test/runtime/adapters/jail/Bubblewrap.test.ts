@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
-import { confinementOf, exposes, Jail, jailArguments } from "../../../../runtime/adapters/jail/Bubblewrap.ts"
+import {
+  confinementOf,
+  exposes,
+  Jail,
+  jailArguments,
+  loosened,
+  optionsText
+} from "../../../../runtime/adapters/jail/Bubblewrap.ts"
 import { kernelEntries, kernelFileArguments } from "../../../../runtime/adapters/jail/KernelFiles.ts"
 
 const view = {
@@ -65,6 +72,22 @@ describe("jail arguments", () => {
   it("end the options before the command", () => {
     assert.strictEqual(args.at(-1), "--")
     assert.notInclude(jailArguments(view, {}, ground), "--info-fd")
+  })
+})
+
+describe("options by descriptor", () => {
+  it.prop("are every word once, each ended by a NUL, the environment last", [
+    Schema.Array(Schema.String.check(Schema.isPattern(/^[^\0]*$/))),
+    Schema.Record(Schema.String.check(Schema.isPattern(/^[A-Z_]+$/)), Schema.String.check(Schema.isPattern(/^[^\0]*$/)))
+  ], ([options, env]) => {
+    const words = optionsText(options, env).split("\0")
+    assert.strictEqual(words.pop(), "")
+    assert.deepStrictEqual(words.slice(0, options.length), options)
+    const rest = words.slice(options.length)
+    assert.lengthOf(rest, 3 * Object.keys(env).length)
+    for (const [index, [name, value]] of Object.entries(env).entries()) {
+      assert.deepStrictEqual(rest.slice(3 * index, 3 * index + 3), ["--setenv", name, value])
+    }
   })
 })
 
@@ -149,6 +172,12 @@ describe("what the profile asks for", () => {
       detail: "jailed; network shared",
       network: "shared"
     })
+    const nested = confinementOf(jail, "none", true)
+    assert.strictEqual(nested.detail, "jailed; user namespaces can be made inside; no network")
+    assert.isTrue(nested.confined)
+    assert.isFalse(loosened(jail).ground.disableUserns)
+    const bare = { ...jail, program: Option.none<string>() }
+    assert.strictEqual(loosened(bare), bare)
     // The proxy is a door, and a jail that has doors has no network.
     assert.deepStrictEqual(confinementOf(jail, "proxy"), {
       confined: true,

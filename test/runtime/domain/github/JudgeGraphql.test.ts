@@ -29,6 +29,7 @@ const nodes: Readonly<Record<string, Extract<Fact, { readonly kind: "node" }>>> 
     type: "PullRequest",
     repositoryId: api.id,
     pullRequest: {
+      number: 7,
       base: { repositoryId: api.id, ref: "refs/heads/main" },
       head: { repositoryId: api.id, ref: "refs/heads/feature/x", sha: head }
     }
@@ -38,6 +39,7 @@ const nodes: Readonly<Record<string, Extract<Fact, { readonly kind: "node" }>>> 
     type: "PullRequest",
     repositoryId: api.id,
     pullRequest: {
+      number: 8,
       base: { repositoryId: api.id, ref: "refs/heads/other" },
       head: { repositoryId: 999, ref: "refs/heads/main", sha: head }
     }

@@ -16,6 +16,7 @@ const pull = (base: string, head: string, headRepository = api.id, baseRepositor
   new Map([[lookupKey({ kind: "pullRequest", repository: api, number: 7 }), {
     kind: "pullRequest",
     pullRequest: {
+      number: 7,
       base: { repositoryId: baseRepository, ref: `refs/heads/${base}` },
       head: { repositoryId: headRepository, ref: `refs/heads/${head}`, sha }
     }
@@ -31,6 +32,11 @@ const judgedPath = (path: ReadonlyArray<string>): string =>
 const bodyOf = (line: string, body: unknown, facts?: Facts) => {
   const verdict = judged(line, { capabilities: all }, { body, ...(facts === undefined ? {} : { facts }) })
   return verdict._tag === "Allowed" ? JSON.parse(verdict.body ?? "null") : verdict
+}
+
+const heldBy = (line: string, body: unknown, facts: Facts = noFacts) => {
+  const verdict = judged(line, { capabilities: all }, { body, facts })
+  return verdict._tag === "Allowed" ? verdict.pull?.number : word(verdict)
 }
 
 const ask = (line: string, capabilities: ReadonlyArray<Capability> = all) =>
@@ -223,10 +229,22 @@ describe("routes that move refs", () => {
     ) assert.strictEqual(judgedWord(`${method} ${repo}/${path}`), "route.capability", path)
   })
 
+  it("name the pull request that nobody else may change meanwhile", () => {
+    const known = pull("main", "feature/x")
+    assert.strictEqual(heldBy(`PUT ${repo}/pulls/7/merge`, {}, known), 7)
+    assert.strictEqual(heldBy(`PUT ${repo}/pulls/7/merge-async`, {}, known), 7)
+    assert.strictEqual(heldBy(`PUT ${repo}/pulls/7/update-branch`, {}, known), 7)
+    assert.strictEqual(heldBy(`PATCH ${repo}/pulls/7`, { base: "main" }), 7)
+    assert.isUndefined(heldBy(`PATCH ${repo}/pulls/7`, { title: "t" }))
+    assert.isUndefined(heldBy(`PUT ${repo}/pulls/7/reviews/1`, { body: "b" }))
+  })
+
   it("are written anew with what they left to a default", () => {
     assert.deepStrictEqual(bodyOf(`PATCH ${repo}/git/refs/heads/main`, { sha }), { sha, force: false })
     assert.deepStrictEqual(bodyOf(`PUT ${repo}/pulls/7/merge`, {}, pull("main", "x")), { sha })
-    assert.deepStrictEqual(bodyOf(`PUT ${repo}/pulls/7/merge`, { sha: "mine" }, pull("main", "x")), { sha: "mine" })
+    assert.deepStrictEqual(bodyOf(`PUT ${repo}/pulls/7/merge`, { sha: "d".repeat(40) }, pull("main", "x")), {
+      sha: "d".repeat(40)
+    })
     assert.deepStrictEqual(bodyOf(`POST ${repo}/deployments`, { ref: "x" }), { ref: "x", auto_merge: false })
     assert.deepStrictEqual(bodyOf(`PUT ${repo}/contents/x`, { message: "m" }, standard("refs/heads/main")), {
       message: "m",

@@ -42,12 +42,14 @@ const networkOf = (spec: object) => {
   return [result.success.spec.network, ...findings.map(({ code, severity }) => `${severity} ${code}`)]
 }
 
+const access = (github: object, mode = "allowlist") => ({ sourceAccess: { mode, github } })
+
 const codes = (cli: object, given: ReadonlyArray<string> = [], agent: object = {}) =>
   profileFindings(decoded(cli, agent), { ...bareContext, given: (path) => given.includes(path) })
     .map(({ code }) => code)
 
 const repositoryCodes = (mode: string, ...allowedRepos: ReadonlyArray<string>) =>
-  networkOf({ network: "none", sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
+  networkOf({ sourceAccess: { mode, github: { allowedRepos } } }).slice(1)
 
 describe("repositories of a profile", () => {
   it("are names or an owner's all, on any host", () => {
@@ -88,7 +90,8 @@ describe("Profile", () => {
       model: "default",
       turnTimeout: "30m",
       trustRepoSettings: false,
-      budgetUsd: 0
+      budgetUsd: 0,
+      nestedSandboxes: false
     })
     assert.deepStrictEqual(spec.lifecycle, { ttl: "8h", idleTimeout: "1h" })
     assert.strictEqual(spec.cli.notifyEmailEnabled, true)
@@ -245,12 +248,53 @@ describe("spec.network", () => {
   const open = { mode: "shared", allowedHosts: [] } as const
   const closed = { mode: "none", allowedHosts: [] } as const
 
-  it("is the machine's when nothing is said; a bare word is short for the mode", () => {
-    assert.deepStrictEqual(networkOf({}), [open])
-    assert.deepStrictEqual(networkOf({ network: {} }), [open])
-    assert.deepStrictEqual(networkOf({ network: "shared" }), [open])
+  it("is none when nothing is said; a bare word is short for the mode", () => {
+    assert.deepStrictEqual(networkOf({}), [closed])
+    assert.deepStrictEqual(networkOf({ network: {} }), [closed])
     assert.deepStrictEqual(networkOf({ network: "none" }), [closed])
     assert.deepStrictEqual(networkOf({ network: { mode: "none" } }), [closed])
+  })
+
+  it("is the machine's only where that word stands, and then it is said", () => {
+    assert.deepStrictEqual(networkOf({ network: "shared" }), [open, "warning KM-PRO-111"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "shared" } }), [open, "warning KM-PRO-111"])
+  })
+
+  it("is the proxy where there is something to reach through it, unless another word stands", () => {
+    const some = [
+      { network: { allowedHosts: ["registry.npmjs.org"] } },
+      access({ allowedRepos: ["my-org/api"] }),
+      access({ publicRead: ["actions/checkout"] }),
+      access({ allowedRepos: ["my-org/*"] }, "audit"),
+      // Every repository may be read as anybody can.
+      access({}, "audit")
+    ]
+    for (const spec of some) {
+      const [network, ...findings] = networkOf(spec)
+      assert.include(network, { mode: "proxy" }, JSON.stringify(spec))
+      assert.deepStrictEqual(findings, [])
+    }
+    for (const spec of [access({}), access({ allowedRefs: ["main"], capabilities: ["pulls"] }), access({}, "none")]) {
+      assert.deepStrictEqual(networkOf(spec)[0], closed, JSON.stringify(spec))
+    }
+    const listed = access({ publicRead: ["actions/checkout"] })
+    assert.deepStrictEqual(networkOf({ ...listed, network: "none" }), [closed, "warning KM-PRO-112"])
+    assert.deepStrictEqual(networkOf({ ...listed, network: "shared" }), [open, "warning KM-PRO-111"])
+  })
+
+  it("is found once: what was resolved is written out, and read again as it was under any default", () => {
+    const specs = [{}, { network: { mode: "shared" } }, { network: { allowedHosts: ["registry.npmjs.org"] } }] as const
+    for (const spec of specs) {
+      const profile = Schema.decodeSync(Profile)({
+        apiVersion: "klankermaker.ai/v1",
+        kind: "SandboxProfile",
+        metadata: { name: "demo" },
+        spec
+      })
+      const stored = Schema.encodeSync(Profile)(profile)
+      assert.strictEqual(stored.spec?.network?.mode, profile.spec.network.mode)
+      assert.deepStrictEqual(Schema.decodeSync(Profile)(stored), profile)
+    }
   })
 
   it("refuses another word, another type, and a key that is not there", () => {
@@ -274,7 +318,10 @@ describe("spec.network", () => {
         "error KM-PRO-020"
       ], host)
     }
-    assert.deepStrictEqual(networkOf({ network: { allowedHosts } }).slice(1), ["error KM-PRO-021"])
+    assert.deepStrictEqual(networkOf({ network: { mode: "shared", allowedHosts } }).slice(1), [
+      "error KM-PRO-021",
+      "warning KM-PRO-111"
+    ])
     assert.deepStrictEqual(networkOf({ network: { mode: "none", allowedHosts } }).slice(1), ["warning KM-PRO-108"])
   })
 

@@ -166,6 +166,22 @@ describe("the budget of calls to Slack", () => {
     assert.deepStrictEqual(budget.grant(30_000), [1])
   })
 
+  it("a shorter Retry-After never shortens a longer one of a channel, nor the workspace's", () => {
+    const budget = new CallBudget<number>()
+    budget.block(post("C1"), 0, 30_000)
+    budget.block(post("C1"), 1_000, 1_000)
+    budget.ask(1, post("C1"))
+    assert.strictEqual(budget.next(2_000), 30_000)
+    assert.deepStrictEqual(budget.grant(29_999), [])
+    // A second channel: from here on it is the workspace's.
+    budget.block(post("C2"), 2_000, 20_000)
+    budget.block(post("C2"), 3_000, 1_000)
+    budget.ask(2, post("C3"))
+    assert.deepStrictEqual(budget.grant(21_999), [])
+    assert.deepStrictEqual(budget.grant(22_000), [2])
+    assert.deepStrictEqual(budget.grant(30_000), [1])
+  })
+
   it("takes what is withdrawn, or was not used, out of the count", () => {
     const budget = new CallBudget<number>()
     for (let id = 0; id < 49; id++) budget.ask(id, call("outcome"))

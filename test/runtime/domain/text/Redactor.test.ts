@@ -49,6 +49,15 @@ describe("Redactor", () => {
     assert.include(out, "after words")
   })
 
+  it("takes out a token with emphasis round it, however much of it", () => {
+    const [, , , token = ""] = tokens
+    for (const marks of ["_", "__", "___", "**", "~~", "`"]) {
+      assert.notInclude(plain.text(`see ${marks}${token}${marks} now`), body.slice(0, 20), marks)
+      const [begin, end] = [token.slice(0, 14), token.slice(14)]
+      assert.notInclude(plain.text(`see ${begin}*${end}${marks} now`), end.slice(0, 12), marks)
+    }
+  })
+
   it("takes out what a label or a URL gives away", () => {
     for (
       const text of [

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Redacted, Stream } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { SandboxId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEngine.ts"
 import * as FileObjects from "../../../../runtime/engines/embedded/FileObjects.ts"
@@ -96,6 +97,63 @@ describe("large mail in files", () => {
           yield* mailbox.file(sandbox, receipt, { folder, summary: "", content: "" })
           assert.strictEqual(files(), Math.min(n + 1, 2), folder)
         }
+      }).pipe(Effect.provide(delivered(EmbeddedEngine.layer(root))))
+    }))
+})
+
+/** How many rows each table of mail holds. */
+const rowsIn = (root: string) => {
+  const database = new DatabaseSync(path.join(root, "engine.db"), { readOnly: true })
+  try {
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'mail%'").all()
+    return Object.fromEntries(
+      tables.map(({ name }) => [
+        String(name),
+        Number(database.prepare(`SELECT count(*) AS n FROM "${String(name)}"`).get()?.["n"])
+      ])
+    )
+  } finally {
+    database.close()
+  }
+}
+
+describe("a mailbox that is removed", () => {
+  it.effect("leaves no row in any table and no file, and another's stay", () =>
+    Effect.gen(function*() {
+      const root = yield* temporaryDirectory
+      const other = SandboxId.make("sb-00000002")
+      yield* Effect.gen(function*() {
+        const mailbox = yield* Mailbox
+        const mailer = yield* Mailer
+        const one = Effect.fnUntraced(function*(owner: SandboxId) {
+          const large = Buffer.alloc(100_000, "km")
+          const outside = { owner, from: `${owner}@km.example`, to: ["ann@example.com"] }
+          for (const [n, content] of ["small", "x".repeat(100_000)].entries()) {
+            yield* mailer.send({ id: `${owner}-${n}`, to: [owner], raw: large })
+            const { receipt } = Option.getOrThrow(yield* mailbox.lease(owner, Duration.minutes(1)))
+            yield* mailbox.file(owner, receipt, { folder: "inbox", summary: "", content })
+          }
+          yield* mailer.send({ id: `${owner}-out`, to: [], raw: large, outside })
+          yield* mailbox.note({ owner, key: "k", value: "v", keepUntilSeconds: 10_000_000_000 })
+          yield* mailbox.recordSeen(owner, {
+            sender: owner,
+            nonce: "n",
+            manifestSha256: "a",
+            delivery: "d",
+            keepUntilSeconds: 10_000_000_000
+          })
+        })
+        yield* one(sandbox)
+        const alone = rowsIn(root)
+        for (const table of ["mail", "mail_filed", "mail_notes", "mail_seen", "mail_revisions", "mail_out"]) {
+          assert.isAbove(alone[table] ?? 0, 0, `${table} is asked about`)
+        }
+        yield* one(other)
+        yield* mailbox.removeAll(sandbox)
+        assert.deepStrictEqual(rowsIn(root), alone)
+        assert.isFalse(fs.existsSync(path.join(root, "mail", sandbox)))
+        yield* mailbox.removeAll(other)
+        assert.deepStrictEqual(Object.values(rowsIn(root)).filter((rows) => rows > 0), [])
       }).pipe(Effect.provide(delivered(EmbeddedEngine.layer(root))))
     }))
 })

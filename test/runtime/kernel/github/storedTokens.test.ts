@@ -218,6 +218,46 @@ describe("a proxy's tokens", () => {
       })
     ))
 
+  it.effect("are listed by host, owner and name, whatever the order of the grants", () =>
+    played((scene, tokens) =>
+      Effect.gen(function*() {
+        const other = { ...grant, host: "git.example.com", account: "zeta", repositories: [{ id: 9, name: "b" }] }
+        const mine = { ...grant, installation: 3, account: "alpha", repositories: [{ id: 5, name: "z" }] }
+        yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.update(id, { github: [grant, other, mine] }))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(
+          (yield* tokens.repositories).map(({ host, name, owner }) => `${host}/${owner}/${name}`),
+          [
+            "github.com/alpha/z",
+            "git.example.com/zeta/b",
+            "github.com/org/api",
+            "github.com/org/web"
+          ]
+        )
+        assert.strictEqual(scene.wishes.length, 0)
+      })
+    ))
+
+  it.effect("that the bridge does not ask for are unavailable, and for how long where it was asked too often", () =>
+    played((scene, tokens) =>
+      Effect.gen(function*() {
+        yield* scene.write("ghs_a")
+        const stale = yield* tokens.token(api, "read")
+        for (const code of ["rate_limited", "unavailable"] as const) {
+          scene.onWish = Effect.fail(new BridgeRefused({ action: "repository.refresh", code, detail: "" }))
+          const refused = yield* Effect.flip(tokens.refreshed(stale))
+          assert.strictEqual(refused.reason, "Unavailable")
+          assert.strictEqual(
+            refused.detail,
+            code === "rate_limited"
+              ? "GitHub refused the token, and a new one was asked for less than a minute ago"
+              : "GitHub refused the token, and a new one cannot be asked for: unavailable"
+          )
+          assert.strictEqual(refused.retryAfterMillis, code === "rate_limited" ? 60_000 : undefined)
+        }
+      })
+    ))
+
   it.effect("are told of when they were last used, within a minute", () =>
     played((scene, tokens) =>
       Effect.gen(function*() {

@@ -90,13 +90,14 @@ describe("Certifier", () => {
       yield* TestClock.adjust("1500 millis")
       world.secrets.set(directoryPinPath(subject), "0")
       world.secrets.set(directoryPinPath(other), "7")
-      world.secrets.set(`sandbox/${other}/signing-key`, "x")
+      // A number, as a pin is, and none of the directory's.
+      world.secrets.set(`sandbox/${other}/another-pin`, "0")
       assert.strictEqual(yield* onPorts(world, (ports) => announce(ports, certifier, statement)), 1)
       assert.strictEqual(world.secrets.get(lastRevocationPath), "1")
       assert.strictEqual(world.secrets.get(bridgePinPath), "1")
       assert.strictEqual(world.secrets.get(directoryPinPath(subject)), "1")
       assert.strictEqual(world.secrets.get(directoryPinPath(other)), "7")
-      assert.strictEqual(world.secrets.get(`sandbox/${other}/signing-key`), "x")
+      assert.strictEqual(world.secrets.get(`sandbox/${other}/another-pin`), "0")
       const [first] = world.revocations
       assert.deepInclude(JSON.parse(first?.revocation ?? "{}"), { version: 1, number: 1, at: 1, reason: "lost" })
       assert.strictEqual(yield* onPorts(world, (ports) => announce(ports, certifier, { ...statement, until: 9 })), 2)

@@ -3,8 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Layer, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { certificatesOf, type KeyPurpose } from "../../../../runtime/domain/identity/Certificate.ts"
-import { keyIdOf } from "../../../../runtime/domain/identity/Ed25519.ts"
+import { generateSeed, keyIdOf } from "../../../../runtime/domain/identity/Ed25519.ts"
 import {
+  generateMailBoxKey,
   generateMailSigningKey,
   mailBoxHistory,
   mailBoxPublicKey,
@@ -151,6 +152,53 @@ describe("rotate", () => {
         yield* TestClock.adjust(Duration.seconds(overlapSeconds))
         assert.deepStrictEqual((yield* seen(world, what)).holds.map(({ keyId }) => keyId), [after.current])
       }
+    }))
+
+  it.effect("ends the old key also where the directory has lost its certificate: one that is put back is no good", () =>
+    Effect.gen(function*() {
+      for (const what of ["mail-box", "bridge"] as const) {
+        const world = yield* created()
+        const before = yield* seen(world, what)
+        const rows = world.identities.get(id)
+        const lost = rows?.get(`${purposes[what]} ${before.current}`)
+        if (lost === undefined) return assert.fail("it was certified")
+        rows?.delete(`${purposes[what]} ${before.current}`)
+        const done = yield* rotate(world, what)
+        const until = before.now + overlapSeconds
+        assert.deepStrictEqual(done.ended, [{ keyId: before.current, until }])
+        rows?.set(`${purposes[what]} ${before.current}`, lost)
+        const after = yield* seen(world, what)
+        assert.strictEqual(after.keys.find(({ keyId }) => keyId === before.current)?.end, until)
+        assert.deepStrictEqual((yield* rotate(world, what)).ended.map(({ keyId }) => keyId), [done.keyId])
+      }
+    }))
+
+  it.effect("keeps the newest 80 box keys, so that stored mail opens and the secret stays small", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const history = `sandbox/${id}/encryption-key-history`
+      const older = Array.from({ length: 79 }, () => generateMailBoxKey())
+      world.secrets.set(history, older.join("\n"))
+      const current = world.secrets.get(paths["mail-box"])?.trim() ?? ""
+      yield* rotate(world, "mail-box")
+      const coming = world.secrets.get(paths["mail-box"]) ?? ""
+      assert.deepStrictEqual(mailBoxHistory(world.secrets.get(history) ?? ""), [...older.slice(1), current, coming])
+    }))
+
+  it.effect("replaces the operator's keys too, whose key for the bridge is of a purpose of its own", () =>
+    Effect.gen(function*() {
+      const world = yield* created()
+      const seed = Buffer.from(generateSeed()).toString("base64")
+      world.secrets.set(signingKeyPath("operator"), seed)
+      const of = { install, subject: "operator" } as const
+      const done = yield* onPorts(
+        world,
+        (ports) => Effect.flatMap(certifierKey(ports.secrets), (certifier) => rotateKey(ports, certifier, of, "bridge"))
+      )
+      assert.deepStrictEqual([...world.identities.get("operator")?.keys() ?? []], [`operator ${done.keyId}`])
+      assert.notStrictEqual(world.secrets.get(signingKeyPath("operator")), seed)
+      assert.deepInclude(done, { purpose: "bridge", completed: false })
+      assert.deepStrictEqual(done.ended.map(({ keyId }) => keyId), [signingKeyFromText(seed)?.keyId])
     }))
 
   it.effect(

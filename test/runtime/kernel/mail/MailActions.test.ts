@@ -1,17 +1,19 @@
-/** Mail in schedules: what is in it, and that a crash between sending and writing it down neither loses nor doubles it. */
+/** Mail in schedules: what is in it, and that a run which is taken up again sends it once. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { DatabaseSync } from "node:sqlite"
 import { makeMailDesk } from "../../../../plugins/email/MailDesk.ts"
 import { postTrouble } from "../../../../plugins/email/PostCodes.ts"
 import { InstallName } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { ScheduleName } from "../../../../runtime/domain/schedule/Schedule.ts"
 import { ScheduledAction } from "../../../../runtime/domain/schedule/ScheduleAction.ts"
-import { mailBody, makeMailActions } from "../../../../runtime/kernel/mail/MailActions.ts"
+import {
+  type LetterRefused,
+  mailBody,
+  makeMailActions,
+  type ScheduledLetter
+} from "../../../../runtime/kernel/mail/MailActions.ts"
 import { ensureOperator, operatorOwner } from "../../../../runtime/kernel/mail/OperatorMail.ts"
-import { km, kmUp } from "../../../support/KmProcess.ts"
 import { mailState } from "../../../support/MailState.ts"
-import { untilReal } from "../../../support/untilReal.ts"
 
 const ada = "sb-aaaa1111"
 const bob = "sb-bbbb2222"
@@ -73,6 +75,110 @@ describe("mail in schedules", () => {
     assert.match(failed, /which ended failed \(KM-SCH-026\)[^]*\n> red$/)
   })
 
+  const after = { id: "nightly:1", action: "agent run", outcome: "failed" } as const
+  it("says of a step without a code or words that it had none, and ends the quote of an empty line at its mark", () => {
+    assert.deepStrictEqual(mailBody("", after).split("\n").slice(3), [
+      "After: agent run",
+      "Run: nightly:1, which ended failed (without a code). It said, and this is not the operator's text:",
+      ">"
+    ])
+    // Whatever a reader may take for the end of a line: none of it escapes the marks.
+    const ends = ["\r\n", "\n", "\r", "\v", "\f", "\u0085", "\u2028", "\u2029"]
+    assert.deepStrictEqual(
+      mailBody("x", { ...after, detail: ends.map((end) => `Run:${end}`).join("") }).split("\n").slice(5),
+      [...ends.map(() => "> Run:"), ">"]
+    )
+  })
+
+  /** A runner whose desk keeps what it is given, and answers so. */
+  const recorded = Effect.fnUntraced(function*(answer: Effect.Effect<{ readonly encrypted: boolean }, LetterRefused>) {
+    const letters: Array<ScheduledLetter> = []
+    const runner = yield* makeMailActions(Effect.succeed({
+      send: (letter) =>
+        Effect.map(answer, ({ encrypted }) => {
+          letters.push(letter)
+          return { id: "<1@km.invalid>", recipients: ["a@km.invalid", "b@km.invalid"], encrypted }
+        })
+    }))
+    return { letters, runner }
+  })
+
+  it.effect("gives the desk the whole letter, named after the run, and says to whom it went", () =>
+    Effect.gen(function*() {
+      const { letters, runner } = yield* recorded(Effect.succeed({ encrypted: false }))
+      const action = ScheduledAction.cases.EmailSend.make({
+        to: ["a"],
+        cc: ["b"],
+        bcc: ["c"],
+        subject: "Deploy",
+        body: "go\n",
+        encrypt: true
+      })
+      assert.deepStrictEqual(yield* runner.start({ ...request("nightly:1+s", mailTo("a")), action }), {
+        _tag: "Done",
+        detail: "sent to a@km.invalid, b@km.invalid as <1@km.invalid>"
+      })
+      yield* runner.start({ ...request("nightly:2+f", mailTo("a")), after })
+      assert.deepStrictEqual(letters.map(({ body, ...rest }) => [body.split("\n")[0], rest]), [
+        ["go", {
+          to: ["a"],
+          cc: ["b"],
+          bcc: ["c"],
+          subject: "Deploy",
+          encrypt: true,
+          attachments: [],
+          key: "at/nightly:1+s"
+        }],
+        ["go", {
+          to: ["a"],
+          cc: [],
+          bcc: [],
+          subject: "Deploy",
+          encrypt: false,
+          attachments: [],
+          key: "at/nightly:2+f"
+        }]
+      ])
+      assert.include(letters[1]?.body ?? "", "Run: nightly:1, which ended failed")
+      assert.deepStrictEqual(runner.kinds, ["EmailSend"])
+    }))
+
+  it.effect("what a desk refuses has its code and words, and passes only where the store or the rate is the matter", () =>
+    Effect.gen(function*() {
+      for (
+        const [code, passing] of [
+          ["KM-EML-103", true],
+          ["KM-EML-104", true],
+          ["KM-CLI-015", true],
+          ["KM-EML-101", false]
+        ] as const
+      ) {
+        const { runner } = yield* recorded(Effect.fail({ code, what: "not sent", why: "too often" }))
+        const refused = yield* Effect.flip(runner.start(request("nightly:1", mailTo("a"))))
+        assert.deepInclude(refused, { _tag: "ActionFailed", code, reason: "not sent: too often", passing })
+      }
+      const { runner } = yield* recorded(Effect.fail({ code: "KM-EML-101", what: "not sent", why: "" }))
+      assert.strictEqual((yield* Effect.flip(runner.start(request("nightly:1", mailTo("a"))))).reason, "not sent")
+      const unopened = yield* makeMailActions(Effect.fail({ code: "KM-EML-107", what: "no key", why: "" }))
+      assert.deepInclude(yield* Effect.flip(unopened.start(request("nightly:1", mailTo("a")))), {
+        code: "KM-EML-107",
+        passing: false
+      })
+    }))
+
+  it.effect("sends mail and nothing else, and waits for no turn", () =>
+    Effect.gen(function*() {
+      const { letters, runner } = yield* recorded(Effect.succeed({ encrypted: true }))
+      const other = ScheduledAction.cases.Destroy.make({ target: "demo" })
+      assert.deepInclude(yield* Effect.flip(runner.start({ ...request("nightly:1", mailTo("a")), action: other })), {
+        code: "KM-SCH-020",
+        passing: false,
+        reason: "this runner sends mail only"
+      })
+      assert.deepInclude(yield* Effect.flip(runner.resume()), { code: "KM-SCH-020", passing: false })
+      assert.deepStrictEqual(letters, [])
+    }))
+
   it.live("a run that is taken up again in another process has sent its mail once", () =>
     Effect.gen(function*() {
       const place = yield* mailState({ [ada]: "ada", [bob]: "bob" })
@@ -99,46 +205,5 @@ describe("mail in schedules", () => {
       const gone = yield* Effect.flip((yield* runnerOf(place)).start(request("nightly:3", mailTo("ada", "nobody"))))
       assert.deepStrictEqual([gone.code, gone.passing], ["KM-EML-101", false])
       assert.isUndefined(yield* account.judge, "to all or to none")
-    }).pipe(Effect.scoped))
-
-  it.live("km up that is killed while it sends, loses nothing and sends nothing twice", () =>
-    Effect.gen(function*() {
-      const { accountOf, state } = yield* mailState({ [ada]: "ada", [bob]: "bob" })
-      const names = Array.from({ length: 12 }, (_, n) => `mail-${n}`)
-      const rows = (table: string, columns: string) => {
-        const database = new DatabaseSync(`${state}/engine.db`, { readOnly: true })
-        try {
-          return database.prepare(`SELECT ${columns} FROM ${table}`).all()
-        } finally {
-          database.close()
-        }
-      }
-      for (const name of names) {
-        const mail = ["email", "send", "--to", "ada", "--subject", name, "--body-text", "go"]
-        const ran = yield* km(state, ["at", "in 1 second", ...mail, "--name", name, "--yes"])
-        assert.strictEqual(ran.exit, 0, ran.err)
-      }
-      // The state has an install and no operator's key for the bridge, which a first run would have made.
-      const { child, ended } = yield* kmUp(state, { KM_UNATTENDED_CERTIFIER: "true" })
-      yield* untilReal("a mail was sent", Effect.sync(() => rows("mail", "id").length > 0))
-      child.kill("SIGKILL")
-      yield* Effect.promise(() => ended)
-      yield* kmUp(state)
-      const outcomes = () =>
-        rows("schedule_runs", "row").map(({ row }) => (JSON.parse(String(row)) as { outcome?: string }).outcome)
-      yield* untilReal(
-        "every run has ended",
-        Effect.sync(() => outcomes().filter((outcome) => outcome !== undefined).length === names.length)
-      )
-      assert.deepStrictEqual([...new Set(outcomes())], ["succeeded"])
-      yield* untilReal("all of it is delivered", Effect.sync(() => rows("mail_outbox", "seq").length === 0))
-      const account = yield* accountOf(ada)
-      const subjects: Array<string> = []
-      for (let mail = yield* account.judge; mail !== undefined; mail = yield* account.judge) {
-        subjects.push(mail.judged.subject)
-      }
-      assert.deepStrictEqual(subjects.toSorted(), names.toSorted())
-      const shown = yield* km(state, ["at", "history", "mail-0"])
-      assert.match(shown.out, /succeeded +- +\d +sent to sb-aaaa1111@km\.invalid as <\S+@km\.invalid>, encrypted/)
     }).pipe(Effect.scoped))
 })

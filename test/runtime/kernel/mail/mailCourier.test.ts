@@ -1,6 +1,6 @@
 /** The courier over a real engine: nothing is lost, nothing comes twice, and what cannot be delivered holds nothing else up. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Option } from "effect"
+import { Context, Deferred, Duration, Effect, Fiber, Layer, Option } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { SandboxId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import * as EmbeddedEngine from "../../../../runtime/engines/embedded/EmbeddedEngine.ts"
@@ -101,6 +101,39 @@ describe("the courier", () => {
       assert.strictEqual((yield* Effect.flip(failing.round)).reason, "Full")
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* round, 1)
+    }).pipe(Effect.provide(engine)))
+
+  it.effect("that cannot look into the outbox looks again after 5 s, for ever", () =>
+    Effect.gen(function*() {
+      yield* sandboxesThere
+      const outbox = yield* MailOutbox
+      let looks = 0
+      const delivered = yield* Deferred.make<string>()
+      const { run } = yield* makeCourier.pipe(Effect.provideService(
+        MailOutbox,
+        MailOutbox.of({
+          ...outbox,
+          deliver: (mail, gone) => Effect.tap(outbox.deliver(mail, gone), () => Deferred.succeed(delivered, mail.id)),
+          lease: (wanted) =>
+            Effect.suspend(() =>
+              ++looks < 3
+                ? Effect.fail(broken)
+                : looks === 3
+                ? Effect.die("a bug")
+                : outbox.lease({ ...wanted, wait: Duration.zero })
+            )
+        })
+      ))
+      yield* (yield* Mailer).send({ id: "m1", to: [ada], raw })
+      const running = yield* Effect.forkChild(run, { startImmediately: true })
+      for (const n of [1, 2, 3]) {
+        assert.strictEqual(looks, n)
+        yield* TestClock.adjust(4_999)
+        assert.strictEqual(looks, n)
+        yield* TestClock.adjust(1)
+      }
+      assert.strictEqual(yield* Deferred.await(delivered), "m1")
+      yield* Fiber.interrupt(running)
     }).pipe(Effect.provide(engine)))
 
   it.live("runs beside a second one, and everything arrives once", () =>

@@ -334,6 +334,30 @@ describe("PluginHost", () => {
       assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "settled")
     }).pipe(quietly))
 
+  it.effect("leaves a turn that is not over after 45 seconds for the next start", () =>
+    Effect.gen(function*() {
+      const one = message(1, 1, { acts: [{ do: "answer", after: 600_000 }] })
+      const world = makeWorld([one])
+      let stopped = false
+      const inbound = plugin("inbound", {
+        start: () =>
+          Effect.as(
+            Effect.addFinalizer(() => Effect.sync(() => void (stopped = true))),
+            { origin: origin(world, incarnation, 1) }
+          )
+      })
+      const running = yield* host([inbound], world)
+      yield* running.turns.submit(one.request, undefined)
+      yield* elapse("1 second")
+      const closing = yield* Effect.forkChild(Scope.close(running.scope, Exit.void), { startImmediately: true })
+      yield* elapse("44999 millis")
+      assert.isFalse(stopped)
+      yield* elapse("1 millis")
+      assert.isTrue(stopped)
+      yield* Fiber.join(closing)
+      assert.strictEqual(world.ledger.rows.get(one.request.key)?.state, "running")
+    }).pipe(quietly))
+
   it.effect("whoever is interrupted drains nothing, and its plugins are stopped all the same", () =>
     Effect.gen(function*() {
       const stopped: Array<string> = []

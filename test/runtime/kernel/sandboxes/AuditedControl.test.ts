@@ -64,6 +64,22 @@ describe("create and destroy in the journal", () => {
       ])
     }))
 
+  it.effect("says who did it, with which profile and alias, and why it ended", () =>
+    Effect.gen(function*() {
+      for (const alias of [demo.alias, undefined]) {
+        const world = new World()
+        const request = Effect.flatMap(Provisioning, (provisioning) => provisioning.create({ ...demo, alias }))
+        const audited = auditedControl("control-plane").pipe(Layer.provideMerge(world.layer()))
+        yield* Effect.provide(Effect.andThen(request, destroyIn), audited)
+        const links = yield* Effect.provide(Stream.runCollect(auditEntries(false)), world.layer())
+        const created = alias === undefined ? "profile demo" : "profile demo, alias demo"
+        assert.deepStrictEqual(
+          links.map(({ entry: { actor, detail } }) => [actor, detail]),
+          [created, created, "ttl", "ttl"].map((detail) => ["control-plane", detail])
+        )
+      }
+    }))
+
   it.effect("one that failed says by which code", () =>
     Effect.gen(function*() {
       const world = new World()

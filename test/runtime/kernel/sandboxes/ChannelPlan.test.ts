@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Profile } from "../../../../runtime/domain/profile/Profile.ts"
 import { Alias, ChannelId, InstallName, SandboxId } from "../../../../runtime/domain/sandbox/Ids.ts"
-import { channelPlanOf } from "../../../../runtime/kernel/sandboxes/ChannelPlan.ts"
+import { channelNameOf, sharedChannelName } from "../../../../runtime/kernel/sandboxes/ChannelName.ts"
+import { channelPlanOf, ownersOfChannels } from "../../../../runtime/kernel/sandboxes/ChannelPlan.ts"
 import { slackProfile } from "../../../support/profiles.ts"
 
 const row = (changes: Partial<Profile["spec"]["cli"]>, alias?: string) => ({
@@ -54,10 +55,65 @@ describe("channelPlanOf", () => {
       row({ notifySlackEnabled: true, notifySlackPerSandbox: false, notifySlackPrivate: true }, "demo")
     )
     assert.strictEqual(plan?.mode, "shared")
-    assert.deepInclude(plan?.mode === "shared" ? plan.action : undefined, {
-      private: false,
-      topic: "Sandboxes of km"
+    assert.deepStrictEqual(plan?.mode === "shared" ? plan : undefined, {
+      mode: "shared",
+      name: "km-notifications",
+      key: "create/sb-1a2b3c4d/17/channel",
+      action: {
+        action: "channel.ensure",
+        sandbox: SandboxId.make("sb-1a2b3c4d"),
+        name: "km-notifications",
+        private: false,
+        topic: "Sandboxes of km",
+        inviteEmails: []
+      }
     })
-    assert.notProperty(plan?.mode === "shared" ? plan.action : {}, "previous")
+  })
+
+  it("names a channel without an alias after the id, once", () => {
+    const plan = channelPlanOf(row({ notifySlackEnabled: true, notifySlackPerSandbox: true }))
+    assert.strictEqual(plan?.mode === "perSandbox" ? plan.name : "", "sb-1a2b3c4d")
+  })
+})
+
+const has = (name: string, channel: string, channelMode: "perSandbox" | "shared" | "override") => ({
+  id: SandboxId.make(name),
+  channel: ChannelId.make(channel),
+  channelMode
+})
+
+describe("ownersOfChannels", () => {
+  it("knows who has a channel as its own: nobody a shared or a named one, nor one that is not there yet", () => {
+    const owners = ownersOfChannels([
+      has("sb-00000001", "C0001", "perSandbox"),
+      has("sb-00000002", "C0002", "shared"),
+      has("sb-00000003", "C0003", "override"),
+      { id: SandboxId.make("sb-00000004"), channelMode: "perSandbox" }
+    ])
+    assert.deepStrictEqual(["C0001", "C0002", "C0003", "undefined"].map(owners), [
+      "sb-00000001",
+      undefined,
+      undefined,
+      undefined
+    ])
+  })
+
+  it("but for one id, whose own channel is no other's", () => {
+    const rows = [has("sb-00000001", "C0001", "perSandbox"), has("sb-00000002", "C0002", "perSandbox")]
+    const others = ownersOfChannels(rows, "sb-00000001")
+    assert.isUndefined(others("C0001"))
+    assert.strictEqual(others("C0002"), "sb-00000002")
+  })
+})
+
+describe("the names of channels", () => {
+  it("are those of alias or id, with single hyphens and none at the end", () => {
+    const id = SandboxId.make("sb-1a2b3c4d")
+    const named = (alias: string) => channelNameOf({ id, alias: Alias.make(alias) })
+    assert.strictEqual(named("a".repeat(40)), `sb-${"a".repeat(40)}`)
+    assert.strictEqual(named("a--b-"), "sb-a-b")
+    assert.strictEqual(named("sb-x"), "sb-x")
+    assert.strictEqual(channelNameOf({ id: SandboxId.make("box-1") }), "sb-box-1")
+    assert.strictEqual(sharedChannelName(InstallName.make("km")), "km-notifications")
   })
 })

@@ -241,6 +241,27 @@ describe("SandboxActions", () => {
       })
     ))
 
+  it.effect("an agent run whose message was deleted before it was taken has failed, and is no turn", () =>
+    at((place) =>
+      Effect.gen(function*() {
+        yield* place.start(prompt, { id: "nightly:1" })
+        const first = place.queued()
+        if (first?.origin.kind !== "slack") return assert.fail("nothing was sent")
+        const { channel, ts } = first.origin
+        // The world's messages are numbered: the next one is known, and marked as a deletion marks it.
+        const next = MessageTs.make(`1700000000.${String(Number(ts.split(".")[1]) + 1).padStart(6, "0")}`)
+        const turn = TurnKey.make("deleted")
+        place.seen.rows.set(`turn:${slackTurnKey(team, channel, next)}`, { turn, expiresAt: Infinity })
+        const refused = yield* Effect.flip(place.start(prompt, { id: "nightly:2" }))
+        assert.deepInclude(refused, {
+          code: "KM-SCH-022",
+          reason: "its message was deleted before its turn could start",
+          passing: false
+        })
+        assert.strictEqual(place.queued()?.key, first.key)
+      })
+    ))
+
   it.effect("a turn that does not answer, and a sandbox that cannot take one, fail with their codes", () =>
     at((place) =>
       Effect.gen(function*() {

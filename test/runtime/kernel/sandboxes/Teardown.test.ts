@@ -28,19 +28,20 @@ const id = SandboxId.make("sb-1a2b3c4d")
 const channel = ChannelId.make("C1000")
 const encode = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 
-const message = (n: number) => {
+const message = (n: number, inThread = n) => {
   const ts = MessageTs.make(`${1_700_000_000 + n}.000001`)
+  const threadTs = MessageTs.make(`${1_700_000_000 + inThread}.000001`)
   const key = slackTurnKey(TeamId.make("T0001"), channel, ts)
   const origin = {
     kind: "slack",
     team: TeamId.make("T0001"),
     channel,
     ts,
-    threadTs: ts,
+    threadTs,
     user: UserId.make("U0001"),
     userName: "u"
   } as const
-  const group = GroupId.make(`${channel}:${ts}`)
+  const group = GroupId.make(`${channel}:${threadTs}`)
   return { key, group, body: encode({ key, group, origin, text: "hello", files: [], acceptedAt: 0 }) }
 }
 
@@ -135,6 +136,45 @@ describe("Teardown", () => {
       yield* teardown(world)
       assert.deepStrictEqual(said(world).slice(0, 5), [...farewell.slice(0, 4), ...farewell.slice(6)])
       assert.deepStrictEqual(world.snapshot(), new World().snapshot())
+    }))
+
+  it.effect("a thread is told once of all that waited and died in it, wherever a crash falls between", () =>
+    Effect.gen(function*() {
+      const crowded = Effect.fnUntraced(function*() {
+        const world = yield* lived()
+        yield* onWorld(
+          world,
+          Effect.gen(function*() {
+            const queue = yield* TurnQueue
+            for (let n = 0; n < 6; n++) {
+              if (n === 0) yield* queue.send(id, message(8, 1))
+              yield* queue.receive(id, { wait: Duration.zero, visibility: Duration.zero })
+            }
+            for (const n of [9, 10]) yield* queue.send(id, message(n, 1))
+          })
+        )
+        return world
+      })
+      const threadTs = "1700000001.000001"
+      const inThread = (world: World) =>
+        world.effects.flatMap((effect) =>
+          effect.action.action === "post" && effect.action.threadTs === threadTs ? [effect.key] : []
+        )
+      const counted = yield* crowded()
+      counted.crashing(0, "before")
+      yield* teardown(counted)
+      const calls = counted.calls
+      assert.lengthOf(inThread(counted), 1)
+      const marked = counted.effects.flatMap(({ action }) => action.action === "react" ? [String(action.ts)] : [])
+      assert.includeMembers(marked, ["1700000001.000001", "1700000009.000001", "1700000010.000001"])
+      for (let at = 1; at <= calls; at++) {
+        const world = yield* crowded()
+        world.crashing(at, "after")
+        yield* Effect.exit(teardown(world))
+        world.crashing(0, "before")
+        yield* teardown(world)
+        assert.deepStrictEqual(inThread(world), inThread(counted), `call ${at}`)
+      }
     }))
 
   it.effect("a crash at any call is continued, and nothing is said twice", () =>

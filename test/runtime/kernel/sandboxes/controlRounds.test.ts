@@ -1,6 +1,6 @@
 /** Rounds of the control plane over what is waiting, unreadable, half made, or cannot be listed. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer } from "effect"
+import { Duration, Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { Alias, GroupId, InstallName, SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { noReport } from "../../../../runtime/domain/sandbox/Sandbox.ts"
@@ -64,6 +64,45 @@ describe("a round of the control plane", () => {
     )
   })
 
+  it.effect("looks again before it ends one as idle: what came during the round keeps it", () => {
+    const world = new World()
+    // What was asked at the beginning of the round knows nothing of the message.
+    const before = Layer.effect(
+      TurnQueue,
+      Effect.map(TurnQueue, (inner) => TurnQueue.of({ ...inner, occupied: Effect.succeed(new Map()) }))
+    ).pipe(Layer.provide(world.layer()))
+    return Effect.gen(function*() {
+      yield* (yield* Provisioning).create({
+        id,
+        install: InstallName.make("km"),
+        alias: undefined,
+        profile: slackProfile,
+        unconfined: false,
+        readyWithin: Duration.seconds(60)
+      })
+      const queue = yield* TurnQueue
+      yield* queue.send(id, entry("{}"))
+      yield* TestClock.adjust(Duration.millis(70 * minute))
+      world.reports.reports.set(id, { ...noReport, lastActiveAt: 0, lastSeenAt: 70 * minute })
+      yield* round
+      assert.isTrue(world.rows.has(id))
+      const taken = Option.getOrThrow(
+        yield* queue.receive(id, { wait: Duration.zero, visibility: Duration.minutes(2) })
+      )
+      yield* round
+      assert.isTrue(world.rows.has(id), "it is being worked on")
+      yield* queue.delete(id, taken.receipt)
+      yield* round
+      assert.isFalse(world.rows.has(id))
+    }).pipe(Effect.provide(
+      ControlPlane.layer.pipe(
+        Layer.provideMerge(Provisioning.layer),
+        Layer.provideMerge(Teardown.layer),
+        Layer.provideMerge(Layer.merge(world.layer(), before))
+      )
+    ))
+  })
+
   it.effect("takes note of a dead message that nobody can read, and says nothing of it", () => {
     const world = new World()
     return over(
@@ -103,6 +142,29 @@ describe("a round of the control plane", () => {
         Layer.provideMerge(Layer.merge(world.layer(), unlisted))
       )
     ))
+  })
+
+  it.effect("gives no channel that the bridge does not make, and takes up a name that people changed", () => {
+    const world = new World()
+    return over(
+      world,
+      Effect.gen(function*() {
+        const control = yield* ControlPlane
+        world.archived.add("C1000")
+        world.bridgeDown = true
+        assert.deepStrictEqual(yield* control.repairChannels("g1"), [])
+        assert.strictEqual(world.rows.get(id)?.channel, "C1000")
+        world.bridgeDown = false
+        assert.deepStrictEqual((yield* control.repairChannels("g1")).map((row) => row.id), [id])
+        const row = world.rows.get(id)
+        assert.notStrictEqual(row?.channel, "C1000")
+        assert.strictEqual(world.aliasChannels.get(Alias.make("demo")), row?.channel)
+        if (row !== undefined) world.rows.set(id, { ...row, channelName: "as it was" })
+        assert.deepStrictEqual(yield* control.repairChannels("g2"), [])
+        assert.strictEqual(world.rows.get(id)?.channelName, "sb-demo")
+        assert.strictEqual(world.rows.get(id)?.channel, row?.channel)
+      })
+    )
   })
 
   for (const status of ["creating", "destroying"] as const) {

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { Alias, InstallName, SandboxId } from "../../../../runtime/domain/sandbox/Ids.ts"
-import { announcementsOf } from "../../../../runtime/domain/sandbox/Notice.ts"
+import { announcementsOf, decodeNotice, encodeNotice, noticePrefix } from "../../../../runtime/domain/sandbox/Notice.ts"
 import { noReport, type SandboxReport, type SandboxRow } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { ControlPlane } from "../../../../runtime/kernel/sandboxes/ControlPlane.ts"
 import { sendNotices } from "../../../../runtime/kernel/sandboxes/Notices.ts"
@@ -81,6 +81,9 @@ const rich = profileWith({ ...slackProfile.spec.cli })
 const withBudget = { ...rich, spec: { ...rich.spec, agent: { ...rich.spec.agent, budgetUsd } } }
 const week = 7 * 24
 
+const mailed = (at: number) =>
+  encodeNotice({ at, subject: `at ${at}`, text: "*so* `it` is", slack: "none", mail: "due" })
+
 describe("notices", () => {
   for (const seed of ["one", "two"]) {
     it.effect(`in a week with twenty crashes are told once each, by mail and in the channel (${seed})`, () => {
@@ -156,6 +159,56 @@ describe("notices", () => {
       assert.deepStrictEqual(subjects(world), ["Sandbox demo was created", "Sandbox demo was destroyed"])
       yield* round(world)
       assert.strictEqual(world.facts.facts.size, 0)
+    }))
+
+  it.effect("are struck off each way by itself, so that nobody is asked again while the sandbox lives", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const id = SandboxId.make("sb-00000001")
+      yield* create(world, id, "demo")
+      const ways = () =>
+        [...world.facts.facts.values()].flatMap(({ key, value }) => {
+          const notice = key.startsWith(noticePrefix) ? decodeNotice(value) : undefined
+          return notice === undefined ? [] : [[notice.slack, notice.mail]]
+        })
+      world.bridgeDown = true
+      yield* round(world)
+      assert.deepStrictEqual(ways(), [["due", "done"]])
+      world.bridgeDown = false
+      world.mailDown = { code: "KM-EML-103", what: "away", why: "" }
+      yield* round(world)
+      assert.deepStrictEqual(ways(), [["done", "done"]])
+      const asked = new Set(world.answers.keys())
+      world.answers.clear()
+      world.letters.clear()
+      world.mailDown = undefined
+      yield* round(world)
+      assert.isAbove(asked.size, 0)
+      assert.deepStrictEqual([world.answers.size, world.letters.size], [0, 0])
+    }))
+
+  it.effect("go out in the order in which they were due, and one that cannot be read is left out", () =>
+    Effect.gen(function*() {
+      const world = new World()
+      const id = SandboxId.make("sb-00000001")
+      const other = SandboxId.make("sb-00000002")
+      const fact = (sandbox: SandboxId, key: string, value: string) =>
+        world.facts.facts.set(`${sandbox}\n${key}`, { sandbox, key, value })
+      fact(id, `${noticePrefix}1/a`, mailed(30))
+      fact(id, `${noticePrefix}1/b`, "of another version")
+      fact(id, `${noticePrefix}1/c`, mailed(10))
+      fact(other, `${noticePrefix}1/a`, mailed(20))
+      fact(other, "something/else", "rubbish")
+      yield* sendNotices.pipe(Effect.provide(layerOf(world)))
+      assert.deepStrictEqual(
+        [...world.letters],
+        [10, 20, 30].map((at, n) => {
+          const key = n === 1 ? `${other}/${noticePrefix}1/a` : `${id}/${noticePrefix}1/${n === 0 ? "c" : "a"}`
+          return [key, { key, subject: `at ${at}`, body: "so it is" }]
+        })
+      )
+      // Neither has a row: what was told is forgotten, and what is no notice stays.
+      assert.deepStrictEqual([...world.facts.facts.values()].map(({ key }) => key), ["something/else"])
     }))
 
   it.effect("say what extends a life, and what a budget's end means", () =>

@@ -107,6 +107,7 @@ describe("parseCron", () => {
       "*/0 0 * * ? *": "the minute \"*/0\" has a step that is not 1 or more",
       "*/x 0 * * ? *": "the minute \"*/x\" has a step that is not 1 or more",
       "*/10000 0 * * ? *": "the minute \"*/10000\" has a step that is not 1 or more",
+      "*/x5 0 * * ? *": "the minute \"*/x5\" has a step that is not 1 or more",
       "*/5x 0 * * ? *": "the minute \"*/5x\" has a step that is not 1 or more",
       "1-2-3 0 * * ? *": "the minute \"1-2-3\" is not a range",
       "*-5 0 * * ? *": "the minute \"*\" is not 0–59",

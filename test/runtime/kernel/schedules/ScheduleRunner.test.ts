@@ -423,6 +423,30 @@ describe("ScheduleRunner", () => {
       assert.deepStrictEqual(stage.runs().map(({ outcome }) => outcome), ["succeeded", "succeeded"])
     }))
 
+  it.effect("a turn that has not ended after 24 hours ends the wait, also of a run that says not how long", () =>
+    Effect.gen(function*() {
+      for (const saysWhen of [true, false]) {
+        yield* TestClock.setTime(0)
+        const stage = new Stage(demo)
+        stage.waits.add("AgentRun")
+        stage.add(once(minute))
+        yield* during(stage, TestClock.adjust(minute))
+        const waiting = stage.runs()[0]
+        if (waiting === undefined) return assert.fail("it waits")
+        const { waitsUntil: _, ...older } = waiting
+        if (!saysWhen) stage.schedules.runs.set(waiting.id, older)
+        yield* TestClock.adjust(24 * 60 * minute - 2 * minute)
+        yield* during(stage, TestClock.adjust(minute))
+        assert.strictEqual(stage.runs()[0]?.state, "waiting")
+        yield* during(stage, TestClock.adjust(2 * minute))
+        assert.deepInclude(stage.runs()[0], {
+          outcome: "failed",
+          code: "KM-SCH-025",
+          detail: "turn at:nightly:60000 has not ended after 24 hours"
+        })
+      }
+    }))
+
   it.effect("a run that waits is in the way of the next firing, before and after a restart", () =>
     Effect.gen(function*() {
       const skipping = new Stage(demo)
@@ -838,6 +862,14 @@ describe("ScheduleRunner", () => {
       assert.deepStrictEqual(stage.journal, [])
       assert.deepStrictEqual(stage.begun, [])
       assert.deepInclude(stage.runs()[0], { outcome: "failed", code: "KM-SCH-022" })
+      // What may be repeated is tried again once the journal takes it.
+      yield* TestClock.setTime(0)
+      const repeated = new Stage(demo)
+      repeated.auditFailures = 1
+      repeated.add(once(minute))
+      yield* during(repeated, TestClock.adjust(10 * minute))
+      assert.lengthOf(repeated.begun, 1)
+      assert.deepInclude(repeated.runs()[0], { outcome: "succeeded", attempts: 2 })
       const later = new Stage(demo)
       later.add({ ...once(minute), step: { action: extend("demo") } })
       yield* during(later, TestClock.adjust(2 * minute))

@@ -212,5 +212,10 @@ describe("ScheduleTimes", () => {
     )
     assert.strictEqual(instantText(at("2026-05-04T07:00:05Z"), "UTC"), "Mon 2026-05-04 07:00:05 UTC")
     assert.strictEqual(instantText(at("2026-05-04T00:00:00Z"), "UTC"), "Mon 2026-05-04 00:00 UTC")
+    const week = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+    for (const [n, day] of week.entries()) {
+      const date = `2026-05-${String(4 + n).padStart(2, "0")}`
+      assert.strictEqual(instantText(at(`${date}T12:00:00Z`), "UTC"), `${day} ${date} 12:00 UTC`)
+    }
   })
 })

@@ -420,6 +420,23 @@ describe("TurnPipeline", () => {
       assert.strictEqual(yield* kernel.groups, 0)
     }).pipe(quietly))
 
+  it.effect("a message waits for the one that runs in its thread, also when the one before that is over", () =>
+    Effect.gen(function*() {
+      const [first, second, third] = [message(1, 1), message(1, 2, { acts: long }), message(1, 3)]
+      const world = makeWorld([first, second, third])
+      const { pipeline: kernel, turns } = yield* pipeline(world)
+      yield* turns.submit(first.request, undefined)
+      yield* turns.submit(second.request, undefined)
+      yield* elapse("1 minute")
+      assert.deepStrictEqual([state(world, first), state(world, second)], ["settled", "running"])
+      assert.strictEqual(yield* kernel.groups, 1)
+      yield* turns.submit(third.request, undefined)
+      yield* elapse("1 minute")
+      assert.strictEqual(state(world, third), "received")
+      yield* elapse("11 minutes")
+      assert.deepStrictEqual([state(world, second), state(world, third)], ["settled", "settled"])
+    }).pipe(quietly))
+
   it.effect("runs a message whose sender went away while its row was written", () =>
     Effect.gen(function*() {
       const one = message(1, 1)
