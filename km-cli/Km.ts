@@ -9,6 +9,7 @@ import { configure, github } from "./commands/GithubCommand.ts"
 import { identity } from "./commands/IdentityCommand.ts"
 import { extend, pause, resume, stop } from "./commands/LifeCommand.ts"
 import { policy } from "./commands/PolicyCommand.ts"
+import { shell } from "./commands/ShellCommand.ts"
 import { slack } from "./commands/SlackCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, InstallFlag, StateFlag } from "./InstallFlags.ts"
@@ -179,27 +180,6 @@ const chat = Command.make(
     "Posts as a person of the local workspace; the thread goes to standard error as it grows, " +
       "the answer to standard output."
   )
-)
-
-const shell = Command.make(
-  "shell",
-  {
-    reference,
-    resume: Flag.String("resume").pipe(Flag.optional, Flag.withDescription("Continue this session (its id)")),
-    command: Argument.String("command").pipe(
-      Argument.withDescription("A program and its arguments in place of the agent, behind --"),
-      Argument.variadic()
-    )
-  },
-  lazy(() => import("./commands/Shell.ts").then((module) => module.shell))
-).pipe(
-  Command.withShortDescription("Work with a sandbox's agent on this terminal"),
-  Command.withDescription(
-    "Starts the agent, or a command behind --, on this terminal: in the jail, with the doors, the programs and the network " +
-      "that a turn has, and shown in the sandbox's channel as turns are. It ends with the terminal, and with the runtime, " +
-      "and says then how it is continued."
-  ),
-  Command.withExamples([{ command: "km shell demo -- bash", description: "A shell in the jail of demo" }])
 )
 
 const auditVerify = Command.make(
