@@ -228,6 +228,40 @@ describe("the queue's processes end at any request", () => {
       assert.deepStrictEqual(yield* drain({ turns: quick.turns, passing }), ["b"])
     })))
 
+  it.effect("what was done is told as done, although its first answer was lost", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { passing, settings } = yield* openAccount(inject("moto"))
+      const whole = yield* processOn(settings)
+      let lost = 0
+      const writes = ["TransactWriteItems", "UpdateItem", "PutItem"]
+      const told = new Set<object>()
+      // Every write's first answer: the request that is sent again is the same one.
+      const deaf = yield* processOn(settings, (request, send) => {
+        if (!writes.includes(request.operation) || told.has(request.input)) return send
+        told.add(request.input)
+        lost++
+        return Effect.andThen(send, Effect.fail(failure("TimeoutError")))
+      })
+      const patient = Effect.fnUntraced(function*<A, E>(effect: Effect.Effect<A, E>) {
+        const acting = yield* Effect.forkChild(effect, { startImmediately: true })
+        while (acting.pollUnsafe() === undefined) yield* passing("150 millis")
+        return yield* Fiber.join(acting)
+      })
+      yield* whole.turns.create(queue)
+      yield* patient(deaf.sandboxes.insert(sandboxRow(queue)))
+      assert.isTrue(yield* patient(deaf.sandboxes.update(queue, { expiresAt: 1 }, { generation: "1" })))
+      assert.isTrue(yield* patient(deaf.sandboxes.update(queue, { expiresAt: 2 }, { expiresAt: 1 })))
+      assert.deepStrictEqual(yield* patient(accept(deaf.turns, "a")), { _tag: "Accepted" })
+      assert.deepStrictEqual(yield* patient(accept(deaf.turns, "b")), { _tag: "Accepted" })
+      assert.strictEqual(yield* patient(deaf.turns.replace(queue, keyOf("b"), "new")), "replaced")
+      const first = yield* patient(mustReceive(deaf.turns))
+      assert.deepStrictEqual([first.body, first.receiveCount], ["a", 1])
+      yield* patient(deaf.turns.delete(queue, first.receipt))
+      assert.strictEqual(yield* patient(deaf.turns.withdraw(queue, keyOf("b"))), "withdrawn")
+      assert.deepStrictEqual(yield* whole.turns.depth(queue), { waiting: 0, inFlight: 0, dead: 0 })
+      assert.isAtLeast(lost, 8)
+    })))
+
   it.effect("makes no more requests than docs/aws.md says", () =>
     Effect.scoped(Effect.gen(function*() {
       const { passing, settings } = yield* openAccount(inject("moto"))

@@ -107,7 +107,7 @@ const makeAws = (settings: AwsSettings): Aws["Service"] => {
     call: (options, send) => {
       const { expected = [], purpose, request, wait = Duration.zero } = options
       const answer = Effect.tryPromise({ try: send, catch: (cause) => new AwsFailure({ cause }) })
-      const attempt = around(request, answer).pipe(
+      const attempt = Effect.suspend(() => around(request, answer)).pipe(
         Effect.timeoutOrElse({
           duration: Duration.sum(requestPatience, wait),
           orElse: () => Effect.fail(unanswered())
