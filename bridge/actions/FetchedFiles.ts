@@ -10,12 +10,8 @@ import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
-import {
-  type BridgeResult,
-  type FetchedFile,
-  type FileGetAction,
-  FileRefusal
-} from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { BridgeResult, FileGetAction } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { type FetchedFile, FileRefusal } from "../../runtime/domain/slack/FetchedFile.ts"
 import { Objects } from "../../runtime/ports/Objects.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
 import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"

@@ -17,7 +17,8 @@ import { unending } from "../../runtime/ports/Unending.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
-import { classifyMessage, type IncomingMessage } from "./classifyEvent.ts"
+import { classifyMessage } from "./classifyEvent.ts"
+import type { IncomingMessage } from "./Incoming.ts"
 import { Progress } from "./Progress.ts"
 
 /** Read again before the newest accepted message: an older one may have failed while a newer one was taken. */

@@ -11,7 +11,7 @@ import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { EventRefused } from "../BridgeErrors.ts"
-import type { Incoming } from "./classifyEvent.ts"
+import type { Incoming } from "./Incoming.ts"
 import { Progress } from "./Progress.ts"
 
 type Of<Tag extends Incoming["_tag"]> = Extract<Incoming, { readonly _tag: Tag }>

@@ -23,7 +23,7 @@ import { BridgeSettings } from "../BridgeSettings.ts"
 import { decodeSlackText, mentionedUsers } from "../render/decodeSlackText.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { Acceptance, faultOf, maxEntryBytes } from "./Acceptance.ts"
-import type { Incoming } from "./classifyEvent.ts"
+import type { Incoming } from "./Incoming.ts"
 import { Notes } from "./Notes.ts"
 import { Refusals } from "./Refusals.ts"
 

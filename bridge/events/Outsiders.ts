@@ -17,7 +17,7 @@ import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { callAs, SlackApi } from "../slack/SlackApi.ts"
 import type { SlackFailure } from "../slack/SlackErrors.ts"
-import type { Incoming } from "./classifyEvent.ts"
+import type { Incoming } from "./Incoming.ts"
 import { Notes } from "./Notes.ts"
 
 type Of<Tag extends Incoming["_tag"]> = Extract<Incoming, { readonly _tag: Tag }>

@@ -20,7 +20,7 @@ import { Whispers } from "../questions/Whispers.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import { SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
-import type { Incoming } from "./classifyEvent.ts"
+import type { Incoming } from "./Incoming.ts"
 
 const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(TurnRequest))
 

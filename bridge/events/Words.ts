@@ -14,7 +14,7 @@ import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
-import type { IncomingMessage } from "./classifyEvent.ts"
+import type { IncomingMessage } from "./Incoming.ts"
 import { Notes } from "./Notes.ts"
 import { loadOf, modelText, positionText, statusText } from "./wordAnswers.ts"
 

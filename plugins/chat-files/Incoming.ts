@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
-import type { FetchedFile } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { FetchedFile } from "../../runtime/domain/slack/FetchedFile.ts"
 import type { TurnFile, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Objects } from "../../runtime/ports/Objects.ts"

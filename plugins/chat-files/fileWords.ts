@@ -1,5 +1,5 @@
 /** What the agent and the people in the thread are told of the files of a message. Pure. */
-import type { FetchedFile, FileRefusal } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import type { FetchedFile, FileRefusal } from "../../runtime/domain/slack/FetchedFile.ts"
 import { inlineWords, neutralise } from "../../runtime/domain/text/PromptText.ts"
 import { maxLineCharacters } from "./limits.ts"
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Option } from "effect"
 import { Acceptance } from "../../bridge/events/Acceptance.ts"
-import type { IncomingMessage } from "../../bridge/events/classifyEvent.ts"
+import type { IncomingMessage } from "../../bridge/events/Incoming.ts"
 import { Marks } from "../../bridge/events/Marks.ts"
 import { Notes } from "../../bridge/events/Notes.ts"
 import { Outsiders } from "../../bridge/events/Outsiders.ts"

@@ -5,6 +5,7 @@
 import * as Schema from "effect/Schema"
 import { GithubHost, RepositoryId } from "../github/Repository.ts"
 import { ChannelId, MessageTs, SessionId, TurnKey, UserId } from "../sandbox/Ids.ts"
+import { FetchedFile } from "./FetchedFile.ts"
 import { QuestionId, QuestionSubject, Withdrawal } from "./Question.ts"
 
 /** Bytes; a larger body is refused before it is parsed. Slack's own limit for one message's text is far below. */
@@ -259,42 +260,6 @@ export const PostedPart = Schema.Struct({ ts: MessageTs, permalink: optional(Sch
 
 /** The `User-Agent` of our own challenge to the Events URL, which is not counted as heard from Slack. */
 export const ownProbe = "km-slack-status"
-
-/** Why a person's file is not there for the agent. */
-export const FileRefusal = Schema.Literals([
-  /** Deleted meanwhile, or never there. */
-  "gone",
-  /** Older than the workspace's plan shows. */
-  "hidden",
-  /** A canvas, a list: nothing that could be downloaded. */
-  "no_bytes",
-  "too_large",
-  /** Slack shows a page for people in place of the bytes. */
-  "sign_in",
-  /** Not in the sender's channel. */
-  "not_here",
-  "no_access",
-  /** Slack names an address that is none of its own. */
-  "foreign_address",
-  "disk_full"
-])
-export type FileRefusal = typeof FileRefusal.Type
-
-/** What became of a `file.get`. `name` and `mimeType` are the sender's words. */
-export const FetchedFile = Schema.Union([
-  Schema.Struct({
-    state: Schema.Literal("stored"),
-    name: Schema.String,
-    mimeType: Schema.String,
-    object: Schema.String,
-    size: Schema.Int,
-    sha256: Schema.String
-  }),
-  /** Its bytes are not with Slack; `url` is where a person would open it. */
-  Schema.Struct({ state: Schema.Literal("elsewhere"), name: Schema.String, url: Schema.String }),
-  Schema.Struct({ state: Schema.Literal("refused"), name: Schema.String, why: FileRefusal })
-])
-export type FetchedFile = typeof FetchedFile.Type
 
 /** When Slack was heard, in Unix milliseconds; nothing is kept over a restart but `firstAt`. */
 export const HeardState = Schema.Struct({

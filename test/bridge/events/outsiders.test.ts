@@ -1,7 +1,7 @@
 /** Who of another workspace may drive an agent: only who was invited, approved, is who the invitation meant, and is there. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import type { Incoming } from "../../../bridge/events/classifyEvent.ts"
+import type { Incoming } from "../../../bridge/events/Incoming.ts"
 import { Notes } from "../../../bridge/events/Notes.ts"
 import { Outsiders } from "../../../bridge/events/Outsiders.ts"
 import { UserId } from "../../../runtime/domain/sandbox/Ids.ts"
