@@ -7,6 +7,7 @@ import type { Install } from "../../runtime/domain/install/Install.ts"
 import { durationMillis } from "../../runtime/domain/profile/Profile.ts"
 import { MessageTs, slackTurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
+import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import type { Backend } from "../Backend.ts"
 import { say } from "../demo/Conversation.ts"
 import { unescaped } from "../demo/Timeline.ts"
@@ -42,12 +43,16 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   if (Option.isNone(file)) return yield* kmError("KM-CLI-007", "the local workspace is not running", "")
   const credentials = yield* readCredentials(file.value)
   const { cli, agent } = row.profile.spec
+  const spoken = readSpoken(input.text)
+  const word = spoken._tag === "Hint" || (spoken._tag === "Word" && spoken.word !== "stop")
+  const watched = !input.noWait && cli.notifySlackInboundEnabled && spoken._tag !== "Aside"
   const said = yield* say(credentials, {
     channel,
     text: input.text,
     threadTs: Option.getOrUndefined(input.thread),
     transcript: cli.notifySlackTranscriptEnabled,
-    watch: !input.noWait && cli.notifySlackInboundEnabled
+    watch: watched,
+    word
   }, talk).pipe(
     Effect.provide(FetchHttpClient.layer),
     Effect.timeoutOrElse({
@@ -58,11 +63,10 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   )
   const { observed, threadTs, ts } = said
   const answer = unescaped([...observed.texts.values()].join("\n\n"))
-  const watched = !input.noWait && cli.notifySlackInboundEnabled
   const outcome = observed.end === undefined ? undefined : yield* outcomeOf(backend, install, row, ts, observed.end)
   // On a terminal the thread has shown every line of it.
   yield* data(answer === "" || (yield* OneTerminal) ? [] : [answer], {
-    ok: watched ? outcome === "answered" : true,
+    ok: watched ? outcome === "answered" || (word && answer !== "") : true,
     sandbox: row.id,
     channel,
     ts,
@@ -74,7 +78,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   }
   const name = row.alias ?? row.id
   yield* talk(`continue: km chat ${name} --thread ${threadTs} "…"`)
-  if (!watched || outcome === "answered") return
+  if (!watched || outcome === "answered" || (word && answer !== "")) return
   switch (outcome) {
     case undefined:
       return yield* kmError("KM-CLI-021", "the local workspace ended before the turn did", "", "km doctor")

@@ -20,6 +20,8 @@ export interface Said {
   /** True where the sandbox attaches its session. */
   readonly transcript: boolean
   readonly watch: boolean
+  /** A word for us in place of a message for the agent: it is over with the first thing that is said to it. */
+  readonly word?: boolean
 }
 
 /** The first person of the workspace: who the operator speaks as. */
@@ -74,7 +76,9 @@ export const say = Effect.fn("Conversation.say")(function*(
       )
     }),
     Stream.interruptWhen(Deferred.await(late)),
-    Stream.takeUntil((observed) => isOver(observed, said.transcript)),
+    Stream.takeUntil((observed) =>
+      said.word === true ? observed.texts.size > 0 || observed.end !== undefined : isOver(observed, said.transcript)
+    ),
     Stream.runLast
   )
   return { ts, threadTs, postedAt, observed: Option.getOrElse(seen, () => nothingObserved) }

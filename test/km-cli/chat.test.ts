@@ -25,14 +25,16 @@ const id = SandboxId.make("sb-1a2b3c4d")
 const profile = profileWith({ notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true })
 
 interface Ending {
-  readonly mark: "white_check_mark" | "x" | "octagonal_sign"
+  /** None for what is answered by a word and is no turn. */
+  readonly mark: "white_check_mark" | "x" | "octagonal_sign" | undefined
   readonly result: TurnResult
   readonly json?: boolean
   readonly terminal?: boolean
+  readonly text?: string
 }
 
 /** One message, answered "done" and marked; `result` is what the ledger says of the turn. */
-const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
+const chatted = ({ json = false, mark, result, terminal = false, text = "hello" }: Ending) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -96,12 +98,12 @@ const chatted = ({ json = false, mark, result, terminal = false }: Ending) =>
             receivedAt: Math.floor(Number(ts) * 1_000)
           })
           await bot.chat.postMessage({ channel, thread_ts: ts, text: "done" })
-          await bot.reactions.add({ channel, timestamp: ts, name: mark })
+          if (mark !== undefined) await bot.reactions.add({ channel, timestamp: ts, name: mark })
         })
       ),
       Effect.forkScoped({ startImmediately: true })
     )
-    const ran = yield* km.run("chat", "demo", "hello", ...(json ? ["--json"] : [])).pipe(
+    const ran = yield* km.run("chat", "demo", text, ...(json ? ["--json"] : [])).pipe(
       Effect.provideService(OneTerminal, terminal)
     )
     return { ...ran, talk: ran.err.join("\n") }
@@ -133,5 +135,17 @@ describe("km chat", () => {
         assert.include(ran.talk, `error ${code}`)
         assert.deepInclude(JSON.parse(ran.out.join("\n")), { ok: false, outcome: result })
       }
+    }))
+
+  it.live("is over with the reply to a word, and at once with what is for people only", () =>
+    Effect.gen(function*() {
+      for (const text of ["!help", "!status", "!new", "!model", "!hepl", "!stop the tests are red"]) {
+        const word = yield* chatted({ mark: undefined, result: "answered", text })
+        assert.deepStrictEqual([text, word.exit, word.out], [text, 0, ["done"]])
+      }
+      const json = yield* chatted({ mark: undefined, result: "answered", text: "!help", json: true })
+      assert.deepInclude(JSON.parse(json.out.join("\n")), { ok: true })
+      const aside = yield* chatted({ mark: undefined, result: "answered", text: "!aside lunch?" })
+      assert.deepStrictEqual([aside.exit, aside.out], [0, []])
     }))
 })
