@@ -44,7 +44,8 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   const credentials = yield* readCredentials(file.value)
   const { cli, agent } = row.profile.spec
   const spoken = readSpoken(input.text)
-  const word = spoken._tag === "Hint" || (spoken._tag === "Word" && spoken.word !== "stop")
+  const stops = spoken._tag === "Word" && spoken.word === "stop"
+  const word = spoken._tag === "Hint" || (spoken._tag === "Word" && !stops)
   const watched = !input.noWait && cli.notifySlackInboundEnabled && spoken._tag !== "Aside"
   const said = yield* say(credentials, {
     channel,
@@ -64,9 +65,10 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   const { observed, threadTs, ts } = said
   const answer = unescaped([...observed.texts.values()].join("\n\n"))
   const outcome = observed.end === undefined ? undefined : yield* outcomeOf(backend, install, row, ts, observed.end)
+  const done = outcome === "answered" || (word && answer !== "") || (stops && outcome === "cancelled")
   // On a terminal the thread has shown every line of it.
   yield* data(answer === "" || (yield* OneTerminal) ? [] : [answer], {
-    ok: watched ? outcome === "answered" || (word && answer !== "") : true,
+    ok: !watched || done,
     sandbox: row.id,
     channel,
     ts,
@@ -78,7 +80,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   }
   const name = row.alias ?? row.id
   yield* talk(`continue: km chat ${name} --thread ${threadTs} "…"`)
-  if (!watched || outcome === "answered" || (word && answer !== "")) return
+  if (!watched || done) return
   switch (outcome) {
     case undefined:
       return yield* kmError("KM-CLI-021", "the local workspace ended before the turn did", "", "km doctor")

@@ -143,6 +143,8 @@ describe("km chat", () => {
         const word = yield* chatted({ mark: undefined, result: "answered", text })
         assert.deepStrictEqual([text, word.exit, word.out], [text, 0, ["done"]])
       }
+      const stop = yield* chatted({ mark: "octagonal_sign", result: "cancelled", text: "!stop" })
+      assert.strictEqual(stop.exit, 0, stop.talk)
       const json = yield* chatted({ mark: undefined, result: "answered", text: "!help", json: true })
       assert.deepInclude(JSON.parse(json.out.join("\n")), { ok: true })
       const aside = yield* chatted({ mark: undefined, result: "answered", text: "!aside lunch?" })
