@@ -205,10 +205,15 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
       const server = createServer((socket) => void runFork(Effect.forkIn(conversation(socket), scope)))
       server.maxConnections = maxSessions
       server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(place, () => {
-        fs.chmodSync(place, 0o600)
-        resume(Effect.succeed(server))
-      })
+      try {
+        server.listen(place, () => {
+          fs.chmodSync(place, 0o600)
+          resume(Effect.succeed(server))
+        })
+      } catch (cause) {
+        // Deno without the permission throws here.
+        resume(Effect.fail(new Error("its socket cannot be made", { cause })))
+      }
     }),
     (server) => Effect.sync(() => void server.close())
   )

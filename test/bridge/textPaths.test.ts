@@ -69,6 +69,8 @@ describe("a text on its way to Slack", () => {
       "actions/Uploads.ts": ["files.completeUploadExternal"],
       // Asks for a place in the budget; the Poster makes the call.
       "actions/LiveMessages.ts": ["chat.update"],
+      // To one person, in words of ours.
+      "questions/Whispers.ts": ["chat.postEphemeral"],
       "slack/Poster.ts": ["chat.postMessage", "chat.update"]
     })
   })

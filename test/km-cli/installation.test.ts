@@ -120,6 +120,7 @@ describe("make install", () => {
       assert.strictEqual(installed.status, 0, installed.stderr)
       assert.deepStrictEqual(fs.readdirSync(path.join(prefix, "bin")), [
         "km",
+        "km-attach",
         "km-bridge",
         "km-control",
         "km-hook",

@@ -9,7 +9,7 @@ import { connect } from "node:net"
 import * as path from "node:path"
 import process from "node:process"
 import { githubProxyPlugin } from "../../plugins/github-proxy/GithubProxyPlugin.ts"
-import { InstallName, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { InstallName, SandboxId, SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
@@ -76,7 +76,8 @@ const serve = ({ allowedRefs, authority, id, port, repository, sandbox, state }:
       allowedHosts: [],
       mode: "allowlist"
     }).pipe(Effect.provideContext(context))
-    process.send?.({ env: plugin.agent?.env })
+    const session = SessionId.make("0b0a0c0d-0000-4000-8000-000000000001")
+    process.send?.({ env: { ...plugin.agent?.env, ...plugin.agent?.runEnv?.({ session, turn: undefined }) } })
     return yield* plugin.run ?? Effect.never
   })
 
