@@ -57,7 +57,10 @@ export class Heard extends Context.Service<Heard, {
           Effect.map(Clock.currentTimeMillis, (at) => {
             state = { ...state, refused: { at, code, detail: detail.slice(0, 200) } }
           }),
-        state: Effect.map(firstHeard(undefined), (at) => ({ ...state, ...(at === undefined ? {} : { firstAt: at }) }))
+        // What came while another look held the record is written down now: a challenge comes once.
+        state: Effect.suspend(() => firstHeard(state.challengeAt ?? state.eventAt)).pipe(
+          Effect.map((at) => ({ ...state, ...(at === undefined ? {} : { firstAt: at }) }))
+        )
       })
     })
   )

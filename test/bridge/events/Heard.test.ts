@@ -77,4 +77,18 @@ describe("what the bridge heard", () => {
         assert.strictEqual((yield* heard.state).firstAt, 1_000)
       }).pipe(Effect.provide(life(kept)))
     }))
+
+  it.effect("is remembered of a challenge that came while another look held the record, though it comes once", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(5_000)
+      yield* Effect.gen(function*() {
+        const heard = yield* Heard
+        const held = yield* (yield* Idempotency).begin(`${install}/bridge`, "slack-heard", "", 1_000)
+        assert.strictEqual(held._tag, "Fresh")
+        yield* heard.signed("challenge")
+        assert.notProperty(yield* heard.state, "firstAt")
+        yield* TestClock.adjust(1_000)
+        assert.deepInclude(yield* heard.state, { challengeAt: 5_000, firstAt: 5_000 })
+      }).pipe(Effect.provide(life()))
+    }))
 })
