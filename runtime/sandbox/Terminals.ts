@@ -29,6 +29,8 @@ import { Agent, type TerminalProcess } from "../ports/Agent.ts"
 import { Audit } from "../ports/Audit.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 
+class SocketNotMade extends Schema.TaggedError<SocketNotMade>()("SocketNotMade", { cause: Schema.Defect() }) {}
+
 /** Sessions at once; a connection more is closed unheard. */
 const maxSessions = 16
 
@@ -199,12 +201,13 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
   yield* sweep
   const place = path.join(places.run, terminalSocket)
   yield* Effect.acquireRelease(
-    Effect.callback<ReturnType<typeof createServer>, Error>((resume) => {
+    Effect.callback<ReturnType<typeof createServer>, SocketNotMade>((resume) => {
       // Left by a runtime that was killed; the sandbox's lock makes sure that no other one listens there.
       fs.rmSync(place, { force: true })
       const server = createServer((socket) => void runFork(Effect.forkIn(conversation(socket), scope)))
       server.maxConnections = maxSessions
-      server.once("error", (error) => resume(Effect.fail(error)))
+      const refuse = (cause: unknown) => resume(Effect.fail(new SocketNotMade({ cause })))
+      server.once("error", refuse)
       try {
         server.listen(place, () => {
           fs.chmodSync(place, 0o600)
@@ -212,9 +215,9 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
         })
       } catch (cause) {
         // Deno without the permission throws here.
-        resume(Effect.fail(new Error("its socket cannot be made", { cause })))
+        refuse(cause)
       }
     }),
     (server) => Effect.sync(() => void server.close())
   )
-}, Effect.catch((error) => Effect.logWarning("interactive sessions cannot be had", error.message)))
+}, Effect.catch((error) => Effect.logWarning("interactive sessions cannot be had", error)))
