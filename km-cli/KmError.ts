@@ -45,7 +45,7 @@ const table = {
   ],
   "KM-CLI-023": [
     1,
-    "The turn that was waited for failed, was cancelled, or is parked.",
+    "The turn that was waited for failed, was cancelled, or is parked, or its message was refused.",
     "The thread says why; `km status` with the sandbox shows its turns."
   ],
   "KM-CLI-024": [1, "Standard output cannot be written.", "Make room there, or send the output elsewhere."],

@@ -88,6 +88,8 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
       return yield* kmError("KM-CLI-016", "the turn timed out", `it may take ${agent.turnTimeout}`, `km status ${name}`)
     case "cancelled":
       return yield* kmError("KM-CLI-023", "the turn was cancelled", "somebody stopped it", `km status ${name}`)
+    case "refused":
+      return yield* kmError("KM-CLI-023", "the message was refused", "the thread says why", `km status ${name}`)
     case "parked":
       return yield* kmError("KM-CLI-023", "the turn is parked", "the thread says why", `km status ${name}`)
     default:
@@ -103,6 +105,8 @@ const outcomeOf = Effect.fnUntraced(function*(
   ts: string,
   mark: keyof typeof outcomes
 ) {
+  // What is refused is no turn.
+  if (mark === "🚫") return outcomes[mark]
   const started = decodeTs(ts)
   if (teamId === undefined || channel === undefined || Option.isNone(started)) return outcomes[mark]
   const key = slackTurnKey(teamId, channel, started.value)
@@ -110,5 +114,5 @@ const outcomeOf = Effect.fnUntraced(function*(
   return Option.getOrUndefined(turn)?.result ?? outcomes[mark]
 })
 
-const outcomes = { "✅": "answered", "❌": "failed", "🛑": "cancelled" } as const
+const outcomes = { "✅": "answered", "❌": "failed", "🛑": "cancelled", "🚫": "refused" } as const
 const decodeTs = Schema.decodeUnknownOption(MessageTs)

@@ -33,7 +33,7 @@ export interface Observed {
   /** Unix milliseconds at which each stage was first seen; `answer settled` the last change of text before the mark. */
   readonly at: Readonly<Partial<Record<Stage, number>>>
   /** How the turn ended in the thread; absent while it runs. */
-  readonly end?: "✅" | "❌" | "🛑"
+  readonly end?: "✅" | "❌" | "🛑" | "🚫"
   /** The newest text of each message of the bot in the thread, in order of the messages. */
   readonly texts: ReadonlyMap<string, string>
   /** Files the bot attached to the thread. */
@@ -52,7 +52,8 @@ const text = (value: unknown, key: string): string | undefined => {
 const ends: Readonly<Record<string, NonNullable<Observed["end"]>>> = {
   white_check_mark: "✅",
   x: "❌",
-  octagonal_sign: "🛑"
+  octagonal_sign: "🛑",
+  no_entry_sign: "🚫"
 }
 
 const first = (observed: Observed, stage: Stage, at: number): Observed =>

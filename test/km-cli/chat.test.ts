@@ -26,7 +26,7 @@ const profile = profileWith({ notifySlackEnabled: true, notifySlackPerSandbox: t
 
 interface Ending {
   /** None for what is answered by a word and is no turn. */
-  readonly mark: "white_check_mark" | "x" | "octagonal_sign" | undefined
+  readonly mark: "white_check_mark" | "x" | "octagonal_sign" | "no_entry_sign" | undefined
   readonly result: TurnResult
   readonly json?: boolean
   readonly terminal?: boolean
@@ -149,5 +149,13 @@ describe("km chat", () => {
       assert.deepInclude(JSON.parse(json.out.join("\n")), { ok: true })
       const aside = yield* chatted({ mark: undefined, result: "answered", text: "!aside lunch?" })
       assert.deepStrictEqual([aside.exit, aside.out], [0, []])
+    }))
+
+  it.live("is over when the message is refused, and says so", () =>
+    Effect.gen(function*() {
+      const ran = yield* chatted({ mark: "no_entry_sign", result: "answered", json: true })
+      assert.strictEqual(ran.exit, 1)
+      assert.include(ran.talk, "error KM-CLI-023: the message was refused")
+      assert.deepInclude(JSON.parse(ran.out.join("\n")), { ok: false, outcome: "refused" })
     }))
 })
