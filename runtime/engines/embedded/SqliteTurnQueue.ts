@@ -10,7 +10,6 @@ import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
 import {
-  aheadLimit,
   checkBody,
   QueueMissing,
   ReceiptExpired,
@@ -21,7 +20,6 @@ import {
 import {
   type AcceptAnswer,
   type DeadEntry,
-  type QueueAhead,
   type QueueDepth,
   type QueueEntry,
   type ReceivedEntry,
@@ -29,6 +27,7 @@ import {
 } from "../../ports/TurnQueue.ts"
 import { judging } from "./acceptingRows.ts"
 import { Doorbell } from "./Doorbell.ts"
+import { before } from "./queueAhead.ts"
 import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
@@ -107,40 +106,6 @@ const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, no
   ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
-}
-
-/** What is before a message that waits. In one statement it would cost five times as much. */
-const before = (
-  tables: Statements,
-  queue: SandboxId,
-  { group, key }: Pick<QueueEntry, "key" | "group">,
-  now: number
-): QueueAhead | undefined => {
-  const own = tables.get(
-    "SELECT seq, head FROM queue_messages WHERE queue = ? AND key = ? AND grp = ? AND visible_at <= ?",
-    queue,
-    key,
-    group,
-    now
-  )
-  if (own === undefined) return undefined
-  if (integer(own, "head") === 0) {
-    const others = tables.all(
-      "SELECT seq FROM queue_messages WHERE queue = ? AND grp = ? AND seq < ? LIMIT ?",
-      queue,
-      group,
-      integer(own, "seq"),
-      aheadLimit
-    )
-    return { inGroup: others.length, otherGroups: 0 }
-  }
-  // Only the first of a group is ever in flight, and this one is its group's first.
-  const flying = tables.get(
-    "SELECT count(*) AS groups FROM queue_messages WHERE queue = ? AND head = 1 AND visible_at > 0 AND visible_at > ?",
-    queue,
-    now
-  ) ?? {}
-  return { inGroup: 0, otherGroups: integer(flying, "groups") }
 }
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
