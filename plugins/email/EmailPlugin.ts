@@ -29,7 +29,7 @@ import { makeAnnouncer } from "./Announcer.ts"
 import { makeMailAccount } from "./MailAccount.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { listen } from "./MailSocket.ts"
-import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
+import { type AdmittedMail, isAwaited, mailOriginOf, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
 import { makeOwedTurn } from "./OwedTurn.ts"
 import { takeReplays } from "./Replays.ts"
 
@@ -141,7 +141,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const running = new RunningMail()
     // Started by an earlier life of this plugin.
     for (const row of yield* Effect.mapError(ledger.open, failed("start"))) {
-      if (row.request.origin.kind === "mail" && row.state === "running") running.begin(row)
+      if (mailOriginOf(row.request.origin) !== undefined && row.state === "running") running.begin(row)
     }
     const { contribution, directory } = yield* Effect.mapError(
       (yield* AgentPrograms).place("mail", programs),

@@ -68,7 +68,8 @@ export interface DispatchedTurns {
   readonly hooksAreOff: () => boolean
 }
 
-const headerOf = (row: TurnRow): string => row.request.title ?? "⏱️ Turn started by an operator"
+const headerOf = ({ request: { origin, title } }: TurnRow): string =>
+  title ?? (origin.kind === "operator" ? "⏱️ Turn started by an operator" : "⏱️ Turn started")
 
 export const makeDispatchedTurns = Effect.fnUntraced(function*(
   parts: DispatchedParts
