@@ -55,9 +55,13 @@ const partsFolder = (file: string): string | undefined =>
 
 const isRootPart = (file: string): boolean => partsFolder(file) !== undefined
 
+/** Programs of the build that say what all of it has. */
+const builders = ["km-cli/build/profileSchema.ts"]
+
 /** Only a composition root may name adapters, plugins and profiles together. */
 const isCompositionRoot = (file: string): boolean =>
-  path.basename(file) === "main.ts" || file.startsWith(path.join("infra-sam", "handlers")) || isRootPart(file)
+  path.basename(file) === "main.ts" || builders.includes(file) || file.startsWith(path.join("infra-sam", "handlers")) ||
+  isRootPart(file)
 
 const filesBelow = (directory: string): ReadonlyArray<string> =>
   readdirSync(path.join(root, directory), { recursive: true, withFileTypes: true })
