@@ -1,11 +1,13 @@
 /** Which agent a sandbox has, and what each of them is given of this process. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as path from "node:path"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { type AgentKind, agentKinds } from "../adapters/agents.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
+import { fileError, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
 import { ownPaths, sandboxPaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
@@ -15,6 +17,7 @@ import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import type { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
+import type { StoreError } from "../ports/StoreError.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 
 /** The sandbox was made by a build that had an agent which this one has not. */
@@ -76,15 +79,40 @@ const claude = (row: SandboxRow) =>
     })
   }))
 
+/**
+ * For whoever starts the agent by hand in the sandbox's workspace: `claude --settings run/claude-settings.json` shows
+ * that session in the channel too. Port and token live as long as the sandbox, so the file stays good over restarts.
+ */
+const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
+  const config = yield* RuntimeConfig
+  const { directories } = yield* SandboxInfo
+  const endpoint = yield* HookListener.HookEndpoint
+  const settings = agentSettings({
+    listener: endpoint.origin,
+    token: Redacted.value(endpoint.sandboxToken),
+    hookCommand: config.hookCommand
+  })
+  yield* Effect.try({
+    try: () =>
+      writeFileAtomically(
+        path.join(sandboxPaths(directories.state).run, "claude-settings.json"),
+        `${JSON.stringify(settings, undefined, 2)}\n`
+      ),
+    catch: fileError("Agents", "settings")
+  })
+}))
+
 /** What an agent can be given of this process and its sandbox. */
 type Surroundings = HookEvents | HookListener.HookEndpoint | Jail | ModelDoor | RuntimeConfig | SandboxInfo
 
-const agents: Record<AgentKind, (row: SandboxRow) => Layer.Layer<Agent, never, Surroundings>> = { claude }
+const agents: Record<AgentKind, (row: SandboxRow) => Layer.Layer<Agent, StoreError, Surroundings>> = {
+  claude: (row) => Layer.merge(claude(row), interactiveSettings)
+}
 
 const isAgentKind = (kind: string): kind is AgentKind => Object.hasOwn(agents, kind)
 
 /** The agent that the sandbox's profile names. */
-export const agentLayer = (row: SandboxRow): Layer.Layer<Agent, AgentNotHere, Surroundings> => {
+export const agentLayer = (row: SandboxRow): Layer.Layer<Agent, AgentNotHere | StoreError, Surroundings> => {
   const { kind } = row.profile.spec.agent
   return isAgentKind(kind) ? agents[kind](row) : Layer.unwrap(Effect.fail(new AgentNotHere({ kind })))
 }

@@ -4,13 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as path from "node:path"
-import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
-import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
+import { fileError, makeDirectory } from "../adapters/disk/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/disk/SandboxStore.ts"
-import { sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
+import { statePaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
@@ -51,29 +49,6 @@ const infoLayer = (row: SandboxRow, install: Install, state: string) => {
     directories: { state: directory, home, workspace, runs }
   }))
 }
-
-/**
- * For whoever starts the agent by hand in the sandbox's workspace: `claude --settings run/claude-settings.json` shows
- * that session in the channel too. Port and token live as long as the sandbox, so the file stays good over restarts.
- */
-const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
-  const config = yield* RuntimeConfig
-  const { directories } = yield* SandboxInfo
-  const endpoint = yield* HookListener.HookEndpoint
-  const settings = agentSettings({
-    listener: endpoint.origin,
-    token: Redacted.value(endpoint.sandboxToken),
-    hookCommand: config.hookCommand
-  })
-  yield* Effect.try({
-    try: () =>
-      writeFileAtomically(
-        path.join(sandboxPaths(directories.state).run, "claude-settings.json"),
-        `${JSON.stringify(settings, undefined, 2)}\n`
-      ),
-    catch: fileError("SandboxRuntime", "settings")
-  })
-}))
 
 /** Keys are replaced while the runtime runs. */
 const learnEvery = "1 minute"
@@ -168,7 +143,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     bridge,
     agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
-  const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+  const ports = learnSecrets(row).pipe(
     Layer.provideMerge(
       row.profile.spec.sourceAccess.github.allowedRepos.length === 0 ? RepositoryTokens.layerNone : StoredTokens.layer
     ),
