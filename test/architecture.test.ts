@@ -114,6 +114,25 @@ export const violation = (file: string, specifier: string): string | undefined =
   return allowed[room]?.includes(targetRoom) === true ? undefined : `${room} may not import ${targetRoom}`
 }
 
+/** A pause that grows with failures, or a schedule of such pauses. */
+const doubling = /\* 2 \*\* |(?:pause|wait|delay|millis)\w* \* 2\b|Schedule\.exponential/i
+
+/** Who says how a pause grows, and why not by `pauseAfter` and `backoffSchedule`. */
+const mayDouble: Readonly<Record<string, string>> = {
+  "runtime/ports/Backoff.ts": "it is these",
+  "runtime/engines/aws/Aws.ts": "throttled calls wait four times as long, all with jitter, as AWS asks for",
+  "plugins/chat-files/attach/main.ts": "a program of the agent's: of the source tree it sees its plugin's folder alone",
+  "plugins/email/socketClient.ts": "the same"
+}
+
+/** Who waits for a bell, and why not by `whenRung`. */
+const mayWait: Readonly<Record<string, string>> = {
+  "runtime/ports/Bell.ts": "it is this",
+  "runtime/engines/embedded/Doorbell.ts": "a bell over others",
+  "runtime/adapters/disk/Sqlite.ts": "the writer waits for work, and looks at nothing else",
+  "runtime/ports/memory/MemoryAudit.ts": "one wait, and who waits looks"
+}
+
 const pluginIds = readdirSync(path.join(root, "plugins"), { withFileTypes: true })
   .flatMap((entry) => entry.isDirectory() ? [entry.name] : [])
 
@@ -190,6 +209,15 @@ describe("architecture", () => {
       }
     }
     assert.isAbove(keys.size, 10)
+  })
+
+  it("back-off, and the wait for a bell, are written once", () => {
+    const writing = (pattern: RegExp) =>
+      files.filter((file) => pattern.test(readFileSync(path.join(root, file), "utf8"))).toSorted()
+    assert.deepStrictEqual(writing(doubling), Object.keys(mayDouble).toSorted())
+    assert.deepStrictEqual(writing(/\.wait\(/), Object.keys(mayWait).toSorted())
+    assert.match("const wait = Math.min(first * 2 ** failures, longest)", doubling)
+    assert.match("pause = Math.min(pause * 2, longest)", doubling)
   })
 
   it("catches what it is for", () => {
