@@ -212,10 +212,11 @@ describe("architecture", () => {
   })
 
   it("back-off, and the wait for a bell, are written once", () => {
-    const writing = (pattern: RegExp) =>
-      files.filter((file) => pattern.test(readFileSync(path.join(root, file), "utf8"))).toSorted()
-    assert.deepStrictEqual(writing(doubling), Object.keys(mayDouble).toSorted())
-    assert.deepStrictEqual(writing(/\.wait\(/), Object.keys(mayWait).toSorted())
+    const written = files.map((file) => ({ file, source: readFileSync(path.join(root, file), "utf8") }))
+    const doubled = written.filter(({ source }) => doubling.test(source))
+    const waited = written.filter(({ source }) => /\.wait\(/.test(source))
+    assert.deepStrictEqual(doubled.map(({ file }) => file).toSorted(), Object.keys(mayDouble).toSorted())
+    assert.deepStrictEqual(waited.map(({ file }) => file).toSorted(), Object.keys(mayWait).toSorted())
     assert.match("const wait = Math.min(first * 2 ** failures, longest)", doubling)
     assert.match("pause = Math.min(pause * 2, longest)", doubling)
   })
