@@ -53,7 +53,7 @@ export const mailOriginOf = (origin: TurnOrigin): MailOrigin | undefined =>
 export const promptCharacters = 100_000
 
 /** Turns of a sandbox that may wait or run; mail beyond that is quarantined as `too-many`. */
-export const maxOpenTurns = 200
+export const maxTurnsInHand = 200
 
 /** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
 export const maxHops = 20

@@ -18,13 +18,13 @@ import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
 import * as AskedPeople from "../kernel/questions/AskedPeople.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
-import { Installation } from "../ports/Installation.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
 import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import { ThisInstall } from "../ports/ThisInstall.ts"
 import { unending } from "../ports/Unending.ts"
 import type { HeldLease } from "../substrates/process/LeaseKeeper.ts"
 import * as AgentProgramFiles from "./AgentProgramFiles.ts"
@@ -136,7 +136,7 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     Redaction.layer,
     SandboxStore.layer(directory),
     scoped,
-    Layer.succeed(Installation)(install),
+    Layer.succeed(ThisInstall)(install),
     AgentProgramFiles.layer(directory)
   )
   const outside = Layer.mergeAll(

@@ -20,7 +20,7 @@ import { addedLines } from "./Prompt.ts"
 /** What a plugin adds to the agent's surroundings and to what it is told. */
 export type Addition = Pick<PluginInstance, "agent" | "gather" | "notices" | "promptLines">
 
-export interface Notice {
+export interface PluginNotice {
   readonly plugin: PluginId
   /** At least one. */
   readonly lines: ReadonlyArray<string>
@@ -96,7 +96,7 @@ export class TurnParties extends Context.Service<TurnParties, {
   /** What they fetched for a turn, all at the same time; who fails or takes too long is left out. */
   readonly gathered: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** What they say of a turn to people, without those who have nothing to say; who fails or takes too long is left out. */
-  readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<Notice>>
+  readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<PluginNotice>>
   /**
    * Asks the origin of a kind, waiting until there is one. A call that dies, or whose plugin stops meanwhile, is made
    * again, as its contract allows; after eight deaths in a row it fails with `OriginBroken`.
@@ -267,9 +267,11 @@ export class TurnParties extends Context.Service<TurnParties, {
         notices: (row) =>
           Effect.map(
             Effect.forEach([...additions], (party) =>
-              Effect.map(linesOf(party, "notices", row), (lines): Notice => ({ plugin: party.plugin, lines }))),
+              Effect.map(linesOf(party, "notices", row), (lines): PluginNotice => ({ plugin: party.plugin, lines }))),
             (all) =>
-              all.filter(({ lines }) => lines.length > 0)
+              all.filter(({ lines }) =>
+                lines.length > 0
+              )
           ),
         addOrigin: join<OriginHandler>({
           add: (party) => {

@@ -6,7 +6,7 @@ import {
   groupOf,
   isAwaited,
   mailOriginOf,
-  maxOpenTurns,
+  maxTurnsInHand,
   mayStartTurn,
   promptCharacters,
   referencesAfter,
@@ -302,12 +302,12 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
       world.agent.answer = () => Effect.never
-      const each = maxOpenTurns / 2 + 1
+      const each = maxTurnsInHand / 2 + 1
       for (const from of [ada, carol]) {
         for (let n = 0; n < each; n++) yield* world.accountOf(from).send(world.letter("job", `number ${n}`))
       }
       yield* world.live(world.judgedAll)
-      assert.lengthOf(yield* world.ledger.open, maxOpenTurns)
+      assert.lengthOf(yield* world.ledger.open, maxTurnsInHand)
       const kept = yield* world.accountOf(bob).list("quarantine", { limit: 9 })
       assert.deepStrictEqual(kept.map(({ judged }) => judged.reason), ["too-many", "too-many"])
     }).pipe(Effect.scoped))
