@@ -7,6 +7,7 @@ import * as path from "node:path"
 import { agentSettings } from "../../hooks/Settings.ts"
 import { type AgentKind, agentKinds } from "../adapters/agents.ts"
 import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
+import * as SessionFile from "../adapters/claude/SessionFile.ts"
 import { fileError, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
 import { ownPaths, sandboxPaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
@@ -17,6 +18,7 @@ import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
 import type { Agent } from "../ports/Agent.ts"
 import { HookEvents } from "../ports/HookEvents.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
+import type { Sessions } from "../ports/Sessions.ts"
 import type { StoreError } from "../ports/StoreError.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 
@@ -102,17 +104,19 @@ const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
   })
 }))
 
+const claudeSessions = Layer.unwrap(Effect.map(SandboxInfo, ({ directories }) => SessionFile.layer(directories)))
+
 /** What an agent can be given of this process and its sandbox. */
 type Surroundings = HookEvents | HookListener.HookEndpoint | Jail | ModelDoor | RuntimeConfig | SandboxInfo
 
-const agents: Record<AgentKind, (row: SandboxRow) => Layer.Layer<Agent, StoreError, Surroundings>> = {
-  claude: (row) => Layer.merge(claude(row), interactiveSettings)
+const agents: Record<AgentKind, (row: SandboxRow) => Layer.Layer<Agent | Sessions, StoreError, Surroundings>> = {
+  claude: (row) => Layer.mergeAll(claude(row), claudeSessions, interactiveSettings)
 }
 
 const isAgentKind = (kind: string): kind is AgentKind => Object.hasOwn(agents, kind)
 
 /** The agent that the sandbox's profile names. */
-export const agentLayer = (row: SandboxRow): Layer.Layer<Agent, AgentNotHere | StoreError, Surroundings> => {
+export const agentLayer = (row: SandboxRow): Layer.Layer<Agent | Sessions, AgentNotHere | StoreError, Surroundings> => {
   const { kind } = row.profile.spec.agent
   return isAgentKind(kind) ? agents[kind](row) : Layer.unwrap(Effect.fail(new AgentNotHere({ kind })))
 }

@@ -5,8 +5,9 @@ import * as Stream from "effect/Stream"
 import process from "node:process"
 import { AgentOutcome } from "../../../../../runtime/domain/turn/Turn.ts"
 import { Agent, AgentEvent } from "../../../../../runtime/ports/Agent.ts"
+import { Sessions } from "../../../../../runtime/ports/Sessions.ts"
 
-export const layer: Layer.Layer<Agent> = Layer.succeed(Agent)(Agent.of({
+const agent = Layer.succeed(Agent)(Agent.of({
   start: ({ prompt }) => {
     const text = `echo of ${prompt.trim().split("\n").at(-1) ?? "nothing"}`
     return Effect.succeed({
@@ -21,3 +22,5 @@ export const layer: Layer.Layer<Agent> = Layer.succeed(Agent)(Agent.of({
   sessionExists: () => Effect.succeed(false),
   confinement: Effect.succeed({ confined: false, detail: "it runs no program" })
 }))
+
+export const layer: Layer.Layer<Agent | Sessions> = Layer.merge(agent, Sessions.layerNone)
