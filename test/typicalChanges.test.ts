@@ -63,10 +63,9 @@ const sketches: ReadonlyArray<Sketch> = [
     lines: {
       "plugins/index.ts": [
         [
-          "import { TranscriptPlugin }",
-          "import { PagerPlugin } from \"./pager/PagerPlugin.ts\"\nimport { TranscriptPlugin }"
-        ],
-        ["const plugins = [", "const plugins = [\n  PagerPlugin,"]
+          "const plugins = [",
+          "import { PagerPlugin } from \"./pager/PagerPlugin.ts\"\n\nconst plugins = [\n  PagerPlugin,"
+        ]
       ]
     }
   },
