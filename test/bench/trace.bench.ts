@@ -20,7 +20,7 @@ import { type BenchRow, meets, percentile } from "./BenchRow.ts"
 
 /** Turns before the measured ones: code compiles, names and the bot's identity are learnt. */
 const warmTurns = 3
-const turns = 40
+const turns = 24
 /** Clock ticks a second in /proc. */
 const ticksPerSecond = 100
 /** How often it is looked whether the agent's process still runs, in milliseconds. */

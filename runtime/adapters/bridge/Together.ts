@@ -9,8 +9,13 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type RequestId, requestIdOf } from "../../domain/sandbox/Ids.ts"
-import type { BatchRequest } from "../../domain/slack/BridgeBatch.ts"
-import type { ActionName, BridgeAction, BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
+import { type BatchRequest, maxBatchActions } from "../../domain/slack/BridgeBatch.ts"
+import {
+  type ActionName,
+  type BridgeAction,
+  type BridgeResult,
+  maxBridgeBodyBytes
+} from "../../domain/slack/BridgeProtocol.ts"
 import { type BridgeCall, BridgeRefused, type BridgeWait } from "../../ports/Bridge.ts"
 import { Attempt, meaningOf } from "./BridgeWire.ts"
 
@@ -87,15 +92,25 @@ export const makeTogether = (client: TogetherParts) => {
       Effect.ensuring(Effect.andThen(part.place.leave, Effect.sync(() => void inFlight.delete(part.id))))
     )
 
+  /** As a batch would be: what is behind one that is to be asked for again is not sent. */
+  const oneByOne = Effect.fnUntraced(function*(parts: ReadonlyArray<Part>) {
+    const answers: Array<Attempt> = []
+    for (const { action, body, id } of parts) {
+      const last = answers.at(-1)
+      answers.push(last?._tag === "Again" ? last : yield* attempt(action.action, id, body))
+    }
+    return answers
+  })
+
   /** What each part came to at this attempt. */
   const sent = Effect.fnUntraced(function*(parts: ReadonlyArray<Part>) {
     const [first] = parts
     if (first !== undefined && parts.length === 1) return [yield* attempt(first.action.action, first.id, first.body)]
-    const whole = yield* attempt("batch", requestIdOf(`batch/${parts.map(({ id }) => id).join("/")}`), batchOf(parts))
+    const batch = batchOf(parts)
+    if (parts.length > maxBatchActions || Buffer.byteLength(batch) > maxBridgeBodyBytes) return yield* oneByOne(parts)
+    const whole = yield* attempt("batch", requestIdOf(`batch/${parts.map(({ id }) => id).join("/")}`), batch)
     // A bridge that is older than its sandboxes knows no batches.
-    if (whole._tag === "Refused" && whole.code === "unknown_action") {
-      return yield* Effect.forEach(parts, ({ action, body, id }) => attempt(action.action, id, body))
-    }
+    if (whole._tag === "Refused" && whole.code === "unknown_action") return yield* oneByOne(parts)
     if (whole._tag !== "Done") return parts.map(() => whole)
     return parts.map((_, index): Attempt => {
       const answer = whole.answers?.[index]

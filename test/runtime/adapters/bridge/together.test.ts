@@ -12,6 +12,8 @@ import {
   SandboxId,
   SessionId
 } from "../../../../runtime/domain/sandbox/Ids.ts"
+import { maxBatchActions } from "../../../../runtime/domain/slack/BridgeBatch.ts"
+import { maxBridgeBodyBytes } from "../../../../runtime/domain/slack/BridgeProtocol.ts"
 import { Bridge, type BridgeCall, type BridgeWait, together } from "../../../../runtime/ports/Bridge.ts"
 import * as MemoryOutbox from "../../../../runtime/ports/memory/MemoryOutbox.ts"
 import { makeMemoryOutboxState } from "../../../../runtime/ports/memory/MemoryOutbox.ts"
@@ -145,11 +147,32 @@ describe("calls that travel together", () => {
 
   it.live("go one after the other to a bridge that knows no batches", () =>
     Effect.gen(function*() {
+      let failures = 1
       const server = yield* scriptedBridge((request) =>
-        Array.isArray(request.action["actions"]) ? failure(400, "unknown_action") : ok
+        Array.isArray(request.action["actions"])
+          ? failure(400, "unknown_action")
+          : asked(request)[0] === requestIdOf("a") && failures-- > 0
+          ? failure(503, "unavailable")
+          : ok
       )
-      assert.deepStrictEqual(yield* run(server.url, [put, mark("a")]), ["ok", "ok"])
-      assert.deepStrictEqual(server.arrived.slice(1).map(asked), [ids(put), ids(mark("a"))])
+      const [a, b] = [mark("a"), mark("b")]
+      assert.deepStrictEqual(yield* run(server.url, [put, a, b]), ["ok", "ok", "ok"])
+      // What is to be asked for again is not overtaken.
+      const alone = server.arrived.map(asked).filter(({ length }) => length === 1)
+      assert.deepStrictEqual(alone, [ids(put), ids(a), ids(a), ids(b)])
+    }))
+
+  it.live("go one after the other where they are too many, or too much, for one request", () =>
+    Effect.gen(function*() {
+      const server = yield* scriptedBridge(() => ok)
+      const many = Array.from({ length: maxBatchActions + 1 }, (_, n) => mark(`m${n}`))
+      assert.lengthOf(yield* run(server.url, many), many.length)
+      const long = [1, 2, 3].map((n): BridgeCall => ({
+        key: `long ${n}`,
+        action: { action: "post", channel, markdown: "x".repeat(maxBridgeBodyBytes / 3) }
+      }))
+      assert.deepStrictEqual(yield* run(server.url, long), ["ok", "ok", "ok"])
+      assert.deepStrictEqual(server.arrived.map(asked), [...many, ...long].map((call) => ids(call)))
     }))
 
   it.live("keep their place behind what was asked before, but for what is tried once", () =>
