@@ -9,6 +9,9 @@ import { type HookEventName, hookPath } from "../runtime/domain/turn/HookEvent.t
 export const hookUrlVariable = "KM_HOOK_URL"
 export const hookTokenVariable = "KM_HOOK_TOKEN"
 
+/** Told by the agent's standard output as well, earlier and at no cost to the agent; whoever reads that sets no hook for them. */
+type ToolEventName = "PostToolUse" | "PostToolUseFailure"
+
 /**
  * The events sent by http, with the seconds that Claude Code waits for our answer, which comes within milliseconds.
  * Short, because the CLI awaits each of these hooks: a hanging listener may delay a turn but not stop it. `SessionEnd`
@@ -56,7 +59,9 @@ export interface HookEntry {
 export interface AgentSettings {
   /** Wins over `true` in a repository's or the user's settings (measured). */
   readonly disableAllHooks: false
-  readonly hooks: Readonly<Record<HookEventName, ReadonlyArray<HookEntry>>>
+  readonly hooks:
+    & Readonly<Record<Exclude<HookEventName, ToolEventName>, ReadonlyArray<HookEntry>>>
+    & { readonly [Name in ToolEventName]?: ReadonlyArray<HookEntry> }
   /** Wins over the process's environment and over `env` in a repository's settings. */
   readonly env: Readonly<Record<string, string>>
   readonly permissions?: { readonly deny: ReadonlyArray<string> }
@@ -77,6 +82,11 @@ export interface SettingsInput {
   readonly token: string
   /** The `km-hook` program and its arguments, as the agent sees them; quoted for the shell here. */
   readonly hookCommand: ReadonlyArray<string>
+  /**
+   * Also a hook for each tool call, which the agent waits for (test/bench/RESULTS.md): for sessions whose standard output
+   * is a person's. A dispatched turn's tool calls are read from its output, a subagent's and failed ones included.
+   */
+  readonly toolHooks: boolean
   /** Merged over our own: the model door's URL, the proxy's. Never secrets. */
   readonly env?: Readonly<Record<string, string>>
   /** Absolute paths that the agent's own file tools and `@path` mentions must not read. */
@@ -110,8 +120,12 @@ const hooksOf = (input: SettingsInput): AgentSettings["hooks"] => {
   return {
     UserPromptSubmit: http(httpEvents.UserPromptSubmit),
     MessageDisplay: http(httpEvents.MessageDisplay),
-    PostToolUse: http(httpEvents.PostToolUse),
-    PostToolUseFailure: http(httpEvents.PostToolUseFailure),
+    ...(input.toolHooks
+      ? {
+        PostToolUse: http(httpEvents.PostToolUse),
+        PostToolUseFailure: http(httpEvents.PostToolUseFailure)
+      }
+      : {}),
     SubagentStart: http(httpEvents.SubagentStart),
     SubagentStop: http(httpEvents.SubagentStop),
     Notification: http(httpEvents.Notification),

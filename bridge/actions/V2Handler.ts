@@ -1,4 +1,7 @@
-/** `POST /v2`: the checks in the order of docs/bridge-protocol.md, then the action, then an answer that every client can act on. */
+/**
+ * `POST /v2`: the checks in the order of docs/bridge-protocol.md, then the action or those of a batch, then an answer that every
+ * client can act on.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,19 +11,45 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { actionTraits } from "../../runtime/domain/slack/ActionTraits.ts"
-import { BridgeAction, type BridgeResult, maxBridgeBodyBytes } from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { type BatchAnswer, BatchRequest } from "../../runtime/domain/slack/BridgeBatch.ts"
+import {
+  BridgeAction,
+  type BridgeAnswer,
+  type BridgeResult,
+  maxBridgeBodyBytes,
+  retryableBridgeCodes,
+  workingEmoji
+} from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { bridgeErrors, BridgeRefusal, failureOf } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { jsonOf, readBody, textFault, textOf } from "../RawBody.ts"
 import { maxMessageCharacters } from "../render/splitMarkdown.ts"
 import { Actions } from "./Actions.ts"
-import { Authenticator } from "./Authenticator.ts"
+import { Authenticator, type Caller } from "./Authenticator.ts"
 import { channelLeaseMillis, leaseMillis, Once, uploadLeaseMillis } from "./Once.ts"
 
+/** ⏳ comes and goes with nothing to find again: it is answered before it is set, and nobody repeats it for long. */
+const isPassing = (action: BridgeAction): boolean =>
+  (action.action === "react" || action.action === "unreact") && action.emoji === workingEmoji
+
+const decodeBatch = Schema.decodeUnknownEffect(BatchRequest)
 const decodeAction = Schema.decodeUnknownEffect(BridgeAction)
 const decodeName = Schema.decodeUnknownOption(Schema.Struct({ action: Schema.String }))
 const actionNames: ReadonlySet<string> = new Set(BridgeAction.members.map((member) => member.fields.action.literal))
+
+/** What an action that stands behind one that failed in passing is answered: nothing of it was done. */
+const behind = (failed: BridgeRefusal): BridgeRefusal =>
+  new BridgeRefusal({
+    code: "in_progress",
+    detail: "one before it in its batch has to be asked for again",
+    ...(failed.retryAfterMillis === undefined ? {} : { retryAfterMillis: failed.retryAfterMillis })
+  })
+
+const logged = (refusal: BridgeRefusal): Effect.Effect<void> =>
+  Effect.logInfo("request refused").pipe(
+    Effect.annotateLogs({ code: bridgeErrors[refusal.code].code, detail: refusal.detail })
+  )
 
 const bad = (detail: string) => new BridgeRefusal({ code: "bad_request", detail })
 
@@ -44,11 +73,63 @@ export class V2Handler extends Context.Service<V2Handler, {
         // Control characters in a text are taken out when it is rendered; half characters cannot be repaired.
         const fault = textFault(text.value, json.value, { controls: false })
         if (fault !== undefined) return yield* bad(fault)
-        const name = Option.getOrUndefined(decodeName(json.value))?.action
+        return json.value
+      })
+
+      const actionOf = Effect.fnUntraced(function*(json: unknown) {
+        const name = Option.getOrUndefined(decodeName(json))?.action
         if (name !== undefined && !actionNames.has(name)) {
           return yield* new BridgeRefusal({ code: "unknown_action", detail: name.slice(0, 60) })
         }
-        return yield* Effect.mapError(decodeAction(json.value), (error) => bad(error.message.slice(0, 400)))
+        return yield* Effect.mapError(decodeAction(json), (error) => bad(error.message.slice(0, 400)))
+      })
+
+      /** One action of a caller whose signature holds. `bodyHash` is of what would be its own request's body. */
+      const carryOutOne = Effect.fnUntraced(function*(caller: Caller, json: unknown, bodyHash: string) {
+        const action = yield* actionOf(json)
+        yield* Effect.annotateCurrentSpan({ "km.sender": caller.sender, "km.action": action.action })
+        const { asks, repeats } = actionTraits[action.action]
+        if (asks === "operator" && caller.sender !== "operator") {
+          return yield* new BridgeRefusal({ code: "forbidden", detail: `${action.action} is for operators` })
+        }
+        yield* actions.permit(caller, action)
+        const act = (uncertainSince: number | undefined): Effect.Effect<BridgeResult, BridgeRefusal> =>
+          actions.act(caller, action, uncertainSince)
+        if (repeats === "again" || isPassing(action)) return yield* act(undefined)
+        return yield* once.run(
+          {
+            scope: `${settings.install}/${caller.sender}`,
+            key: caller.id,
+            bodyHash,
+            leaseMillis: leaseOf(action)
+          },
+          act
+        )
+      })
+
+      /** In their order; what is behind an action that is to be asked for again is not begun, or it could overtake it. */
+      const carryOutBatch = Effect.fnUntraced(function*(caller: Caller, json: unknown) {
+        const { actions: asked } = yield* Effect.mapError(
+          decodeBatch(json),
+          (error) => bad(error.message.slice(0, 400))
+        )
+        yield* Effect.annotateCurrentSpan({ "km.sender": caller.sender, "km.action": "batch" })
+        const answers: Array<BridgeAnswer> = []
+        let failed: BridgeRefusal | undefined
+        for (const { action, id } of asked) {
+          const answer = failed !== undefined
+            ? failureOf(behind(failed))
+            : yield* carryOutOne({ ...caller, id }, action, sha256Hex(JSON.stringify(action))).pipe(
+              Effect.withSpan("V2Handler.ofBatch"),
+              Effect.catchTag("BridgeRefusal", (refusal) => {
+                if (retryableBridgeCodes.has(refusal.code)) failed = refusal
+                return Effect.as(logged(refusal), failureOf(refusal))
+              })
+            )
+          answers.push(answer)
+        }
+        const whole: BatchAnswer = { ok: true, answers }
+        return whole
       })
 
       const carryOut = Effect.fn("V2Handler.carryOut")(function*(request: HttpServerRequest) {
@@ -62,25 +143,10 @@ export class V2Handler extends Context.Service<V2Handler, {
           headers: request.headers,
           body
         })
-        const action = yield* decoded(body)
-        yield* Effect.annotateCurrentSpan({ "km.sender": caller.sender, "km.action": action.action })
-        const { asks, repeats } = actionTraits[action.action]
-        if (asks === "operator" && caller.sender !== "operator") {
-          return yield* new BridgeRefusal({ code: "forbidden", detail: `${action.action} is for operators` })
-        }
-        yield* actions.permit(caller, action)
-        const act = (uncertainSince: number | undefined): Effect.Effect<BridgeResult, BridgeRefusal> =>
-          actions.act(caller, action, uncertainSince)
-        if (repeats === "again") return yield* act(undefined)
-        return yield* once.run(
-          {
-            scope: `${settings.install}/${caller.sender}`,
-            key: caller.id,
-            bodyHash: sha256Hex(body),
-            leaseMillis: leaseOf(action)
-          },
-          act
-        )
+        const json = yield* decoded(body)
+        return Option.getOrUndefined(decodeName(json))?.action === "batch"
+          ? yield* carryOutBatch(caller, json)
+          : yield* carryOutOne(caller, json, sha256Hex(body))
       })
 
       const handle = Effect.fn("V2Handler.handle")(
@@ -90,14 +156,12 @@ export class V2Handler extends Context.Service<V2Handler, {
           const result = yield* Fiber.join(fiber)
           return HttpServerResponse.jsonUnsafe(
             result,
-            result.replayed === true ? { headers: { "km-replayed": "true" } } : {}
+            "replayed" in result && result.replayed === true ? { headers: { "km-replayed": "true" } } : {}
           )
         },
         Effect.catchTag("BridgeRefusal", (refusal) =>
           Effect.as(
-            Effect.logInfo("request refused").pipe(
-              Effect.annotateLogs({ code: bridgeErrors[refusal.code].code, detail: refusal.detail })
-            ),
+            logged(refusal),
             HttpServerResponse.jsonUnsafe(failureOf(refusal), {
               status: bridgeErrors[refusal.code].status,
               ...(refusal.retryAfterMillis === undefined

@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { ChannelId, SandboxId, SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import type { ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
@@ -158,7 +158,7 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
         running.begin(row)
         return mailFrame(originOf(row), row.request)
       }),
-    session: Effect.fn("MailOrigin.session")(function*(row: TurnRow) {
+    prepare: Effect.fn("MailOrigin.prepare")(function*(row: TurnRow) {
       // A turn has taken it.
       yield* mailbox.markRead(owner, [originOf(row).delivery])
       return Option.getOrUndefined(yield* mailbox.noted(owner, sessionNote(row.request.group)))
@@ -188,13 +188,13 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
       if (refused !== undefined) return yield* refused
       return Option.getOrElse(parts, () => [])
     }),
-    remember: Effect.fn("MailOrigin.remember")(function*(row: TurnRow) {
-      if (row.session === undefined) return
+    close: Effect.fn("MailOrigin.close")(function*(row: TurnRow, session: SessionId | undefined) {
+      if (session === undefined) return
       const until = Math.floor((yield* Clock.currentTimeMillis) / 1_000) + rememberedSeconds
       yield* mailbox.note({
         owner,
         key: sessionNote(row.request.group),
-        value: row.session,
+        value: session,
         keepUntilSeconds: until
       })
     }, (effect) =>
@@ -202,7 +202,6 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
         Effect.retry({ times: 5, schedule: patiently }),
         Effect.catch((error) => Effect.logWarning("a conversation will not be resumed", error.message))
       )),
-    mark: () => Effect.void,
     // Mail is filed when its turn is taken; what has a receipt is a replay, which comes by the queue.
     finish: Effect.fn("MailOrigin.finish")(function*(row: TurnRow) {
       if (row.receipt === undefined) return

@@ -11,7 +11,7 @@ import { ChannelId, MessageTs, type SandboxId, TurnKey } from "../../runtime/dom
 import { type BridgeErrorCode, undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import { TurnResult, type TurnRow } from "../../runtime/domain/turn/Turn.ts"
-import { type Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
+import { type Bridge, type BridgeCall, BridgeRefused, type BridgeWait, together } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
@@ -51,16 +51,38 @@ export interface OwedMarks {
   /** Writes down that a turn's outcome, and with it these marks, are to be shown. Never fails. */
   readonly owe: (marks: Marks, row: TurnRow) => Effect.Effect<void>
   /**
-   * Sets the marks, final one first; what the channel does not take now is written down. Where the outcome is owed, its
-   * marks stand for these. Never fails.
+   * Makes calls of the same moment and sets the marks, final one first, in one request; what the channel does not take of the
+   * marks now is written down. Where the outcome is owed, its marks stand for these. Returns when the calls are answered.
+   * Never fails.
    */
-  readonly set: (marks: Marks) => Effect.Effect<void>
+  readonly set: (marks: Marks, first: ReadonlyArray<BridgeCall>) => Effect.Effect<void>
   /** Tries what is owed, of one channel or of all. Cheap when nothing is. */
   readonly settle: (channel?: ChannelId) => Effect.Effect<void>
 }
 
+const callsOf = ({ channel, final, key, ts, working }: Marks): ReadonlyArray<BridgeCall> => [
+  { key: `${key}/mark/final`, action: { action: "react", channel, ts, emoji: final } },
+  { key: `${key}/mark/working`, action: { action: "unreact", channel, ts, emoji: working } }
+]
+
 /** A turn's end waits so long for its marks: Slack takes 50 a minute in a workspace, and what is late then is owed. */
 const markWithin = "10 seconds"
+
+/** True when all are answered in time, or refused for good. */
+const allTaken = (waits: ReadonlyArray<BridgeWait>): Effect.Effect<boolean> =>
+  Effect.forEach(waits, (wait) => wait, { discard: true }).pipe(
+    Effect.as(true),
+    Effect.catch((error: BridgeRefused) =>
+      mayPass.has(error.code)
+        ? Effect.succeed(false)
+        : Effect.as(Effect.logWarning("a mark was refused", error.message), true)
+    ),
+    Effect.timeoutOption(markWithin),
+    Effect.map(Option.getOrElse(() => false))
+  )
+
+const unreadable = (error: { readonly message: string }) =>
+  Effect.logWarning("which marks are owed cannot be read or written", error.message)
 
 export const makeOwedMarks = (parts: {
   readonly bridge: Bridge["Service"]
@@ -119,33 +141,25 @@ export const makeOwedMarks = (parts: {
   })
 
   /** True when the marks are as they should be, or never will be. */
-  const tried = Effect.fnUntraced(
-    function*({ channel, final, key, ts, working }: Marks) {
-      yield* bridge.call({ key: `${key}/mark/final`, action: { action: "react", channel, ts, emoji: final } })
-      yield* bridge.call({ key: `${key}/mark/working`, action: { action: "unreact", channel, ts, emoji: working } })
-      return true
-    },
-    Effect.catch((error: BridgeRefused) =>
-      mayPass.has(error.code)
-        ? Effect.succeed(false)
-        : Effect.as(Effect.logWarning("a mark was refused", error.message), true)
-    ),
-    Effect.timeoutOption(markWithin),
-    Effect.map(Option.getOrElse(() => false))
-  )
+  const tried = (marks: Marks) => Effect.flatMap(together(bridge, callsOf(marks)), allTaken)
 
-  const logged = Effect.catch((error: { readonly message: string }) =>
-    Effect.logWarning("which marks are owed cannot be read or written", error.message)
-  )
+  const logged = Effect.catch(unreadable)
 
   return {
     owe: (marks, { result }) =>
       result === undefined ? Effect.void : one.withPermit(write({ ...marks, outcome: result })).pipe(logged),
-    set: (marks) =>
+    set: (marks, first) =>
       Effect.gen(function*() {
-        const standing = (yield* recall).some(({ key, outcome }) => key === marks.key && outcome !== undefined)
+        const standing = yield* recall.pipe(
+          Effect.map((owed) => owed.some(({ key, outcome }) => key === marks.key && outcome !== undefined)),
+          Effect.catch((error) => Effect.as(unreadable(error), true))
+        )
+        const waits = yield* together(bridge, [...first, ...standing ? [] : callsOf(marks)])
+        for (const wait of waits.slice(0, first.length)) {
+          yield* wait.pipe(Effect.catch((error) => Effect.logWarning("bridge call was refused", error.message)))
+        }
         // Outside the permit: a slow Slack must not hold the marks of other messages back.
-        if (!standing && !(yield* tried(marks))) yield* one.withPermit(write(marks))
+        if (!standing && !(yield* allTaken(waits.slice(first.length)))) yield* one.withPermit(write(marks))
       }).pipe(logged),
     settle: (only) =>
       one.withPermit(Effect.gen(function*() {

@@ -1,14 +1,20 @@
 /** Where turns from Slack come from and where their outcome goes: reactions, posts, thread rows, all by the bridge. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { ChannelId, MessageTs, type SandboxId, type TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { type BridgeAction, type BridgeErrorCode, workingEmoji } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
 import type { ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { personFrame } from "../../runtime/domain/turn/TurnFrame.ts"
-import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
+import {
+  type Bridge,
+  type BridgeCall,
+  type BridgeRefused,
+  type BridgeWait,
+  together
+} from "../../runtime/ports/Bridge.ts"
 import type { OriginHandler } from "../../runtime/ports/Plugin.ts"
 import { Undeliverable } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
@@ -50,6 +56,20 @@ const insteadOf = (row: TurnRow, error: BridgeRefused): string =>
     : `**Failed.** What came of this could not be shown: Slack or the bridge refused it (${error.code}). ` +
       `\`km replay ${row.key}\` shows it. (KM-SLK-305)`
 
+const quietly = (call: BridgeWait) =>
+  call.pipe(
+    Effect.asVoid,
+    Effect.catch((error) => Effect.logDebug("bridge call of a passing kind failed", error.message))
+  )
+
+const workingCall = (row: TurnRow): BridgeCall => ({
+  key: `${row.key}/working/${row.attempt}`,
+  action: reaction(row, "react", workingEmoji),
+  patience: "besteffort"
+})
+/** As many waits come as calls were made. */
+const noWait: BridgeWait = Effect.die("a call of several has no wait")
+
 /** What the origin handler is built from; `background` runs an effect in the plugin's own scope. */
 export interface SlackOriginDeps {
   readonly sandbox: SandboxId
@@ -66,15 +86,14 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
   /** Well-formed and without secrets: a lone surrogate would be refused by the bridge for ever. */
   const clean = (text: string): string => redaction.redact(text).toWellFormed()
 
-  const told = (key: string, action: BridgeAction, patience: "durable" | "besteffort" = "durable") =>
-    bridge.call({ key, action, patience }).pipe(
+  const told = (key: string, action: BridgeAction) =>
+    bridge.call({ key, action }).pipe(
       Effect.asVoid,
-      Effect.catch((error) =>
-        patience === "besteffort"
-          ? Effect.logDebug("bridge call of a passing kind failed", error.message)
-          : Effect.logWarning("bridge call was refused", error.message)
-      )
+      Effect.catch((error) => Effect.logWarning("bridge call was refused", error.message))
     )
+
+  /** Turns whose first agent is about to start, and that have ⏳. */
+  const prepared = new Set<TurnKey>()
 
   return {
     kind: "slack",
@@ -93,25 +112,32 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
           files
         })
       }),
-    session: Effect.fn("SlackOrigin.session")(function*(row: TurnRow) {
+    // One request. The bridge's answer does not wait for Slack to take ⏳: a slow Slack must not keep the agent from starting.
+    prepare: Effect.fn("SlackOrigin.prepare")(function*(row: TurnRow) {
       const { threadTs } = originOf(row)
-      const found = yield* bridge.call({
-        key: `${row.key}/session/${row.attempt}`,
-        action: { action: "thread.lookup", threadTs }
-      }).pipe(
+      const [lookedUp = noWait, working = noWait] = yield* together(bridge, [
+        { key: `${row.key}/session/${row.attempt}`, action: { action: "thread.lookup", threadTs } },
+        workingCall(row)
+      ])
+      const found = yield* lookedUp.pipe(
         Effect.catch((error) =>
           Effect.as(Effect.logWarning("the thread's session cannot be looked up; a fresh one begins", error.message), {
             thread: undefined
           })
         )
       )
+      const isMarked = yield* Effect.match(working, {
+        onFailure: () => false,
+        onSuccess: () => true
+      })
+      if (isMarked) prepared.add(row.key)
       return found.thread?.session
     }),
-    // Not waited for: a slow Slack must not keep the agent from starting. The lane keeps it before the final mark.
     // The message came, so the bot is in the channel: what is owed there from before can be set.
     starting: (row) =>
       background(Effect.andThen(
-        told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort"),
+        // Where the first try failed, and for an agent that is started again.
+        prepared.delete(row.key) ? Effect.void : quietly(bridge.call(workingCall(row))),
         background(marks.settle(originOf(row).channel))
       )),
     settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
@@ -152,17 +178,17 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
       }
       yield* told(`${row.key}/replay/unmark`, reaction(row, "unreact", finalEmoji(parked)))
     }),
-    remember: Effect.fn("SlackOrigin.remember")(function*(row: TurnRow) {
+    close: Effect.fn("SlackOrigin.close")(function*(row: TurnRow, session) {
+      prepared.delete(row.key)
       const { channel, threadTs } = originOf(row)
-      if (row.session === undefined) return
-      yield* told(`${row.key}/thread/${row.attempt}`, {
-        action: "thread.put",
-        channel,
-        threadTs,
-        session: row.session
-      })
+      yield* marks.set(
+        marksOf(row),
+        session === undefined ? [] : [{
+          key: `${row.key}/thread/${row.attempt}`,
+          action: { action: "thread.put", channel, threadTs, session }
+        }]
+      )
     }),
-    mark: (row) => marks.set(marksOf(row)),
     finish: Effect.fn("SlackOrigin.finish")(function*(row: TurnRow) {
       if (row.receipt === undefined) return
       yield* queue.delete(sandbox, row.receipt).pipe(

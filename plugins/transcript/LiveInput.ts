@@ -21,7 +21,14 @@ export type LiveInput =
   | { readonly _tag: "ToolEnd"; readonly id: string; readonly failed: boolean }
   | { readonly _tag: "SubagentStart"; readonly agent: string; readonly type: string }
   | { readonly _tag: "SubagentEnd"; readonly agent: string }
-  | { readonly _tag: "SubagentTool"; readonly agent: string; readonly type: string; readonly id: string }
+  | {
+    readonly _tag: "SubagentTool"
+    readonly agent: string
+    readonly type: string
+    readonly id: string
+    /** The call that started the subagent; hooks do not say. */
+    readonly parent?: string
+  }
   /** A failure that the CLI put in the model's mouth; the outcome tells it. Goes when hooks alone have told of it. */
   | { readonly _tag: "Retract"; readonly text: string }
   | { readonly _tag: "Note"; readonly id: string; readonly text: string }
@@ -82,6 +89,10 @@ export const fromAgent = (event: AgentEvent): ReadonlyArray<LiveInput> => {
       return [{ _tag: "Tool", by: "stdout", id: event.id, name: event.name, input: event.input }]
     case "ToolFinished":
       return [{ _tag: "ToolEnd", id: event.id, failed: event.isError }]
+    case "SubagentToolUsed": {
+      const { agent, id, parent, type } = event
+      return [{ _tag: "SubagentTool", agent, type, id, parent }]
+    }
     case "ApiRetry": {
       const why = event.status === null
         ? `cannot be reached (${event.error})`

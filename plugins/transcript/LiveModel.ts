@@ -262,13 +262,22 @@ const toolEnd = (model: LiveModel, id: string, failed: boolean): LiveModel => {
     : replace(model, { ...known, state })
 }
 
-/** The subagent's entry, made if it is new: in the place of the call that started it when that is known. */
-const subagentOf = (model: LiveModel, agent: string, type: string): readonly [LiveModel, SubagentEntry | undefined] => {
+/** The subagent's entry, made if it is new: in the place of the call that started it (`parent`) when that is known. */
+const subagentOf = (
+  model: LiveModel,
+  agent: string,
+  type: string,
+  parent?: string
+): readonly [LiveModel, SubagentEntry | undefined] => {
   const known = model.entries.find((entry): entry is SubagentEntry => isSubagent(entry) && entry.agent === agent)
+    ?? model.entries.find((entry): entry is SubagentEntry =>
+      isSubagent(entry) && parent !== undefined && entry.tool?.id === parent
+    )
   if (known !== undefined) return [model, known]
   if (HashSet.has(model.folded.others, `agent:${agent}`)) return [model, undefined]
   const call = model.entries.find((entry): entry is ToolEntry =>
-    entry.kind === "tool" && subagentTools.has(entry.name) && entry.state === "running"
+    entry.kind === "tool"
+    && (parent === undefined ? subagentTools.has(entry.name) && entry.state === "running" : entry.id === parent)
   )
   const entry: SubagentEntry = {
     kind: "subagent",
@@ -305,7 +314,7 @@ export const fold = (model: LiveModel, input: LiveInput): LiveModel => {
       return entry === undefined ? next : replace(next, { ...entry, state: "done" })
     }
     case "SubagentTool": {
-      const [next, entry] = subagentOf(alive, input.agent, input.type)
+      const [next, entry] = subagentOf(alive, input.agent, input.type, input.parent)
       if (entry === undefined) return next
       const shown = next.entries.find((other) => other.kind === "tool" && other.id === input.id)
       const hidden = shown === undefined ? next : remove(next, shown.uid)

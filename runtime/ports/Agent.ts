@@ -115,6 +115,13 @@ export type AgentEvent = Data.TaggedEnum<{
   Text: { readonly ordinal: number; readonly text: string }
   ToolUsed: { readonly id: string; readonly name: string; readonly input: unknown }
   ToolFinished: { readonly id: string; readonly isError: boolean }
+  /** A tool call of a subagent, which was itself started by the call `parent`. */
+  SubagentToolUsed: {
+    readonly id: string
+    readonly parent: string
+    readonly agent: string
+    readonly type: string
+  }
   ApiRetry: {
     readonly attempt: number
     readonly maxRetries: number

@@ -6,6 +6,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Profile } from "../domain/profile/Profile.ts"
+import type { SessionId } from "../domain/sandbox/Ids.ts"
 import type { TurnRow } from "../domain/turn/Turn.ts"
 import { ShownPart } from "../domain/turn/Turn.ts"
 import type { TurnFrame } from "../domain/turn/TurnFrame.ts"
@@ -54,9 +55,12 @@ export interface OriginHandler {
   readonly environment: (row: TurnRow) => Readonly<Record<string, string>>
   /** What the agent is told before the turn's text. Asked last: the agent starts when this is known. */
   readonly frame: (row: TurnRow) => Effect.Effect<TurnFrame>
-  /** The session this turn continues, if its thread has one. */
-  readonly session: (row: TurnRow) => Effect.Effect<string | undefined>
-  /** The agent is about to start (⏳). */
+  /**
+   * The turn's time has come, and nothing of it has begun: what is to be shown now (⏳), and the session that the turn
+   * continues, if its thread has one. The agent's start waits for the session alone.
+   */
+  readonly prepare: (row: TurnRow) => Effect.Effect<string | undefined>
+  /** The agent is about to start, for the first time or again; its session is known. Not waited for. */
   readonly starting: (row: TurnRow) => Effect.Effect<void>
   /**
    * Shows the outcome; `row.result` and `row.outcome` say which. `shown` is what observers already show of the answer.
@@ -76,10 +80,11 @@ export interface OriginHandler {
    * `{row key}/replay/0`.
    */
   readonly replaying?: (parked: TurnRow, row: TurnRow) => Effect.Effect<void>
-  /** Remembers the thread's session. */
-  readonly remember: (row: TurnRow) => Effect.Effect<void>
-  /** The final mark (✅ ❌ 🛑), then ⏳ away. */
-  readonly mark: (row: TurnRow) => Effect.Effect<void>
+  /**
+   * The outcome is shown: the final mark (✅ ❌ 🛑), then ⏳ away. With `session`, the thread remembers it, and that is so
+   * when this returns: the thread's next turn asks for it.
+   */
+  readonly close: (row: TurnRow, session: SessionId | undefined) => Effect.Effect<void>
   /** Gives the message back to where it came from: deletes the queue's receipt. An expired receipt is no failure. */
   readonly finish: (row: TurnRow) => Effect.Effect<void>
 }

@@ -66,6 +66,7 @@ const claude = (row: SandboxRow) =>
             listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
             token,
             hookCommand: config.hookCommand,
+            toolHooks: run.turn === undefined,
             unreadable: unreadable(config.state, directories.state)
           })
         })),
@@ -92,7 +93,8 @@ const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
   const settings = agentSettings({
     listener: endpoint.origin,
     token: Redacted.value(endpoint.sandboxToken),
-    hookCommand: config.hookCommand
+    hookCommand: config.hookCommand,
+    toolHooks: true
   })
   yield* Effect.try({
     try: () =>

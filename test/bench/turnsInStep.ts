@@ -17,25 +17,31 @@ export interface Lane {
   readonly session: string
 }
 
-/** Who goes on. A lane waits for its turn before each request, and hands on when its next request comes or it ends. */
+/**
+ * Who goes on. A lane waits for its turn before each request, and hands on when its next request comes or it ends. Every
+ * second round goes backwards, so that no lane always has what another one left behind before it.
+ */
 class Baton {
-  readonly #lanes: Array<string>
+  #lanes: ReadonlyArray<string>
+  /** Of this round. */
+  #left: ReadonlyArray<string>
   readonly #waiting = new Map<string, () => void>()
   readonly steps = new Map<string, Array<number>>()
   #startedAt = 0
 
   constructor(lanes: ReadonlyArray<string>) {
-    this.#lanes = [...lanes]
+    this.#lanes = lanes
+    this.#left = lanes
     for (const lane of lanes) this.steps.set(lane, [])
   }
 
   /** Resolves when the lane may send its request. */
   arrive(lane: string): Promise<void> {
     const mayGoOn = new Promise<void>((resolve) => this.#waiting.set(lane, resolve))
-    if (this.#lanes[0] === lane) {
+    if (this.#left[0] === lane) {
       if (this.#startedAt > 0) {
         this.steps.get(lane)?.push(performance.now() - this.#startedAt)
-        this.#lanes.push(...this.#lanes.splice(0, 1))
+        this.#handOn(lane)
       }
       this.#next()
     } else if (this.#startedAt === 0) this.#next()
@@ -43,13 +49,21 @@ class Baton {
   }
 
   end(lane: string): void {
-    const first = this.#lanes[0] === lane
-    this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+    const first = this.#left[0] === lane
+    this.#lanes = this.#lanes.filter((other) => other !== lane)
+    this.#handOn(lane)
     if (first) this.#next()
   }
 
+  #handOn(lane: string): void {
+    this.#left = this.#left.filter((other) => other !== lane)
+    if (this.#left.length > 0) return
+    this.#lanes = this.#lanes.toReversed()
+    this.#left = this.#lanes
+  }
+
   #next(): void {
-    const lane = this.#lanes[0] ?? ""
+    const lane = this.#left[0] ?? ""
     const go = this.#waiting.get(lane)
     this.#startedAt = 0
     if (go === undefined) return

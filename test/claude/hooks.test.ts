@@ -5,7 +5,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ScriptedModel from "../../km-cli/local/model/ScriptedModel.ts"
 import { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
-import { claudeHome } from "../support/claudeCli.ts"
+import { claudeHome, type OutputLine } from "../support/claudeCli.ts"
 import { type HookRecorderOptions, makeHookRecorder } from "../support/hookRecorder.ts"
 
 const decodeHook = Schema.decodeUnknownOption(HookEvent)
@@ -15,6 +15,34 @@ const setup = (options: HookRecorderOptions = {}) =>
     const model = yield* ScriptedModel.start()
     return { model, hooks: yield* makeHookRecorder(options), ...(yield* claudeHome(model.url)) }
   })
+
+const encoded = (text: string) => Buffer.from(text).toString("base64url")
+const failing = `script:bash:${encoded("exit 3")}`
+
+const Spoken = Schema.Struct({
+  type: Schema.Literals(["assistant", "user"]),
+  parent_tool_use_id: Schema.NullOr(Schema.String),
+  agent_id: Schema.optionalKey(Schema.String),
+  message: Schema.Struct({ content: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) })
+})
+const decodeSpoken = Schema.decodeUnknownOption(Spoken)
+
+/** Each call that standard output tells of: its id, whose it is, and whether it failed. */
+const callsIn = (lines: ReadonlyArray<OutputLine>): ReadonlyArray<Array<unknown>> => {
+  const spoken = lines.flatMap((line) => Option.toArray(decodeSpoken(line)))
+  const blocks = (type: string) =>
+    spoken.flatMap(({ agent_id, message, parent_tool_use_id }) => {
+      assert.strictEqual(agent_id === undefined, parent_tool_use_id === null, "a subagent is named with its call")
+      return message.content.filter((block) => block["type"] === type).map((block) => ({ ...block, agent_id }))
+    })
+  const results: ReadonlyArray<Readonly<Record<string, unknown>>> = blocks("tool_result")
+  const uses: ReadonlyArray<Readonly<Record<string, unknown>>> = blocks("tool_use")
+  return uses.map((use) => {
+    const result = results.find((block) => block["tool_use_id"] === use["id"])
+    assert.isDefined(result)
+    return [use["id"], use["agent_id"], result?.["is_error"] === true]
+  })
+}
 
 /** What a repository may carry, and the agent may write. */
 const writeProjectSettings = (workspace: string, settings: unknown): void => {
@@ -44,6 +72,22 @@ describe.concurrent("hooks of the CLI", () => {
       assert.lengthOf(new Set(turn), 1)
       assert.isString(turn[0])
     }))
+
+  for (const inner of ["", "script:tools:2", "script:parallel:3", failing]) {
+    it.live(`what the hooks of ${inner === "" ? "a call that fails" : `a subagent's ${inner}`} tell is on stdout`, () =>
+      Effect.gen(function*() {
+        const { hooks, run } = yield* setup()
+        const prompt = inner === "" ? failing : `script:agent:${encoded(inner)}`
+        const { lines } = yield* run({ prompt, settings: hooks.settings })
+        const told = (yield* hooks.calls).flatMap(({ body, event }) =>
+          event === "PostToolUse" || event === "PostToolUseFailure"
+            ? [[body["tool_use_id"], body["agent_id"], event === "PostToolUseFailure"]]
+            : []
+        )
+        assert.isNotEmpty(told)
+        assert.sameDeepMembers(told, [...callsIn(lines)])
+      }))
+  }
 
   it.live("SessionStart takes no http hook; a command hook beside it runs", () =>
     Effect.gen(function*() {

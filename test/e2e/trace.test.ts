@@ -4,9 +4,11 @@ import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
+import { workingEmoji } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { type CollectedSpan, startCollector } from "../support/Collector.ts"
 import { ledgerOf } from "../support/ledgerOf.ts"
-import { filesBelow, startStack } from "../support/Stack.ts"
+import { profileWith } from "../support/profiles.ts"
+import { filesBelow, reactionsOf, startStack } from "../support/Stack.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 /** The names from a span up to the root of its trace, each with its service. */
@@ -17,6 +19,16 @@ const pathOf = (spans: ReadonlyMap<string, CollectedSpan>, from: CollectedSpan):
   }
   return names
 }
+
+const withoutTranscript = profileWith({
+  notifySlackEnabled: true,
+  notifySlackPerSandbox: true,
+  notifySlackInboundEnabled: true
+})
+
+/** Requests of the runtime that the bridge carried out, by what they asked for. */
+const requestsIn = (trace: ReadonlyArray<CollectedSpan>): ReadonlyArray<string> =>
+  trace.filter(({ name }) => name === "V2Handler.carryOut").map(({ attributes }) => attributes["km.action"] ?? "")
 
 describe("telemetry", () => {
   it.live("is one trace from Slack's event to the answer, without a word of it", () =>
@@ -96,5 +108,39 @@ describe("telemetry", () => {
         assert.isFalse(everything.includes(text), `telemetry holds ${text}`)
         assert.isFalse(`${stack.bridge.log()}${stack.runtime.log()}`.includes(text), `a log holds ${text}`)
       }
+    }))
+  it.live("counts the bridge's requests of a turn: one before the agent, one for the answer, one after it", () =>
+    Effect.gen(function*() {
+      const collector = yield* startCollector
+      const stack = yield* startStack({ env: () => ({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }) })
+      const sandbox = yield* stack.sandbox(withoutTranscript)
+      const first = yield* sandbox.say("one script:tools:2")
+      yield* sandbox.untilReaction(first, "white_check_mark")
+      const second = yield* sandbox.say("two script:text", first)
+      yield* sandbox.untilReaction(second, "white_check_mark")
+      yield* untilReal(
+        "both turns are settled",
+        Effect.map(
+          ledgerOf(stack.state, sandbox.row.id),
+          (rows) => rows.length === 2 && rows.every(({ state }) => state === "settled")
+        )
+      )
+      yield* stack.runtime.end("SIGTERM")
+      yield* stack.bridge.end("SIGTERM")
+      const all = collector.spans()
+      for (const ts of [first, second]) {
+        const turn = all.find(({ attributes, name }) =>
+          name === "Turn.run" && attributes["km.turn"]?.endsWith(ts) === true
+        )
+        const trace = all.filter(({ traceId }) => traceId === turn?.traceId)
+        assert.deepStrictEqual(requestsIn(trace), ["batch", "post", "batch"])
+        const marks = trace.filter(({ name }) => name === "SlackApi.call")
+          .map(({ attributes }) => attributes["km.slack.method"])
+        assert.includeMembers(marks, ["reactions.add", "chat.postMessage"])
+      }
+      // The second went on in the first one's session, so that both batches did what they were for.
+      const rows = yield* ledgerOf(stack.state, sandbox.row.id)
+      assert.strictEqual(new Set(rows.map(({ session }) => session)).size, 1)
+      assert.notInclude(reactionsOf(yield* sandbox.thread(second)), workingEmoji)
     }))
 })

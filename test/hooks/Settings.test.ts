@@ -7,6 +7,7 @@ const input = {
   listener: "http://127.0.0.1:4070/",
   token: "kmh_token",
   hookCommand: ["/opt/km dir/node", "/opt/km's/km-hook.cjs"],
+  toolHooks: true,
   env: { ANTHROPIC_BASE_URL: "http://127.0.0.1:1", [hookTokenVariable]: "not this one" },
   unreadable: ["/var/lib/km/sb [1]", "//etc/km/"]
 }
@@ -18,6 +19,14 @@ describe("Settings", () => {
 
   it("asks for every event that the listener decodes, and for no other", () => {
     assert.deepStrictEqual(Object.keys(settings.hooks).toSorted(), eventNames.toSorted())
+  })
+
+  it("leaves the tools to a dispatched turn's standard output, and nothing else", () => {
+    const names = Object.keys(agentSettings({ ...input, toolHooks: false }).hooks)
+    assert.deepStrictEqual(
+      eventNames.filter((name) => !names.includes(name)),
+      ["PostToolUse", "PostToolUseFailure"]
+    )
   })
 
   it("sends every event by http but SessionStart, which takes none", () => {

@@ -36,12 +36,16 @@ const canary = ["canary", "of", "the", "runtime"].join("-")
 
 /** A sandbox with its agent, listener and plugin, and a bridge that writes everything down. */
 const setUp = Effect.fnUntraced(
-  function*(options: { readonly trustRepoSettings?: boolean; readonly hooks?: boolean } = {}) {
+  function*(
+    options: { readonly trustRepoSettings?: boolean; readonly hooks?: boolean; readonly toolHooks?: boolean } = {}
+  ) {
     const state = yield* temporaryDirectory
     const listening = yield* Layer.build(hookLayer({ stateDirectory: state }))
     const hooks = Context.get(listening, HookEvents)
     const endpoint = Context.get(listening, HookEndpoint)
-    const settingsOf = (token: string) => ({ ...agentSettings({ listener: endpoint.origin, token, hookCommand }) })
+    const settingsOf = (token: string) => ({
+      ...agentSettings({ listener: endpoint.origin, token, hookCommand, toolHooks: options.toolHooks ?? false })
+    })
     const { agent, directories, model } = yield* scriptedAgent({
       policy: {
         permissions: "bypass",
@@ -136,9 +140,7 @@ describe("the real CLI with our settings", () => {
         "SessionStart",
         "UserPromptSubmit",
         "MessageDisplay",
-        "PostToolUse",
         "MessageDisplay",
-        "PostToolUse",
         "MessageDisplay",
         "Stop",
         "SessionEnd"
@@ -159,6 +161,28 @@ describe("the real CLI with our settings", () => {
       assert.strictEqual(shown.length, 1)
       assert.include(yield* world.uploaded, "please greet the team")
       assert.notInclude(yield* world.detail, "KM-AGT-093")
+    }))
+
+  it.live("shows a subagent as one line with its calls, those that failed included, with hooks for tools or without", () =>
+    Effect.gen(function*() {
+      const prompt = Buffer.from(bashScript("exit 3")).toString("base64url")
+      for (const toolHooks of [false, true]) {
+        const world = yield* setUp({ toolHooks })
+        yield* world.turn(runOf(world.directories, `script:agent:${prompt}`))
+        const names = yield* world.names
+        assert.strictEqual(names.includes("PostToolUseFailure"), toolHooks)
+        assert.includeMembers([...names], ["SubagentStart", "SubagentStop"])
+        const lines = world.live().last.split("\n").filter((line) => line.startsWith("🤖") || line.startsWith("🔧"))
+        assert.deepStrictEqual(lines, ["🤖 subagent general-purpose: `Do the given work`, 1 tool call, done"])
+      }
+    }))
+
+  it.live("shows a call that failed as one that failed, without a hook that says so", () =>
+    Effect.gen(function*() {
+      const world = yield* setUp()
+      yield* world.turn(runOf(world.directories, bashScript("exit 3")))
+      assert.notInclude((yield* world.names).join(), "Tool")
+      assert.match(world.live().last, /^🔧 Bash: `exit 3` — failed$/m)
     }))
 
   it.live("shows no secret that the agent prints, neither live nor in the attached session", () =>
@@ -229,7 +253,7 @@ describe("the real CLI with our settings", () => {
       const file = Path.join(directories.state, "managed-settings.json")
       const token = Redacted.value(world.endpoint.sandboxToken)
       const env = { ANTHROPIC_BASE_URL: world.model.url }
-      const settings = managedSettings({ listener: world.endpoint.origin, token, hookCommand, env })
+      const settings = managedSettings({ listener: world.endpoint.origin, token, hookCommand, toolHooks: true, env })
       Fs.writeFileSync(file, JSON.stringify(settings), { mode: 0o600 })
       const code = yield* Effect.callback<number | null>((resume) => {
         const child = spawn(claudeCommand, ["-p", "--dangerously-skip-permissions", "--settings", file], {

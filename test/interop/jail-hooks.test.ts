@@ -36,7 +36,8 @@ describe("hooks from the jail", () => {
               ...agentSettings({
                 listener: mode === "none" ? doorOrigin("hooks") : endpoint.origin,
                 token,
-                hookCommand: [node, kmHook]
+                hookCommand: [node, kmHook],
+                toolHooks: true
               })
             }))
         })

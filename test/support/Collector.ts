@@ -15,6 +15,8 @@ const Traces = Schema.Struct({
         spanId: Schema.String,
         parentSpanId: Schema.optionalKey(Schema.NullOr(Schema.String)),
         name: Schema.String,
+        startTimeUnixNano: Schema.String,
+        endTimeUnixNano: Schema.String,
         attributes: Schema.Array(Attribute)
       }))
     }))
@@ -29,6 +31,9 @@ export interface CollectedSpan {
   readonly spanId: string
   readonly parent: string | undefined
   readonly name: string
+  /** Unix milliseconds, with their fraction. */
+  readonly start: number
+  readonly end: number
   readonly attributes: Readonly<Record<string, string>>
 }
 
@@ -43,6 +48,8 @@ export interface Collector {
 const attributesOf = (list: ReadonlyArray<typeof Attribute.Type>): Record<string, string> =>
   Object.fromEntries(list.map(({ key, value }) => [key, String(Object.values(value)[0])]))
 
+const millisOf = (nanoseconds: string): number => Number(BigInt(nanoseconds) / 1_000n) / 1_000
+
 const spansOf = (body: string): ReadonlyArray<CollectedSpan> =>
   decodeTraces(body).resourceSpans.flatMap(({ resource, scopeSpans }) =>
     scopeSpans.flatMap(({ spans }) =>
@@ -52,6 +59,8 @@ const spansOf = (body: string): ReadonlyArray<CollectedSpan> =>
         spanId: span.spanId,
         parent: span.parentSpanId ?? undefined,
         name: span.name,
+        start: millisOf(span.startTimeUnixNano),
+        end: millisOf(span.endTimeUnixNano),
         attributes: attributesOf(span.attributes)
       }))
     )

@@ -14,6 +14,7 @@
  * | `script:parallel:N` | N Bash calls in one message, then an answer |
  * | `script:github` | clones the first repository that the message has the address of, pushes a branch, tries `main` and the second one, then answers with what git said |
  * | `script:bash:B64` | runs the command (base64url), then answers with its whole output |
+ * | `script:agent:B64` | starts a subagent with that prompt (base64url; a directive in it is the subagent's), then answers with what it said |
  * | `script:ask` | asks its user a question with two options, then answers with what came back |
  * | `script:error:STATUS[:RETRY_AFTER]` | that API error, every time |
  * | `script:flaky:STATUS:N` | that API error for the first N requests, then an answer |
@@ -295,6 +296,19 @@ export const planOf = (position: Position, asked: number): Plan => {
       return position.step === 0
         ? reply([bash(Buffer.from(args[0] ?? "", "base64url").toString("utf8"), "Run the given command")])
         : reply([text(`Output:\n\n${position.toolOutput}`)])
+    case "agent":
+      return position.step === 0
+        ? reply([{
+          kind: "tool",
+          name: "Agent",
+          input: {
+            description: "Do the given work",
+            prompt: Buffer.from(args[0] ?? "", "base64url").toString("utf8"),
+            subagent_type: "general-purpose",
+            run_in_background: false
+          }
+        }])
+        : reply([text(`The subagent said:\n\n${position.toolOutput}`)])
     case "ask":
       return position.step === 0
         ? reply([{

@@ -25,6 +25,7 @@ import { Outbox } from "../../ports/Outbox.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import type { Attempt } from "./BridgeWire.ts"
 import { makeAttempt } from "./BridgeWire.ts"
+import { makeTogether, type Place } from "./Together.ts"
 
 /** The sender has no usable signing key: it was never created here, or teardown has removed it. */
 export class SigningKeyMissing extends Schema.TaggedError<SigningKeyMissing>()("SigningKeyMissing", {
@@ -136,7 +137,7 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
   const inFlight = new Map<RequestId, Deferred.Deferred<BridgeResult, BridgeRefused>>()
 
   /** Takes a place in the lane at once; `turn` completes when everything before it has left. */
-  const enterLane = (lane: string | undefined) => {
+  const enterLane = (lane: string | undefined): Place => {
     if (lane === undefined) return { turn: Effect.void, leave: Effect.void }
     const before = lanes.get(lane)
     const mine = Deferred.makeUnsafe<void>()
@@ -157,8 +158,8 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
     }
   }
 
-  const attempt = Effect.fnUntraced(function*(name: ActionName, id: RequestId, body: string) {
-    const send = actionTraits[name].movesFile ? attemptUpload : attemptOnce
+  const attempt = Effect.fnUntraced(function*(name: ActionName | "batch", id: RequestId, body: string) {
+    const send = name !== "batch" && actionTraits[name].movesFile ? attemptUpload : attemptOnce
     const once = Effect.flatMap(options.epoch, (epoch) => send({ id, body, key, epoch }))
     const first = yield* once
     if (first._tag === "Again" && first.code === "stale_epoch") yield* options.onStaleEpoch ?? Effect.void
@@ -216,8 +217,11 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
       if (stored && !written) yield* writeDown(id, body)
       yield* lane.turn
       const outcome = yield* Effect.result(untilAcknowledged(action.action, id, body, stored))
-      if (stored) yield* forget(id)
-      yield* Deferred.complete(done, Effect.fromResult(outcome))
+      // Its caller goes on at once: what is sent again after a crash finds the recorded result, and its lane waits here.
+      yield* Deferred.complete(done, Effect.fromResult(outcome)).pipe(
+        Effect.andThen(stored ? forget(id) : Effect.void),
+        Effect.uninterruptible
+      )
     }).pipe(
       Effect.onError((cause) => Deferred.failCause(done, cause)),
       Effect.ensuring(Effect.andThen(lane.leave, Effect.sync(() => void inFlight.delete(id))))
@@ -269,6 +273,20 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
   yield* takeUp
 
   return Bridge.of({
+    callTogether: makeTogether({
+      inFlight,
+      scope,
+      attempt,
+      laneOf,
+      enterLane,
+      encode: encodeBody,
+      isStored: (action) => !actionTraits[action.action].isLookup,
+      writeDown,
+      tried: (id) => Effect.ignore(outbox.tried(id)),
+      forget,
+      waitMillis: (failures, afterMillis) =>
+        Effect.map(Random.next, (random) => waitMillis(failures, random, afterMillis, backoff))
+    }),
     call: Effect.fn("BridgeClient.call")(function*(call: BridgeCall) {
       const { action, patience = "durable" } = call
       const id = requestIdOf(call.key)

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type { SigningKey } from "../../domain/identity/Ed25519.ts"
 import { signText } from "../../domain/identity/Ed25519.ts"
 import type { InstallName, RequestId, SenderId } from "../../domain/sandbox/Ids.ts"
+import { BatchAnswer } from "../../domain/slack/BridgeBatch.ts"
 import type { BridgeErrorCode, BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
 import {
   BridgeAnswer,
@@ -24,7 +25,11 @@ import { sha256Hex } from "../../domain/text/Digest.ts"
 /** What one attempt came to. */
 export type Attempt = Data.TaggedEnum<{
   /** Acknowledged; `result` may be the recorded one of an earlier attempt. */
-  Done: { readonly result: BridgeResult }
+  Done: {
+    readonly result: BridgeResult
+    /** Of a batch: the answer to each of its actions. */
+    readonly answers?: ReadonlyArray<BridgeAnswer>
+  }
   /** The bridge's final word for this request. */
   Refused: { readonly code: BridgeErrorCode; readonly detail: string }
   /** Nothing is known, or the bridge asks to come again; not before `afterMillis` when it says so. */
@@ -62,6 +67,7 @@ const path = "/v2"
  */
 const patientCodes: ReadonlySet<BridgeErrorCode> = new Set(["stale_epoch", "stale_timestamp"])
 
+const decodeBatch = Schema.decodeUnknownOption(Schema.fromJsonString(BatchAnswer))
 const decodeAnswer = Schema.decodeUnknownOption(Schema.fromJsonString(BridgeAnswer))
 
 /** `Retry-After` in milliseconds, from its number of seconds; the date form is not used by our bridge. */
@@ -94,8 +100,16 @@ export const readAnswer = (status: number, body: string | undefined, retryAfterM
       afterMillis: retryAfterMillis
     })
   }
-  if (answer.value.ok) return Attempt.Done({ result: answer.value })
-  const { error, recorded } = answer.value
+  const batch = body === undefined || !body.includes("\"answers\"") ? Option.none() : decodeBatch(body)
+  return Option.isSome(batch)
+    ? Attempt.Done({ result: { ok: true }, answers: batch.value.answers })
+    : meaningOf(answer.value, retryAfterMillis)
+}
+
+/** What the answer to one action says. */
+export const meaningOf = (answer: BridgeAnswer, retryAfterMillis: number | undefined): Attempt => {
+  if (answer.ok) return Attempt.Done({ result: answer })
+  const { error, recorded } = answer
   if (error.code === "already_done" && recorded !== undefined) return Attempt.Done({ result: recorded })
   const again = retryableBridgeCodes.has(error.code) || patientCodes.has(error.code)
   return again

@@ -76,6 +76,8 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
       jail
     }).pipe(Effect.mapError(({ detail }) => notStarted(agentErrors.runDirectory, detail)))
 
+    /** No process of the run is left: there is nothing more to look for. */
+    let allGone = false
     // From the spawn on the scope owns the processes, whatever interrupts us.
     const spawned = yield* Effect.acquireRelease(
       spawnRun(program, args, {
@@ -85,7 +87,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
         doors,
         begins: options.policy.permissions === "ask" ? message : undefined
       }),
-      ({ mark }) => endAll(marker, Option.some(mark))
+      ({ mark }) => Effect.suspend(() => allGone ? Effect.void : Effect.asVoid(endAll(marker, Option.some(mark))))
     )
     yield* spawned.begun
 
@@ -135,7 +137,7 @@ const make = Effect.fn("ClaudeAgent.make")(function*(options: ClaudeAgentOptions
     let costUsd: number | undefined
     yield* Effect.gen(function*() {
       const exit = yield* spawned.exit
-      yield* endAll(marker, Option.none())
+      allGone = yield* endAll(marker, Option.none())
       yield* output.finish
       yield* Queue.end(events)
       yield* lock.release

@@ -55,7 +55,16 @@ export const step = (facts: RunFacts, line: Line): readonly [RunFacts, ReadonlyA
           })]
         ]
     case "assistant": {
-      if (line.parent_tool_use_id !== undefined && line.parent_tool_use_id !== null) return [facts, []]
+      const parent = line.parent_tool_use_id ?? undefined
+      if (parent !== undefined) {
+        const of = { parent, agent: line.agent_id ?? parent, type: line.subagent_type ?? "" }
+        return [
+          facts,
+          line.message.content.flatMap((block) =>
+            "name" in block ? [AgentEvent.SubagentToolUsed({ id: block.id, ...of })] : []
+          )
+        ]
+      }
       // An API error in the model's mouth is a failure, not text of the turn; the result line reports it.
       if (line.error !== undefined && line.error !== null) return [facts, []]
       const events: Array<AgentEvent> = []

@@ -126,12 +126,13 @@ export const makePreparation = Effect.fnUntraced(function*(options: ClaudeAgentO
 
   /**
    * Ends every process of a run. The jail's processes end with bubblewrap; the look for the marker waits until the
-   * kernel has done so, and finds the tools of a run that had no jail.
+   * kernel has done so, and finds the tools of a run that had no jail. False where some do not go away.
    */
   const endAll = Effect.fnUntraced(function*(marker: string, mark: Option.Option<ProcessMark>) {
     if (Option.isSome(mark)) yield* ProcessTree.awaitGone(mark.value, true)
     const gone = yield* ProcessTree.endMarked(marker)
     if (!gone) yield* Effect.logError("processes of an ended run do not go away").pipe(Effect.annotateLogs({ marker }))
+    return gone
   })
 
   /**

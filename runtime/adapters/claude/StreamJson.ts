@@ -32,8 +32,11 @@ const OtherBlock = Schema.Struct({ type: Schema.String })
 
 const AssistantLine = Schema.Struct({
   type: Schema.Literal("assistant"),
-  /** Set for a subagent's lines. */
+  /** Set for a subagent's lines: the call that started it. */
   parent_tool_use_id: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  /** Of a subagent, as its hooks name it. */
+  agent_id: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  subagent_type: Schema.optionalKey(Schema.NullOr(Schema.String)),
   /** Set when the text is an API error that the CLI puts in the model's mouth. */
   error: Schema.optionalKey(Schema.Unknown),
   message: Schema.Struct({

@@ -1,6 +1,6 @@
 /**
  * Receives the hook calls of a sandbox's agent processes and publishes them as `HookEvents`. Everything that arrives is
- * untrusted: the agent can print its own token. A caller hears 200 `{}` within milliseconds, because Claude Code waits.
+ * untrusted: the agent can print its own token. A caller hears 200 `{}`, or 204, within milliseconds, because Claude Code waits.
  *
  * A plain `node:http` server: 200 hook calls of a turn each wait for this answer (test/bench/RESULTS.md has the figures).
  */
@@ -17,7 +17,7 @@ import * as Http from "node:http"
 import type { AddressInfo, Server, Socket } from "node:net"
 import * as Path from "node:path"
 import type { SessionId } from "../../domain/sandbox/Ids.ts"
-import { hookPath, maxHookBodyBytes } from "../../domain/turn/HookEvent.ts"
+import { type HookEventName, hookPath, maxHookBodyBytes } from "../../domain/turn/HookEvent.ts"
 import type { ReceivedHook } from "../../ports/HookEvents.ts"
 import { HookEvents } from "../../ports/HookEvents.ts"
 import { accept } from "../jail/Doors.ts"
@@ -76,6 +76,9 @@ const decodeKept = Schema.decodeUnknownEffect(Schema.fromJsonString(Kept))
 
 const attempt = <A>(detail: string, run: () => Promise<A>): Effect.Effect<A, HookListenerError> =>
   Effect.tryPromise({ try: run, catch: (cause) => new HookListenerError({ detail, cause }) })
+
+/** Heard once or twice for each tool call of a person's session. */
+const toolEvents: ReadonlySet<HookEventName> = new Set(["PostToolUse", "PostToolUseFailure"])
 
 const isMissing = (cause: unknown): boolean =>
   typeof cause === "object" && cause !== null && "code" in cause && cause.code === "ENOENT"
@@ -189,8 +192,9 @@ const makeHandler = (
     if (parsed.kind === "event" && !verdict.maySpeakFor(parsed.event.session_id)) {
       return refuse(403, hookErrors.foreignSession)
     }
-    response.writeHead(200, { "content-type": "application/json" })
-    response.end("{}")
+    // Nothing to read is what the CLI is done with soonest; a tool call waits for this.
+    if (parsed.kind === "event" && toolEvents.has(parsed.event.hook_event_name)) response.writeHead(204).end()
+    else response.writeHead(200, { "content-type": "application/json" }).end("{}")
     if (parsed.kind === "event") publish({ event: parsed.event, at: now(), dispatched: verdict.dispatched })
   })
 }

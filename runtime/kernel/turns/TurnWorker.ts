@@ -109,10 +109,11 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
   })
 
   const begin = Effect.fnUntraced(function*(job: Job) {
+    yield* options.mayStart(job)
     yield* tellReplay(job)
     const told = job.row.cancelRequestedBy !== undefined
       ? undefined
-      : yield* askOr(parties, job.row, "session", (origin) => origin.session(job.row), undefined)
+      : yield* askOr(parties, job.row, "prepare", (origin) => origin.prepare(job.row), undefined)
     const session = isSessionId(told) ? told : undefined
     const sessionOnDisk = session !== undefined && (yield* insist(agent.sessionExists(session)))
     yield* options.mayStart(job)
@@ -189,12 +190,10 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
     const row = job.row
     const ran = row.attempt > 0 && row.session !== undefined
     // Also where nothing could be shown: the thread goes on with its session once Slack takes something again.
-    if (ran && (yield* insist(agent.sessionExists(row.session)))) {
-      yield* askOr(parties, row, "remember", (origin) => origin.remember(row), undefined)
-    }
+    const session = ran && (yield* insist(agent.sessionExists(row.session))) ? row.session : undefined
     // ⏳ must be there before it is taken away.
     yield* Effect.forEach(job.errands, Fiber.await)
-    yield* askOr(parties, row, "mark", (origin) => origin.mark(row), undefined)
+    yield* askOr(parties, row, "close", (origin) => origin.close(row, session), undefined)
     if (ran && (row.result !== "undeliverable" || row.shown.length > 0)) {
       yield* parties.tell("posted", (observer) => observer.posted(row))
     }

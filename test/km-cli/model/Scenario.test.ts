@@ -123,6 +123,9 @@ describe("directives", () => {
     const encoded = Buffer.from(command).toString("base64url")
     assert.include(JSON.stringify(plan(`script:bash:${encoded}`)), JSON.stringify(command))
     assert.include(textsOf(plan(`script:bash:${encoded}`, 1)), "seen")
+    assert.deepStrictEqual(toolsOf(plan(`script:agent:${encoded}`)), ["Agent"])
+    assert.include(JSON.stringify(plan(`script:agent:${encoded}`)), JSON.stringify(command))
+    assert.include(textsOf(plan(`script:agent:${encoded}`, 1)), "seen")
   })
 
   it("errors carry the status and retry-after; a flaky one passes", () => {

@@ -176,9 +176,8 @@ describe("SlackOrigin", () => {
         const error = yield* Effect.flip(origin.settle(answered, []))
         assert.strictEqual(error.code, code)
         // Marks and rows that are refused as well end nothing.
-        yield* origin.mark(answered)
-        yield* origin.remember(answered)
-        assert.isUndefined(yield* origin.session(answered))
+        yield* origin.close(answered, session)
+        assert.isUndefined(yield* origin.prepare(answered))
       }
     }))
 
@@ -186,7 +185,7 @@ describe("SlackOrigin", () => {
     Effect.gen(function*() {
       const { bridge, origin } = yield* originWith()
       yield* origin.starting(answered)
-      yield* origin.mark(answered)
+      yield* origin.close(answered, undefined)
       assert.deepStrictEqual(
         bridge.effects().map(({ action }) => [action.action, "emoji" in action ? action.emoji : ""]),
         [["react", workingEmoji], ["react", "white_check_mark"], ["unreact", workingEmoji]]
@@ -204,7 +203,7 @@ describe("SlackOrigin", () => {
         const bridge = recordingBridge({ refuse: () => closed ? code : undefined })
         const { marks, origin } = yield* originWith(bridge)
         const turns = [1, 2, 3].map((n) => turnRow(slackRequest(n), { state: "posted", result: "undeliverable" }))
-        yield* Effect.forEach(turns, origin.mark)
+        yield* Effect.forEach(turns, (row) => origin.close(row, undefined))
         const asked = bridge.calls.length
         yield* marks.settle()
         // One call says that the channel is still closed; the others need not be made.
@@ -237,7 +236,7 @@ describe("SlackOrigin", () => {
       const { marks, origin } = yield* originWith({ ...bridge, layer })
       const turns = [1, 2].map((n) => turnRow(slackRequest(n), { state: "posted", result: "cancelled" }))
       const ending = yield* Effect.forkChild(
-        Effect.forEach(turns, origin.mark, { concurrency: "unbounded" }),
+        Effect.forEach(turns, (row) => origin.close(row, undefined), { concurrency: "unbounded" }),
         { startImmediately: true }
       )
       yield* TestClock.adjust("9999 millis")
@@ -271,7 +270,7 @@ describe("SlackOrigin", () => {
           yield* Effect.flip(origin.settle(row, []))
           const posted = { ...row, state: "posted" as const, result: "undeliverable" as const }
           yield* ledger.update(row, posted)
-          yield* origin.mark(posted)
+          yield* origin.close(posted, undefined)
           yield* marks.settle()
         }
         assert.deepStrictEqual(bridge.effects(), [])
@@ -331,18 +330,20 @@ describe("SlackOrigin", () => {
       let code: "not_in_channel" | "slack_refused" | undefined = "not_in_channel"
       const bridge = recordingBridge({ refuse: () => code })
       const { marks, origin } = yield* originWith(bridge)
-      for (let n = 0; n < maxOwed + 5; n++) yield* origin.mark(turnRow(slackRequest(n), { result: "failed" }))
+      for (let n = 0; n < maxOwed + 5; n++) {
+        yield* origin.close(turnRow(slackRequest(n), { result: "failed" }), undefined)
+      }
       code = undefined
       yield* marks.settle()
       assert.strictEqual(bridge.effects().length, 2 * maxOwed)
       code = "not_in_channel"
-      yield* origin.mark(turnRow(slackRequest(9_001), { result: "failed" }))
+      yield* origin.close(turnRow(slackRequest(9_001), { result: "failed" }), undefined)
       yield* TestClock.adjust("30 days")
       const before = bridge.calls.length
       yield* marks.settle()
       assert.strictEqual(bridge.calls.length, before)
       code = "slack_refused"
-      yield* origin.mark(turnRow(slackRequest(9_002), { result: "failed" }))
+      yield* origin.close(turnRow(slackRequest(9_002), { result: "failed" }), undefined)
       yield* marks.settle()
       assert.strictEqual(bridge.calls.length, before + 1)
     }))
@@ -356,9 +357,16 @@ describe("SlackOrigin", () => {
             : undefined
       })
       const { origin } = yield* originWith(bridge)
-      assert.strictEqual(yield* origin.session(answered), session)
-      yield* origin.remember(answered)
-      assert.deepInclude(bridge.effects().at(-1)?.action, { action: "thread.put", session })
+      assert.strictEqual(yield* origin.prepare(answered), session)
+      // ⏳ is asked for with it, and not again when the agent starts.
+      assert.deepStrictEqual(bridge.calls.map(({ action }) => action.action), ["thread.lookup", "react"])
+      yield* origin.starting(answered)
+      assert.lengthOf(bridge.calls, 2)
+      yield* origin.starting({ ...answered, attempt: 2 })
+      assert.lengthOf(bridge.calls, 3)
+      yield* origin.close(answered, session)
+      assert.deepInclude(bridge.calls[3]?.action, { action: "thread.put", session })
+      assert.deepStrictEqual(bridge.calls.slice(4).map(({ action }) => action.action), ["react", "unreact"])
       assert.deepStrictEqual(origin.environment(answered), {
         KM_SLACK_THREAD_TS: "1700000000.000001",
         KM_SLACK_CHANNEL_ID: channel

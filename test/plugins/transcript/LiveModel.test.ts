@@ -103,6 +103,11 @@ const truth = (items: ReadonlyArray<Happened>) => ({
   tools: items.flatMap((item) => "tool" in item ? [`${item.tool} ${item.failed ? "failed" : "done"}`] : [])
 })
 
+/** Standard output starts a subagent, and tells the `n`-th call of the one that was started by `id`. */
+const startOf = (id: string): LiveInput => ({ _tag: "Tool", by: "stdout", id, name: "Agent", input: {} })
+const innerOf = (id: string, n: number): ReadonlyArray<LiveInput> =>
+  fromAgent(AgentEvent.SubagentToolUsed({ id: `${id}${n}`, parent: id, agent: `agent of ${id}`, type: "Explore" }))
+
 describe("LiveModel", () => {
   it.prop(
     "hooks lost, doubled, reordered and interleaved with standard output: each text once and in order, each tool once",
@@ -110,6 +115,18 @@ describe("LiveModel", () => {
     ([steps, choices, swaps]) => {
       const items = happened(steps)
       const model = foldAll(interleave(shaken(hookInputs(items, steps), swaps), stdoutInputs(items, steps), choices))
+      assert.deepStrictEqual(shown(model), truth(items))
+    },
+    { arbitrary: { runs: 500 } }
+  )
+
+  it.prop(
+    "without a hook for tools, as in a dispatched turn: standard output alone tells each call and how it ended",
+    [Turn, Choices, Choices],
+    ([steps, choices, swaps]) => {
+      const items = happened(steps)
+      const hooks = shaken(hookInputs(items, steps), swaps).filter(({ _tag }) => _tag === "Piece")
+      const model = foldAll(interleave(hooks, stdoutInputs(items, steps), choices))
       assert.deepStrictEqual(shown(model), truth(items))
     },
     { arbitrary: { runs: 500 } }
@@ -209,6 +226,43 @@ describe("LiveModel", () => {
       const [entry] = model.entries
       assert.isTrue(entry?.kind === "subagent" && entry.calls.size === 1 && entry.state === "done")
       assert.isTrue(entry?.kind === "subagent" && entry.tool?.id === "a")
+    }
+  })
+
+  it("counts the calls of each subagent from standard output alone, whenever its hooks come", () => {
+    const end: ReadonlyArray<LiveInput> = [
+      { _tag: "ToolEnd", id: "a", failed: false },
+      { _tag: "ToolEnd", id: "b", failed: false }
+    ]
+    const stdout = [
+      startOf("a"),
+      startOf("b"),
+      ...innerOf("b", 1),
+      ...innerOf("a", 1),
+      ...innerOf("a", 2),
+      ...innerOf("b", 1),
+      ...end
+    ]
+    const hooks = ["a", "b"].flatMap((id) => {
+      const agent = { session_id: session, agent_id: `agent of ${id}`, agent_type: "Explore" }
+      return fromHook({ ...agent, hook_event_name: "SubagentStart" })
+    })
+    for (
+      const inputs of [stdout, [...hooks, ...stdout], [...stdout.slice(0, 2), ...hooks, ...stdout.slice(2)], [
+        ...stdout.slice(0, 4),
+        ...hooks,
+        ...stdout.slice(4)
+      ]]
+    ) {
+      const subagents = foldAll(inputs).entries.map((entry) =>
+        entry.kind === "subagent"
+          ? [entry.agent, entry.tool?.id, entry.calls.size, entry.state, entry.type]
+          : entry.kind
+      )
+      assert.deepStrictEqual(subagents, [
+        ["agent of a", "a", 2, "done", "Explore"],
+        ["agent of b", "b", 1, "done", "Explore"]
+      ])
     }
   })
 

@@ -9,6 +9,14 @@ import { bashScript, runOf, scriptedAgent } from "../../../support/ScriptedModel
 const untilEvent = (process: AgentProcess, tag: AgentEvent["_tag"]) =>
   process.events.pipe(Stream.filter((event) => event._tag === tag), Stream.runHead)
 
+/** Processes of the one run that are still there. */
+const leftOf = (runs: string): ReadonlyArray<number> => {
+  const record: unknown = JSON.parse(
+    Fs.readFileSync(Path.join(runs, Fs.readdirSync(runs)[0] ?? "", "run.json"), "utf8")
+  )
+  return marked(String(Object.values(Object(record))[0]))
+}
+
 describe("ClaudeAgent, unconfined with the scripted model", () => {
   it.live("runs the demo's script: tools are real, the answer quotes the message", () =>
     Effect.gen(function*() {
@@ -61,10 +69,22 @@ describe("ClaudeAgent, unconfined with the scripted model", () => {
       yield* process.interrupt("Ada")
       assert.deepStrictEqual(yield* process.outcome, { _tag: "Cancelled", by: "Ada" })
       assert.isFalse(isAlive(process.mark))
-      const runMarker: unknown = JSON.parse(
-        Fs.readFileSync(Path.join(directories.runs, Fs.readdirSync(directories.runs)[0] ?? "", "run.json"), "utf8")
+      assert.deepStrictEqual(leftOf(directories.runs), [])
+    }))
+
+  it.live("a run that ends by itself ends what it left behind, before its outcome is known", () =>
+    Effect.gen(function*() {
+      const { agent, directories } = yield* scriptedAgent()
+      const started = Path.join(directories.workspace, "started")
+      const tool = `setsid sh -c 'echo > ${started}; exec tail -f /dev/null' < /dev/null > /dev/null 2>&1 & `
+        + `until [ -e ${started} ]; do :; done`
+      const outcome = yield* Effect.flatMap(
+        agent.start(runOf(directories, bashScript(tool))),
+        (process) => process.outcome
       )
-      assert.deepStrictEqual(marked(String(Object.values(Object(runMarker))[0])), [])
+      assert.strictEqual(outcome._tag, "Answered")
+      assert.isTrue(Fs.existsSync(started))
+      assert.deepStrictEqual(leftOf(directories.runs), [])
     }))
 
   it.live("a run without a result line has crashed", () =>

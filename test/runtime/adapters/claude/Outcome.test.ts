@@ -26,6 +26,8 @@ const text = (id: string, value: string, more = {}) => ({
   message: { id, content: [{ type: "text", text: value }] },
   ...more
 })
+const use = (id: string) => ({ id: "m2", content: [{ type: "tool_use", id, name: "Bash", input: {} }] })
+const failedResult = (id: string) => ({ content: [{ type: "tool_result", tool_use_id: id, is_error: true }] })
 const success = { type: "result", subtype: "success", is_error: false, terminal_reason: "completed", result: "last" }
 
 describe("the answer", () => {
@@ -56,6 +58,22 @@ describe("the answer", () => {
     ])
     assert.deepStrictEqual(outcomeOf(facts, end), { _tag: "Answered", text: "mine" })
     assert.deepStrictEqual(events.map((event) => event._tag), ["Text"])
+  })
+
+  it("is not what a subagent does either: its calls are told with whose they are, its results are not", () => {
+    const of = { parent_tool_use_id: "toolu_1", agent_id: "a1", subagent_type: "Explore" }
+    const [facts, events] = fold([
+      text("m1", "mine"),
+      { type: "assistant", ...of, message: use("toolu_2") },
+      { type: "user", ...of, message: failedResult("toolu_2") },
+      { type: "assistant", parent_tool_use_id: "toolu_1", message: use("toolu_3") },
+      success
+    ])
+    assert.deepStrictEqual(outcomeOf(facts, end), { _tag: "Answered", text: "mine" })
+    assert.deepStrictEqual(events.slice(1), [
+      { _tag: "SubagentToolUsed", id: "toolu_2", parent: "toolu_1", agent: "a1", type: "Explore" },
+      { _tag: "SubagentToolUsed", id: "toolu_3", parent: "toolu_1", agent: "toolu_1", type: "" }
+    ])
   })
 
   it("is decided by the last of several result lines", () => {

@@ -204,6 +204,17 @@ describe("HookListener", () => {
       assert.include(JSON.stringify(received), "cccc")
     }))
 
+  it.effect("answers a tool call with nothing to read", () =>
+    Effect.gen(function*() {
+      const { at, hooks, published } = yield* started({ stateDirectory: yield* directory })
+      const { token } = yield* hooks.issue(session)
+      for (const hook_event_name of ["PostToolUse", "PostToolUseFailure"]) {
+        const body = JSON.stringify({ hook_event_name, session_id: session, tool_name: "Bash", tool_use_id: "t" })
+        assert.deepStrictEqual(yield* call(at, token, body), { status: 204, body: "" })
+      }
+      assert.lengthOf(yield* published, 2)
+    }))
+
   it.effect("takes a burst and then a steady rate from one token, and others are not hurt", () =>
     Effect.gen(function*() {
       const { hooks, published, at, sandbox } = yield* started({ stateDirectory: yield* directory })

@@ -101,7 +101,7 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
     kind: "slack",
     environment: () => ({ KM_SLACK_THREAD_TS: "1.000001" }),
     frame: (row) => Effect.succeed(personFrame({ sender: "Ada (U1)", place: row.request.group, ...row.request })),
-    session: (row) => Effect.andThen(dying("session"), Effect.sync(() => world.threads.get(row.request.group))),
+    prepare: (row) => Effect.andThen(dying("prepare"), Effect.sync(() => world.threads.get(row.request.group))),
     starting: (row) =>
       // Not withdrawn when the wait for it ends: it is on its way.
       dying("starting").pipe(
@@ -123,19 +123,16 @@ export const origin = (world: World, incarnation: Incarnation, epoch: number): O
           Effect.map((post) => [{ ts: MessageTs.make(post.ts), sha256: sha256Hex(text) }])
         )
       }),
-    remember: (row) =>
-      through(
-        `thread.put ${row.request.group}`,
-        Effect.sync(() => {
-          expectState(world, incarnation, row, "remember", ["posted"])
-          if (row.session !== undefined) world.threads.set(row.request.group, row.session)
-        })
-      ),
-    mark: (row) =>
+    close: (row, session) =>
       Effect.suspend(() => {
-        expectState(world, incarnation, row, "mark", ["posted"])
-        return slack.react(`${row.key}/done`, true).pipe(
-          Effect.andThen(dying("mark")),
+        expectState(world, incarnation, row, "close", ["posted"])
+        const remembered = session === undefined ? Effect.void : through(
+          `thread.put ${row.request.group}`,
+          Effect.sync(() => void world.threads.set(row.request.group, session))
+        )
+        return remembered.pipe(
+          Effect.andThen(slack.react(`${row.key}/done`, true)),
+          Effect.andThen(dying("close")),
           Effect.andThen(slack.react(`${row.key}/wait`, false))
         )
       }),

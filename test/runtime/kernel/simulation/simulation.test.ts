@@ -147,7 +147,7 @@ describe("simulation", () => {
   it.effect("origins and observers that die in any call", () =>
     Effect.gen(function*() {
       const messages = [message(1, 1), message(1, 2)]
-      const calls = ["session", "starting", "settle", "mark", "finish"].concat(
+      const calls = ["prepare", "starting", "settle", "close", "finish"].concat(
         ["starting", "started", "exited", "posted"].map((call) => `observer.${call}`)
       )
       for (const call of calls) {

@@ -15,15 +15,14 @@ const first = PluginId.make("first")
 const second = PluginId.make("second")
 const row = receivedRow(message(1, 1).request, undefined, 0)
 
-const origin = (session: OriginHandler["session"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
+const origin = (prepare: OriginHandler["prepare"], kind: OriginHandler["kind"] = "slack"): OriginHandler => ({
   kind,
   environment: () => ({}),
   frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
-  session,
+  prepare,
   starting: () => Effect.void,
   settle: () => Effect.succeed([]),
-  remember: () => Effect.void,
-  mark: () => Effect.void,
+  close: () => Effect.void,
   finish: () => Effect.void
 })
 
@@ -44,7 +43,7 @@ const during = Effect.fnUntraced(function*<E>(register: Effect.Effect<void, E, S
   return { leave: Scope.close(scope, Exit.void) }
 })
 
-const session = (parties: TurnParties["Service"]) => parties.ask("slack", "session", (of) => of.session(row))
+const session = (parties: TurnParties["Service"]) => parties.ask("slack", "prepare", (of) => of.prepare(row))
 
 describe("TurnParties: origins", () => {
   it.effect("a call waits for an origin of its kind, and is answered by it", () =>
@@ -74,11 +73,11 @@ describe("TurnParties: origins", () => {
       assert.strictEqual(calls, 8)
       yield* elapse("1 minute")
       const broken = yield* Fiber.join(asking)
-      assert.deepInclude(broken, { _tag: "OriginBroken", kind: "slack", call: "session" })
-      assert.include(String(broken), "slack turns died in session")
+      assert.deepInclude(broken, { _tag: "OriginBroken", kind: "slack", call: "prepare" })
+      assert.include(String(broken), "slack turns died in prepare")
       assert.strictEqual(calls, 8)
       const otherwise = yield* Effect.forkChild(
-        askOr(parties, row, "session", (of) => of.session(row), "otherwise"),
+        askOr(parties, row, "prepare", (of) => of.prepare(row), "otherwise"),
         { startImmediately: true }
       )
       yield* elapse("10 minutes")

@@ -79,13 +79,12 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     kind: "slack",
     environment: () => ({ KM_TEST: "1" }),
     frame: ({ request: asked }) => Effect.succeed(personFrame({ sender: "Ada", place: "#x", ...asked })),
-    session: () => Effect.undefined,
+    prepare: () => Effect.undefined,
     starting: () => say("⏳"),
     settle: (_, shown) => Effect.as(say(`settle ${shown.length}`), []),
     notice: (_, step, text) => say(`notice ${step} ${text === sessionLostNotice}`),
     replaying: (parked, now) => say(`replaying ${parked.key} ${now.key}`),
-    remember: () => say("remember"),
-    mark: () => say("mark"),
+    close: (_, session) => say(session === undefined ? "close" : "close, remember"),
     finish: (now) => say(`finish ${now.receipt}`),
     ...parts.origin
   }
@@ -145,7 +144,7 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       const { job, running, said, starts } = yield* whole({})
       // ⏳ does not hold the agent up: it only has to be there before the mark.
-      assert.isBelow(said.indexOf("⏳"), said.indexOf("mark"))
+      assert.isBelow(said.indexOf("⏳"), said.indexOf("close, remember"))
       assert.deepStrictEqual(said.filter((each) => each !== "⏳"), [
         "permit",
         "mkdir /run/1 700",
@@ -156,8 +155,7 @@ describe("TurnWorker", () => {
         "exited",
         "unwatch",
         "settle 0",
-        "remember",
-        "mark",
+        "close, remember",
         "posted",
         "finish r1"
       ])
@@ -227,12 +225,12 @@ describe("TurnWorker", () => {
 
   it.effect("resumes the thread's session; one that is no session's name is none", () =>
     Effect.gen(function*() {
-      const known = yield* whole({ origin: { session: () => Effect.succeed(thread) } })
+      const known = yield* whole({ origin: { prepare: () => Effect.succeed(thread) } })
       assert.deepInclude(known.starts[0], { session: thread, mode: "resume" })
-      const rubbish = yield* whole({ origin: { session: () => Effect.succeed("../x") } })
+      const rubbish = yield* whole({ origin: { prepare: () => Effect.succeed("../x") } })
       assert.deepInclude(rubbish.starts[0], { mode: "fresh" })
       const gone = yield* whole({
-        origin: { session: () => Effect.succeed(thread) },
+        origin: { prepare: () => Effect.succeed(thread) },
         agent: { sessionExists: (session) => Effect.succeed(session !== thread) }
       })
       assert.deepInclude(gone.starts[0], { mode: "fresh" })
@@ -244,7 +242,7 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       const { job, said } = yield* whole({ row: { ...received, cancelRequestedBy: "Ada" } })
       assert.strictEqual(job.row.result, "cancelled")
-      assert.deepStrictEqual(said, ["permit", "permit back", "settle 0", "mark", "finish r1"])
+      assert.deepStrictEqual(said, ["permit", "permit back", "settle 0", "close", "finish r1"])
     }).pipe(Effect.scoped))
 
   it.effect("what is written of an outcome has no secret in it", () =>
@@ -305,7 +303,7 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       let calls = 0
       const made = yield* worker({
-        origin: { session: () => Effect.succeed(thread) },
+        origin: { prepare: () => Effect.succeed(thread) },
         agent: { sessionExists: () => Effect.suspend(() => ++calls > 8 ? Effect.succeed(true) : Effect.die("bug")) }
       })
       for (const [index, seconds] of [1, 2, 4, 8, 16, 32, 60, 60].entries()) {
@@ -419,7 +417,7 @@ describe("TurnWorker", () => {
         origin: { settle: () => Effect.fail(new Undeliverable({ code: "is_archived", detail: "archived" })) }
       })
       assert.deepInclude(gone.job.row, { state: "settled", result: "undeliverable" })
-      assert.deepStrictEqual(gone.said.slice(-5), ["exited", "unwatch", "remember", "mark", "finish r1"])
+      assert.deepStrictEqual(gone.said.slice(-4), ["exited", "unwatch", "close, remember", "finish r1"])
       const dying = yield* worker({ origin: { settle: () => Effect.die("bug") } })
       yield* elapse("10 minutes")
       yield* Fiber.join(dying.fiber)
@@ -429,7 +427,7 @@ describe("TurnWorker", () => {
   it.effect("a session that is not on disk is not remembered", () =>
     Effect.gen(function*() {
       const { said } = yield* whole({ agent: { sessionExists: () => Effect.succeed(false) } })
-      assert.notInclude(said, "remember")
+      assert.notInclude(said, "close, remember")
       assert.include(said, "posted")
     }).pipe(Effect.scoped))
 
@@ -437,14 +435,13 @@ describe("TurnWorker", () => {
     Effect.gen(function*() {
       const ran = { ...received, attempt: 1, session: thread, runDir: "/run/1", result: "answered" as const }
       const posted = yield* whole({ row: { ...ran, state: "posted" } })
-      assert.deepStrictEqual(posted.said, ["remember", "mark", "posted", "finish r1"])
+      assert.deepStrictEqual(posted.said, ["close, remember", "posted", "finish r1"])
       const answeredRow = yield* whole({ row: { ...ran, state: "answered", outcome: answered, sessionLost: true } })
       assert.deepStrictEqual(answeredRow.said, [
         "notice session-lost true",
         "exited",
         "settle 0",
-        "remember",
-        "mark",
+        "close, remember",
         "posted",
         "finish r1"
       ])
@@ -468,12 +465,12 @@ describe("TurnWorker", () => {
       const late = yield* Deferred.make<void>()
       const made = yield* worker({ origin: { starting: () => Deferred.await(late) } })
       yield* elapse("1 minute")
-      assert.include(made.said, "remember")
-      assert.notInclude(made.said, "mark")
+      assert.include(made.said, "settle 0")
+      assert.notInclude(made.said, "close, remember")
       assert.notInclude(made.said, "posted")
       yield* Deferred.succeed(late, undefined)
       yield* Fiber.join(made.fiber)
-      assert.include(made.said, "mark")
+      assert.include(made.said, "close, remember")
     }).pipe(Effect.scoped))
 
   it.effect("nothing is started once the runtime stops", () =>

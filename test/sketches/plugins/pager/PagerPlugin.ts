@@ -52,7 +52,7 @@ export const PagerPlugin: Plugin<unknown, SandboxInfo | Turns> = {
       environment: () => ({}),
       frame: ({ request: { acceptedAt, files, origin: from } }) =>
         Effect.succeed(personFrame({ sender: callOf(from).caller, place: "a pager", acceptedAt, files })),
-      session: () => Effect.undefined,
+      prepare: () => Effect.undefined,
       starting: () => Effect.void,
       settle: (row) =>
         Effect.sync(() => {
@@ -61,8 +61,7 @@ export const PagerPlugin: Plugin<unknown, SandboxInfo | Turns> = {
           fs.writeFileSync(path.join(directories.state, "pager.txt"), text)
           return []
         }),
-      remember: () => Effect.void,
-      mark: () => Effect.void,
+      close: () => Effect.void,
       finish: () => Effect.void
     }
     return { run: ring, origin }
