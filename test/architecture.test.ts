@@ -126,8 +126,6 @@ const maySay: Readonly<Record<string, string>> = {
     "why only chat is told"
 }
 
-const saying = (pattern: RegExp): ReadonlyArray<string> =>
-  files.filter((file) => pattern.test(readFileSync(path.join(root, file), "utf8")))
 const outside = (found: ReadonlyArray<string>, rooms: ReadonlyArray<string>): ReadonlyArray<string> => {
   assert.isAbove(found.length, 0)
   return found.filter((file) => !rooms.some((room) => file.startsWith(room)))
@@ -257,6 +255,9 @@ describe("architecture", () => {
     assert.isAbove(paths.length, 20)
     assert.deepStrictEqual(paths.filter((name) => !existsSync(path.join(root, name))), [])
   })
+
+  const saying = (pattern: RegExp): ReadonlyArray<string> =>
+    files.filter((file) => pattern.test(readFileSync(path.join(root, file), "utf8")))
 
   it("nobody opens a ledger but the runtime whose it is", () => {
     const opening = saying(/from "[^"]*(SandboxStore|SqliteLedger|SqliteOutbox)\.ts"/)
