@@ -21,8 +21,8 @@ import { loadOf, modelText, positionText, statusText } from "./wordAnswers.ts"
 
 type Answered = Exclude<ChatWordName, "aside" | "stop">
 
-/** `ahead`: what the queue said of it as it took it. */
-export interface StoredTurn {
+/** A message that is in the queue now, and what its store knew of those before it. */
+interface StoredTurn {
   readonly key: TurnKey
   readonly group: GroupId
   readonly ahead?: QueueAhead | undefined
