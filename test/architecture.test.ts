@@ -143,6 +143,11 @@ const mayName: Readonly<Record<string, string>> = {
   "runtime/domain/text/ForeignText.ts: email": "a comment on a copy of its rules, which a test compares"
 }
 
+const outside = (found: ReadonlyArray<string>, rooms: ReadonlyArray<string>): ReadonlyArray<string> => {
+  assert.isAbove(found.length, 0)
+  return found.filter((file) => !rooms.some((room) => file.startsWith(room)))
+}
+
 describe("architecture", () => {
   const files = topRooms.flatMap(filesBelow)
 
@@ -275,5 +280,25 @@ describe("architecture", () => {
     const paths = [...section.matchAll(/`([\w./-]+\/[\w./-]*)`/g)].map(([, name = ""]) => name)
     assert.isAbove(paths.length, 20)
     assert.deepStrictEqual(paths.filter((name) => !existsSync(path.join(root, name))), [])
+  })
+
+  const saying = (pattern: RegExp): ReadonlyArray<string> =>
+    files.filter((file) => pattern.test(readFileSync(path.join(root, file), "utf8")))
+
+  it("nobody opens a ledger but the runtime whose it is", () => {
+    const opening = saying(/from "[^"]*(SandboxStore|SqliteLedger|SqliteOutbox)\.ts"/)
+    assert.deepStrictEqual(outside(opening, ["runtime/sandbox/", "runtime/adapters/disk/"]), [])
+  })
+
+  it("no runtime writes a sandbox's row: it could change its own profile", () => {
+    const writing = saying(/\b[sS]andboxes\)*\s*\.\s*(insert|update|addItem|removeItem|remove|rememberChannel)\b/)
+    const control = ["bridge/", "km-cli/", "runtime/kernel/sandboxes/", "runtime/kernel/github/", "runtime/substrates/"]
+    assert.deepStrictEqual(outside(writing, [...control, "runtime/engines/"]), [])
+    assert.notInclude(writing, "runtime/kernel/github/StoredTokens.ts")
+  })
+
+  it("what outlives the answer to an event is an errand, not a fiber", () => {
+    const forking = saying(/\b(forkIn|forkDetach|runFork)\b/).filter((file) => file.startsWith("bridge/"))
+    assert.deepStrictEqual(outside(forking, ["bridge/actions/", "bridge/socket/", "bridge/EventsFront.ts"]), [])
   })
 })

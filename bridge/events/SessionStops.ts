@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import { GroupId } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Errands } from "../../runtime/ports/Errands.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { EventRefused } from "../BridgeErrors.ts"
@@ -45,7 +46,18 @@ export class SessionStops extends Context.Service<SessionStops, {
       const settings = yield* BridgeSettings
       const slack = yield* SlackApi
       const whispers = yield* Whispers
-      const scope = yield* Effect.scope
+      const errands = yield* Errands
+
+      yield* errands.handle("SessionStatus", {
+        run: ({ channel, threadTs }) =>
+          slack.call(
+            "agents.sessions.setStatus",
+            { channel_id: channel, thread_ts: threadTs, status: "active" },
+            { purpose: "mark" }
+          ).pipe(Effect.catch((failure) => Effect.logInfo("a session's status stays as it is", failure.error))),
+        // Slack shows that it works until it is told otherwise; an hour later it stops by itself.
+        dropped: () => undefined
+      })
 
       return SessionStops.of({
         stopped: Effect.fn("SessionStops.stopped")(function*({ by, channel, eventId, threadTs }) {
@@ -88,15 +100,7 @@ export class SessionStops extends Context.Service<SessionStops, {
             }),
             notStored
           )
-          // Slack shows that it works until it is told otherwise; an hour later it stops by itself.
-          yield* slack.call(
-            "agents.sessions.setStatus",
-            { channel_id: channel, thread_ts: threadTs, status: "active" },
-            { purpose: "mark" }
-          ).pipe(
-            Effect.catch((failure) => Effect.logInfo("a session's status stays as it is", failure.error)),
-            Effect.forkIn(scope)
-          )
+          errands.give({ _tag: "SessionStatus", channel, threadTs })
           return "stopped"
         })
       })

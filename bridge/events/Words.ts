@@ -28,6 +28,9 @@ interface StoredTurn {
   readonly ahead?: QueueAhead | undefined
 }
 
+/** Threads of which is remembered what was told to stop. */
+const maxTold = 1_000
+
 export class Words extends Context.Service<Words, {
   /** Does what the word says and tells the thread. Asked twice for a message, it tells once. */
   readonly answer: (
@@ -135,17 +138,26 @@ export class Words extends Context.Service<Words, {
         )
       })
 
+      /** Of each thread the turns that were told to stop and were still there: so that many messages cost one request each. */
+      const told = new Map<GroupId, ReadonlySet<TurnKey>>()
+
       /** Each by its own name: what is written after this message is not concerned. The queue keeps the order. */
       const interrupt = Effect.fnUntraced(function*(
         message: IncomingMessage,
         row: SandboxRow,
-        { group, key }: StoredTurn
+        { ahead, group, key }: StoredTurn
       ) {
+        if (ahead?.inGroup === 0) return
         const keys = yield* queue.keys(row.id, group)
+        const older = keys.slice(0, Math.max(0, keys.findIndex((entry) => entry.key === key))).map((entry) => entry.key)
+        const before = told.get(group)
         const by = `a newer message of ${identity.knownName(message.user) ?? message.user}`
-        for (const older of keys.slice(0, Math.max(0, keys.findIndex((entry) => entry.key === key)))) {
-          yield* controls.send(row.id, { kind: "stop", id: `newer-${key}-${older.key}`, turn: older.key, by })
+        for (const turn of older) {
+          // Once for all newer messages: the runtime keeps it for as long as the turn may come.
+          if (before?.has(turn) !== true) yield* controls.send(row.id, { kind: "stop", id: `newer-${turn}`, turn, by })
         }
+        if (told.size >= maxTold) told.clear()
+        told.set(group, new Set(older))
       })
 
       const stored = Effect.fnUntraced(

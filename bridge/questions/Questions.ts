@@ -33,6 +33,7 @@ import { Controls } from "../../runtime/ports/Controls.ts"
 import { Errands } from "../../runtime/ports/Errands.ts"
 import { Facts } from "../../runtime/ports/Facts.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
+import { unending } from "../../runtime/ports/Unending.ts"
 import type { Caller } from "../actions/Authenticator.ts"
 import { Messages } from "../actions/Messages.ts"
 import { Ownership } from "../actions/Ownership.ts"
@@ -46,6 +47,8 @@ import type { SlackFailure } from "../slack/SlackErrors.ts"
 export const beforeEndMillis = 60_000
 /** Its runtime takes back a question at its deadline; where none does by then, the bridge does. */
 const deadRuntimeMillis = 30_000
+/** Between two looks at which questions are over; nothing is read unless one is. */
+const endEvery = "5 seconds"
 /** What is over is forgotten this long after its deadline; who clicks on it then is told that it is not known. */
 export const keptMillis = 7 * 24 * 3_600_000
 
@@ -188,19 +191,23 @@ export class Questions extends Context.Service<Questions, {
         dropped: () => undefined
       })
 
-      const scope = yield* Effect.scope
+      /** Questions that may still be open, and when the bridge takes them back, Unix milliseconds. The facts have them too. */
+      const open = new Map<QuestionId, { readonly sandbox: SandboxId; readonly endsAt: number }>()
       /** No question keeps its buttons for longer than it can be decided, whatever became of who asked. */
-      const untilOver = ({ id, sandbox, subject }: QuestionRecord) =>
-        Clock.currentTimeMillis.pipe(
-          Effect.flatMap((now) => Effect.sleep(Math.max(0, subject.deadline + deadRuntimeMillis - now))),
-          Effect.andThen(change(sandbox, id, (record) => withdraw(record, "expired"))),
-          Effect.flatMap((record) =>
-            record === undefined || record.shownRevision >= record.revision ? Effect.void : carryOn(record)
-          ),
-          Effect.retry(patience),
-          Effect.catch((error) => Effect.logWarning("a question is left with its buttons", error.message)),
-          Effect.forkIn(scope)
-        )
+      const endLater = ({ id, sandbox, subject }: QuestionRecord): void =>
+        void open.set(id, { sandbox, endsAt: subject.deadline + deadRuntimeMillis })
+      const endDue = Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        for (const [id, { endsAt, sandbox }] of open) {
+          if (endsAt > now) continue
+          const record = yield* change(sandbox, id, (kept) => withdraw(kept, "expired"))
+          open.delete(id)
+          if (record !== undefined && record.shownRevision < record.revision) yield* carryOn(record)
+        }
+      }).pipe(Effect.catch((error) => Effect.logWarning("a question keeps its buttons for now", error.message)))
+      yield* Effect.forkScoped(
+        unending("taking questions back ended in a defect; it goes on", 0, Effect.delay(endDue, endEvery))
+      )
 
       /** What an earlier process of the bridge has left. */
       const resume = Effect.gen(function*() {
@@ -208,7 +215,7 @@ export class Questions extends Context.Service<Questions, {
           const record = Option.getOrUndefined(decodeQuestion(value))
           if (sandbox === "operator" || record === undefined) continue
           if (record.state === "deciding" || record.shownRevision < record.revision) yield* carryOn(record)
-          if (record.state === "open") yield* untilOver(record)
+          if (record.state === "open") endLater(record)
         }
       })
       yield* Effect.forkScoped(
@@ -300,7 +307,7 @@ export class Questions extends Context.Service<Questions, {
             yield* prune(row.id, now)
             // Durable before anybody can click on it.
             if (yield* put(fresh, undefined)) {
-              if (fresh.state === "open") yield* untilOver(fresh)
+              if (fresh.state === "open") endLater(fresh)
               return fresh
             }
             return Option.getOrUndefined(yield* load(row.id, id))?.record ?? fresh

@@ -50,6 +50,8 @@ export const Errand = Schema.TaggedUnion({
   },
   /** Carries on with a question to people: its decision, and what its message shows. */
   Question: { sandbox: SandboxId, question: QuestionId },
+  /** Tells Slack that an agent's session in a thread, which a person stopped, is not at work. */
+  SessionStatus: { channel: ChannelId, threadTs: MessageTs },
   /** Asks Slack who a person is, or who the bot is, for the events that follow. */
   LookUp: { who: Schema.Union([UserId, Schema.Literal("bot")]) },
   /** Fetches what was missed. */
@@ -76,12 +78,13 @@ const workers: { readonly [K in ErrandKind]: number } = {
   Note: 4,
   Whisper: 4,
   Question: 8,
+  SessionStatus: 4,
   LookUp: 32,
   CatchUp: 1
 }
 
 /** At the bound the first of these go first. A catch-up makes the others good, and there is never more than one of it. */
-const dropOrder: ReadonlyArray<ErrandKind> = ["LookUp", "Note", "Mark", "Whisper", "Question"]
+const dropOrder: ReadonlyArray<ErrandKind> = ["LookUp", "SessionStatus", "Note", "Mark", "Whisper", "Question"]
 
 export class Errands extends Context.Service<Errands, {
   /** Returns at once. What cannot be taken is dropped, and its handler told. */
@@ -205,7 +208,7 @@ export class Errands extends Context.Service<Errands, {
 
       const close = Effect.gen(function*() {
         closing = true
-        const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question"]
+        const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question", "SessionStatus"]
         const left = yield* Effect.timeoutOption(drain(...kinds), errandsGrace)
         if (left._tag === "None") {
           yield* Effect.logWarning("errands are left undone; the catch-up of the next start makes them good").pipe(

@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SenderId } from "../domain/sandbox/Ids.ts"
-import type { StoreError } from "./StoreError.ts"
+import { StoreError } from "./StoreError.ts"
 
 export interface Fact {
   readonly sandbox: SenderId
@@ -19,9 +19,23 @@ export interface Fact {
 export const maxFactKeyBytes = 300
 export const maxFactBytes = 16 * 1024
 
+/** Fails with `TooLarge` where one of them is larger. The rule of every engine. */
+export const checkFact = (key: string, value: string): Effect.Effect<void, StoreError> => {
+  const fits = Buffer.byteLength(key) <= maxFactKeyBytes && Buffer.byteLength(value) <= maxFactBytes
+  return fits ? Effect.void : Effect.fail(
+    new StoreError({
+      port: "Facts",
+      operation: "put",
+      reason: "TooLarge",
+      detail: `a fact has at most ${maxFactBytes} bytes, its key ${maxFactKeyBytes}`,
+      cause: undefined
+    })
+  )
+}
+
 export class Facts extends Context.Service<Facts, {
   readonly get: (sandbox: SenderId, key: string) => Effect.Effect<Option.Option<string>, StoreError>
-  /** With `was` only while the value is that one (`undefined`: while there is none). False: it was not, and nothing changed. */
+  /** `TooLarge` above the limits. With `was` only while the value is that one (`undefined`: while there is none). False: it was not, and nothing changed. */
   readonly put: (
     sandbox: SenderId,
     key: string,

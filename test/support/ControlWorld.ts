@@ -7,6 +7,7 @@ import { CertifiedKey, KeyPurpose, type SignedRevocation } from "../../runtime/d
 import { generateSeed } from "../../runtime/domain/identity/Ed25519.ts"
 import type { Alias, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { ChannelId, KeyId, MessageTs, SenderId } from "../../runtime/domain/sandbox/Ids.ts"
+import { noticePrefix } from "../../runtime/domain/sandbox/Notice.ts"
 import { isEnding, isSameItem, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import type { BridgeAction, BridgeResult, HeardState } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import type { LetterRefused } from "../../runtime/kernel/mail/MailActions.ts"
@@ -176,6 +177,8 @@ export class World {
       leases: [...this.leases.leases.keys()],
       controls: [...this.controls.requests.keys()],
       records: [...this.records.records.keys()],
+      reports: [...this.reports.reports.keys()],
+      facts: [...this.facts.facts.values()].filter(({ key }) => !key.startsWith(noticePrefix)),
       openChannels: [...this.channels.keys()].filter((id) => !this.archived.has(id))
     }
   }

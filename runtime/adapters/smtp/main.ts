@@ -18,7 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/identity/MailIdentity.ts"
-import { relaySecrets } from "../../domain/install/ProcessSecrets.ts"
+import { relayPasswordSecrets, relaySecrets } from "../../domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../../domain/install/Version.ts"
 import { relayPasswordPath, type SmtpListen } from "../../domain/mail/SmtpSettings.ts"
 import * as EmbeddedEngine from "../../engines/embedded/EmbeddedEngine.ts"
@@ -142,7 +142,7 @@ const passwordCommand = Command.make(
       return yield* new CliError.UserError({ cause: "give the password on standard input, as one line" })
     }
     yield* Effect.flatMap(Secrets, (secrets) => secrets.put(relayPasswordPath, Redacted.make(text))).pipe(
-      Effect.provide(FileSecrets.layer(statePaths(root).secrets))
+      Effect.provide(FileSecrets.layerScoped(statePaths(root).secrets, relayPasswordSecrets))
     )
     yield* Console.log("stored; the next message is sent with it")
   })

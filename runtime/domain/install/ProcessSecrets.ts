@@ -53,3 +53,6 @@ export const runtimeSecrets = (only: SandboxId | undefined): SecretsScope => ({
 
 /** The relay's password. */
 export const relaySecrets: SecretsScope = { read: [relayPasswordPath] }
+
+/** What a person stores who changes it, by a command of the same program. */
+export const relayPasswordSecrets: SecretsScope = { ...relaySecrets, write: [relayPasswordPath] }

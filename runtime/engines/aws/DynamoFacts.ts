@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { SenderId } from "../../domain/sandbox/Ids.ts"
-import { Facts } from "../../ports/Facts.ts"
+import { checkFact, Facts } from "../../ports/Facts.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
 import { absent, is, startsWith } from "./conditions.ts"
@@ -30,6 +30,7 @@ const make = Effect.gen(function*() {
       return item === undefined ? Option.none() : Option.some((yield* factOf(of("get"), item)).value)
     }),
     put: Effect.fnUntraced(function*(sandbox, key, value, only) {
+      yield* checkFact(key, value)
       const { done } = yield* dynamo.change(of("put"), {
         _tag: "Put",
         table: stateTable,

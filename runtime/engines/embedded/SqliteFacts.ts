@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import { optionalText, reader, text } from "../../adapters/disk/columns.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { SenderId } from "../../domain/sandbox/Ids.ts"
-import { Facts } from "../../ports/Facts.ts"
+import { checkFact, Facts } from "../../ports/Facts.ts"
 
 const readId = reader("sandbox id", SenderId)
 
@@ -21,8 +21,9 @@ const make = Effect.gen(function*() {
   const sqlite = yield* Sqlite
   return Facts.of({
     get: (sandbox, key) => sqlite.read("Facts", "get", (tables) => Option.fromNullishOr(valueOf(tables, sandbox, key))),
-    put: (sandbox, key, value, only) =>
-      sqlite.write("Facts", "put", (tables) => {
+    put: Effect.fnUntraced(function*(sandbox, key, value, only) {
+      yield* checkFact(key, value)
+      return yield* sqlite.write("Facts", "put", (tables) => {
         if (only !== undefined && valueOf(tables, sandbox, key) !== only.was) return false
         tables.run(
           "INSERT OR REPLACE INTO sandbox_facts (sandbox, key, value) VALUES (?, ?, ?)",
@@ -31,7 +32,8 @@ const make = Effect.gen(function*() {
           value
         )
         return true
-      }),
+      })
+    }),
     list: (prefix, sandbox) =>
       sqlite.read("Facts", "list", (tables) =>
         (sandbox === undefined

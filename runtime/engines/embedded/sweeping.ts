@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import { integer } from "../../adapters/disk/columns.ts"
 import type { Row, Sqlite, Statements } from "../../adapters/disk/Sqlite.ts"
+import { noticePrefix } from "../../domain/sandbox/Notice.ts"
 import { tombstoneMillis } from "../../ports/Identities.ts"
 import { endedScheduleMillis } from "../../ports/Scheduler.ts"
 import { threadRetentionMillis } from "../../ports/Threads.ts"
@@ -68,6 +69,9 @@ const scheduleOver = `json_extract(row, '$.state') NOT IN ('active', 'paused') A
   AND NOT EXISTS (SELECT 1 FROM schedule_runs r WHERE r.schedule = schedules.name
                   AND (r.open = 1 OR json_extract(r.row, '$.endedAt') > ?))`
 const runOver = "open = 0 AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.name = schedule_runs.schedule)"
+/** Written by who still worked for a sandbox while it was destroyed. Notices outlive theirs until they are told. */
+const ownerless = (table: string): string => `NOT EXISTS (SELECT 1 FROM sandboxes s WHERE s.id = ${table}.sandbox)`
+const factOver = `${ownerless("sandbox_facts")} AND sandbox <> 'operator' AND key NOT GLOB '${noticePrefix}*'`
 const ended = (now: number) => [now - endedScheduleMillis, now - endedScheduleMillis]
 
 const along: ReadonlyArray<Along> = [
@@ -99,6 +103,21 @@ const along: ReadonlyArray<Along> = [
     from: [-1],
     cut: () => [],
     remove: `DELETE FROM schedule_runs WHERE seq = ? AND ${runOver}`
+  },
+  {
+    look: `SELECT seq, ${ownerless("controls")} AS over FROM controls WHERE seq > ? ORDER BY seq LIMIT ${lookRows}`,
+    keys: ["seq"],
+    from: [-1],
+    cut: () => [],
+    remove: `DELETE FROM controls WHERE seq = ? AND ${ownerless("controls")}`
+  },
+  {
+    look: `SELECT sandbox, key, ${factOver} AS over FROM sandbox_facts WHERE (sandbox, key) > (?, ?)
+           ORDER BY sandbox, key LIMIT ${lookRows}`,
+    keys: ["sandbox", "key"],
+    from: ["", ""],
+    cut: () => [],
+    remove: `DELETE FROM sandbox_facts WHERE sandbox = ? AND key = ? AND ${factOver}`
   }
 ]
 

@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { durationMillis } from "../../domain/profile/Profile.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
-import type { ReportedSandbox, SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { isEnding, type ReportedSandbox, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { TurnRequest } from "../../domain/turn/Turn.ts"
 import { Bridge } from "../../ports/Bridge.ts"
 import { Facts } from "../../ports/Facts.ts"
@@ -23,6 +23,7 @@ import { unending } from "../../ports/Unending.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
 import { type KnownNotices, writeNotices } from "./Notices.ts"
 import { ask } from "./OperatorBridge.ts"
+import { aliveAs } from "./PlannedItems.ts"
 import { Provisioning } from "./Provisioning.ts"
 import { type EndReason, Teardown } from "./Teardown.ts"
 
@@ -157,10 +158,14 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     }
     if (channel.id === row.channel) {
       // People rename channels.
-      if (channel.name !== row.channelName) yield* sandboxes.update(row.id, { channelName: channel.name })
+      if (channel.name !== row.channelName) yield* sandboxes.update(row.id, { channelName: channel.name }, aliveAs(row))
       return false
     }
-    yield* sandboxes.update(row.id, { channel: channel.id, channelName: channel.name })
+    if (!(yield* sandboxes.update(row.id, { channel: channel.id, channelName: channel.name }, aliveAs(row)))) {
+      // Its end began meanwhile and knows nothing of this channel.
+      if (plan.mode === "perSandbox") yield* ask(bridge, `${key}/archive`, { action: "archive", channel: channel.id })
+      return false
+    }
     if (row.alias !== undefined && plan.mode === "perSandbox") yield* sandboxes.rememberChannel(row.alias, channel.id)
     yield* ask(bridge, `${key}/notice`, {
       action: "post",
@@ -177,7 +182,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     )
     const repaired: Array<SandboxRow> = []
     for (const row of rows) {
-      if (row.status === "destroying" || row.status === "creating") continue
+      if (isEnding(row) || row.status === "creating") continue
       const done = yield* repair(row, generation).pipe(
         Effect.catch((error) => Effect.as(Effect.logWarning("channel not repaired", error.message), false))
       )

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import { isEnding, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { SandboxHost } from "../../ports/SandboxHost.ts"
@@ -79,7 +78,7 @@ export const pause = Effect.fn("SandboxLife.pause")(function*(row: SandboxRow) {
   if ((yield* Effect.fromResult(lifeChange(row, "paused"))) === "nothing") return false
   yield* (yield* SandboxHost).stop(row.id)
   // Without a runtime nobody else would say so.
-  yield* updateIf(row.id, "stopped", { status: "stopped" })
+  yield* updateIf(row, "stopped", { status: "stopped" })
   return true
 })
 
@@ -88,17 +87,19 @@ export const resume = Effect.fn("SandboxLife.resume")(function*(row: SandboxRow)
   if ((yield* Effect.fromResult(lifeChange(row, "running"))) === "nothing") return false
   yield* (yield* SandboxHost).start(row.id)
   // The pause is no idleness: a sandbox that slept longer than its idle timeout would be destroyed as it wakes.
-  yield* updateIf(row.id, "running", { status: "running", resumedAt: yield* Clock.currentTimeMillis })
+  yield* updateIf(row, "running", { status: "running", resumedAt: yield* Clock.currentTimeMillis })
   return true
 })
 
 /** Somebody may have wished otherwise meanwhile. */
 const updateIf = Effect.fnUntraced(function*(
-  id: SandboxId,
+  { generation, id }: Pick<SandboxRow, "generation" | "id">,
   desired: SandboxRow["desired"],
   changes: Partial<SandboxRow>
 ) {
   const sandboxes = yield* Sandboxes
   const now = yield* sandboxes.get(id)
-  if (Option.isSome(now) && now.value.desired === desired) yield* sandboxes.update(id, changes, { ending: false })
+  if (Option.isSome(now) && now.value.desired === desired) {
+    yield* sandboxes.update(id, changes, { generation, ending: false })
+  }
 })

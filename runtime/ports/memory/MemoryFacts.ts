@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SenderId } from "../../domain/sandbox/Ids.ts"
-import { type Fact, Facts } from "../Facts.ts"
+import { checkFact, type Fact, Facts } from "../Facts.ts"
 
 export interface MemoryFactsState {
   readonly facts: Map<string, Fact>
@@ -20,7 +20,7 @@ export const layerOver = (state: MemoryFactsState): Layer.Layer<Facts> =>
     Facts.of({
       get: (sandbox, key) => Effect.sync(() => Option.fromNullishOr(state.facts.get(idOf(sandbox, key))?.value)),
       put: (sandbox, key, value, only) =>
-        Effect.sync(() => {
+        Effect.map(checkFact(key, value), () => {
           const id = idOf(sandbox, key)
           if (only !== undefined && state.facts.get(id)?.value !== only.was) return false
           state.facts.set(id, { sandbox, key, value })

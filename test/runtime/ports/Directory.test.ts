@@ -98,4 +98,7 @@ describe("the copy of the directory", () => {
       yield* pass(1)
       assert.strictEqual(yield* Fiber.join(failing), down)
     }))
+
+  // Half of the 60 s after which a revoked key is of no use to anybody.
+  it("is at most 30 s old", () => assert.isAtMost(directoryMaxAgeMillis, 30_000))
 })

@@ -32,6 +32,8 @@ const nameOf = (errand: Errand): string => {
       return `whisper ${errand.key}`
     case "Question":
       return `question ${errand.question}`
+    case "SessionStatus":
+      return `session ${errand.threadTs}`
     case "LookUp":
       return `look-up ${errand.who}`
     case "CatchUp":
@@ -45,7 +47,7 @@ const scene = Effect.gen(function*() {
   const open = yield* Deferred.make<void>()
   const done: Array<string> = []
   const dropped: Array<string> = []
-  const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question", "LookUp", "CatchUp"]
+  const kinds: ReadonlyArray<ErrandKind> = ["Mark", "Note", "Whisper", "Question", "SessionStatus", "LookUp", "CatchUp"]
   const handleAll = Effect.forEach(kinds, (kind) =>
     errands.handle(kind, {
       run: (errand) => Effect.andThen(Deferred.await(open), Effect.sync(() => void done.push(nameOf(errand)))),

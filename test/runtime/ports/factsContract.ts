@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
-import { changeFact, Facts } from "../../../runtime/ports/Facts.ts"
+import { changeFact, Facts, maxFactBytes, maxFactKeyBytes } from "../../../runtime/ports/Facts.ts"
 import type { Engine } from "./Engine.ts"
 
 const one = SandboxId.make("sb-00000001")
@@ -47,5 +47,18 @@ export const factsContract = <LE>(engine: Engine<Facts, LE>): void => {
       yield* changeFact(facts, one, "k", () =>
         undefined)
       assert.deepStrictEqual(yield* facts.get(one, "k"), Option.some("22"))
+    }))
+
+  test("takes no more than every engine holds", (facts) =>
+    Effect.gen(function*() {
+      const key = "é".repeat(maxFactKeyBytes / 2)
+      const value = "é".repeat(maxFactBytes / 2)
+      assert.isTrue(yield* facts.put(one, key, value))
+      for (const [k, v] of [[`${key}x`, ""], ["k", `${value}x`]] as const) {
+        const { reason } = yield* Effect.flip(facts.put(one, k, v))
+        assert.strictEqual(reason, "TooLarge")
+        assert.deepStrictEqual(yield* facts.get(one, k), Option.none())
+      }
+      assert.deepStrictEqual(yield* facts.get(one, key), Option.some(value))
     }))
 }

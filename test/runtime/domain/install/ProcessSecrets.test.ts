@@ -4,6 +4,7 @@ import { Effect, Redacted } from "effect"
 import {
   bridgeSecrets,
   controlSecrets,
+  relayPasswordSecrets,
   relaySecrets,
   runtimeSecrets,
   type SecretsScope
@@ -15,6 +16,7 @@ import { temporaryDirectory } from "../../../support/temporaryDirectory.ts"
 
 const all = [
   "bridge/directory-pin",
+  "bridge/link-key",
   "certifier/last-revocation",
   "certifier/signing-key",
   "github/github.com/4711/key",
@@ -37,7 +39,7 @@ const one = SandboxId.make("sb-11111111")
 const processes: ReadonlyArray<
   readonly [string, SecretsScope, ReadonlyArray<string>, string[], ReadonlyArray<string>]
 > = [
-  ["bridge", bridgeSecrets, ["bridge/directory-pin", "slack/bot-token", "slack/signing-secret"], [], []],
+  ["bridge", bridgeSecrets, all.filter((path) => /^(bridge|slack)\//.test(path)), [], []],
   [
     "control plane",
     controlSecrets(false),
@@ -83,7 +85,14 @@ const processes: ReadonlyArray<
     [],
     []
   ],
-  ["relay's client", relaySecrets, ["mail/relay-password"], [], []]
+  ["relay's client", relaySecrets, ["mail/relay-password"], [], []],
+  [
+    "who stores the relay's password",
+    relayPasswordSecrets,
+    ["mail/relay-password"],
+    ["mail/relay-password"],
+    ["mail/relay-password"]
+  ]
 ]
 
 /** The paths for which it is not denied; no other failure counts. */

@@ -91,4 +91,32 @@ describe("the embedded engine grows", () => {
         assert.strictEqual(yield* count(sqlite, "seen"), 0)
       }).pipe(Effect.provide(Sqlite.layer({ file: `${directory}/engine.db`, migrations: engineMigrations })))
     }))
+
+  it.effect("what was written of a sandbox after its end is removed, and nothing that is still owed", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      yield* Effect.gen(function*() {
+        const sqlite = yield* Sqlite
+        yield* sqlite.write("Test", "fill", (tables) => {
+          tables.run("INSERT INTO sandboxes (id, created_at, attributes) VALUES (?, 0, '{}')", queue)
+          for (const sandbox of [queue, "sb-gone0001", "operator"]) {
+            for (const key of ["guest/U1", "notice/0/ended"]) {
+              tables.run("INSERT INTO sandbox_facts (sandbox, key, value) VALUES (?, ?, '')", sandbox, key)
+            }
+            tables.run("INSERT INTO controls (sandbox, id, request) VALUES (?, 'stop-1', '{}')", sandbox)
+          }
+        })
+        yield* sweep(sqlite, 1_000)
+        const left = (sql: string) =>
+          sqlite.read("Test", "left", (tables) => tables.all(sql).map((row) => Object.values(row).join(" ")))
+        assert.deepStrictEqual(yield* left("SELECT sandbox FROM controls"), [queue])
+        assert.deepStrictEqual(yield* left("SELECT sandbox, key FROM sandbox_facts ORDER BY sandbox, key"), [
+          "operator guest/U1",
+          "operator notice/0/ended",
+          `${queue} guest/U1`,
+          `${queue} notice/0/ended`,
+          "sb-gone0001 notice/0/ended"
+        ])
+      }).pipe(Effect.provide(Sqlite.layer({ file: `${directory}/engine.db`, migrations: engineMigrations })))
+    }))
 })

@@ -158,5 +158,10 @@ describe("pause and resume", () => {
       assert.deepInclude(Option.getOrThrow(yield* sandboxes.get(id)), { desired: "stopped", status: "stopped" })
       yield* Effect.provide(resume(stopped), host([], { status: "destroying" }))
       assert.strictEqual(Option.getOrThrow(yield* sandboxes.get(id)).status, "destroying")
+      // Another one of the same id, that is just being made: its host is not to start it yet.
+      yield* sandboxes.remove(id)
+      yield* sandboxes.insert({ ...stopped, generation: "another", status: "creating" })
+      yield* Effect.provide(pause(row), host([]))
+      assert.strictEqual(Option.getOrThrow(yield* sandboxes.get(id)).status, "creating")
     }).pipe(Effect.provide(MemorySandboxes.layer)))
 })

@@ -16,7 +16,9 @@ import { TurnRequest } from "../../../../runtime/domain/turn/Turn.ts"
 import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
 import { type EndReason, Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
 import { Controls } from "../../../../runtime/ports/Controls.ts"
+import { Facts } from "../../../../runtime/ports/Facts.ts"
 import { Leases } from "../../../../runtime/ports/Leases.ts"
+import { Reports } from "../../../../runtime/ports/Reports.ts"
 import { Threads } from "../../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { World } from "../../../support/ControlWorld.ts"
@@ -47,7 +49,7 @@ const message = (n: number, inThread = n) => {
 
 const onWorld = <A, E>(
   world: World,
-  effect: Effect.Effect<A, E, Provisioning | Teardown | TurnQueue | Threads | Leases | Controls>
+  effect: Effect.Effect<A, E, Provisioning | Teardown | TurnQueue | Threads | Leases | Controls | Facts | Reports>
 ) =>
   effect.pipe(
     Effect.provide(Provisioning.layer.pipe(Layer.provideMerge(Teardown.layer), Layer.provideMerge(world.layer())))
@@ -81,6 +83,8 @@ const lived = Effect.fn(function*(profile = slackProfile) {
       yield* (yield* Threads).put({ channel, threadTs: ts, sandbox: id, createdAt: 0, lastTurnAt: 0 })
       yield* (yield* Leases).acquire(id, "runtime-1")
       yield* (yield* Controls).send(id, { kind: "stop", id: "stop-1", by: "operator" })
+      yield* (yield* Facts).put(id, "guest/U0002", "{}")
+      yield* (yield* Reports).put(id, { lastSeenAt: 1 })
     })
   )
   world.objects.set(id, new Set(["session.jsonl.gz"]))

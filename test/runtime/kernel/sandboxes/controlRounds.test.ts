@@ -223,6 +223,30 @@ describe("a round of the control plane", () => {
     )
   })
 
+  it.effect("leaves no channel open of a sandbox that is destroyed while it is given one, at any call", () =>
+    Effect.gen(function*() {
+      let overtaken = 0
+      for (let at = 1;; at++) {
+        const world = new World()
+        const destroy = Effect.flatMap(Teardown, (teardown) => teardown.run(id, "destroyed")).pipe(
+          Effect.provide(Layer.provide(Teardown.layer, world.layer())),
+          Effect.orDie
+        )
+        yield* over(
+          world,
+          Effect.gen(function*() {
+            world.archived.add("C1000")
+            world.interrupting(at, destroy)
+            yield* (yield* ControlPlane).repairChannels("g1")
+          })
+        )
+        if (world.rows.size > 0) break
+        overtaken += 1
+        assert.deepStrictEqual(world.snapshot().openChannels, [], `before call ${at}`)
+      }
+      assert.isAbove(overtaken, 3)
+    }))
+
   for (const status of ["creating", "destroying"] as const) {
     it.effect(`repairs no channel of a sandbox that is ${status}: whoever does that sees to it`, () => {
       const world = new World()

@@ -172,6 +172,38 @@ for (const [what, profile] of profiles) {
         assert.isAbove(overtaken, calls / 2)
       }))
 
+    it.effect("that a destroy overtakes and cannot finish undoes nothing of it", () =>
+      Effect.gen(function*() {
+        const calls = yield* callsOf
+        let stopped = 0
+        for (let at = 1; at <= calls; at++) {
+          const place = new Place(profile)
+          const { world } = place
+          let ending = false
+          world.interrupting(
+            at,
+            Effect.gen(function*() {
+              world.bridgeDown = true
+              yield* Effect.ignore(place.destroy)
+              world.bridgeDown = false
+              ending = world.rows.get(id)?.status === "destroying"
+            })
+          )
+          const result = yield* Effect.result(place.create)
+          if (!ending) continue
+          stopped += 1
+          const { desired, status } = world.rows.get(id) ?? {}
+          assert.deepStrictEqual([desired, status], ["destroyed", "destroying"], `call ${at}`)
+          // By its last call, which reads what it returns, it was made.
+          const code = Result.isFailure(result) ? result.failure.code : "made"
+          assert.strictEqual(code, at === calls ? "made" : "KM-CLI-102", `call ${at}`)
+          yield* place.destroy
+          assert.deepStrictEqual(place.ofSandboxes(), new Place(profile).ofSandboxes(), `call ${at}`)
+          assert.deepStrictEqual([...place.github.living], [], `call ${at}`)
+        }
+        assert.strictEqual(stopped > calls / 2, profile.spec.cli.notifySlackEnabled)
+      }))
+
     it.effect("of a destroyed life is no part of the next one", () =>
       Effect.gen(function*() {
         const calls = yield* callsOf
