@@ -17,13 +17,14 @@ export const JsonFlag = GlobalFlag.Setting("json")({
 })
 
 /** `--lines`, `-n`: how many lines at most, 0 or more. */
+export const linesGiven = Flag.Int("lines").pipe(
+  Flag.filter((lines) => lines >= 0, (lines) => `0 or more, not ${lines}`),
+  Flag.withAlias("n")
+)
+
+/** The same, of commands that show `usual` many otherwise. */
 export const linesFlag = (usual: number) =>
-  Flag.Int("lines").pipe(
-    Flag.filter((lines) => lines >= 0, (lines) => `0 or more, not ${lines}`),
-    Flag.withAlias("n"),
-    Flag.withDefault(usual),
-    Flag.withDescription("How many, the newest; 0 for none")
-  )
+  linesGiven.pipe(Flag.withDefault(usual), Flag.withDescription("How many, the newest; 0 for none"))
 
 /** The requirement of everything that prints data. */
 export type PrintsData = GlobalFlag.Setting.Identifier<"json">
