@@ -103,6 +103,7 @@ describe("km: the command line", () => {
         [["email", "snd"], "send"],
         [["help", "crate"], "create"],
         [["list", "--jsn"], "--json"],
+        [["list", "--instal", "x"], "--install"],
         [["create", "x", "--unconfind"], "--unconfined"],
         [["logs", "--part", "brige"], "bridge"],
         [["completions", "zhs"], "zsh"]

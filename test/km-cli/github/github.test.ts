@@ -120,6 +120,16 @@ describe("km github", () => {
     120_000
   )
 
+  it.live("refuses a port that there is not", () =>
+    played(({ km }) =>
+      Effect.gen(function*() {
+        for (const port of ["-5", "65536", "99999999"]) {
+          const { err, exit } = yield* km("github", "--port", port)
+          assert.deepStrictEqual([exit, err[0]?.slice(0, 17)], [2, "error KM-CLI-001:"], err.join("\n"))
+        }
+      })
+    ))
+
   it.live("believes no callback but its own, and that once", () =>
     played((scene) =>
       Effect.gen(function*() {
