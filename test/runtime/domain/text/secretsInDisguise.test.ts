@@ -25,6 +25,17 @@ describe("a token in disguise", () => {
     }
   })
 
+  it("is found in a URL within a URL, however often it is encoded", () => {
+    const known = makeRedactor([`${value}/+=`])
+    for (const [shape, token] of [...disguisedTokens, ["a value", `${value}/+=`] as const]) {
+      const encode = (text: string) => text.replaceAll(/[^A-Za-z0-9]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
+      for (let text = encode(token), level = 1; level <= 4; level++, text = encode(text)) {
+        const shown = known.text(`https://a.test/?next=${text}&x=1`)
+        assert.strictEqual(shown, `https://a.test/?next=${redactedMark}&x=1`, `${shape}, ${level} times: ${text}`)
+      }
+    }
+  })
+
   it.prop("never leaves in text, whatever stands in it and around it", [Disguised], ([given]) => {
     const text = plain.text(disguise(given))
     assert.isFalse(shows(text, given.token), text)
