@@ -87,8 +87,9 @@ export const errorJson = (error: KmError) => ({
   error: { code: error.code, what: error.what, why: error.why, next: error.next }
 })
 
-/** Columns padded to their widest cell, two spaces apart; nothing trails. */
-export const columns = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+/** Columns padded to their widest cell, two spaces apart; nothing trails. A row is one line, whatever a cell holds. */
+export const columns = (table: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const rows = table.map((row) => row.map((cell) => foreignText(cell).replaceAll("\n", " ")))
   const widths: Array<number> = []
   for (const row of rows) row.forEach((cell, at) => widths[at] = Math.max(widths[at] ?? 0, cell.length))
   return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd())

@@ -233,6 +233,7 @@ describe("km github key", () => {
           const file = `${yield* temporaryDirectory}/key.pem`
           const before = world.secrets.get(path)
           fs.writeFileSync(file, yield* Effect.promise(makeAppKey))
+          assert.strictEqual((yield* km("github", "key", "/dev/zero")).exit, 2)
           const foreign = yield* km("github", "key", file)
           assert.deepStrictEqual([foreign.exit, world.secrets.get(path)], [4, before])
           fs.writeFileSync(file, "no key")
