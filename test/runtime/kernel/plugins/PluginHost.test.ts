@@ -88,13 +88,17 @@ describe("PluginHost", () => {
     Effect.gen(function*() {
       const said: Array<unknown> = []
       const log = Logger.layer([
-        Logger.make(({ fiber, message }) => {
-          const { plugin: named } = fiber.getRef(References.CurrentLogAnnotations)
-          said.push([...(Array.isArray(message) ? message : [message]).map(String), named].join(" of "))
+        Logger.make(({ fiber, message: parts }) => {
+          const { plugin: named, sandbox } = fiber.getRef(References.CurrentLogAnnotations)
+          said.push([...(Array.isArray(parts) ? parts : [parts]).map(String), named, sandbox].join(" of "))
         })
       ])
-      yield* Effect.provide(host([plugin("a", { start: () => Effect.as(Effect.logInfo("its own"), {}) })]), log)
-      assert.deepStrictEqual(said, ["its own of a", "a plugin is running of a"])
+      // The host is made for a sandbox, which every line names too.
+      yield* host([plugin("a", { start: () => Effect.as(Effect.logInfo("its own"), {}) })]).pipe(
+        Effect.annotateLogs({ sandbox: "sb" }),
+        Effect.provide(log)
+      )
+      assert.deepStrictEqual(said, ["its own of a of sb", "a plugin is running of a of sb"])
     }))
 
   it.effect("refuses a circle, naming it", () =>
