@@ -117,6 +117,18 @@ const apiUrlOf = (text: string): string | undefined => {
   return search === "" && (protocol === "https:" || (protocol === "http:" && local)) ? text : undefined
 }
 
+/** What each setting looks like, for who gave another thing. */
+const forms = {
+  install: "a name of up to 20 lower-case letters, digits and hyphens that begins with a letter",
+  readyWithin: "a duration such as 30s, 15m, 8h or 2d",
+  unconfined: "true or false",
+  unattendedCertifier: "true or false",
+  "bridge.publicUrl": "an https address without a path",
+  "bridge.listen": "an IP address and a port",
+  "bridge.trustedProxy": "an IP address",
+  slackApiUrl: "an https address that ends with / (http on this machine alone)"
+} as const
+
 /** Of a setting that has no default. */
 const unset = { value: "", from: "not set" }
 
@@ -205,7 +217,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
   const config: ConfigFile = found ?? {}
 
   const pick = Effect.fnUntraced(function*<A>(
-    key: string,
+    key: keyof typeof forms,
     name: string,
     decode: (text: string) => A | undefined,
     inFile: A | undefined,
@@ -215,7 +227,11 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     if (Option.isSome(text)) {
       const value = decode(text.value)
       if (value === undefined) {
-        return yield* kmError("KM-CLI-010", `${name} cannot be used`, `${JSON.stringify(text.value)} is no ${key}`)
+        return yield* kmError(
+          "KM-CLI-010",
+          `${name} cannot be used`,
+          `${JSON.stringify(text.value)} is no ${key}; ${forms[key]} is needed`
+        )
       }
       return { value, source: "environment" as const, from: name }
     }
@@ -228,7 +244,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     return yield* kmError(
       "KM-CLI-001",
       "--install cannot be used",
-      "a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter"
+      `${forms.install} is needed`
     )
   }
   const state = yield* stateOf(flags.state, config.state, file, flagged)
@@ -292,7 +308,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     return yield* kmError(
       "KM-CLI-010",
       "bridge.publicUrl cannot be used",
-      `${publicUrl.from}: an https address without a path is needed`
+      `${publicUrl.from}: ${forms["bridge.publicUrl"]} is needed`
     )
   }
   const slackApiUrl = yield* pick("slackApiUrl", "KM_SLACK_API_URL", apiUrlOf, config.slackApiUrl, {
@@ -303,7 +319,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     return yield* kmError(
       "KM-CLI-010",
       "slackApiUrl cannot be used",
-      `${slackApiUrl.from}: an address that ends with /`
+      `${slackApiUrl.from}: ${forms.slackApiUrl} is needed`
     )
   }
   const all = {

@@ -13,7 +13,7 @@ import { slack } from "./commands/SlackCommand.ts"
 import { chat, shell } from "./commands/TalkCommand.ts"
 import { helpCommand, versionCommand } from "./HelpCommand.ts"
 import { ConfigFlag, InstallFlag, StateFlag } from "./InstallFlags.ts"
-import { JsonFlag, linesFlag } from "./Output.ts"
+import { JsonFlag, linesFlag, linesGiven } from "./Output.ts"
 
 /** Loads a handler when its command runs, so that `km --help` reads none of them. */
 const lazy = <Input, A, E, R>(load: () => Promise<(input: Input) => Effect.Effect<A, E, R>>) => (input: Input) =>
@@ -177,11 +177,7 @@ const auditVerify = Command.make(
 const audit = Command.make(
   "audit",
   {
-    lines: Flag.Int("lines").pipe(
-      Flag.withAlias("n"),
-      Flag.optional,
-      Flag.withDescription("Only the last entries, this many")
-    ),
+    lines: Flag.optional(linesGiven).pipe(Flag.withDescription("Only the last entries, this many; 0 for none")),
     follow: Flag.Boolean("follow").pipe(
       Flag.withAlias("f"),
       Flag.withDefault(false),

@@ -17,13 +17,14 @@ export const JsonFlag = GlobalFlag.Setting("json")({
 })
 
 /** `--lines`, `-n`: how many lines at most, 0 or more. */
+export const linesGiven = Flag.Int("lines").pipe(
+  Flag.filter((lines) => lines >= 0, (lines) => `0 or more, not ${lines}`),
+  Flag.withAlias("n")
+)
+
+/** The same, of commands that show `usual` many otherwise. */
 export const linesFlag = (usual: number) =>
-  Flag.Int("lines").pipe(
-    Flag.filter((lines) => lines >= 0, (lines) => `0 or more, not ${lines}`),
-    Flag.withAlias("n"),
-    Flag.withDefault(usual),
-    Flag.withDescription("How many, the newest; 0 for none")
-  )
+  linesGiven.pipe(Flag.withDefault(usual), Flag.withDescription("How many, the newest; 0 for none"))
 
 /** The requirement of everything that prints data. */
 export type PrintsData = GlobalFlag.Setting.Identifier<"json">
@@ -86,8 +87,9 @@ export const errorJson = (error: KmError) => ({
   error: { code: error.code, what: error.what, why: error.why, next: error.next }
 })
 
-/** Columns padded to their widest cell, two spaces apart; nothing trails. */
-export const columns = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+/** Columns padded to their widest cell, two spaces apart; nothing trails. A row is one line, whatever a cell holds. */
+export const columns = (table: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const rows = table.map((row) => row.map((cell) => foreignText(cell).replaceAll("\n", " ")))
   const widths: Array<number> = []
   for (const row of rows) row.forEach((cell, at) => widths[at] = Math.max(widths[at] ?? 0, cell.length))
   return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd())

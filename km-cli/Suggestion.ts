@@ -33,6 +33,7 @@ const nearOf = (root: Command.Command.Any, error: CliError.CliError): string | u
         "--json",
         "--state",
         "--config",
+        "--install",
         "--help",
         "--version",
         "--log-level"

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { AuditLink } from "../../runtime/domain/install/Audit.ts"
+import { visibleJson } from "../../runtime/domain/text/ForeignText.ts"
 import { auditEntries, verifyAudit } from "../../runtime/ports/Audit.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
@@ -50,14 +51,14 @@ export const audit = Effect.fn("km.audit")(function*(input: AuditInput) {
         onSome: (lines) => links.slice(links.length - Math.min(lines, links.length))
       })
       return yield* data(
-        shown.length === 0 ? ["nothing was recorded yet"] : shown.map(lineOf),
+        links.length === 0 ? ["nothing was recorded yet"] : shown.map(lineOf),
         { ok: true, entries: shown.map(jsonOf) }
       )
     }
     const known = Option.isNone(input.lines) ? 0 : (yield* Stream.runCount(auditEntries(false))) - input.lines.value
     yield* auditEntries(true).pipe(
       Stream.drop(Math.max(0, known)),
-      Stream.runForEach((link) => Console.log(json ? JSON.stringify(jsonOf(link)) : lineOf(link)))
+      Stream.runForEach((link) => Console.log(json ? visibleJson(jsonOf(link)) : lineOf(link)))
     )
   }).pipe(Effect.provide(backend.ports("short")))
 })

@@ -8,6 +8,7 @@ import { durationMillis } from "../../runtime/domain/profile/Profile.ts"
 import { MessageTs, slackTurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
+import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import type { Backend } from "../Backend.ts"
 import { say } from "../demo/Conversation.ts"
 import { unescaped } from "../demo/Timeline.ts"
@@ -27,7 +28,8 @@ export interface ChatInput {
 }
 
 export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
-  if (input.text.trim() === "") return yield* kmError("KM-CLI-001", "the message is empty", "", "km chat --help")
+  const seen = withoutHidden(input.text)
+  if (seen.trim() === "") return yield* kmError("KM-CLI-001", "the message is empty", "", "km chat --help")
   const { backend } = yield* opened
   const install = yield* backend.install
   const row = yield* Effect.provide(resolve(input.reference), backend.ports("short"))
@@ -43,7 +45,7 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   if (Option.isNone(file)) return yield* kmError("KM-CLI-007", "the local workspace is not running", "")
   const credentials = yield* readCredentials(file.value)
   const { cli, agent } = row.profile.spec
-  const spoken = readSpoken(input.text)
+  const spoken = readSpoken(seen)
   const stops = spoken._tag === "Word" && spoken.word === "stop"
   const word = spoken._tag === "Hint" || (spoken._tag === "Word" && !stops)
   const watched = !input.noWait && cli.notifySlackInboundEnabled && spoken._tag !== "Aside"
@@ -105,8 +107,8 @@ const outcomeOf = Effect.fnUntraced(function*(
   ts: string,
   mark: keyof typeof outcomes
 ) {
-  // What is refused is no turn.
-  if (mark === "🚫") return outcomes[mark]
+  // What is refused, and the word that stops, are no turns; a turn that was stopped has no other end.
+  if (mark === "🚫" || mark === "🛑") return outcomes[mark]
   const started = decodeTs(ts)
   if (teamId === undefined || channel === undefined || Option.isNone(started)) return outcomes[mark]
   const key = slackTurnKey(teamId, channel, started.value)

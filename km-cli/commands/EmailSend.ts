@@ -48,6 +48,9 @@ const allOf = async (stream: AsyncIterable<Buffer>, limits: MailLimits): Promise
   return Buffer.concat(chunks)
 }
 
+const unreadable = (why: string) =>
+  new KmError({ code: "KM-EML-109", exit: 1, what: "a file cannot be read", why, next: "check its path and rights" })
+
 const bytesOf = Effect.fnUntraced(function*(file: string) {
   const { limits } = yield* Mailer
   return yield* Effect.tryPromise({
@@ -61,13 +64,7 @@ const bytesOf = Effect.fnUntraced(function*(file: string) {
           why: cause.message,
           next: "send less, or put the data where its readers can fetch it"
         })
-        : new KmError({
-          code: "KM-EML-109",
-          exit: 1,
-          what: "a file cannot be read",
-          why: cause instanceof Error ? cause.message : file,
-          next: "check its path and rights"
-        })
+        : unreadable(cause instanceof Error ? cause.message : file)
   })
 })
 
@@ -145,6 +142,10 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
       Effect.fnUntraced(function*(given) {
         const file = yield* pathFrom(given, "--attach")
         if (file === "-") return yield* kmError("KM-CLI-001", "--attach takes a file", "standard input has no name")
+        // What is no file may never begin, and a read of it could not be interrupted.
+        if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) {
+          return yield* unreadable(`${file} is no regular file`)
+        }
         return { name: path.basename(file), bytes: yield* bytesOf(file) }
       })
     )

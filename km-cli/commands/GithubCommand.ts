@@ -70,6 +70,7 @@ export const github = Command.make(
     force: bare("force", "Replace the App that is there"),
     noBrowser: bare("no-browser", "Only print the address"),
     port: Flag.Int("port").pipe(
+      Flag.filter((port) => port >= 0 && port <= 65_535, (port) => `0 to 65535, not ${port}`),
       Flag.withDefault(0),
       Flag.withDescription("Where the browser comes back to on 127.0.0.1; a free one if left out")
     ),

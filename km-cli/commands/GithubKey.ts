@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import { appKeyPath } from "../../runtime/domain/github/AppSettings.ts"
 import { asciiLowerCase } from "../../runtime/domain/text/Ascii.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
@@ -12,6 +13,9 @@ import { audited, githubError, githubTrouble, installTrouble } from "../github/t
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data } from "../Output.ts"
+
+/** More than any key has. */
+const maxBytes = 16 * 1024
 
 /** As GitHub hands it out, RSA in PKCS#1, or in PKCS#8. */
 const pem = /^-----BEGIN (RSA )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{1000,3500}\n-----END (RSA )?PRIVATE KEY-----\n?$/u
@@ -26,7 +30,13 @@ export const githubKey = Effect.fn("km.github.key")(function*(input: {
 }) {
   const { backend } = yield* opened
   yield* backend.install
-  const text = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(input.file)).pipe(
+  const text = yield* Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    let read = 0
+    // A key may come by a pipe; what never ends is no key.
+    const parts = Stream.takeUntil(fs.stream(input.file), (part) => (read += part.length) > maxBytes)
+    return yield* Stream.mkString(Stream.decodeText(parts))
+  }).pipe(
     Effect.mapError(() => kmError("KM-CLI-001", `${input.file} cannot be read`, "give the .pem that GitHub gave out"))
   )
   const key = text.replaceAll("\r\n", "\n")

@@ -119,7 +119,7 @@ export const shell = Effect.fn("km.shell")(function*(input: ShellInput) {
   }
   const resume = Option.map(input.resume, decodeSession)
   if (Option.isSome(resume) && Option.isNone(resume.value)) {
-    return yield* kmError("KM-CLI-001", "--resume takes the id of a session", "", "see \"km status SANDBOX\"")
+    return yield* kmError("KM-CLI-001", "--resume takes the id of a session", "", `km slack threads ${input.reference}`)
   }
   const { backend } = yield* opened
   yield* backend.install

@@ -155,7 +155,7 @@ export const slackThreads = Effect.fn("km.slack.threads")(function*(input: {
     const threads = yield* (yield* Threads).list(row.id, input.lines)
     yield* data(
       threads.length === 0
-        ? [`${labelOf(row)} has no threads`]
+        ? input.lines === 0 ? [] : [`${labelOf(row)} has no threads`]
         : columns([
           ["CHANNEL", "THREAD", "SESSION", "LAST TURN"],
           ...threads.map((one) => [one.channel, one.threadTs, one.session ?? "-", time(one.lastTurnAt)])

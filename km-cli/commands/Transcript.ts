@@ -24,7 +24,12 @@ export const transcript = Effect.fn("km.transcript")(function*(input: {
   yield* backend.install
   const session = Option.getOrUndefined(decodeSession(input.session))
   if (session === undefined) {
-    return yield* kmError("KM-CLI-001", "SESSION is the id of a session", "", "see \"km status SANDBOX\"")
+    return yield* kmError(
+      "KM-CLI-001",
+      "a transcript is named by the id of its session",
+      "",
+      `km slack threads ${input.reference}`
+    )
   }
   yield* Effect.gen(function*() {
     const objects = yield* Objects

@@ -33,27 +33,26 @@ export interface Places {
   readonly global: ReadonlyMap<string, Place>
 }
 
-/** Which argument, or which flag's value, is a name of the install or a file; the tree calls them all text. */
+/** What arguments of a name stand for, in every command; the tree calls them all text. */
+const named: Readonly<Record<string, Partial<Place>>> = {
+  sandbox: { ask: "names" },
+  schedule: { ask: "schedules" },
+  identity: { ask: "mailboxes" },
+  mailbox: { ask: "mailboxes" },
+  profile: { files: "file" },
+  file: { files: "file" }
+}
+
+/** Which other argument, or which flag's value, is a name of the install or a file. */
 const known: ReadonlyArray<readonly [where: string, place: Partial<Place>]> = [
-  ...["status", "destroy", "stop", "pause", "resume", "extend", "chat", "logs"].map((path) =>
-    [`${path}|0`, { ask: "names" }] as const
-  ),
-  ...["show", "run-now", "pause", "resume", "cancel", "history"].map((name) =>
-    [`at ${name}|0`, { ask: "schedules" }] as const
-  ),
-  ...["identity show", "identity rotate", "identity renew", "identity revoke", "email list", "email quarantine"].map(
-    (path) => [`${path}|0`, { ask: "mailboxes" }] as const
-  ),
   ["email read|0", { ask: "deliveries" }],
   ["email read|1", { ask: "deliveries" }],
   ["email release|0", { ask: "deliveries" }],
   ["email release|1", { ask: "deliveries" }],
   ...["--to", "--cc", "--bcc", "--reply-to"].map((flag) => [`email send|${flag}`, { ask: "mailboxes" }] as const),
   ...["--to", "--cc", "--bcc"].map((flag) => [`at|${flag}`, { ask: "mailboxes" }] as const),
-  ["validate|0", { files: "file" }],
-  ["policy test|0", { ask: "names" }],
+  ["email list|--from", { ask: "mailboxes" }],
   ["policy test|--profile", { files: "file" }],
-  ["create|0", { files: "file" }],
   ["at|--body", { files: "file" }],
   ["email send|--body", { files: "file" }],
   ["email send|--attach", { files: "file" }],
@@ -73,6 +72,7 @@ const globals: ReadonlyArray<Word & { readonly place?: Place }> = [
   { word: "--json", help: "Print JSON" },
   { word: "--state", help: "State directory", place: { words: [], files: "directory" } },
   { word: "--config", help: "Configuration file", place: { words: [], files: "file" } },
+  { word: "--install", help: "Another install, by name", place: { words: [] } },
   {
     word: "--log-level",
     help: "What is logged",
@@ -105,9 +105,12 @@ export const placesOf = (root: Completion.CommandDescriptor): Places => {
       for (const flag of [`--${name}`, ...aliases.map((alias) => (alias.length > 1 ? `--${alias}` : `-${alias}`))]) {
         valued.add(flag)
         if (type._tag === "Choice") put(`${path}|${flag}`, { words: type.values.map(plain) })
+        if (name.endsWith("-file")) put(`${path}|${flag}`, { files: "file" })
       }
     }
-    command.arguments.forEach(({ type }, index) => {
+    command.arguments.forEach(({ name, type }, index) => {
+      const place = named[name]
+      if (place !== undefined) put(`${path}|${index}`, place)
       if (type._tag === "Choice") put(`${path}|${index}`, { words: type.values.map(plain) })
     })
     if (command.subcommands.length > 0) {

@@ -1,7 +1,7 @@
 /**
  * The completion scripts. Each reads the line up to the cursor into a path of commands, the arguments given and the flag
  * that waits for its value, and looks that place up. Names are asked of the very program that is typed, an alias
- * included, with the `--state` and `--config` of the line; a word in which a shell would run something is never run.
+ * included, with the `--state`, `--config` and `--install` of the line; a word in which a shell would run something is never run.
  */
 import type { Ask, Place, Places, Word } from "./Places.ts"
 
@@ -70,12 +70,12 @@ _km() {
     word="\${COMP_WORDS[i]}"
     if [[ -n $flag ]]; then
       [[ $word == "=" ]] && continue
-      case $flag in --state|--config) options+=" $flag $word"; [[ $word =~ $runs ]] && unsafe=1 ;; esac
+      case $flag in --state|--config|--install) options+=" $flag $word"; [[ $word =~ $runs ]] && unsafe=1 ;; esac
       flag=""
       continue
     fi
     case $word in
-      --state=*|--config=*) options+=" $word"; [[ $word =~ $runs ]] && unsafe=1 ;;
+      --state=*|--config=*|--install=*) options+=" $word"; [[ $word =~ $runs ]] && unsafe=1 ;;
       ${alternatives(places.valued)}) flag="$word" ;;
       -*) ;;
       *)
@@ -145,12 +145,12 @@ _km() {
   _compskip=all
   for word in "\${(@)line[behind+1,-1]}"; do
     if [[ -n $flag ]]; then
-      case $flag in --state|--config) options+=("$flag" "\${word/#\\~\\//$HOME/}") ;; esac
+      case $flag in --state|--config|--install) options+=("$flag" "\${word/#\\~\\//$HOME/}") ;; esac
       flag=""
       continue
     fi
     case $word in
-      --state=*|--config=*) options+=("$word") ;;
+      --state=*|--config=*|--install=*) options+=("$word") ;;
       ${alternatives(places.valued)}) flag="$word" ;;
       -*) ;;
       *)
@@ -216,12 +216,12 @@ function __km_complete
   set -l flag ''
   for word in $tokens[2..-1]
     if test -n "$flag"
-      contains -- $flag --state --config; and set -a __km_options $flag $word
+      contains -- $flag --state --config --install; and set -a __km_options $flag $word
       set flag ''
       continue
     end
     switch $word
-      case '--state=*' '--config=*'
+      case '--state=*' '--config=*' '--install=*'
         set -a __km_options $word
       case ${places.valued.map(quoted).join(" ")}
         set flag $word

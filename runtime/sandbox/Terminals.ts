@@ -40,6 +40,9 @@ const openWithin = "10 seconds"
 /** For what the program wrote last to come out of the pipe. */
 const lastWordsWithin = "2 seconds"
 
+/** Keys that a person types before the session has begun; a paste is one frame or a few. */
+const maxEarlyFrames = 256
+
 const prefix = "terminal-"
 const decodeSession = Schema.decodeUnknownOption(SessionId)
 
@@ -48,7 +51,13 @@ const linkOf = (socket: Socket) => {
   const reader = new FrameReader()
   const gone = Deferred.makeUnsafe<void>()
   const opened = Deferred.makeUnsafe<Extract<FromOperator, { says: "open" }>>()
+  /** Keys and sizes that came while the session was being started, for as long as they are few. */
+  const early: Array<Frame> = []
   let onFrame = (frame: Frame): void => {
+    if (Deferred.isDoneUnsafe(opened)) {
+      if (early.length < maxEarlyFrames) return void early.push(frame)
+      return void socket.destroy()
+    }
     const message = Option.getOrUndefined(frame.kind === "message" ? readFromOperator(frame) : Option.none())
     if (message?.says === "open") Deferred.doneUnsafe(opened, Effect.succeed(message))
     else socket.destroy()
@@ -82,6 +91,7 @@ const linkOf = (socket: Socket) => {
         const message = Option.getOrUndefined(readFromOperator(frame))
         if (message?.says === "size") resized(message)
       }
+      for (const frame of early.splice(0)) onFrame(frame)
       output.on("data", (chunk: Buffer) => {
         for (let at = 0; at < chunk.length; at += maxFrameBytes) {
           const full = !socket.write(encodeFrame({ kind: "bytes", payload: chunk.subarray(at, at + maxFrameBytes) }))

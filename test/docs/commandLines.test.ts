@@ -83,7 +83,7 @@ const toldIn = (source: string): ReadonlyArray<string> => {
   const filled = code.replaceAll(/\$\{[^{}]*\}/g, "x")
   return [
     ...Array.from(filled.matchAll(/\\`km ([^`\\]+)\\`/g), ([, line = ""]) => line),
-    ...Array.from(filled.matchAll(/(?:["`]|: )km ([a-z-]+[^"`;\\\n]*)["`]/g), ([, line = ""]) => line)
+    ...Array.from(filled.matchAll(/(?:["`]|: )km ([a-z-]+[^"`;\\\n]*)\\?["`]/g), ([, line = ""]) => line)
   ].map(onlyWords).filter((line) => !prose.test(line))
 }
 

@@ -118,6 +118,19 @@ describe("an interactive session", () => {
     120_000
   )
 
+  it.live("takes what is typed, and another size, while it is still being started", () =>
+    Effect.gen(function*() {
+      const stack = yield* startStack()
+      const { row } = yield* stack.sandbox(jailed)
+      const terminal = yield* commandOf(stack, row, "read -r line; stty size; echo \"took $line\"", {
+        rows: 33,
+        columns: 99
+      })
+      yield* terminal.type("early\r")
+      assert.strictEqual(yield* terminal.exit, 0, terminal.shown())
+      assert.include(terminal.shown(), "33 99\r\ntook early")
+    }), 120_000)
+
   it.live(
     "is one at a time for a session: a second person is refused, a turn in its thread waits",
     () =>

@@ -39,6 +39,9 @@ describe("km audit", () => {
       assert.deepStrictEqual((yield* km.run("audit", "-n", "0", "--json")).out.map((text) => JSON.parse(text)), [
         { ok: true, entries: [] }
       ])
+      assert.deepStrictEqual((yield* km.run("audit", "-n", "0")).out, [])
+      const less = yield* km.run("audit", "-n", "-1")
+      assert.deepStrictEqual([less.exit, less.out], [2, []])
     }))
 
   it.effect("says that nothing was recorded yet", () =>

@@ -143,12 +143,23 @@ describe("km chat", () => {
         const word = yield* chatted({ mark: undefined, result: "answered", text })
         assert.deepStrictEqual([text, word.exit, word.out], [text, 0, ["done"]])
       }
-      const stop = yield* chatted({ mark: "octagonal_sign", result: "cancelled", text: "!stop" })
-      assert.strictEqual(stop.exit, 0, stop.talk)
+      // The word itself is no turn, so that no record of it comes.
+      for (const text of ["!stop", "\u200b!stop"]) {
+        const stop = yield* chatted({ mark: "octagonal_sign", result: "failed", text })
+        assert.strictEqual(stop.exit, 0, stop.talk)
+      }
       const json = yield* chatted({ mark: undefined, result: "answered", text: "!help", json: true })
       assert.deepInclude(JSON.parse(json.out.join("\n")), { ok: true })
       const aside = yield* chatted({ mark: undefined, result: "answered", text: "!aside lunch?" })
       assert.deepStrictEqual([aside.exit, aside.out], [0, []])
+    }))
+
+  it.effect("refuses what nobody would see", () =>
+    Effect.gen(function*() {
+      for (const text of ["", " ", "\u200b\u2060", "\u001b[31m"]) {
+        const { err, exit } = yield* new TestKm().run("chat", "demo", text)
+        assert.deepStrictEqual([exit, err[0]], [2, "error KM-CLI-001: the message is empty"])
+      }
     }))
 
   it.live("is over when the message is refused, and says so", () =>

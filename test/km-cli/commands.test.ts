@@ -1,8 +1,11 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
+import * as Completions from "effect/cli/Completions"
 import { spawnSync } from "node:child_process"
 import { userInfo } from "node:os"
+import { placesOf } from "../../km-cli/completions/Places.ts"
+import { km as root } from "../../km-cli/Km.ts"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { Alias, ChannelId, GroupId, InstallName, SandboxId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
@@ -100,6 +103,7 @@ describe("km: the command line", () => {
         [["email", "snd"], "send"],
         [["help", "crate"], "create"],
         [["list", "--jsn"], "--json"],
+        [["list", "--instal", "x"], "--install"],
         [["create", "x", "--unconfind"], "--unconfined"],
         [["logs", "--part", "brige"], "bridge"],
         [["completions", "zhs"], "zsh"]
@@ -611,6 +615,8 @@ describe("km completions", () => {
           `  "completions schedules") printf '%s\\n' nightly lunch;;`,
           `  "completions deliveries operator") echo "operator/1";;`,
           `  "completions deliveries demo") echo "sb-1/2";;`,
+          `  "completions names --install other") echo "else-where";;`,
+          `  "completions names --install=other") echo "else-where";;`,
           `esac; }`,
           `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _km; printf '%s\\n' "\${COMPREPLY[@]}"`
         ]
@@ -626,7 +632,37 @@ describe("km completions", () => {
       assert.deepStrictEqual(asking("ema"), ["email"])
       assert.deepStrictEqual(asking("logs", "--part", "mail"), ["mail-in", "mail-out"])
       assert.deepStrictEqual(asking("completions", "f"), ["fish"])
+      assert.deepStrictEqual(asking("--install", "other", "status", "e"), ["else-where"])
+      assert.deepStrictEqual(asking("--install=other", "status", "e"), ["else-where"])
+      assert.deepStrictEqual(asking("status", "--inst"), ["--install"])
     }))
+
+  it("knows what each argument stands for, and each flag that every command has", () => {
+    const tree = Completions.fromCommand(root)
+    const places = placesOf(tree)
+    const asked: Readonly<Record<string, string>> = {
+      sandbox: "names",
+      schedule: "schedules",
+      mailbox: "mailboxes",
+      identity: "mailboxes",
+      delivery: "deliveries",
+      profile: "file",
+      file: "file"
+    }
+    const walk = (command: Completions.CommandDescriptor, path: string): void => {
+      command.arguments.forEach(({ name }, index) => {
+        const place = places.at.get(`${path}|${index}`)
+        if (asked[name] !== undefined) assert.strictEqual(place?.ask ?? place?.files, asked[name], `${path} ${name}`)
+      })
+      for (const { name } of command.flags) {
+        if (!/-file$|^profile$/.test(name)) continue
+        assert.strictEqual(places.at.get(`${path}|--${name}`)?.files, "file", `${path} --${name}`)
+      }
+      for (const child of command.subcommands) walk(child, path === "" ? child.name : `${path} ${child.name}`)
+    }
+    walk(tree, "")
+    for (const flag of ["--state", "--config", "--install", "--log-level"]) assert.include(places.valued, flag)
+  })
 
   it.effect("scripts for three shells name every command; names are live", () =>
     Effect.gen(function*() {

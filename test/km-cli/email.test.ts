@@ -125,6 +125,7 @@ describe("km email", () => {
       yield* refused(5, "KM-CLI-003", "send", "--to", "sb-", ...text)
       yield* refused(6, "KM-EML-004", "send", "--to", ada, "--subject", "x\ny", "--body-text", "z")
       yield* refused(1, "KM-EML-109", "send", "--to", ada, ...text, "--attach", path.join(state, "none"))
+      yield* refused(1, "KM-EML-109", "send", "--to", ada, ...text, "--attach", "/dev/zero")
       yield* refused(2, "KM-CLI-001", "send", ...text)
       yield* refused(2, "KM-CLI-001", "list", ada, "--mark-read")
       yield* refused(3, "KM-EML-106", "read", "operator", "nothing")

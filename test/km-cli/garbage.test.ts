@@ -25,7 +25,9 @@ interface Leaf {
 }
 
 const leavesOf = (command: Completion.CommandDescriptor, at: ReadonlyArray<string> = []): ReadonlyArray<Leaf> => [
-  ...command.subcommands.length === 0 || command.arguments.length > 0 ? [{ path: at, command }] : [],
+  ...command.subcommands.length === 0 || command.arguments.length + command.flags.length > 0
+    ? [{ path: at, command }]
+    : [],
   ...command.subcommands.flatMap((child) => leavesOf(child, [...at, child.name]))
 ]
 
@@ -49,7 +51,8 @@ const goodFlags: Readonly<Record<string, ReadonlyArray<string>>> = {
   "email send": ["--to", "demo", "--body-text", "x"],
   "identity revoke": ["--key", "x"],
   at: ["--yes"],
-  destroy: ["--yes", "--dry-run"]
+  destroy: ["--yes", "--dry-run"],
+  github: ["--no-browser"]
 }
 
 const argumentsOf = ({ command }: Leaf): ReadonlyArray<ReadonlyArray<string>> =>
@@ -173,6 +176,10 @@ describe("garbage in the environment", () => {
         "KM_READY_WITHIN",
         "KM_UNCONFINED",
         "KM_UNATTENDED_CERTIFIER",
+        "KM_BRIDGE_PUBLIC_URL",
+        "KM_BRIDGE_LISTEN",
+        "KM_BRIDGE_TRUSTED_PROXY",
+        "KM_SLACK_API_URL",
         "HOME",
         "XDG_STATE_HOME",
         "CI",

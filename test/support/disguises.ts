@@ -55,6 +55,7 @@ export const disguises: ReadonlyArray<string> = [
   "\\u200b",
   "\\\\u200b",
   "%E2%80%8B",
+  "%25E2%2580%258B",
   "&#8203;",
   "&ZeroWidthSpace;",
   "<b>",

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `km-send`: hands a message to the sandbox's runtime, which signs, encrypts and delivers it. */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { basename } from "node:path"
 import process from "node:process"
 import { attachmentType } from "../attachmentType.ts"
@@ -22,6 +22,9 @@ Exit codes: 0 delivered, 1 failed, 2 usage, 3 no such recipient, 4 no keys, 6 re
 `
 
 const pieceBytes = 64 * 1024
+
+/** The runtime says what the install takes, which is less. */
+const mostBodyBytes = 128 * 1024 * 1024
 
 /**
  * All of standard input. Read at once where it is there, because to load Node's streams takes a tenth of this program's
@@ -53,9 +56,38 @@ const isTyped = (): boolean => {
   }
 }
 
-const bytesOf = async (file: string): Promise<Uint8Array> => {
+/** What is no file may have no end, or never begin; a pipe is not waited for. */
+const regularFile = (file: string): Uint8Array => {
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    return file === "-" ? await standardInput() : readFileSync(file)
+    if (!fstatSync(descriptor).isFile()) throw new Error(`${file} is no regular file`)
+    return readFileSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Of the body's pieces no more than any install takes: a device has no end. */
+const bodyFile = (file: string): Uint8Array => {
+  const descriptor = openSync(file, "r")
+  try {
+    const pieces: Array<Uint8Array> = []
+    for (let total = 0;;) {
+      const piece = Buffer.allocUnsafe(pieceBytes)
+      const size = readSync(descriptor, piece)
+      if (size === 0) return Buffer.concat(pieces)
+      pieces.push(piece.subarray(0, size))
+      if ((total += size) > mostBodyBytes) throw new Error(`${file} has more than ${mostBodyBytes} bytes`)
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const bytesOf = async (file: string, of: "body" | "attachment"): Promise<Uint8Array> => {
+  try {
+    if (of === "attachment") return regularFile(file)
+    return file === "-" ? await standardInput() : bodyFile(file)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : file
     throw trouble("KM-EML-109", 1, "A file cannot be read or written.", why, "check its path and rights")
@@ -109,9 +141,9 @@ const run = async (): Promise<void> => {
   if (values.help) return void process.stdout.write(help)
   const { wait } = values
   if (values.body === "-" && isTyped()) process.stderr.write("type the body, then Ctrl-D\n")
-  const body = await bytesOf(values.body)
+  const body = await bytesOf(values.body, "body")
   const files = await Promise.all(
-    values.attach.map(async (file) => ({ name: basename(file), bytes: await bytesOf(file) }))
+    values.attach.map(async (file) => ({ name: basename(file), bytes: await bytesOf(file, "attachment") }))
   )
   const { header } = await callUntilAnswered({
     op: "send",

@@ -93,7 +93,8 @@ const encoded = new RegExp(
     String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
     String.raw`${runBegin}(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
     String.raw`${runBegin}(?<unseen>\\+[bf])`,
-    String.raw`(?<percent>(?:%[0-9A-Fa-f]{2})+)`,
+    // A URL within a URL has its percent signs encoded too, once for each level.
+    String.raw`(?<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)`,
     String.raw`&#[xX](?<hex>[0-9A-Fa-f]{1,6});`,
     String.raw`&#(?<decimal>[0-9]{1,7});`,
     String
@@ -118,7 +119,7 @@ const character = (code: number): string => code <= 0x10ffff ? String.fromCodePo
 
 const decodePercent = (text: string): string => {
   try {
-    return decodeURIComponent(text)
+    return decodeURIComponent(text.replaceAll(/%(?:25)+(?=[0-9A-Fa-f]{2})/g, "%"))
   } catch {
     return text
   }

@@ -171,6 +171,8 @@ export class PluginHost extends Context.Service<PluginHost, {
             yield* begun.await
             return yield* instance.run ?? Effect.never
           }).pipe(
+            // Within, because the ports' context has the log annotations of whoever made the host.
+            Effect.annotateLogs({ plugin: entry.plugin.id }),
             Effect.provideContext(Context.add(ports, Scope.Scope, scope)),
             Effect.exit,
             Effect.ensuring(Effect.sync(() => void (entry.instance = undefined)))

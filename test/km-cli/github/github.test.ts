@@ -120,6 +120,16 @@ describe("km github", () => {
     120_000
   )
 
+  it.live("refuses a port that there is not", () =>
+    played(({ km }) =>
+      Effect.gen(function*() {
+        for (const port of ["-5", "65536", "99999999"]) {
+          const { err, exit } = yield* km("github", "--port", port)
+          assert.deepStrictEqual([exit, err[0]?.slice(0, 17)], [2, "error KM-CLI-001:"], err.join("\n"))
+        }
+      })
+    ))
+
   it.live("believes no callback but its own, and that once", () =>
     played((scene) =>
       Effect.gen(function*() {
@@ -223,6 +233,7 @@ describe("km github key", () => {
           const file = `${yield* temporaryDirectory}/key.pem`
           const before = world.secrets.get(path)
           fs.writeFileSync(file, yield* Effect.promise(makeAppKey))
+          assert.strictEqual((yield* km("github", "key", "/dev/zero")).exit, 2)
           const foreign = yield* km("github", "key", file)
           assert.deepStrictEqual([foreign.exit, world.secrets.get(path)], [4, before])
           fs.writeFileSync(file, "no key")

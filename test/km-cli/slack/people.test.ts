@@ -239,6 +239,7 @@ describe("km slack threads", () => {
       yield* put(3, undefined, SandboxId.make("sb-ffffffff"))
       const { exit, out } = yield* km.run("slack", "threads", "demo", "--json")
       assert.strictEqual(exit, 0)
+      assert.deepStrictEqual((yield* km.run("slack", "threads", "demo", "-n", "0")).out, [])
       const { threads } = JSON.parse(out.join("")) as { readonly threads: ReadonlyArray<Record<string, unknown>> }
       assert.deepStrictEqual(threads.map(({ session, threadTs }) => [threadTs, session]), [
         ["1700000002.000001", null],

@@ -9,6 +9,10 @@ const plain = makeRedactor([])
 const value = ["correct", "horse", "battery", "staple"].join("-")
 const esc = "\u001b"
 
+/** As URLs write what is no letter and no digit. */
+const encode = (text: string): string =>
+  text.replaceAll(/[^A-Za-z0-9]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
+
 describe("a token in disguise", () => {
   it("is taken out with any one disguise in the middle, before, or behind", () => {
     for (const [shape, token] of disguisedTokens) {
@@ -21,6 +25,16 @@ describe("a token in disguise", () => {
       for (const around of surroundings) {
         const text = plain.text(`a ${around}${token}${around} b`)
         assert.isFalse(shows(text, token), `${shape} in ${JSON.stringify(around)}: ${JSON.stringify(text)}`)
+      }
+    }
+  })
+
+  it("is found in a URL within a URL, however often it is encoded", () => {
+    const known = makeRedactor([`${value}/+=`])
+    for (const [shape, token] of [...disguisedTokens, ["a value", `${value}/+=`] as const]) {
+      for (let text = encode(token), level = 1; level <= 4; level++, text = encode(text)) {
+        const shown = known.text(`https://a.test/?next=${text}&x=1`)
+        assert.strictEqual(shown, `https://a.test/?next=${redactedMark}&x=1`, `${shape}, ${level} times: ${text}`)
       }
     }
   })

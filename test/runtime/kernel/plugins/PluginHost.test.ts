@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { PluginHost } from "../../../../runtime/kernel/plugins/PluginHost.ts"
@@ -82,6 +83,23 @@ describe("PluginHost", () => {
       yield* Scope.close(running.scope, Exit.void)
       assert.deepStrictEqual(said, ["start a", "start b", "start c", "stop c", "stop b", "stop a"])
     }).pipe(quietly))
+
+  it.effect("names the plugin in every line of the log that it, or the host for it, writes", () =>
+    Effect.gen(function*() {
+      const said: Array<unknown> = []
+      const log = Logger.layer([
+        Logger.make(({ fiber, message: parts }) => {
+          const { plugin: named, sandbox } = fiber.getRef(References.CurrentLogAnnotations)
+          said.push([...(Array.isArray(parts) ? parts : [parts]).map(String), named, sandbox].join(" of "))
+        })
+      ])
+      // The host is made for a sandbox, which every line names too.
+      yield* host([plugin("a", { start: () => Effect.as(Effect.logInfo("its own"), {}) })]).pipe(
+        Effect.annotateLogs({ sandbox: "sb" }),
+        Effect.provide(log)
+      )
+      assert.deepStrictEqual(said, ["its own of a of sb", "a plugin is running of a of sb"])
+    }))
 
   it.effect("refuses a circle, naming it", () =>
     Effect.gen(function*() {
