@@ -8,7 +8,6 @@ import { Agent } from "../../../runtime/ports/Agent.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Installation } from "../../../runtime/ports/Installation.ts"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
-import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { sandbox } from "../../bridge/world.ts"
@@ -48,7 +47,6 @@ export const pluginWorld = Effect.fnUntraced(function*(options: {
   const context = yield* Layer.build(Layer.mergeAll(
     Layer.succeed(Agent, agent),
     MemoryAudit.layerOver(audit, "runtime"),
-    Redaction.layer,
     Layer.succeed(Bridge, (yield* pullBridge).of(sandbox)),
     Layer.succeed(Installation)(exampleInstall),
     RepositoryTokens.memory(tokens),
