@@ -210,6 +210,7 @@ export const githubProxyPlugin = (
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),
+      sessionLines: Effect.succeed(policyLines(config)),
       detail: Effect.sync(() =>
         `${counts.allowed} allowed, ${counts.refused} refused${config.mode === "audit" ? "; refs not enforced" : ""}`
       )

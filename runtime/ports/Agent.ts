@@ -160,6 +160,8 @@ export interface TerminalRun {
   readonly runDir: string
   /** In place of the agent; empty starts the agent. */
   readonly command: ReadonlyArray<string>
+  /** What the agent is told of the sandbox: lines of ours, each harmless. */
+  readonly told: ReadonlyArray<string>
   /** As `TERM` has it. */
   readonly terminal: string
   readonly size: TerminalSize
