@@ -140,6 +140,9 @@ describe("in the middle of a session", () => {
           git push -q origin HEAD:refs/heads/feature/again`)
         assert.strictEqual(pushed.code, 0, pushed.said)
         assert.isTrue((yield* github.refs("org/api")).has("refs/heads/feature/again"))
+        // Its end takes back what was made under the new number; of all others GitHub has taken the tokens away.
+        yield* succeeded(state, ["destroy", "removed", "--yes"])
+        assert.deepStrictEqual(github.tokens().filter(({ revoked }) => !revoked), [])
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     600_000
   )
