@@ -142,7 +142,7 @@ export class Words extends Context.Service<Words, {
       })
 
       const stored = Effect.fnUntraced(
-        function*(message, row, turn) {
+        function*(message: IncomingMessage, row: SandboxRow, turn: StoredTurn) {
           const { slackBusyPolicy: policy, slackMaxConcurrentThreads: most } = row.profile.spec.cli
           if (policy === "interrupt") yield* interrupt(message, row, turn)
           if (row.desired === "stopped") return yield* asleep(message, row)
