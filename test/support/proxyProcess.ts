@@ -14,9 +14,9 @@ import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Installation } from "../../runtime/ports/Installation.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
 import { exampleInstall } from "./installs.ts"
 import { profileWith } from "./profiles.ts"
 
@@ -42,7 +42,7 @@ const serve = ({ allowedRefs, authority, id, port, repository, sandbox, state }:
       Layer.mock(Agent, { confinement: Effect.succeed({ confined: false, detail: "" }) }),
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
       Layer.mock(Bridge, {}),
-      Layer.succeed(Installation)(exampleInstall),
+      Layer.succeed(ThisInstall)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([
         { host: "github.com", owner, name, id, installation: 1 }
       ])),
