@@ -15,7 +15,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/km/node
 # Emulators of AWS, in a Python environment of their own.
 AWS_EMULATORS := node_modules/.km-aws/installed
 
-.PHONY: help setup demo install uninstall test test-unit test-aws test-interop slack-check check format build bench routes fuzz mutants clean
+.PHONY: help setup demo install uninstall test test-unit test-aws test-interop test-toolchains slack-check check format build bench routes fuzz mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ test-aws: setup $(AWS_EMULATORS) ## the AWS engine on an emulator of AWS (Python
 
 test-interop: setup $(OLDEST_NODE) ## tests that need programs of the operating system (.ci/packages), or the registry
 	@KM_INTEROP=1 vitest run --config vitest.interop.config.ts
+
+test-toolchains: setup ## Go, cargo and Java in the jail, where the system has all three (from Debian 280 MB)
+	@KM_INTEROP=1 vitest run --config vitest.toolchains.config.ts
 
 slack-check: setup ## ask slack.com what the local workspace is trusted for (KM_SLACK_BOT_TOKEN, KM_SLACK_APP_TOKEN)
 	@node test/slack/check.ts

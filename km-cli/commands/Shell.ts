@@ -19,6 +19,7 @@ import {
   type TerminalSize,
   terminalSocket
 } from "../../runtime/domain/sandbox/TerminalProtocol.ts"
+import { foreignLine } from "../../runtime/domain/text/ForeignText.ts"
 import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
@@ -74,6 +75,9 @@ const rawTerminal = Effect.acquireRelease(
   (before) => Effect.andThen(Effect.sync(() => void process.stdin.pause()), stty(before === "" ? ["sane"] : [before]))
 )
 
+/** Characters of what a session is told, a line; longer than any that a runtime says. */
+const longestLine = 1_100
+
 type End = Extract<FromRuntime, { says: "ended" | "refused" }> | { readonly says: "lost" }
 
 /** Passes both ways until the runtime says how it ended, or nobody is there any more. */
@@ -104,8 +108,10 @@ const relayed = (socket: Socket, onBegan: (session: SessionId) => void) =>
           continue
         }
         const message = Option.getOrUndefined(readFromRuntime(frame))
-        if (message?.says === "began") onBegan(message.session)
-        else if (message !== undefined) done(message)
+        if (message?.says === "began") {
+          for (const line of message.told ?? []) process.stdout.write(`${foreignLine(line, longestLine)}\r\n`)
+          onBegan(message.session)
+        } else if (message !== undefined) done(message)
       }
     })
     socket.on("error", () => undefined)

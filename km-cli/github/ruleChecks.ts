@@ -1,6 +1,6 @@
 /** Where the proxy alone stands between a sandbox and a repository's default branch: its policy beside GitHub's own rules. */
 import * as Effect from "effect/Effect"
-import type { RepositoryGrant } from "../../runtime/domain/github/Grant.ts"
+import { installedAs, type RepositoryGrant } from "../../runtime/domain/github/Grant.ts"
 import { refJudge } from "../../runtime/domain/github/JudgeRefs.ts"
 import { profilePolicy } from "../../runtime/domain/github/ProfilePolicy.ts"
 import { repositoryText } from "../../runtime/domain/github/Repository.ts"
@@ -66,9 +66,9 @@ export const ruleChecks = Effect.fnUntraced(function*(rows: ReadonlyArray<Sandbo
   )
   const checks = yield* Effect.forEach(written.slice(0, mostLooked), ({ grant, repository, row, sandbox }) => {
     const name = `rules ${sandbox}`
-    const { account: owner, app, host, installation } = grant
+    const { account: owner, app, host } = grant
     const subject = repositoryText({ host, owner, name: repository.name })
-    return apps.rules({ host, app }, installation, repository.id).pipe(
+    return apps.rules({ host, app }, installedAs(grant), repository.id).pipe(
       Effect.map((found): RuleCheck => {
         const { detail, status } = standing(row, found)
         const remedy = `add a ruleset for ${found.branch} at GitHub, in the settings of ${subject}`

@@ -4,21 +4,18 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { randomBytes } from "node:crypto"
 import { createServer, type Socket } from "node:net"
 import * as Path from "node:path"
 import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
 import { judgeRequest } from "../../runtime/domain/github/JudgeRequest.ts"
 import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
-import { Agent, type AgentContribution, type AgentDoor } from "../../runtime/ports/Agent.ts"
+import { Agent, type AgentContribution, type AgentDoor, type DoorRun } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
-import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
@@ -27,10 +24,11 @@ import { GithubProxyConfig } from "./GithubProxyConfig.ts"
 import { machine, type Outside, type OwnGitHubs } from "./outside/Outside.ts"
 import { makeUpstream } from "./outside/Upstream.ts"
 import { gitHubsOf, ownGitHubs, policyLines, policyOf } from "./policyOf.ts"
-import type { Decision, ProxyContext } from "./proxy/Context.ts"
+import type { Decision, ProxyContext, RunIdentity } from "./proxy/Context.ts"
 import { askApi } from "./proxy/Lookups.ts"
 import { makeProxyServer, type ProxyServer } from "./proxy/ProxyServer.ts"
 import { pullHolds } from "./proxy/PullHolds.ts"
+import { RunCredentials } from "./proxy/RunCredentials.ts"
 import { stagedRefs } from "./proxy/StagedRefs.ts"
 import { sweep } from "./proxy/Staging.ts"
 import { Refusals } from "./Refusals.ts"
@@ -38,7 +36,7 @@ import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | ThisInstall
+export type GithubProxyPorts = Agent | Audit | Bridge | RepositoryTokens | SandboxInfo | ThisInstall
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -56,7 +54,9 @@ const failed = (operation: string) => (error: unknown) =>
     detail: error instanceof Error ? error.message : String(error)
   })
 
-/** Listens on 127.0.0.1 for a sandbox without a jail; every local process can connect, so its URL has a credential. */
+const identityOf = ({ session, turn }: DoorRun): RunIdentity => ({ turn: turn ?? `session ${session}` })
+
+/** Listens on 127.0.0.1 for a sandbox without a jail; every local process can connect, so a run's URL has its credential. */
 const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<ReturnType<typeof createServer>, PluginError>((resume) => {
@@ -71,32 +71,40 @@ const listen = (take: (socket: Socket) => void): Effect.Effect<number, PluginErr
   }))
 
 /**
- * What the agent gets: by a door of its jail, or by an address with a credential where it has none. The name in it is the
- * run's, so that people are told of its refusals; runs that share a user could use each other's.
+ * What the agent gets: by a door of its jail, or by an address with a credential where it has none. That one is the run's
+ * own and ends with it; runs that share a user could read each other's.
  */
 const contribution = Effect.fnUntraced(function*(
   server: ProxyServer,
-  password: string,
+  credentials: RunCredentials,
   javaStore: string
 ): Effect.fn.Return<AgentContribution, PluginError, Agent | Scope.Scope> {
   const { confined } = yield* (yield* Agent).confinement
   if (!confined) {
     const port = yield* listen(server.takeStranger)
     return {
-      runEnv: ({ session, turn }) => {
-        const address = new URL(`http://127.0.0.1:${port}`)
-        address.username = Buffer.from(turn ?? `session ${session}`).toString("base64url")
-        address.password = password
-        return proxyEnvironment(address.href.replace(/\/$/, ""), javaStore)
-      }
+      runEnv: (of) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const run = identityOf(of)
+            const address = new URL(`http://127.0.0.1:${port}`)
+            address.username = "km"
+            address.password = credentials.issue(run)
+            return { run, env: proxyEnvironment(address.href.replace(/\/$/, ""), javaStore) }
+          }),
+          ({ run }) =>
+            Effect.sync(() => {
+              credentials.end(run)
+              server.cut(run)
+            })
+        ).pipe(Effect.map(({ env }) => env))
     }
   }
   const door: AgentDoor = {
     name: "proxy",
     port: proxyPort,
     env: proxyEnvironment(`http://127.0.0.1:${proxyPort}`, javaStoreInJail),
-    open: (run) =>
-      Effect.succeed((connection) => server.take(connection, { turn: run.turn ?? `session ${run.session}` }))
+    open: (of) => Effect.succeed((connection) => server.take(connection, identityOf(of)))
   }
   return { doors: [door] }
 })
@@ -121,7 +129,6 @@ export const githubProxyPlugin = (
     const audit = yield* Audit
     const bridge = yield* Bridge
     const info = yield* SandboxInfo
-    const redaction = yield* Redaction
     const tokens = yield* RepositoryTokens
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
@@ -166,25 +173,25 @@ export const githubProxyPlugin = (
     const [first, ...others] = gitHubs
     const contexts = [contextOf(first), ...others.map(contextOf)] as const
     const authority = makeAuthority([...new Set(gitHubs.flatMap(certifiedNames))], now)
-    const password = randomBytes(24).toString("base64url")
-    yield* redaction.add(Redacted.make(password))
-    const underWay = new Set<string>()
-    const runNamed = (user: string) => {
-      const turn = Buffer.from(user, "base64url").toString("utf8")
-      return underWay.has(turn) ? { turn } : undefined
-    }
+    const credentials = new RunCredentials()
     const allowedHosts = yield* Effect.forEach(config.allowedHosts, (text) =>
       Result.match(parseHostPattern(text), {
         onSuccess: Effect.succeed,
         onFailure: (why) =>
           new PluginError({ plugin: id, operation: "start", reason: "BadConfig", detail: `${text}: ${why}` })
       }))
-    const server = yield* makeProxyServer({ contexts, authority, outside: reached, allowedHosts, password, runNamed })
+    const server = yield* makeProxyServer({
+      contexts,
+      authority,
+      outside: reached,
+      allowedHosts,
+      runOf: (credential) => credentials.runOf(credential)
+    })
     const trust = yield* Effect.try({
       try: () => writeTrust(own, authority.certificate, now()),
       catch: failed("trust")
     })
-    const way = yield* contribution(server, password, trust.javaStore)
+    const way = yield* contribution(server, credentials, trust.javaStore)
 
     return {
       run: Effect.forEach(contexts, sweep, { concurrency: "unbounded", discard: true }).pipe(
@@ -197,16 +204,13 @@ export const githubProxyPlugin = (
       },
       notices: ({ key }) => Effect.sync(() => refusals.lines(key)),
       observers: [{
-        starting: ({ key }) => Effect.sync(() => void underWay.add(key)),
+        starting: () => Effect.void,
         started: () => Effect.void,
-        exited: ({ key }) =>
-          Effect.sync(() => {
-            underWay.delete(key)
-            return []
-          }),
+        exited: () => Effect.succeed([]),
         posted: ({ key }) => Effect.sync(() => refusals.forget(key))
       }],
       promptLines: () => Effect.succeed(policyLines(config)),
+      sessionLines: Effect.succeed(policyLines(config)),
       detail: Effect.sync(() =>
         `${counts.allowed} allowed, ${counts.refused} refused${config.mode === "audit" ? "; refs not enforced" : ""}`
       )

@@ -55,8 +55,11 @@ export interface AgentDoor {
 export interface AgentContribution {
   /** Variables for every run, such as `KM_MAIL_SOCKET`. Never secrets; what keeps the agent in its place wins over them. */
   readonly env?: Readonly<Record<string, string>>
-  /** The same for one run, over `env`; must not throw. */
-  readonly runEnv?: (run: DoorRun) => Readonly<Record<string, string>>
+  /**
+   * The same for one run, over `env`: made when the run begins, released when all its processes are gone. May hold what
+   * is secret to others, such as an address with the run's own credential; it has a shape that the redactor knows.
+   */
+  readonly runEnv?: (run: DoorRun) => Effect.Effect<Readonly<Record<string, string>>, never, Scope.Scope>
   /** Absolute directories of programs for the agent, in front of the system's on its PATH; they are shown read-only. */
   readonly path?: ReadonlyArray<string>
   /** Absolute paths of files and directories that the agent may read, at their own place or at another. */
@@ -164,6 +167,8 @@ export interface TerminalRun {
   readonly runDir: string
   /** In place of the agent; empty starts the agent. */
   readonly command: ReadonlyArray<string>
+  /** What the agent is told of the sandbox: lines of ours, each harmless. */
+  readonly told: ReadonlyArray<string>
   /** As `TERM` has it. */
   readonly terminal: string
   readonly size: TerminalSize

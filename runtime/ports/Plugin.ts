@@ -129,6 +129,8 @@ export interface PluginInstance {
    * A turn that continues after a crash has been told already and is not told again.
    */
   readonly promptLines?: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /** The same for a session that a person works in: told to its agent, and to the person, whenever one begins. */
+  readonly sessionLines?: Effect.Effect<ReadonlyArray<string>>
   /**
    * Fetches what the agent of a turn is to find when it starts, such as the files of a message, and says where it lies:
    * lines within the same limits. The agent waits, for 15 minutes at most; a stop of the turn ends the waiting. Asked

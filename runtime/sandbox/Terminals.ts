@@ -24,6 +24,7 @@ import {
   readFromOperator,
   terminalSocket
 } from "../domain/sandbox/TerminalProtocol.ts"
+import { sessionFrame } from "../kernel/turns/Prompt.ts"
 import { TurnParties } from "../kernel/turns/TurnParties.ts"
 import { Agent, type TerminalProcess } from "../ports/Agent.ts"
 import { Audit } from "../ports/Audit.ts"
@@ -40,9 +41,6 @@ const openWithin = "10 seconds"
 /** For what the program wrote last to come out of the pipe. */
 const lastWordsWithin = "2 seconds"
 
-/** Keys that a person types before the session has begun; a paste is one frame or a few. */
-const maxEarlyFrames = 256
-
 const prefix = "terminal-"
 const decodeSession = Schema.decodeUnknownOption(SessionId)
 
@@ -51,12 +49,12 @@ const linkOf = (socket: Socket) => {
   const reader = new FrameReader()
   const gone = Deferred.makeUnsafe<void>()
   const opened = Deferred.makeUnsafe<Extract<FromOperator, { says: "open" }>>()
-  /** Keys and sizes that came while the session was being started, for as long as they are few. */
+  /** What was typed, or how the window changed, while the session was being made. */
   const early: Array<Frame> = []
   let onFrame = (frame: Frame): void => {
     if (Deferred.isDoneUnsafe(opened)) {
-      if (early.length < maxEarlyFrames) return void early.push(frame)
-      return void socket.destroy()
+      early.push(frame)
+      return void socket.pause()
     }
     const message = Option.getOrUndefined(frame.kind === "message" ? readFromOperator(frame) : Option.none())
     if (message?.says === "open") Deferred.doneUnsafe(opened, Effect.succeed(message))
@@ -91,6 +89,7 @@ const linkOf = (socket: Socket) => {
         const message = Option.getOrUndefined(readFromOperator(frame))
         if (message?.says === "size") resized(message)
       }
+      socket.resume()
       for (const frame of early.splice(0)) onFrame(frame)
       output.on("data", (chunk: Buffer) => {
         for (let at = 0; at < chunk.length; at += maxFrameBytes) {
@@ -157,6 +156,7 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
       const open = Option.getOrUndefined(wish)
       if (open === undefined) return
       const session = open.resume ?? SessionId.make(randomUUID())
+      const told = sessionFrame(yield* parties.sessionLines)
       const begun = Effect.gen(function*() {
         const runDir = yield* directoryOf(session)
         return yield* interact({
@@ -164,6 +164,7 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
           mode: open.resume === undefined ? "fresh" : "resume",
           runDir,
           command: open.command,
+          told,
           terminal: open.terminal,
           size: open,
           contributions: yield* parties.contributions
@@ -184,7 +185,7 @@ export const serveTerminals = Effect.fnUntraced(function*(places: { readonly run
         verdict: "allowed",
         detail: `session ${session}${open.command.length === 0 ? "" : "; a command of the operator's"}`
       })
-      yield* link.say({ says: "began", session })
+      yield* link.say({ says: "began", session, told })
       link.join(process, ({ columns, rows }) => void runFork(process.resize({ columns, rows })))
       const finish = (by: "itself" | "runtime") =>
         Effect.gen(function*() {

@@ -2,7 +2,7 @@
  * What the proxy costs: the plugin in a process of its own, with policy and journal, between a client and a GitHub on
  * loopback. Direct and proxied are measured in turn, in one run. All three share this machine's cores.
  */
-import { type ChildProcess, execFile, execFileSync, fork } from "node:child_process"
+import { execFile, execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -10,13 +10,12 @@ import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as tls from "node:tls"
-import { fileURLToPath } from "node:url"
 import type { GitHubPolicy } from "../../runtime/domain/github/GitHubPolicy.ts"
 import { judgePush } from "../../runtime/domain/github/JudgeRefs.ts"
 import { pushReader } from "../../runtime/domain/github/ReceivePack.ts"
 import { type BenchRow, meets, percentile } from "./BenchRow.ts"
+import { startGitHub, startSandboxProxy } from "./proxyParts.ts"
 
-const parts = fileURLToPath(new URL("./proxyParts.ts", import.meta.url))
 const area = "proxy"
 const warmRequests = 1_500
 const firstConnections = 40
@@ -26,12 +25,6 @@ const pushMiB = 1_024
 const refs = 1_000
 
 const basic = Buffer.from("x-access-token:ghs_memory_read_1").toString("base64")
-
-const start = async <A>(role: string, given: object): Promise<{ readonly child: ChildProcess; readonly said: A }> => {
-  const child = fork(parts, [role, JSON.stringify(given)], { stdio: ["ignore", "ignore", "inherit", "ipc"] })
-  const [said] = await once(child, "message")
-  return { child, said }
-}
 
 interface World {
   readonly port: number
@@ -291,11 +284,8 @@ const decisions = (): BenchRow => {
 
 export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "km-bench-"))
-  const gitHub = await start<{ port: number; authority: string; bare: string }>("gitHub", {})
-  const proxy = await start<{ env: Record<string, string> }>("proxy", {
-    ...gitHub.said,
-    state: path.join(root, "state")
-  })
+  const gitHub = await startGitHub()
+  const proxy = await startSandboxProxy(gitHub.said, root)
   try {
     const { HTTPS_PROXY = "", SSL_CERT_FILE = "" } = proxy.said.env
     const world: World = {

@@ -3,29 +3,22 @@
  * kept, eight at a time, by the same client from the same GitHub on loopback, in turn. Without the program there is no row.
  * At most half a minute for each of the two; the best of three rounds counts.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as tls from "node:tls"
-import { fileURLToPath } from "node:url"
 import { type BenchRow, meets } from "./BenchRow.ts"
+import { startGitHub, startSandboxProxy } from "./proxyParts.ts"
 
-const parts = fileURLToPath(new URL("./proxyParts.ts", import.meta.url))
 const connections = 8
 const rounds = 3
 const roundMillis = 5_000
 const target = ">= 6"
 /** That the GitHub of the bench takes. */
 const token = "ghs_memory_read_1"
-
-const start = async <A>(role: string, given: object): Promise<{ readonly child: ChildProcess; readonly said: A }> => {
-  const child = fork(parts, [role, JSON.stringify(given)], { stdio: ["ignore", "ignore", "inherit", "ipc"] })
-  const [said] = await once(child, "message")
-  return { child, said }
-}
 
 /** The program's path, or undefined where it is not installed. */
 const installed = (): string | undefined => {
@@ -131,11 +124,8 @@ export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
   const program = installed()
   if (program === undefined) return []
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "km-bench-"))
-  const gitHub = await start<{ port: number; authority: string }>("gitHub", {})
-  const proxy = await start<{ env: Record<string, string> }>("proxy", {
-    ...gitHub.said,
-    state: path.join(root, "state")
-  })
+  const gitHub = await startGitHub()
+  const proxy = await startSandboxProxy(gitHub.said, root)
   const port = await freePort()
   const believed = path.join(root, "upstream.pem")
   fs.writeFileSync(believed, gitHub.said.authority)

@@ -7,15 +7,13 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import { writeBrowser } from "../support/githubBrowser.ts"
+import { succeeded } from "../support/githubInstall.ts"
 import { km, kmUp } from "../support/KmProcess.ts"
 import { localGithub } from "../support/LocalGithub.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { untilReal } from "../support/untilReal.ts"
 
 const run = promisify(execFile)
-
-const succeeded = (state: string, args: ReadonlyArray<string>, env: Record<string, string> = {}) =>
-  Effect.tap(km(state, args, env), ({ err, exit }) => Effect.sync(() => assert.strictEqual(exit, 0, err)))
 
 const json = <A>(state: string, ...args: ReadonlyArray<string>) =>
   Effect.map(succeeded(state, [...args, "--json"]), ({ out }) => JSON.parse(out) as A)

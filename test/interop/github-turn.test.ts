@@ -11,19 +11,10 @@ import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { promisify } from "node:util"
-import { writeBrowser } from "../support/githubBrowser.ts"
-import { km, kmUp } from "../support/KmProcess.ts"
-import { localGithub } from "../support/LocalGithub.ts"
+import { githubInstall, succeeded } from "../support/githubInstall.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
-import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const run = promisify(execFile)
-
-const succeeded = (state: string, args: ReadonlyArray<string>, env: Record<string, string> = {}) =>
-  Effect.tap(
-    km(state, args, env),
-    ({ err, exit, out }) => Effect.sync(() => assert.strictEqual(exit, 0, `km ${args.join(" ")}\n${out}\n${err}`))
-  )
 
 /** Both tries at what is not allowed go on after the refusal, as an agent would. */
 const work = (host: string): string =>
@@ -65,35 +56,8 @@ describe("GitHub from within a turn", () => {
     "clones and pushes what is allowed, is refused the rest in git's words, holds no token",
     () =>
       Effect.gen(function*() {
-        const github = yield* localGithub()
-        // The proxy takes no addresses, so this machine's own GitHub has a name.
-        const host = `github.test:${github.port}`
-        const state = yield* temporaryDirectory
-        const tools = yield* temporaryDirectory
-        const profile = path.join(tools, "profile.yaml")
-        fs.writeFileSync(
-          profile,
-          [
-            "apiVersion: klankermaker.ai/v1",
-            "kind: SandboxProfile",
-            "metadata: { name: api }",
-            "spec:",
-            "  cli: { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }",
-            "  sourceAccess:",
-            "    mode: allowlist",
-            `    github: { allowedRepos: ["${host}/org/api"], allowedRefs: ["feature/*"] }`
-          ].join("\n")
-        )
-        yield* kmUp(state)
-        const browser = writeBrowser(tools)
-        yield* succeeded(state, ["github", "--host", host, "--org", "org"], { BROWSER: browser })
-        const [app] = github.apps()
-        assert.isDefined(app)
-        github.install(app, "org")
-        yield* succeeded(state, ["configure", "github", "--discover"])
-        const created = yield* succeeded(state, ["create", profile, "--alias", "api", "--json"])
-        const { sandbox } = JSON.parse(created.out) as { readonly sandbox: { readonly id: string } }
-        const workspace = path.join(state, "sandboxes", sandbox.id, "workspace")
+        const { github, host, sandbox, state } = yield* githubInstall()
+        const { workspace } = yield* sandbox("api", ["feature/*"])
 
         const visible = `ghs_${randomBytes(18).toString("hex")}`
         fs.writeFileSync(path.join(workspace, "visible.txt"), visible)

@@ -51,7 +51,7 @@ describe("two sandboxes without a jail", () => {
       const { gitHub, home, one, two } = yield* scene
       const [mine, theirs] = [proxyOf(one), proxyOf(two)]
       assert.notStrictEqual(mine.password, theirs.password)
-      assert.match(mine.password, /^[A-Za-z0-9_-]{32}$/)
+      assert.match(mine.password, /^kmp_[A-Za-z0-9_-]{43}$/)
       const wrong: ReadonlyArray<string> = [
         withUser(theirs, "", ""),
         withUser(theirs, mine.username, mine.password),
@@ -66,7 +66,7 @@ describe("two sandboxes without a jail", () => {
           ["curl", "-sS", "-w", "%{http_code}", "http://registry.example.com/"],
           home
         )
-        assert.strictEqual(plain.stdout, "km: this proxy is another sandbox's\n407")
+        assert.match(plain.stdout, /^km: refused: this proxy is for the runs of one sandbox, .*\n407$/)
       }
       for (const proxy of wrong.slice(0, 2)) {
         const git = yield* runAs(at(one.env, proxy), ["git", "ls-remote", url], home)

@@ -85,6 +85,46 @@ describe("an interactive session", () => {
   )
 
   it.live(
+    "tells its agent and the person what the sandbox may reach, when it begins and when it goes on",
+    () =>
+      Effect.gen(function*() {
+        const stack = yield* startStack()
+        const { row } = yield* stack.sandbox(
+          profileWith(slackProfile.spec.cli, { network: { mode: "proxy", allowedHosts: ["registry.example.com"] } })
+        )
+        const line = "[km] Other hosts that can be reached: registry.example.com; no more."
+        /** Requests to the model so far whose instructions hold the line, and how many there were. */
+        const asked = Effect.map(stack.model.requests, (requests) => {
+          const talk = requests.filter(({ answer }) => answer === "reply").map(({ body }) => JSON.parse(body))
+          return [talk.filter(({ system }) => JSON.stringify(system).includes(line)).length, talk.length] as const
+        })
+        const talk = Effect.fnUntraced(function*(args: ReadonlyArray<string>, answer: RegExp) {
+          const terminal = yield* shell(stack, row, args)
+          yield* terminal.until(/bypass permissions on/)
+          assert.include(terminal.shown(), line)
+          yield* terminal.type(bashScript(`echo 'the''answer'${args.length}`))
+          yield* terminal.until(/script:bash/)
+          yield* terminal.type("\r")
+          yield* terminal.until(answer)
+          yield* terminal.type("/exit")
+          yield* terminal.until(/\/exit/)
+          yield* terminal.type("\r")
+          assert.strictEqual(yield* terminal.exit, 0, terminal.shown())
+          return /--resume (\S+)/.exec(terminal.shown())?.[1] ?? ""
+        })
+        const session = yield* talk([], /theanswer0/)
+        const [told, all] = yield* asked
+        assert.isAbove(told, 0)
+        assert.strictEqual(told, all)
+        yield* talk(["--resume", session], /theanswer2/)
+        const [toldAgain, allAgain] = yield* asked
+        assert.isAbove(toldAgain, told)
+        assert.strictEqual(toldAgain, allAgain)
+      }),
+    180_000
+  )
+
+  it.live(
     "can be a command: on a terminal of the jail's own, which follows the person's, with what a turn has",
     () =>
       Effect.gen(function*() {
@@ -130,6 +170,20 @@ describe("an interactive session", () => {
       assert.strictEqual(yield* terminal.exit, 0, terminal.shown())
       assert.include(terminal.shown(), "33 99\r\ntook early")
     }), 120_000)
+
+  it.live(
+    "takes what is typed before it has begun",
+    () =>
+      Effect.gen(function*() {
+        const stack = yield* startStack()
+        const { row } = yield* stack.sandbox(jailed)
+        const terminal = yield* commandOf(stack, row, "read -r one; read -r two; echo \"$two, $one\"")
+        yield* terminal.type("first\rsecond\r")
+        yield* terminal.until(/second, first/)
+        assert.strictEqual(yield* terminal.exit, 0, terminal.shown())
+      }),
+    120_000
+  )
 
   it.live(
     "is one at a time for a session: a second person is refused, a turn in its thread waits",

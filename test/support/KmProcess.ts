@@ -22,12 +22,19 @@ export interface Finished {
   readonly err: string
 }
 
-const started = (state: string, args: ReadonlyArray<string>, env: Record<string, string>): ChildProcess =>
-  spawn(process.execPath, [bundled("km.mjs"), ...args], {
+const started = (
+  state: string,
+  args: ReadonlyArray<string>,
+  env: Record<string, string>,
+  within: ReadonlyArray<string> = []
+): ChildProcess => {
+  const [program = process.execPath, ...words] = [...within, process.execPath, bundled("km.mjs"), ...args]
+  return spawn(program, words, {
     cwd: root,
     env: { ...environment(state), ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
+}
 
 const collected = (child: ChildProcess): { readonly out: () => string; readonly err: () => string } => {
   let out = ""
@@ -60,8 +67,8 @@ export const kmStarted = (state: string, args: ReadonlyArray<string>, env: Recor
       })
   )
 
-/** A `km up` that is ready; ended with the scope if the test has not done it. */
-export const kmUp = (state: string, env: Record<string, string> = {}) =>
+/** A `km up` that is ready; ended with the scope if the test has not done it. `within` becomes it by `exec`. */
+export const kmUp = (state: string, env: Record<string, string> = {}, within: ReadonlyArray<string> = []) =>
   Effect.acquireRelease(
     Effect.callback<
       {
@@ -71,7 +78,7 @@ export const kmUp = (state: string, env: Record<string, string> = {}) =>
         readonly ended: Promise<number | null>
       }
     >((resume) => {
-      const child = started(state, ["up", "--json", "--scripted"], env)
+      const child = started(state, ["up", "--json", "--scripted"], env, within)
       const text = collected(child)
       const ended = new Promise<number | null>((end) => child.once("close", end))
       child.stdout?.on("data", () => {

@@ -30,7 +30,7 @@ export class MemoryGithub {
   readonly service = GithubApps.of({
     convert: (host) => Effect.fail(new GithubFailed({ host, reason: "Missing", detail: "no code was given" })),
     app: () => Effect.die("unused"),
-    installations: () => Effect.die("unused"),
+    installations: () => Effect.succeed([]),
     installation: (_, id) =>
       Effect.succeed({
         id,

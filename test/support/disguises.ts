@@ -24,6 +24,7 @@ export const disguisedTokens: ReadonlyArray<readonly [shape: string, token: stri
   ["AWS access key id", `AKIA${"ABCDEFGHIJKLMNOP"}`],
   ["JSON web token", `${header}.${claims}.${body}`],
   ["hook", `kmh_${body}abc`],
+  ["proxy", `kmp_${body}abc`],
   ["GitLab", `glpat-${body}`],
   ["npm", `npm_${body.slice(0, 36)}`],
   ["Hugging Face", `hf_${body.slice(0, 34)}`],

@@ -1,6 +1,6 @@
 /**
- * The proxy of one unjailed sandbox as a process of its own, which a test may kill: `node proxyProcess.ts '{"port":…}'`.
- * Everything that it dials is the test's GitHub on that port. Says what its agent is given, and ends with its parent.
+ * The proxy of one unjailed sandbox as a process of its own, which a test may kill and a bench measures:
+ * `node proxyProcess.ts '{"port":…}'`. Policy and journal are those of a sandbox. Everything that it dials is the test's GitHub on that port. Says what its agent is given, and ends with its parent.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +14,6 @@ import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
@@ -43,7 +42,6 @@ const serve = ({ allowedRefs, authority, id, port, repository, sandbox, state }:
       Layer.mock(Agent, { confinement: Effect.succeed({ confined: false, detail: "" }) }),
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
       Layer.mock(Bridge, {}),
-      Redaction.layer,
       Layer.succeed(ThisInstall)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([
         { host: "github.com", owner, name, id, installation: 1 }
@@ -77,7 +75,12 @@ const serve = ({ allowedRefs, authority, id, port, repository, sandbox, state }:
       mode: "allowlist"
     }).pipe(Effect.provideContext(context))
     const session = SessionId.make("0b0a0c0d-0000-4000-8000-000000000001")
-    process.send?.({ env: { ...plugin.agent?.env, ...plugin.agent?.runEnv?.({ session, turn: undefined }) } })
+    process.send?.({
+      env: {
+        ...plugin.agent?.env,
+        ...yield* plugin.agent?.runEnv?.({ session, turn: undefined }) ?? Effect.succeed({})
+      }
+    })
     return yield* plugin.run ?? Effect.never
   })
 

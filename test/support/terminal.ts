@@ -55,21 +55,25 @@ export const onTerminal = (
         shown: () => readable(raw),
         until: (pattern, after = 0) =>
           Effect.callback((resume) => {
+            const leave = () => {
+              waiting.delete(look)
+              child.off("close", lost)
+            }
             const look = () => {
               const found = new RegExp(pattern, "g")
               found.lastIndex = after
-              if (found.exec(readable(raw)) !== null) {
-                waiting.delete(look)
-                resume(Effect.succeed(found.lastIndex))
-              }
+              if (found.exec(readable(raw)) === null) return
+              leave()
+              resume(Effect.succeed(found.lastIndex))
+            }
+            const lost = (code: number | null) => {
+              leave()
+              resume(Effect.die(new Error(`it ended (${code}) before it showed ${pattern}:\n${readable(raw)}`)))
             }
             waiting.add(look)
+            child.once("close", lost)
             look()
-            child.once("close", (code) => {
-              if (!waiting.delete(look)) return
-              resume(Effect.die(new Error(`it ended (${code}) before it showed ${pattern}:\n${readable(raw)}`)))
-            })
-            return Effect.sync(() => void waiting.delete(look))
+            return Effect.sync(leave)
           }),
         exit: Effect.promise(() => ended),
         close: Effect.andThen(Effect.sync(() => void child.kill("SIGKILL")), Effect.promise(() => ended))

@@ -14,6 +14,8 @@ export interface Repository {
   /** As it is now; a rename changes it and nothing else. */
   name: string
   readonly private: boolean
+  /** Types of the rules for a branch, by its name without `refs/heads/`. They are shown; Git is not held to them here. */
+  readonly rules: Map<string, ReadonlyArray<string>>
 }
 
 export interface App {

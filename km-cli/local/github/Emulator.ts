@@ -166,7 +166,8 @@ export const startEmulator = Effect.fn("GithubEmulator.start")(function*(options
           id: numberOf(answer, "id") ?? 0,
           account: known,
           name: one.name,
-          private: one.private ?? false
+          private: one.private ?? false,
+          rules: new Map()
         })))
       return { known, repositories }
     }))

@@ -41,6 +41,8 @@ export interface LocalGithub {
   /** A new key; the old ones are good until they are taken away. Returns its PEM. */
   readonly rotateKey: (app: App) => Effect.Effect<string>
   readonly rename: (fullName: string, name: string) => void
+  /** The owner has a ruleset for a branch, of these types, such as `pull_request`; none takes it away. */
+  readonly protect: (fullName: string, branch: string, rules: ReadonlyArray<string>) => void
   /** Full name of each ref and the commit it names; empty for a repository that is not there. */
   readonly refs: (fullName: string) => Effect.Effect<ReadonlyMap<string, string>, GitFailed>
   readonly tokens: () => ReadonlyArray<IssuedToken>
@@ -157,6 +159,7 @@ export const startGithub = Effect.fn("LocalGithub.start")(function*(
       const repository = known(fullName)
       if (repository !== undefined) repository.name = name
     },
+    protect: (fullName, branch, rules) => void known(fullName)?.rules.set(branch, rules),
     refs: Effect.fnUntraced(function*(fullName) {
       const repository = known(fullName)
       const text = repository === undefined

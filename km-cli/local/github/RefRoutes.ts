@@ -48,8 +48,18 @@ export const refRoutes = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Answer | undefined, GitFailed> {
   const [, what, rest = ""] = /^\/(rules\/branches|git\/matching-refs|git\/refs)\/(.+)$/u.exec(path) ?? []
   if (what === undefined) return undefined
-  // A local repository has no rules.
-  if (what === "rules/branches") return method === "GET" ? json(200, []) : notFound
+  if (what === "rules/branches") {
+    const source = `${repository.account.login}/${repository.name}`
+    return method !== "GET" ? notFound : json(
+      200,
+      (repository.rules.get(rest) ?? []).map((type) => ({
+        type,
+        ruleset_id: 1,
+        ruleset_source_type: "Repository",
+        ruleset_source: source
+      }))
+    )
+  }
   const ref = `refs/${rest}`
   if (!refPattern.test(ref) || ref.includes("..")) return notFound
   const ask: Ask = (...args) => askGit(directory, repository, args)

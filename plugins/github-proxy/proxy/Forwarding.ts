@@ -11,6 +11,7 @@ import type {
 } from "../../../runtime/ports/RepositoryTokens.ts"
 import { troubleOf, type Upstream, type UpstreamFlow, type UpstreamHead } from "../outside/Upstream.ts"
 import { type Answer, sendAnswer, troubleAnswer } from "../request/Answers.ts"
+import { maxLookedAt, maySaySuspended, saysSuspended } from "./suspension.ts"
 
 export interface Forwarded {
   readonly host: string
@@ -129,7 +130,8 @@ const insteadOf = (request: Forwarded, { headers, status }: UpstreamHead): Answe
 
 /**
  * Sends the request and passes the answer down; complete when that is over. An answer that breaks off breaks off below
- * too. A token that GitHub refuses is replaced once where the whole request can be sent again.
+ * too. A token that GitHub refuses, or whose installation it calls suspended, is replaced once where the whole request can
+ * be sent again; where it cannot be replaced, the reason is what the client hears.
  */
 export const forward = (
   upstream: Upstream,
@@ -161,6 +163,8 @@ const attempt = (
     let filter: BodyFilter | undefined
     let instead: Answer | undefined
     let over = false
+    /** An answer that waits for what its body says. */
+    let held: { readonly head: UpstreamHead; body: Buffer } | undefined
     const finish = (end: "passed" | "replaced" | "broken" | "stale") => {
       if (over) return
       over = true
@@ -171,10 +175,22 @@ const attempt = (
       stop()
       finish("broken")
     }
-    const write = (chunk: Buffer, flow: UpstreamFlow) => {
-      if (chunk.length === 0 || response.write(chunk)) return
+    const write = (chunk: Buffer, flow?: UpstreamFlow) => {
+      if (chunk.length === 0 || response.write(chunk) || flow === undefined) return
       flow.pause()
       response.once("drain", flow.resume)
+    }
+    const begin = (head: UpstreamHead) => {
+      downward.seen?.(head)
+      filter = downward.filter?.(head)
+      response.writeHead(head.status, downHeaders(head, filter !== undefined))
+      // A streamed answer must not wait for its first piece.
+      if (request.method !== "HEAD") response.flushHeaders()
+    }
+    const letGo = ({ body, head }: { readonly head: UpstreamHead; readonly body: Buffer }, flow?: UpstreamFlow) => {
+      held = undefined
+      begin(head)
+      write(filter === undefined ? body : filter.data(body), flow)
     }
     const stop = upstream.send({
       host: request.host,
@@ -200,17 +216,19 @@ const attempt = (
           finish("replaced")
           return flow.stop()
         }
-        downward.seen?.(head)
-        filter = downward.filter?.(head)
-        response.writeHead(head.status, downHeaders(head, filter !== undefined))
-        // A streamed answer must not wait for its first piece.
-        if (request.method !== "HEAD") response.flushHeaders()
+        if (mayRepeat && maySaySuspended(head)) held = { head, body: Buffer.alloc(0) }
+        else begin(head)
       },
       data: (chunk, flow) => {
-        if (!over) write(filter === undefined ? chunk : filter.data(chunk), flow)
+        if (over) return
+        if (held === undefined) return write(filter === undefined ? chunk : filter.data(chunk), flow)
+        held.body = Buffer.concat([held.body, chunk])
+        if (held.body.length > maxLookedAt) letGo(held, flow)
       },
       end: () => {
         if (over) return
+        if (held !== undefined && saysSuspended(held.head, held.body)) return finish("stale")
+        if (held !== undefined) letGo(held)
         const rest = filter?.end()
         if (rest !== undefined && rest.length > 0) response.write(rest)
         response.end(() => finish("passed"))

@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { createHash, timingSafeEqual } from "node:crypto"
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { pipeline } from "node:stream"
@@ -29,10 +28,8 @@ export interface ProxyOptions {
   readonly authority: SandboxAuthority
   readonly outside: Outside
   readonly allowedHosts: ReadonlyArray<HostPattern>
-  /** Asked of every connection that did not come by a jail's door. */
-  readonly password: string
-  /** Which run such a connection says it is of, by the user's name beside the password; none if it is not under way. */
-  readonly runNamed: (user: string) => RunIdentity | undefined
+  /** Of which run a connection is that did not come by a jail's door, by the credential that it shows; of none otherwise. */
+  readonly runOf: (credential: string) => RunIdentity | undefined
 }
 
 export interface ProxyServer {
@@ -40,6 +37,8 @@ export interface ProxyServer {
   readonly take: (socket: Socket, run: RunIdentity) => void
   /** Takes a connection from anywhere on this machine: the credential decides. */
   readonly takeStranger: (socket: Socket) => void
+  /** The run is over: cuts what is open of it. */
+  readonly cut: (run: RunIdentity) => void
 }
 
 /** A body may take as long as it does; a head may not. */
@@ -52,15 +51,16 @@ const serverOptions: ServerOptions = {
   requireHostHeader: true
 }
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
-
-/** Both empty where there is none, which is nobody's: a password is never empty. */
-const basicCredential = (header: string | undefined): { readonly user: string; readonly password: string } => {
+/** The password, whoever says to be its user; empty where there is none, which is nobody's. */
+const shownCredential = (header: string | undefined): string => {
   const [, value = ""] = /^Basic +([A-Za-z0-9+/=]+)$/iu.exec(header ?? "") ?? []
   const shown = Buffer.from(value, "base64").toString("utf8")
   const colon = shown.indexOf(":")
-  return colon < 0 ? { user: "", password: "" } : { user: shown.slice(0, colon), password: shown.slice(colon + 1) }
+  return colon < 0 ? "" : shown.slice(colon + 1)
 }
+
+const notYours =
+  "km: refused: this proxy is for the runs of one sandbox, each with its own credential, until the run ends"
 
 const text = (status: string, sentence: string, more: ReadonlyArray<string> = []): string => {
   const body = `${sentence}\n`
@@ -84,7 +84,7 @@ const onClientError = (error: Error & { readonly code?: string }, socket: Socket
 
 /** Serves until the scope closes, which cuts whatever is open. */
 export const makeProxyServer = Effect.fnUntraced(function*(
-  { allowedHosts, authority, contexts, outside, password, runNamed }: ProxyOptions
+  { allowedHosts, authority, contexts, outside, runOf }: ProxyOptions
 ): Effect.fn.Return<ProxyServer, never, Scope.Scope> {
   const [context] = contexts
   /**
@@ -100,7 +100,6 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   const strangers = new WeakSet<Socket>()
   const destinations = new WeakMap<Socket, Destination & { readonly run: RunIdentity | undefined }>()
   const open = new Set<Socket>()
-  const expected = digest(password)
 
   const hold = (socket: Socket): void => {
     open.add(socket)
@@ -111,13 +110,10 @@ export const makeProxyServer = Effect.fnUntraced(function*(
 
   const mayPass = ({ headers, socket }: IncomingMessage): boolean => {
     if (!strangers.has(socket)) return true
-    const shown = basicCredential(headers["proxy-authorization"])
-    if (!timingSafeEqual(digest(shown.password), expected)) return false
-    const run = runNamed(shown.user)
+    const run = runOf(shownCredential(headers["proxy-authorization"]))
     // A connection may be used again by another run of the same user.
-    if (run === undefined) runs.delete(socket)
-    else runs.set(socket, run)
-    return true
+    if (run !== undefined) runs.set(socket, run)
+    return run !== undefined
   }
 
   /** `refused`: what the client is told. */
@@ -189,7 +185,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
     const refuse = (status: string, sentence: string, more?: ReadonlyArray<string>) =>
       void socket.end(text(status, sentence, more))
     if (!mayPass(request)) {
-      return refuse("407 Proxy Authentication Required", "km: this proxy is another sandbox's", [
+      return refuse("407 Proxy Authentication Required", notYours, [
         "Proxy-Authenticate: Basic realm=\"km\""
       ])
     }
@@ -237,7 +233,7 @@ export const makeProxyServer = Effect.fnUntraced(function*(
   const onPlain = (request: IncomingMessage, response: ServerResponse): void => {
     if (!mayPass(request)) {
       response.setHeader("proxy-authenticate", "Basic realm=\"km\"")
-      return sendAnswer(response, { status: 407, lines: ["km: this proxy is another sandbox's"] })
+      return sendAnswer(response, { status: 407, lines: [notYours] })
     }
     if (!/^http:\/\//i.test(request.url ?? "")) {
       return sendAnswer(
@@ -275,6 +271,9 @@ export const makeProxyServer = Effect.fnUntraced(function*(
     takeStranger: (socket) => {
       strangers.add(socket)
       serve(outer, socket)
+    },
+    cut: (run) => {
+      for (const socket of open) if (runs.get(socket) === run) socket.destroy()
     }
   }
 })

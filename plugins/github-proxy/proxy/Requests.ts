@@ -80,6 +80,8 @@ const answerOf = (
 export const intercepted = (context: ProxyContext, what: Intercepted): Effect.Effect<void> => {
   const { host, port, request, response, run } = what
   const since = context.now()
+  /** In whose form the client is told; an Enterprise host has several services, each below its own path. */
+  let asked = serviceOf(host, context.github)
   const refuse = (answer: Answer, subject: string, rule: string, service?: GitHubService) =>
     Effect.andThen(
       context.journal({
@@ -126,6 +128,7 @@ export const intercepted = (context: ProxyContext, what: Intercepted): Effect.Ef
       ? enterpriseRoute(target.path)
       : { service: hostService, path: target.path, prefix: "" }
     const { service } = route
+    asked = service
     const policy = yield* context.policy
     const first: CanonicalRequest = {
       service,
@@ -249,18 +252,14 @@ export const intercepted = (context: ProxyContext, what: Intercepted): Effect.Ef
   }).pipe(
     Effect.catch((error) =>
       Effect.sync(() => {
-        sendAnswer(
-          response,
-          answerOf(error),
-          gitHubHost(host, context.github)?.kind === "service" ? serviceOf(host, context.github) : undefined
-        )
+        sendAnswer(response, answerOf(error), asked)
         drain(request)
       })
     ),
     Effect.catchDefect((defect) =>
       Effect.andThen(
         Effect.logError("a request through the proxy failed", defect),
-        Effect.sync(() => sendAnswer(response, troubleAnswer("the proxy failed; the runtime's log says how")))
+        Effect.sync(() => sendAnswer(response, troubleAnswer("the proxy failed; the runtime's log says how"), asked))
       )
     ),
     Effect.asVoid

@@ -1,5 +1,6 @@
-/** What plugins add to one run, put together for the jail and the environment. Pure but for opening doors. */
+/** What plugins add to one run, put together for the jail and the environment. */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { AgentContribution, DoorRun } from "../../ports/Agent.ts"
 import { accept, type Door } from "../jail/Doors.ts"
 
@@ -17,20 +18,22 @@ export interface Contributed {
 const isVariable = ([name, value]: readonly [string, string]): boolean =>
   /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name) && !value.includes("\0")
 
-/** Doors, and the variables that speak of them, only where the jail has doors. */
-export const contributed = (
+/** Doors, and the variables that speak of them, only where the jail has doors. What is the run's own goes with the scope. */
+export const contributed = Effect.fnUntraced(function*(
   contributions: ReadonlyArray<AgentContribution>,
   of: DoorRun,
   hasDoors: boolean
-): Contributed => {
+): Effect.fn.Return<Contributed, never, Scope.Scope> {
+  const variables = yield* Effect.forEach(
+    contributions,
+    ({ env, runEnv }) =>
+      runEnv === undefined ? Effect.succeed({ ...env }) : Effect.map(runEnv(of), (own) => ({ ...env, ...own }))
+  )
   const doors = hasDoors ? contributions.flatMap((one) => one.doors ?? []) : []
   const shown = contributions.flatMap((one) => one.readOnly ?? [])
   return {
     env: Object.fromEntries(
-      [...contributions.map((one) => ({ ...one.env, ...one.runEnv?.(of) })), ...doors.map(({ env }) => env)].flatMap(
-        Object.entries
-      )
-        .filter(isVariable)
+      [...variables, ...doors.map(({ env }) => env)].flatMap(Object.entries).filter(isVariable)
     ),
     path: contributions.flatMap((one) => one.path ?? []),
     readOnly: shown.flatMap((one) => typeof one === "string" ? [one] : []),
@@ -41,4 +44,4 @@ export const contributed = (
       attach: (listener) => Effect.flatMap(open(of), (serve) => accept(listener, serve))
     }))
   }
-}
+})

@@ -3,7 +3,7 @@
  * runtime (a token, `NOTIFY_SOCKET`, a proxy's password) can reach the agent. Pure.
  */
 import * as Option from "effect/Option"
-import type { AgentRun } from "../../ports/Agent.ts"
+import type { AgentRun, TerminalRun } from "../../ports/Agent.ts"
 import { markerVariable } from "./ProcessTree.ts"
 
 /** What the profile decides about every run of a sandbox. */
@@ -62,12 +62,19 @@ export const argumentsOf = (
   ...sessionArguments(run)
 ]
 
-/** The same for a session that a person works in. */
+/**
+ * The same for a session that a person works in. There is no message of ours in which it could be told of the sandbox, so
+ * that stands behind the CLI's own instructions; a session that is continued is told as it is then.
+ */
 export const terminalArguments = (
-  run: Pick<AgentRun, "mode" | "session">,
+  run: Pick<TerminalRun, "mode" | "session" | "told">,
   policy: LaunchPolicy,
   settingsFile: string
-): ReadonlyArray<string> => [...policyArguments(policy, settingsFile), ...sessionArguments(run)]
+): ReadonlyArray<string> => [
+  ...policyArguments(policy, settingsFile),
+  ...(run.told.length === 0 ? [] : ["--append-system-prompt", run.told.join("\n")]),
+  ...sessionArguments(run)
+]
 
 /** Names that a run may add to the environment: ours alone, so that none can change how a program is loaded. */
 const allowedName = /^KM_[A-Z0-9_]{1,60}$/

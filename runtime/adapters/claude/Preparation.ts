@@ -117,7 +117,7 @@ export const makePreparation = Effect.fnUntraced(function*(options: ClaudeAgentO
     const pinned = pinnedEnvironment({ url: hasDoors ? doorOrigin("model") : door.url, key }, limits)
     const of: DoorRun = { session: run.session, turn: run.turn }
     const settings = sealSettings(yield* options.settings(of), pinned, options.policy.permissions)
-    const added = contributed(run.contributions, of, hasDoors)
+    const added = yield* contributed(run.contributions, of, hasDoors)
     const doors: ReadonlyArray<Door> = hasDoors
       ? [{ name: "model", port: doorPorts.model, attach }, ...options.network.doors(of), ...added.doors]
       : []

@@ -19,7 +19,10 @@ export type GrantTrouble = typeof GrantTrouble.Type
 export const RepositoryGrant = Schema.Struct({
   host: GithubHost,
   app: Schema.Int,
+  /** GitHub's number of it at create, by which the grant is known from then on. */
   installation: Schema.Int,
+  /** GitHub's number of it now, where the account took the App away and installed it again. */
+  reinstalled: Schema.optionalKey(Schema.Int),
   /** The owner's login in lower case, as it was at create. */
   account: RepositoryOwner,
   /** True for `owner/*`: the repositories are those that the installation shows, read again at each refresh. */
@@ -33,6 +36,11 @@ export const RepositoryGrant = Schema.Struct({
   trouble: Schema.optionalKey(GrantTrouble)
 })
 export type RepositoryGrant = typeof RepositoryGrant.Type
+
+/** By which GitHub has the installation now. */
+export const installedAs = (
+  { installation, reinstalled }: Pick<RepositoryGrant, "installation" | "reinstalled">
+): number => reinstalled ?? installation
 
 /** The two grants are the same one, whatever else changed. */
 export const isSameGrant = (

@@ -80,7 +80,12 @@ export const FromOperator = Schema.Union([
 export type FromOperator = typeof FromOperator.Type
 
 export const FromRuntime = Schema.Union([
-  Schema.Struct({ says: Schema.Literal("began"), session: SessionId }),
+  Schema.Struct({
+    says: Schema.Literal("began"),
+    session: SessionId,
+    /** What the session's agent is told of the sandbox, for the person too. A runtime of an earlier version tells nothing. */
+    told: Schema.optionalKey(Schema.Array(Schema.String))
+  }),
   /** `runtime`: it stops, and the session with it. */
   Schema.Struct({ says: Schema.Literal("ended"), by: Schema.Literals(["itself", "runtime"]), exit: Schema.Int }),
   Schema.Struct({

@@ -43,8 +43,8 @@ const distinctive: ReadonlyArray<string> = [
   // JSON web tokens: three base64url parts, the first two JSON objects. Tried once for each run of base64url, at its
   // first eyJ, or a text of nothing else would be walked from each of them.
   String.raw`(?<!eyJ[A-Za-z0-9_-]*?)eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`,
-  // Our own hook tokens, so that none needs to be remembered after its run.
-  String.raw`kmh_[A-Za-z0-9_-]{43,}`
+  // Our own tokens of hooks and of the proxy, so that none needs to be remembered after its run.
+  String.raw`km[hp]_[A-Za-z0-9_-]{43,}`
 ]
 
 /** How the distinctive shapes begin, letter by letter: where escapes stand between these, each may be a cut one. */
@@ -78,7 +78,8 @@ export const prefixes: ReadonlyArray<string> = [
   "doo_",
   "dor_",
   "eyJ",
-  "kmh_"
+  "kmh_",
+  "kmp_"
 ]
 
 /** Shapes that the end of an ordinary word can begin (`task-…`, `MSG.…`): only where no letter or digit stands before. */

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { tokensPath } from "../../domain/github/AppSettings.ts"
 import {
+  installedAs,
   maxRepositories,
   readStoredToken,
   type RepositoryGrant,
@@ -90,8 +91,8 @@ export const makeSandboxTokens = Effect.gen(function*() {
     repositories: ReadonlyArray<number>,
     permissions: Permissions
   ) {
-    const { app, host, installation } = grant
-    const minted = yield* apps.mint({ host, app }, installation, { repositories, permissions })
+    const { app, host } = grant
+    const minted = yield* apps.mint({ host, app }, installedAs(grant), { repositories, permissions })
     const asked = new Set(repositories)
     const excess = minted.repositories.length === 0 || minted.repositories.some(({ id }) => !asked.has(id))
       || Object.keys(minted.permissions).some((name) => name !== "metadata" && !Object.hasOwn(permissions, name))
@@ -104,7 +105,7 @@ export const makeSandboxTokens = Effect.gen(function*() {
   const wanted = Effect.fnUntraced(function*(grant: RepositoryGrant) {
     const pinned = grant.repositories.map(({ id }) => id)
     if (!grant.all) return pinned
-    const found = yield* apps.repositories({ host: grant.host, app: grant.app }, grant.installation, maxRepositories)
+    const found = yield* apps.repositories({ host: grant.host, app: grant.app }, installedAs(grant), maxRepositories)
     if (found.length === 0) {
       return yield* failed(grant.host, "Missing", `the GitHub App sees no repository of ${grant.account}`)
     }
@@ -121,8 +122,8 @@ export const makeSandboxTokens = Effect.gen(function*() {
     return yield* mint(grant, repositories, permissions).pipe(
       Effect.catchIf((error) => error.reason === "NotGranted", (error) =>
         Effect.gen(function*() {
-          const { account, app, host, installation } = grant
-          const found = yield* apps.repositories({ host, app }, installation, Infinity)
+          const { account, app, host } = grant
+          const found = yield* apps.repositories({ host, app }, installedAs(grant), Infinity)
           const shown = new Set(found.map(({ id }) => id))
           const left = repositories.filter((id) => shown.has(id))
           if (left.length === repositories.length) return yield* error
@@ -138,6 +139,33 @@ export const makeSandboxTokens = Effect.gen(function*() {
     )
   })
 
+  /**
+   * What an account has installed again, which GitHub gives another number. Its name may be another owner's by now: it is
+   * the same one only where it shows a repository of the grant by its number.
+   */
+  const again = Effect.fnUntraced(function*(grant: RepositoryGrant) {
+    const { account, app, host } = grant
+    const found = (yield* apps.installations({ host, app })).find((one) => one.account === account)
+    if (found === undefined) {
+      return yield* failed(host, "Missing", `the GitHub App is not installed on ${account} any more`)
+    }
+    const facts = { facts: found, grant: { ...grant, reinstalled: found.id } }
+    if (found.suspended) return facts
+    const shown = yield* apps.repositories({ host, app }, found.id, Infinity)
+    return shown.some(({ id }) => grant.repositories.some((one) => one.id === id)) ? facts : yield* failed(
+      host,
+      "Missing",
+      `the GitHub App is installed on ${account} again, and sees none of the sandbox's repositories`
+    )
+  })
+
+  /** The installation as it now is, and the grant with its number. */
+  const present = (grant: RepositoryGrant) =>
+    apps.installation({ host: grant.host, app: grant.app }, installedAs(grant)).pipe(
+      Effect.map((facts) => ({ facts, grant })),
+      Effect.catchIf((error) => error.reason === "Missing", () => again(grant))
+    )
+
   /** A token that could not be kept is taken back. */
   const keep = Effect.fnUntraced(function*(path: string, _host: string, minted: MintedToken, now: number) {
     const stored = storedTokenText({
@@ -152,14 +180,9 @@ export const makeSandboxTokens = Effect.gen(function*() {
   }, (effect, _path, host, { token }) => Effect.tapError(effect, () => revoke(host, token)))
 
   /** Makes both tokens anew and writes them down, or changes nothing. Returns the grant as GitHub now shows it. */
-  const renew = Effect.fn("SandboxTokens.renew")(function*(sandbox: SandboxId, grant: RepositoryGrant, writes: Writes) {
-    const { app, host, installation } = grant
-    const facts = yield* apps.installation({ host, app }, installation).pipe(
-      Effect.catchIf(
-        (error) => error.reason === "Missing",
-        () => Effect.fail(failed(host, "Missing", `the GitHub App is not installed on ${grant.account} any more`))
-      )
-    )
+  const renew = Effect.fn("SandboxTokens.renew")(function*(sandbox: SandboxId, known: RepositoryGrant, writes: Writes) {
+    const { facts, grant } = yield* present(known)
+    const { app, host, installation, reinstalled } = grant
     const permissions = yield* permissionsFor(grant, writes, facts)
     const now = yield* Clock.currentTimeMillis
     const read = yield* mintRead(grant, permissions.read)
@@ -179,6 +202,7 @@ export const makeSandboxTokens = Effect.gen(function*() {
       host,
       app,
       installation,
+      ...(reinstalled === undefined ? {} : { reinstalled }),
       account: read.repositories[0]?.owner ?? grant.account,
       all: grant.all,
       repositories: grant.all ? found : [...found, ...missing],

@@ -169,6 +169,14 @@ const make = Effect.gen(function*() {
     Effect.andThen(tell, Effect.sleep(tellEvery))
   ))
 
+  /** What was wrong before is wrong still, and the refresher does not write it down again. */
+  const noneInTime = Effect.fnUntraced(function*({ repository: { host, id } }: RepositoryToken) {
+    const found = yield* find({ host, id })
+    return found.grant.trouble === undefined
+      ? yield* unavailable("GitHub refused the token and no other was made in time; the control plane may be down")
+      : yield* troubled(found)
+  })
+
   /** Waits until the refresher has written something newer than `asked`: a token, or why there is none. */
   const awaitFresh = Effect.fnUntraced(function*(stale: RepositoryToken, asked: number) {
     const look = Effect.gen(function*() {
@@ -183,10 +191,7 @@ const make = Effect.gen(function*() {
     })
     return yield* Effect.repeat(look, { schedule: looks, until: (fresh) => fresh !== undefined }).pipe(
       Effect.timeoutOrElse({ duration: freshWithin, orElse: () => Effect.undefined }),
-      Effect.filterOrFail(
-        (fresh) => fresh !== undefined,
-        () => unavailable("GitHub refused the token and no other was made in time; the control plane may be down")
-      )
+      Effect.filterOrElse((fresh) => fresh !== undefined, () => noneInTime(stale))
     )
   })
 
@@ -202,10 +207,12 @@ const make = Effect.gen(function*() {
       action: { action: "repository.refresh" },
       patience: "besteffort"
     }).pipe(
-      Effect.mapError((error) =>
-        error.code === "rate_limited"
+      Effect.catch((error) =>
+        error.code !== "rate_limited"
+          ? unavailable(`GitHub refused the token, and a new one cannot be asked for: ${error.code}`)
+          : found.grant.trouble === undefined
           ? unavailable("GitHub refused the token, and a new one was asked for less than a minute ago", 60_000)
-          : unavailable(`GitHub refused the token, and a new one cannot be asked for: ${error.code}`)
+          : troubled(found)
       )
     )
     return yield* awaitFresh(stale, asked)

@@ -25,6 +25,9 @@ export const addedLines = (lines: ReadonlyArray<string>): ReadonlyArray<string> 
 export const messagePrompt = (frame: TurnFrame, added: ReadonlyArray<string>, text: string): string =>
   [...[frame.head, frame.answer, ...added, ...frame.notes].map(line), "", neutralise(text)].join("\n")
 
+/** What a session that a person works in is told before anything is typed; none where there is nothing to tell. */
+export const sessionFrame = (lines: ReadonlyArray<string>): ReadonlyArray<string> => lines.map(line)
+
 /**
  * Goes on with an interrupted turn, accepted at `acceptedAt` (Unix milliseconds). Its text is in the conversation already
  * and is never sent again.

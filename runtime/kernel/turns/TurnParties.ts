@@ -18,7 +18,7 @@ import type { OriginHandler, PluginId, PluginInstance, TurnObserver } from "../.
 import { addedLines } from "./Prompt.ts"
 
 /** What a plugin adds to the agent's surroundings and to what it is told. */
-export type Addition = Pick<PluginInstance, "agent" | "gather" | "notices" | "promptLines">
+export type Addition = Pick<PluginInstance, "agent" | "gather" | "notices" | "promptLines" | "sessionLines">
 
 export interface PluginNotice {
   readonly plugin: PluginId
@@ -93,6 +93,8 @@ export class TurnParties extends Context.Service<TurnParties, {
   readonly contributions: Effect.Effect<ReadonlyArray<AgentContribution>>
   /** What they say of a turn to its agent; who fails or takes too long is left out. */
   readonly promptLines: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
+  /** What they say of the sandbox to a session that a person works in; who fails or takes too long is left out. */
+  readonly sessionLines: Effect.Effect<ReadonlyArray<string>>
   /** What they fetched for a turn, all at the same time; who fails or takes too long is left out. */
   readonly gathered: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** What they say of a turn to people, without those who have nothing to say; who fails or takes too long is left out. */
@@ -219,13 +221,14 @@ export class TurnParties extends Context.Service<TurnParties, {
         })
       )
 
+      type Lines = Effect.Effect<ReadonlyArray<string>>
       const linesOf = Effect.fnUntraced(function*(
         { gone, plugin, value }: Party<Addition>,
-        of: "gather" | "notices" | "promptLines",
-        row: TurnRow
+        of: "gather" | "notices" | "promptLines" | "sessionLines",
+        from: (addition: Addition) => Lines | undefined
       ) {
         if (value[of] === undefined) return []
-        const exit = yield* Effect.suspend(() => value[of]?.(row) ?? Effect.succeed([])).pipe(
+        const exit = yield* Effect.suspend(() => from(value) ?? Effect.succeed([])).pipe(
           Effect.raceFirst(Effect.andThen(Deferred.await(gone), Effect.die("the plugin stopped"))),
           Effect.timeoutOrElse({
             duration: of === "gather" ? gatherLimit : linesLimit,
@@ -256,22 +259,27 @@ export class TurnParties extends Context.Service<TurnParties, {
         contributions,
         promptLines: (row) =>
           Effect.map(
-            Effect.forEach([...additions], (party) => linesOf(party, "promptLines", row)),
+            Effect.forEach([...additions], (party) => linesOf(party, "promptLines", (one) => one.promptLines?.(row))),
             (lines) => lines.flat()
           ),
+        sessionLines: Effect.suspend(() =>
+          Effect.forEach([...additions], (party) => linesOf(party, "sessionLines", (one) => one.sessionLines))
+        ).pipe(Effect.map((lines) => lines.flat())),
         gathered: (row) =>
           Effect.map(
-            Effect.forEach([...additions], (party) => linesOf(party, "gather", row), { concurrency: "unbounded" }),
+            Effect.forEach([...additions], (party) => linesOf(party, "gather", (one) => one.gather?.(row)), {
+              concurrency: "unbounded"
+            }),
             (lines) => lines.flat()
           ),
         notices: (row) =>
           Effect.map(
             Effect.forEach([...additions], (party) =>
-              Effect.map(linesOf(party, "notices", row), (lines): PluginNotice => ({ plugin: party.plugin, lines }))),
-            (all) =>
-              all.filter(({ lines }) =>
-                lines.length > 0
-              )
+              Effect.map(
+                linesOf(party, "notices", (one) => one.notices?.(row)),
+                (lines): PluginNotice => ({ plugin: party.plugin, lines })
+              )),
+            (all) => all.filter(({ lines }) => lines.length > 0)
           ),
         addOrigin: join<OriginHandler>({
           add: (party) => {

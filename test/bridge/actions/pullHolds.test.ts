@@ -1,61 +1,19 @@
 /** `pull.hold` and `pull.release`: one sandbox at a time for a pull request, of a repository that it may write. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import type { BridgeApp } from "../../../bridge/BridgeApp.ts"
-import type { RepositoryGrant } from "../../../runtime/domain/github/Grant.ts"
-import { signingKeyFromSeed } from "../../../runtime/domain/identity/Ed25519.ts"
 import type { BridgeAction } from "../../../runtime/domain/slack/BridgeProtocol.ts"
-import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
-import { bridgeOverScript, channel, scriptedSlack, secretsStored } from "../scripted.ts"
-import {
-  callV2,
-  certified,
-  codeOf,
-  operatorKey,
-  otherSandbox,
-  rowOf,
-  sandbox,
-  sandboxKey,
-  type V2Options
-} from "../world.ts"
-
-const grant: RepositoryGrant = {
-  host: "github.com",
-  app: 1,
-  installation: 2,
-  account: "org",
-  all: false,
-  repositories: [{ id: 3, name: "api" }],
-  writes: true
-}
+import { codeOf, otherSandbox, type V2Options } from "../world.ts"
+import { callNow, grant, otherKey, scene } from "./githubScene.ts"
 
 const held = { host: "github.com", repository: 3, pull: 12 }
 
-const otherKey = signingKeyFromSeed(new Uint8Array(32).fill(9))
 const other = { sender: otherSandbox, key: otherKey } as const
-
-const scene = <A, E>(row: object, play: Effect.Effect<A, E, BridgeApp | Sandboxes | Identities>) =>
-  Effect.gen(function*() {
-    yield* TestClock.setTime(Date.now())
-    yield* Effect.gen(function*() {
-      yield* secretsStored
-      const identities = yield* Identities
-      yield* identities.put(sandbox, "bridge", sandboxKey.keyId, certified(sandbox, sandboxKey))
-      yield* identities.put(otherSandbox, "bridge", otherKey.keyId, certified(otherSandbox, otherKey))
-      yield* identities.put("operator", "operator", operatorKey.keyId, certified("operator", operatorKey))
-      const sandboxes = yield* Sandboxes
-      yield* sandboxes.insert({ ...rowOf(sandbox, channel), github: [grant], ...row })
-      yield* sandboxes.insert({ ...rowOf(otherSandbox, undefined), github: [grant] })
-      yield* play
-    }).pipe(Effect.provide(bridgeOverScript(scriptedSlack())))
-  })
 
 /** The token, or the code of the refusal. */
 const call = Effect.fnUntraced(function*(key: string, action: BridgeAction, options: V2Options = {}) {
-  const now = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
-  const answer = yield* callV2(key, action, { timestamp: now, ...options })
+  const answer = yield* callNow(key, action, options)
   return codeOf(answer) ?? (typeof answer.json["hold"] === "string" ? answer.json["hold"] : "ok")
 })
 const hold = (key: string, more: object = {}, options?: V2Options) =>
@@ -66,7 +24,7 @@ const release = (key: string, token: string, restMillis: number, options?: V2Opt
 describe("pull.hold", () => {
   it.effect("is one sandbox's at a time, and the next one's when it is released", () =>
     scene(
-      {},
+      { github: [grant] },
       Effect.gen(function*() {
         const token = yield* hold("a")
         assert.strictEqual(yield* hold("b", {}, other), "in_progress")
@@ -82,7 +40,7 @@ describe("pull.hold", () => {
 
   it.effect("rests as long as it is told to, and ends by itself", () =>
     scene(
-      {},
+      { github: [grant] },
       Effect.gen(function*() {
         yield* release("b", yield* hold("a"), 15_000)
         yield* TestClock.adjust("14 seconds")

@@ -2,57 +2,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
-import type { BridgeApp } from "../../../bridge/BridgeApp.ts"
-import type { RepositoryGrant } from "../../../runtime/domain/github/Grant.ts"
-import { Identities } from "../../../runtime/ports/Identities.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
-import { bridgeOverScript, channel, scriptedSlack, secretsStored } from "../scripted.ts"
-import {
-  callV2,
-  certified,
-  codeOf,
-  operatorKey,
-  otherSandbox,
-  rowOf,
-  sandbox,
-  sandboxKey,
-  type V2Options
-} from "../world.ts"
-
-const grant: RepositoryGrant = {
-  host: "github.com",
-  app: 1,
-  installation: 2,
-  account: "org",
-  all: false,
-  repositories: [{ id: 3, name: "api" }],
-  writes: false
-}
+import { codeOf, otherSandbox, sandbox, type V2Options } from "../world.ts"
+import { callNow, grant, scene } from "./githubScene.ts"
 
 const refresh = Effect.fnUntraced(function*(key: string, options: V2Options = {}) {
-  const now = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
-  const answer = yield* callV2(key, { action: "repository.refresh" }, { timestamp: now, ...options })
+  const answer = yield* callNow(key, { action: "repository.refresh" }, options)
   return codeOf(answer) ?? answer.status
 })
 
 const wanted = Effect.fnUntraced(function*(id: typeof sandbox) {
   return Option.getOrUndefined(yield* (yield* Sandboxes).get(id))?.tokensWantedAt
 })
-
-const scene = <A, E>(row: object, play: Effect.Effect<A, E, BridgeApp | Sandboxes | Identities>) =>
-  Effect.gen(function*() {
-    yield* TestClock.setTime(Date.now())
-    yield* Effect.gen(function*() {
-      yield* secretsStored
-      const identities = yield* Identities
-      yield* identities.put(sandbox, "bridge", sandboxKey.keyId, certified(sandbox, sandboxKey))
-      yield* identities.put("operator", "operator", operatorKey.keyId, certified("operator", operatorKey))
-      const sandboxes = yield* Sandboxes
-      yield* sandboxes.insert({ ...rowOf(sandbox, channel), ...row })
-      yield* sandboxes.insert({ ...rowOf(otherSandbox, undefined), github: [grant] })
-      yield* play
-    }).pipe(Effect.provide(bridgeOverScript(scriptedSlack())))
-  })
 
 describe("repository.refresh", () => {
   it.effect("is written down once a minute, for the sender alone", () =>

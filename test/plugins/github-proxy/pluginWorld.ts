@@ -7,7 +7,6 @@ import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Agent } from "../../../runtime/ports/Agent.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
-import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { ThisInstall } from "../../../runtime/ports/ThisInstall.ts"
@@ -48,7 +47,6 @@ export const pluginWorld = Effect.fnUntraced(function*(options: {
   const context = yield* Layer.build(Layer.mergeAll(
     Layer.succeed(Agent, agent),
     MemoryAudit.layerOver(audit, "runtime"),
-    Redaction.layer,
     Layer.succeed(Bridge, (yield* pullBridge).of(sandbox)),
     Layer.succeed(ThisInstall)(exampleInstall),
     RepositoryTokens.memory(tokens),

@@ -58,7 +58,8 @@ export interface RunOptions {
   readonly input?: Buffer
 }
 
-const password = "of-this-sandbox"
+/** Of the run `t-2`, as long as a test lets it. */
+export const runCredential = "of-this-run"
 
 export const examplePolicy: GitHubPolicy = {
   host: "github.com",
@@ -139,8 +140,7 @@ export const proxyWorld = Effect.fnUntraced(function*(options: {
       const pattern = parseHostPattern(text)
       return pattern._tag === "Success" ? [pattern.success] : []
     }),
-    password,
-    runNamed: (user) => user === "t-2" ? { turn: "t-2" } : undefined
+    runOf: (credential) => credential === runCredential ? { turn: "t-2" } : undefined
   })
   const port = yield* listen((socket) => server.take(socket, { turn: "t-1" }))
   const strangerPort = yield* listen(server.takeStranger)

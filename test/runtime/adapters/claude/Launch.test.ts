@@ -5,7 +5,8 @@ import {
   defaultLimits,
   environmentOf,
   pinnedEnvironment,
-  sealSettings
+  sealSettings,
+  terminalArguments
 } from "../../../../runtime/adapters/claude/Launch.ts"
 import { SessionId } from "../../../../runtime/domain/sandbox/Ids.ts"
 
@@ -34,6 +35,15 @@ describe("arguments", () => {
     )
     assert.deepStrictEqual(args.slice(-6), ["--permission-mode", "default", "--model", "opus", "--session-id", session])
     assert.notInclude(args, "--dangerously-skip-permissions")
+  })
+
+  it("tell a person's session what is so, when it begins and when it goes on; nothing where nothing is to tell", () => {
+    for (const mode of ["fresh", "resume"] as const) {
+      const args = terminalArguments({ mode, session, told: ["[km] one", "[km] two"] }, policy, "/s.json")
+      assert.strictEqual(args[args.indexOf("--append-system-prompt") + 1], "[km] one\n[km] two")
+      assert.deepStrictEqual(args.slice(-2), [mode === "fresh" ? "--session-id" : "--resume", session])
+      assert.notInclude(terminalArguments({ mode, session, told: [] }, policy, "/s.json"), "--append-system-prompt")
+    }
   })
 
   it("let the repository's settings take part only when the profile trusts them, never the home's", () => {

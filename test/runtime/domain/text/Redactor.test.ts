@@ -21,6 +21,7 @@ const tokens = [
   `AKIA${"ABCDEFGHIJKLMNOP"}`,
   `eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.${body}`,
   `kmh_${body}abc`,
+  `kmp_${body}abc`,
   `glpat-${body}`,
   `npm_${body.slice(0, 36)}`,
   `-----BEGIN ${"RSA PRIVATE KEY"}-----\nMIIE${body}\n${body}\n-----END ${"RSA PRIVATE KEY"}-----`

@@ -35,7 +35,8 @@ const least: ReadonlyArray<readonly [beginning: string, rest: string]> = [
   ["SG.", `${mixed(16)}.${mixed(16)}`],
   ...["dop_v1_", "doo_v1_", "dor_v1_"].map((begin) => [begin, "0a1b2c3d4e5f6789".repeat(4)] as const),
   ["eyJ", `${mixed(8)}.eyJ${mixed(8)}.`],
-  ["kmh_", mixed(43)]
+  ["kmh_", mixed(43)],
+  ["kmp_", mixed(43)]
 ]
 
 const plain = makeRedactor([])

@@ -35,6 +35,10 @@ class Scene {
   shown: ReadonlyArray<FoundRepository> = this.github.repositories
   /** Each request for a token. */
   readonly asked: Array<{ readonly repositories: ReadonlyArray<number>; readonly permissions: Permissions }> = []
+  /** Numbers of the installations that the App has now, where it is asked for all. */
+  found: ReadonlyArray<number> = []
+  /** The installation of each request for a token. */
+  readonly mintedFor: Array<number> = []
   /** What GitHub adds to a token. */
   excess: { readonly repository?: FoundRepository; readonly permission?: string; readonly none?: boolean } = {}
   /** Permissions with which no token is made. */
@@ -43,7 +47,7 @@ class Scene {
   /** Paths that cannot be written. */
   full: RegExp | undefined
 
-  readonly apps = GithubApps.of({
+  readonly apps: GithubApps["Service"] = GithubApps.of({
     ...this.github.service,
     installation: (ref, installation) =>
       Effect.suspend(() =>
@@ -55,10 +59,12 @@ class Scene {
           }))
           : Effect.fail(new GithubFailed({ host: ref.host, reason: "Missing", detail: "not found" }))
       ),
+    installations: (ref) => Effect.forEach(this.found, (installation) => this.apps.installation(ref, installation)),
     repositories: () => Effect.sync(() => this.shown),
     mint: (ref, installation, request) =>
       Effect.suspend(() => {
         this.asked.push(request)
+        this.mintedFor.push(installation)
         const gone = request.repositories.some((one) => !this.shown.some((shown) => shown.id === one))
         if (gone || this.refuses.some((name) => request.permissions[name] === "write")) {
           return Effect.fail(new GithubFailed({ host: ref.host, reason: "NotGranted", detail: "not all of them" }))
@@ -244,6 +250,47 @@ describe("a renewal", () => {
         reason: "Missing",
         detail: "the GitHub App is not installed on org any more"
       })
+    }))
+
+  it.effect("finds an App that was taken away and installed again, by the account and what it shows", () =>
+    Effect.gen(function*() {
+      const gone = { ...pinned, installation: 1 }
+      const scene = new Scene()
+      scene.found = [4711]
+      assert.deepStrictEqual(yield* renewed(scene, gone, pushes), { ...gone, reinstalled: 4711, writes: true })
+      assert.deepStrictEqual(scene.mintedFor, [4711, 4711])
+      // By the new number from then on; the tokens lie where the grant's old one says.
+      scene.found = []
+      const again = yield* renewed(scene, { ...gone, reinstalled: 4711 })
+      assert.deepStrictEqual([again.installation, again.reinstalled], [1, 4711])
+      assert.isDefined(scene.world.secrets.get(tokenPath(id, gone, "read")))
+      assert.isUndefined(scene.stored("read"))
+      // And once more.
+      scene.found = [4711]
+      assert.deepInclude(yield* renewed(scene, { ...gone, reinstalled: 2 }), { installation: 1, reinstalled: 4711 })
+    }))
+
+  it.effect("takes no other owner's installation for it: none of the account, none of its repositories, a suspended one", () =>
+    Effect.gen(function*() {
+      for (const all of [false, true]) {
+        const gone = { ...pinned, installation: 1, all }
+        const scene = new Scene()
+        scene.found = [4711]
+        const refused = (grant = gone) => Effect.flip(renewed(scene, grant))
+        assert.deepInclude(yield* refused({ ...gone, account: "other" }), {
+          reason: "Missing",
+          detail: "the GitHub App is not installed on other any more"
+        })
+        // Who took the name over has repositories of other numbers.
+        scene.shown = many(2).map((one) => ({ ...one, id: one.id + 1_000 }))
+        assert.deepInclude(yield* refused(), {
+          reason: "Missing",
+          detail: "the GitHub App is installed on org again, and sees none of the sandbox's repositories"
+        })
+        scene.suspended = true
+        assert.deepInclude(yield* refused(), { reason: "Suspended" })
+        assert.deepStrictEqual([scene.living, scene.mintedFor], [0, []])
+      }
     }))
 
   it.effect("that cannot be written down leaves no token behind", () =>

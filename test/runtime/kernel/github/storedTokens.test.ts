@@ -211,10 +211,30 @@ describe("a proxy's tokens", () => {
         scene.onWish = Effect.fail(
           new BridgeRefused({ action: "repository.refresh", code: "rate_limited", detail: "" })
         )
+        // What is known to be wrong is told, and not that it was asked for a moment ago.
         const limited = yield* Effect.flip(tokens.refreshed(stale))
-        assert.deepStrictEqual([limited.reason, limited.retryAfterMillis], ["Unavailable", 60_000])
+        assert.deepStrictEqual([limited.reason, limited.detail], ["NotInstalled", "gone"])
         scene.onWish = Effect.fail(new BridgeRefused({ action: "repository.refresh", code: "unavailable", detail: "" }))
         assert.strictEqual(yield* refreshed, "Unavailable")
+      })
+    ))
+
+  it.effect("are unavailable for what was wrong before, where the refresher finds it so again", () =>
+    played((scene, tokens) =>
+      Effect.gen(function*() {
+        yield* scene.write("ghs_one")
+        const stale = yield* tokens.token(api, "read")
+        yield* scene.grants({
+          trouble: { reason: "Unavailable", detail: "GitHub does not take the App's key", since: 0 }
+        })
+        yield* TestClock.adjust("1 minute")
+        const asking = yield* Effect.forkChild(Effect.flip(tokens.refreshed(stale)))
+        const refused = yield* later(asking)
+        assert.deepStrictEqual([refused.reason, refused.detail], [
+          "Unavailable",
+          "GitHub does not take the App's key"
+        ])
+        assert.strictEqual(scene.wishes.length, 1)
       })
     ))
 

@@ -263,6 +263,22 @@ describe("TurnParties: what plugins add to the agent", () => {
       assert.deepStrictEqual(yield* Fiber.join(asking), [`of ${row.key}`, "last"])
     }).pipe(quiet))
 
+  it.effect("a person's session is told what those say of the sandbox who are there, as turns are", () =>
+    Effect.gen(function*() {
+      const parties = yield* TurnParties
+      assert.deepStrictEqual(yield* parties.sessionLines, [])
+      yield* during(parties.addAddition(first, { promptLines: () => Effect.succeed(["of a turn"]) }))
+      yield* during(parties.addAddition(first, { sessionLines: Effect.die("bug") }))
+      const here = yield* during(parties.addAddition(first, { sessionLines: Effect.succeed(["one", "two"]) }))
+      yield* during(parties.addAddition(second, {
+        sessionLines: Effect.succeed(Array.from({ length: 30 }, () => "x".repeat(2_000)))
+      }))
+      const told = yield* parties.sessionLines
+      assert.deepStrictEqual([told.slice(0, 2), told.length, told[2]?.length], [["one", "two"], 22, 1_000])
+      yield* here.leave
+      assert.lengthOf(yield* parties.sessionLines, 20)
+    }).pipe(quiet))
+
   it.effect("so is who has nothing to tell people, and too much is cut", () =>
     Effect.gen(function*() {
       const parties = yield* TurnParties

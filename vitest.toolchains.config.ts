@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    reporters: ["minimal"],
+    globalSetup: "test/support/buildOnce.ts",
+    include: ["test/toolchains/**/*.test.ts"],
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    maxWorkers: 1
+  }
+})
