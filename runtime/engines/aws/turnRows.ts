@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { GroupId, type MessageTs, type SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { turnQueueLimits } from "../../ports/QueueRules.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
-import type { QueueEntry } from "../../ports/TurnQueue.ts"
+import type { QueueDepth, QueueEntry } from "../../ports/TurnQueue.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
 import { absent, all, any, type Changes, compare, type Condition, exists, is, startsWith } from "./conditions.ts"
@@ -163,3 +163,9 @@ export const readEach = (
   purpose: Purpose,
   items: ReadonlyArray<Attributes>
 ): Effect.Effect<ReadonlyArray<IndexedTurn>, StoreError> => Effect.forEach(items, (item) => readIndexed(purpose, item))
+
+export const depthOf = (rows: ReadonlyArray<IndexedTurn>, now: number): QueueDepth => {
+  const live = rows.filter((row) => !isDead(row))
+  const inFlight = live.filter(({ visible_at }) => visible_at > now).length
+  return { waiting: live.length - inFlight, inFlight, dead: rows.length - live.length }
+}
