@@ -57,6 +57,8 @@ export interface SlackOriginDeps {
   readonly queue: TurnQueue["Service"]
   readonly redaction: Redaction["Service"]
   readonly marks: OwedMarks
+  /** Waits for what a person writes in several messages; absent where each is a turn. */
+  readonly joining?: OriginHandler["joining"]
   readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
@@ -78,6 +80,7 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
 
   return {
     kind: "slack",
+    ...(deps.joining === undefined ? {} : { joining: deps.joining }),
     environment: (row) => {
       const origin = originOf(row)
       return { KM_SLACK_THREAD_TS: origin.threadTs, KM_SLACK_CHANNEL_ID: origin.channel }

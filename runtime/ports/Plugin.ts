@@ -53,6 +53,11 @@ export interface OriginHandler {
   readonly environment: (row: TurnRow) => Readonly<Record<string, string>>
   /** What the agent is told before the turn's text. Asked last: the agent starts when this is known. */
   readonly frame: (row: TurnRow) => Effect.Effect<TurnFrame>
+  /**
+   * Asked before the first attempt begins: what joins the turn by `Turns.join` until this returns is part of what its agent
+   * is told. `joined` have joined before, in an earlier life. A stop ends the wait.
+   */
+  readonly joining?: (row: TurnRow, joined: ReadonlyArray<TurnRow>) => Effect.Effect<void>
   /** The session this turn continues, if its thread has one. */
   readonly session: (row: TurnRow) => Effect.Effect<string | undefined>
   /** The agent is about to start (⏳). */
