@@ -17,8 +17,8 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { Whispers } from "../questions/Whispers.ts"
+import { AgentSessions } from "../slack/AgentSessions.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
-import { SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
 import type { Incoming } from "./Incoming.ts"
 
@@ -43,9 +43,8 @@ export class SessionStops extends Context.Service<SessionStops, {
       const identity = yield* BotIdentity
       const queue = yield* TurnQueue
       const settings = yield* BridgeSettings
-      const slack = yield* SlackApi
+      const sessions = yield* AgentSessions
       const whispers = yield* Whispers
-      const scope = yield* Effect.scope
 
       return SessionStops.of({
         stopped: Effect.fn("SessionStops.stopped")(function*({ by, channel, eventId, threadTs }) {
@@ -89,14 +88,7 @@ export class SessionStops extends Context.Service<SessionStops, {
             notStored
           )
           // Slack shows that it works until it is told otherwise; an hour later it stops by itself.
-          yield* slack.call(
-            "agents.sessions.setStatus",
-            { channel_id: channel, thread_ts: threadTs, status: "active" },
-            { purpose: "mark" }
-          ).pipe(
-            Effect.catch((failure) => Effect.logInfo("a session's status stays as it is", failure.error)),
-            Effect.forkIn(scope)
-          )
+          yield* sessions.set({ channel, threadTs }, "active", "proved")
           return "stopped"
         })
       })

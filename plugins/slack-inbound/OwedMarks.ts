@@ -23,6 +23,8 @@ export const Marks = Schema.Struct({
   key: TurnKey,
   channel: ChannelId,
   ts: MessageTs,
+  /** Where it is another message. */
+  threadTs: Schema.optionalKey(MessageTs),
   final: Schema.String,
   working: Schema.String
 })
@@ -120,9 +122,18 @@ export const makeOwedMarks = (parts: {
 
   /** True when the marks are as they should be, or never will be. */
   const tried = Effect.fnUntraced(
-    function*({ channel, final, key, ts, working }: Marks) {
+    function*({ channel, final, key, threadTs, ts, working }: Marks) {
       yield* bridge.call({ key: `${key}/mark/final`, action: { action: "react", channel, ts, emoji: final } })
-      yield* bridge.call({ key: `${key}/mark/working`, action: { action: "unreact", channel, ts, emoji: working } })
+      yield* bridge.call({
+        key: `${key}/mark/working`,
+        action: {
+          action: "unreact",
+          channel,
+          ts,
+          ...(threadTs === undefined ? {} : { threadTs }),
+          emoji: working
+        }
+      })
       return true
     },
     Effect.catch((error: BridgeRefused) =>

@@ -147,6 +147,7 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
         queue,
         redaction,
         background,
+        settled: turns.settled,
         ...(info.profile.spec.cli.slackBusyPolicy === "debounce"
           ? { joining: joinBurst({ sandbox: info.id, queue, turns }) }
           : {})

@@ -1,7 +1,7 @@
 /** Where turns from Slack come from and where their outcome goes: reactions, posts, thread rows, all by the bridge. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ChannelId, MessageTs, type SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { ChannelId, MessageTs, type SandboxId, type TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { type BridgeAction, type BridgeErrorCode, workingEmoji } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { undeliverableBridgeCodes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
@@ -21,8 +21,9 @@ export const finalEmoji = (row: TurnRow): string =>
   row.result === "answered" ? "white_check_mark" : row.result === "cancelled" ? "octagonal_sign" : failedEmoji
 
 const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): BridgeAction => {
-  const { channel, ts } = originOf(row)
-  return { action, channel, ts, emoji }
+  const { channel, threadTs, ts } = originOf(row)
+  const thread = emoji === workingEmoji && threadTs !== ts ? { threadTs } : {}
+  return { action, channel, ts, ...thread, emoji }
 }
 
 /** Codes that are about where the outcome goes, whatever it says. */
@@ -30,9 +31,13 @@ const aboutThePlace: ReadonlySet<BridgeErrorCode> = new Set(
   [...undeliverableBridgeCodes].filter((code) => code !== "slack_refused")
 )
 
+/** Half of what Slack waits for. */
+const sayAgainAfter = "30 minutes"
+
 const marksOf = (row: TurnRow): Marks => {
-  const { channel, ts } = originOf(row)
-  return { key: row.key, channel, ts, final: finalEmoji(row), working: workingEmoji }
+  const { channel, threadTs, ts } = originOf(row)
+  const thread = threadTs === ts ? {} : { threadTs }
+  return { key: row.key, channel, ts, ...thread, final: finalEmoji(row), working: workingEmoji }
 }
 
 const undeliverable = (error: BridgeRefused, shown: ReadonlyArray<ShownPart>): Undeliverable =>
@@ -59,6 +64,8 @@ export interface SlackOriginDeps {
   readonly marks: OwedMarks
   /** Waits for what a person writes in several messages; absent where each is a turn. */
   readonly joining?: OriginHandler["joining"]
+  /** Completes when the turn is over. */
+  readonly settled: (key: TurnKey) => Effect.Effect<void>
   readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
@@ -77,6 +84,15 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
           : Effect.logWarning("bridge call was refused", error.message)
       )
     )
+
+  /** Slack lets a session's status go after an hour: ⏳ is said again, which changes nothing else. */
+  const stillWorking = Effect.fnUntraced(function*(row: TurnRow) {
+    for (let n = 1;; n++) {
+      yield* Effect.sleep(sayAgainAfter)
+      const key = `${row.key}/working/${row.attempt}/${n}`
+      yield* told(key, reaction(row, "react", workingEmoji), "besteffort")
+    }
+  })
 
   return {
     kind: "slack",
@@ -113,10 +129,13 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
     // Not waited for: a slow Slack must not keep the agent from starting. The lane keeps it before the final mark.
     // The message came, so the bot is in the channel: what is owed there from before can be set.
     starting: (row) =>
-      background(Effect.andThen(
-        told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort"),
-        background(marks.settle(originOf(row).channel))
-      )),
+      Effect.andThen(
+        background(Effect.andThen(
+          told(`${row.key}/working/${row.attempt}`, reaction(row, "react", workingEmoji), "besteffort"),
+          background(marks.settle(originOf(row).channel))
+        )),
+        background(Effect.raceFirst(stillWorking(row), deps.settled(row.key)))
+      ),
     settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
       const text = visibleOutcome(row, redaction.redact)
       const last = shown.at(-1)

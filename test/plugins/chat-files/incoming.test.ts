@@ -71,6 +71,12 @@ const incoming = Effect.fnUntraced(function*({ answers, content = {}, maxBytes, 
 })
 
 const place = "1700000000-000001"
+const session = (n: number) => SessionId.make(`00000000-0000-4000-8000-00000000000${n}`)
+const turn = (n: number, ids: ReadonlyArray<string>, changes: Partial<TurnRow>) =>
+  turnRow({
+    ...slackRequest(n, { thread: 1 }),
+    files: ids.map((id) => ({ id, name: `${id}.txt`, mimeType: "text/plain", size: 5 }))
+  }, changes)
 
 describe("files of a message", () => {
   it.live("lie in the inbox, whole and private, and the agent is told where", () =>
@@ -174,12 +180,6 @@ describe("files of a message", () => {
         content,
         maxBytes: 12
       })
-      const session = (n: number) => SessionId.make(`00000000-0000-4000-8000-00000000000${n}`)
-      const turn = (n: number, ids: ReadonlyArray<string>, changes: Partial<TurnRow>) =>
-        turnRow({
-          ...slackRequest(n, { thread: 1 }),
-          files: ids.map((id) => ({ id, name: `${id}.txt`, mimeType: "text/plain", size: 5 }))
-        }, changes)
       yield* gather(turn(1, ["F1"], { session: session(1) }))
       yield* gather(turn(2, ["F2"], { session: session(1), resumed: true }))
       const [line] = yield* gather(turn(3, ["F3"], { session: session(1), resumed: true }))
