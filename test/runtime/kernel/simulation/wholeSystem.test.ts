@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { runs } from "../../../support/runs.ts"
 import { message } from "./Simulation.ts"
 import { play } from "./WholeSystem.ts"
 import type { CrashPoint, Message } from "./World.ts"
@@ -141,7 +142,7 @@ describe("bridge and runtime", () => {
           crashes,
           { debounce: true, downMillis, transcript }
         ),
-      { arbitrary: { runs: 60 } }
+      runs(60)
     )
   })
 
