@@ -19,9 +19,9 @@ import {
 import { type AcceptAnswer, TurnQueue } from "../../ports/TurnQueue.ts"
 import { judging } from "./acceptingRows.ts"
 import { Doorbell } from "./Doorbell.ts"
+import { before } from "./queueAhead.ts"
 import {
   addMessage,
-  before,
   deadOf,
   depthOf,
   entryOf,

@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto"
 import { integer, reader, text } from "../../adapters/disk/columns.ts"
 import type { Row, Statements } from "../../adapters/disk/Sqlite.ts"
 import { GroupId, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
-import { aheadLimit, turnQueueLimits } from "../../ports/QueueRules.ts"
-import type { DeadEntry, QueueAhead, QueueDepth, QueueEntry, ReceivedEntry } from "../../ports/TurnQueue.ts"
+import { turnQueueLimits } from "../../ports/QueueRules.ts"
+import type { DeadEntry, QueueDepth, QueueEntry, ReceivedEntry } from "../../ports/TurnQueue.ts"
 
 export const readKey = reader("turn key", TurnKey)
 export const readSandbox = reader("sandbox id", SandboxId)
@@ -83,32 +83,6 @@ export const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEn
   ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
-}
-
-/** What is before a message that waits. */
-export const before = (
-  tables: Statements,
-  queue: SandboxId,
-  { group, key }: Pick<QueueEntry, "key" | "group">,
-  now: number
-): QueueAhead | undefined => {
-  const row = tables.get(
-    // Only the first of a group is ever in flight.
-    `SELECT
-       (SELECT count(*) FROM (
-          SELECT 1 FROM queue_messages WHERE queue = own.queue AND grp = own.grp AND seq < own.seq LIMIT ?
-        )) AS before,
-       (SELECT count(*) FROM queue_messages
-          WHERE queue = own.queue AND head = 1 AND visible_at > 0 AND visible_at > ? AND grp <> own.grp) AS others
-     FROM queue_messages AS own WHERE own.queue = ? AND own.key = ? AND own.grp = ? AND own.visible_at <= ?`,
-    aheadLimit,
-    now,
-    queue,
-    key,
-    group,
-    now
-  )
-  return row === undefined ? undefined : { inGroup: integer(row, "before"), otherGroups: integer(row, "others") }
 }
 
 export const exists = (tables: Statements, queue: SandboxId): boolean =>
