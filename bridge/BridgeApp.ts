@@ -46,6 +46,7 @@ import { HttpInteractive } from "./questions/HttpInteractive.ts"
 import { Interactions } from "./questions/Interactions.ts"
 import { Questions } from "./questions/Questions.ts"
 import { Whispers } from "./questions/Whispers.ts"
+import { AgentSessions } from "./slack/AgentSessions.ts"
 import { BotIdentity } from "./slack/BotIdentity.ts"
 import { CallQueue } from "./slack/CallQueue.ts"
 import { FileDownload } from "./slack/FileDownload.ts"
@@ -73,12 +74,19 @@ export class BridgeApp extends Context.Service<BridgeApp, {
       const { listensOn } = settings
       const socket = yield* SocketMode
 
-      const health = settings.transport === "socket"
-        ? Effect.map(
-          socket.status,
-          (status) => HttpServerResponse.jsonUnsafe({ ok: true, transport: "socket", socket: status })
-        )
-        : Effect.succeed(HttpServerResponse.jsonUnsafe({ ok: true, transport: "http" }))
+      const sessions = yield* AgentSessions
+      const health = Effect.map(
+        settings.transport === "socket" ? Effect.asSome(socket.status) : Effect.succeedNone,
+        (status) => {
+          const agentSessions = sessions.state()
+          return HttpServerResponse.jsonUnsafe({
+            ok: true,
+            transport: settings.transport === "socket" ? "socket" : "http",
+            ...(Option.isSome(status) ? { socket: status.value } : {}),
+            ...(agentSessions.allowed === null ? {} : { agentSessions })
+          })
+        }
+      )
 
       const routed = (
         request: HttpServerRequest.HttpServerRequest
@@ -171,7 +179,7 @@ export const layerOverSlack = BridgeApp.layerNoDeps.pipe(
       Poster.layer
     )
   ),
-  Layer.provideMerge(Layer.merge(Progress.layer, Heard.layer))
+  Layer.provideMerge(Layer.mergeAll(Progress.layer, Heard.layer, AgentSessions.layer))
 )
 
 /** The whole bridge over the ports and its settings. */

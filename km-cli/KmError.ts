@@ -103,6 +103,11 @@ const table = {
     "Continue it with the command that is named, once `km status` shows the sandbox ready."
   ],
   "KM-CLI-054": [1, "The program in the sandbox failed.", "Follow what it said; `km shell` starts it again."],
+  "KM-CLI-055": [
+    1,
+    "The sandbox answers only who mentions its bot.",
+    "Write again with the mention that is named, or with --no-wait; in a thread that it was mentioned in it listens to all."
+  ],
   "KM-CLI-099": [1, "A defect of km itself.", "Run again with --log-level debug and report it."]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -18,6 +18,7 @@ import { BridgeRefusal, refusalOfStore } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { neutralise } from "../render/neutralise.ts"
 import { maxMessageCharacters, splitMarkdown } from "../render/splitMarkdown.ts"
+import { AgentSessions } from "../slack/AgentSessions.ts"
 import { CallQueue } from "../slack/CallQueue.ts"
 import { Poster, type PosterMessage } from "../slack/Poster.ts"
 import { SlackApi, type SlackCallOptions } from "../slack/SlackApi.ts"
@@ -33,6 +34,7 @@ interface Working {
   readonly done: Deferred.Deferred<void>
 }
 const placeOf = ({ channel, ts }: MarkAction): string => `${channel}/${ts}`
+const sessionOf = ({ channel, threadTs, ts }: MarkAction) => ({ channel, threadTs: threadTs ?? ts })
 /** ⏳ remembered as left out until their removal is asked for. */
 const maxLeftOut = 5_000
 
@@ -66,6 +68,7 @@ export class Messages extends Context.Service<Messages, {
       const posts = yield* Posts
       const once = yield* Once
       const settings = yield* BridgeSettings
+      const sessions = yield* AgentSessions
 
       const put = Effect.fnUntraced(function*(sender: SenderId, message: PosterMessage) {
         const ts = yield* Effect.mapError(poster.post(message), refusalOfSlack)
@@ -166,7 +169,10 @@ export class Messages extends Context.Service<Messages, {
           return queue.within(call, (held) => {
             if (mine.state === "left out") return Effect.void
             mine.state = "setting"
-            return reacted(action, { purpose: "working", place: held })
+            return Effect.andThen(
+              sessions.set(sessionOf(action), "processing"),
+              reacted(action, { purpose: "working", place: held })
+            )
           }).pipe(
             Effect.catch((failure) => Effect.logDebug("a passing mark could not be set", failure.message)),
             Effect.ensuring(Effect.sync(() => {
@@ -199,6 +205,7 @@ export class Messages extends Context.Service<Messages, {
           // What is being set must be there before it can be taken away.
           const setting = working.get(placeOf(action))
           if (setting !== undefined) yield* Deferred.await(setting.done)
+          yield* sessions.set(sessionOf(action), "active")
           yield* Effect.mapError(reacted(action, { purpose: "working" }), refusalOfSlack)
         }
         return { ok: true as const }

@@ -19,6 +19,7 @@ import { isEnding, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.
 import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import type { SlackOrigin, TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import { isEngaged } from "../../runtime/kernel/turns/EngagedThread.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
@@ -146,11 +147,8 @@ export class Acceptance extends Context.Service<Acceptance, {
 
       const isAddressed = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow) {
         if (!row.profile.spec.cli.notifySlackInboundMentionOnly || message.mention) return true
-        if (message.threadTs === undefined) return false
-        const thread = yield* threads.get(message.channel, message.threadTs)
-        if (Option.isSome(thread)) return true
-        const root = `turn:${slackTurnKey(message.team, message.channel, message.threadTs)}`
-        return Option.isSome(yield* seen.find([root]))
+        const { channel, team, threadTs } = message
+        return threadTs !== undefined && (yield* isEngaged({ seen, threads }, { channel, team, threadTs }))
       }, Effect.mapError(notStored))
 
       const decoded = (message: IncomingMessage): string => {

@@ -15,6 +15,7 @@ import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
@@ -52,6 +53,7 @@ export class Corrections extends Context.Service<Corrections, {
       const notes = yield* Notes
       const refusals = yield* Refusals
       const settings = yield* BridgeSettings
+      const reports = yield* Reports
 
       const known = (key: TurnKey) => Effect.mapError(seen.find([`turn:${key}`]), notStored)
 
@@ -67,6 +69,20 @@ export class Corrections extends Context.Service<Corrections, {
           return key
         }
       )
+
+      /**
+       * Whether the agent has a message. One that has joined the turn of another is in no queue: of that the runtime says,
+       * within the minute, that it is not over.
+       */
+      const isHeld = Effect.fnUntraced(function*(
+        { id, profile }: SandboxRow,
+        key: TurnKey,
+        state: "in-flight" | "absent" | "replaced" | "withdrawn"
+      ) {
+        if (state !== "absent" || profile.spec.cli.slackBusyPolicy !== "debounce") return state === "in-flight"
+        const { open = [] } = yield* Effect.mapError(reports.get(id), notStored)
+        return open.some((turn) => turn.key === key)
+      })
 
       const queuedBody = (sandbox: SandboxId, key: TurnKey) =>
         Effect.map(queue.get(sandbox, key), (entry) => Option.getOrUndefined(entry)?.body)
@@ -103,7 +119,7 @@ export class Corrections extends Context.Service<Corrections, {
           nameOf: identity.knownName
         }))
         // What it says now is not for the agent.
-        if (text.trim() === "" || readSpoken(text)._tag !== "Message") return yield* withdraw(row.value.id, key, event)
+        if (text.trim() === "" || readSpoken(text)._tag !== "Message") return yield* withdraw(row.value, key, event)
         const body = yield* Effect.mapError(queuedBody(row.value.id, key), notStored)
         const request = body === undefined ? undefined : Option.getOrUndefined(decodeRequest(body))
         // One that is gone is only asked about.
@@ -111,7 +127,7 @@ export class Corrections extends Context.Service<Corrections, {
         const entry = encodeRequest(replacement)
         if (Buffer.byteLength(entry) > maxEntryBytes) return yield* keeps("too_long")
         const state = yield* Effect.mapError(queue.replace(row.value.id, key, entry), notStored)
-        if (state === "in-flight") {
+        if (yield* isHeld(row.value, key, state)) {
           yield* notes.put(
             `edit/${key}/${sha256Hex(text)}`,
             { channel: event.channel, threadTs: event.threadTs ?? event.ts },
@@ -140,11 +156,11 @@ export class Corrections extends Context.Service<Corrections, {
         }))
 
       const withdraw = Effect.fnUntraced(function*(
-        sandbox: SandboxId,
+        row: SandboxRow,
         key: TurnKey,
         event: Of<"Deleted"> | Of<"Edited">
       ) {
-        const state = yield* Effect.mapError(queue.withdraw(sandbox, key), notStored)
+        const state = yield* Effect.mapError(queue.withdraw(row.id, key), notStored)
         // Slack may deliver the deletion before the message itself: then it is never taken.
         yield* Effect.mapError(seen.mark([`turn:${key}`], key), notStored)
         const author = event._tag === "Deleted" ? event.user : undefined
@@ -161,7 +177,7 @@ export class Corrections extends Context.Service<Corrections, {
               : { channel: event.channel, threadTs: event.threadTs },
             `🛑 ${who} withdrew a message before the agent started on it. It was not run.`
           )
-        } else if (state === "in-flight") {
+        } else if (yield* isHeld(row, key, state)) {
           yield* notes.put(
             `deleted/${key}`,
             { channel: event.channel, threadTs: event.threadTs ?? event.ts },
@@ -174,7 +190,7 @@ export class Corrections extends Context.Service<Corrections, {
       const deleted = Effect.fn("Corrections.deleted")(function*(event: Of<"Deleted">) {
         const row = yield* acceptance.sandboxOf(event.channel)
         if (Option.isNone(row)) return "no sandbox"
-        return yield* withdraw(row.value.id, yield* keyOf(row.value, event), event)
+        return yield* withdraw(row.value, yield* keyOf(row.value, event), event)
       })
 
       const stopMark = Effect.fn("Corrections.stopMark")(function*(event: Of<"StopMark">) {

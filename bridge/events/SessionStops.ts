@@ -12,14 +12,13 @@ import * as Schema from "effect/Schema"
 import { GroupId } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
-import { Errands } from "../../runtime/ports/Errands.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { EventRefused } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
 import { Whispers } from "../questions/Whispers.ts"
+import { AgentSessions } from "../slack/AgentSessions.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
-import { SlackApi } from "../slack/SlackApi.ts"
 import { Acceptance } from "./Acceptance.ts"
 import type { Incoming } from "./Incoming.ts"
 
@@ -44,20 +43,8 @@ export class SessionStops extends Context.Service<SessionStops, {
       const identity = yield* BotIdentity
       const queue = yield* TurnQueue
       const settings = yield* BridgeSettings
-      const slack = yield* SlackApi
+      const sessions = yield* AgentSessions
       const whispers = yield* Whispers
-      const errands = yield* Errands
-
-      yield* errands.handle("SessionStatus", {
-        run: ({ channel, threadTs }) =>
-          slack.call(
-            "agents.sessions.setStatus",
-            { channel_id: channel, thread_ts: threadTs, status: "active" },
-            { purpose: "mark" }
-          ).pipe(Effect.catch((failure) => Effect.logInfo("a session's status stays as it is", failure.error))),
-        // Slack shows that it works until it is told otherwise; an hour later it stops by itself.
-        dropped: () => undefined
-      })
 
       return SessionStops.of({
         stopped: Effect.fn("SessionStops.stopped")(function*({ by, channel, eventId, threadTs }) {
@@ -100,7 +87,8 @@ export class SessionStops extends Context.Service<SessionStops, {
             }),
             notStored
           )
-          errands.give({ _tag: "SessionStatus", channel, threadTs })
+          // Slack shows that it works until it is told otherwise; an hour later it stops by itself.
+          yield* sessions.set({ channel, threadTs }, "active", "proved")
           return "stopped"
         })
       })

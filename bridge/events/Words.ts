@@ -167,7 +167,9 @@ export class Words extends Context.Service<Words, {
           if (row.desired === "stopped") return yield* asleep(message, row)
           if (policy === "interrupt") return
           const ahead = turn.ahead ?? Option.getOrUndefined(yield* queue.ahead(row.id, turn))
-          const text = ahead === undefined ? undefined : positionText(ahead, most)
+          // It may become part of what is before it.
+          if (ahead === undefined || (policy === "debounce" && ahead.inGroup > 0)) return
+          const text = positionText(ahead, most)
           if (text !== undefined) yield* say(message, "position", text)
         },
         // The message is stored, and that is what was promised.

@@ -9,6 +9,9 @@ import { MessageTs, slackTurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
+import { isEngaged } from "../../runtime/kernel/turns/EngagedThread.ts"
+import { Seen } from "../../runtime/ports/Seen.ts"
+import { Threads } from "../../runtime/ports/Threads.ts"
 import type { Backend } from "../Backend.ts"
 import { say } from "../demo/Conversation.ts"
 import { unescaped } from "../demo/Timeline.ts"
@@ -49,6 +52,9 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
   const stops = spoken._tag === "Word" && spoken.word === "stop"
   const word = spoken._tag === "Hint" || (spoken._tag === "Word" && !stops)
   const watched = !input.noWait && cli.notifySlackInboundEnabled && spoken._tag !== "Aside"
+  if (watched && spoken._tag === "Message" && cli.notifySlackInboundMentionOnly) {
+    yield* Effect.provide(refuseUnheard(input, row, install, credentials.botUserId), backend.ports("short"))
+  }
   const said = yield* say(credentials, {
     channel,
     text: input.text,
@@ -97,6 +103,27 @@ export const chat = Effect.fn("km.chat")(function*(input: ChatInput) {
     default:
       return yield* kmError("KM-CLI-023", "the turn failed", "the thread says why", `km status ${name}`)
   }
+})
+
+/** Where the sandbox would not listen there is nothing to wait for. */
+const refuseUnheard = Effect.fnUntraced(function*(
+  { reference, text, thread }: ChatInput,
+  { channel }: SandboxRow,
+  { teamId }: Install,
+  bot: string
+) {
+  if (text.includes(`<@${bot}>`)) return
+  const threadTs = Option.getOrUndefined(Option.flatMap(thread, decodeTs))
+  const engaged = threadTs !== undefined && channel !== undefined && teamId !== undefined &&
+    (yield* isEngaged({ seen: yield* Seen, threads: yield* Threads }, { channel, team: teamId, threadTs }))
+  if (engaged) return
+  const words = text.replaceAll("'", "'\\''")
+  return yield* kmError(
+    "KM-CLI-055",
+    "nobody would answer",
+    "its profile has notifySlackInboundMentionOnly: true, and the message mentions nobody",
+    `km chat ${reference} '<@${bot}> ${words}'`
+  )
 })
 
 /** What the thread shows by its mark alone, the record says in full: ❌ is a failure, a time-out or a parked turn. */

@@ -13,7 +13,7 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { Backend } from "../Backend.ts"
 import { secretPaths } from "./Credentials.ts"
 import { probeEvents } from "./EventsProbe.ts"
-import { judgeHeard, judgeProbe, judgeSocket, ok, skip, type SlackCheck, wrong } from "./Judgement.ts"
+import { judgeHeard, judgeProbe, judgeSessions, judgeSocket, ok, skip, type SlackCheck, wrong } from "./Judgement.ts"
 import { people } from "./People.ts"
 import type { SlackCode } from "./SlackCodes.ts"
 import { callSlack, isTokenRefused, type SlackCallFailed } from "./SlackWeb.ts"
@@ -118,11 +118,12 @@ const transport = Effect.fnUntraced(function*(backend: Backend, install: Install
   const bridge = health === undefined
     ? wrong("bridge", "KM-SLK-129", `nothing healthy at ${install.bridgeUrl}`)
     : ok("bridge", install.bridgeUrl)
+  const sessions = judgeSessions(health?.agentSessions)
   const bySocket = install.slackTransport === "socket" || health?.transport === "socket"
   if (bySocket) {
     if (tokens.app === undefined) return [bridge, wrong("socket", "KM-SLK-135", "no app-level token is stored")]
     if (health?.socket?.state === "connected") {
-      return [bridge, judgeSocket(health.socket, now), yield* heardCheck(backend, install, now, "socket")]
+      return [bridge, judgeSocket(health.socket, now), yield* heardCheck(backend, install, now, "socket"), ...sessions]
     }
     // Nothing is open, so asking for a connection takes nobody's place; the answer says what a person has to repair.
     const asked = yield* Effect.result(callSlack(install.slackApiUrl, tokens.app, "apps.connections.open"))
@@ -135,7 +136,7 @@ const transport = Effect.fnUntraced(function*(backend: Backend, install: Install
   if (tokens.signing === undefined) return [bridge, wrong("events", "KM-SLK-135", "no signing secret is stored")]
   if (health === undefined) return [bridge, skip("events url", "needs the bridge"), skip("events", "needs the bridge")]
   const { challenge, probe } = yield* probeEvents(url, tokens.signing)
-  return [bridge, judgeProbe(url, probe, challenge), yield* heardCheck(backend, install, now, "http")]
+  return [bridge, judgeProbe(url, probe, challenge), yield* heardCheck(backend, install, now, "http"), ...sessions]
 })
 
 /** Where the bot works. */

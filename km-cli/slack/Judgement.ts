@@ -42,6 +42,19 @@ const socketTroubles: Readonly<Record<string, SlackCode>> = {
 
 const seconds = (millis: number): string => `${Math.round(millis / 1_000)} s`
 
+/** Slack's Stop button, of an app that is an agent; nothing to say of any other. */
+export const judgeSessions = (sessions: Health["agentSessions"]): ReadonlyArray<SlackCheck> => {
+  if (sessions?.allowed !== true) return []
+  switch (sessions.stopButton) {
+    case null:
+      return [skip("stop button", "no turn has run since the bridge started")]
+    case true:
+      return [ok("stop button", "Slack shows it while a turn runs")]
+    case false:
+      return [wrong("stop button", "KM-SLK-144", "the app does not subscribe to agent_session_stopped")]
+  }
+}
+
 /** The connections of Socket Mode. */
 export const judgeSocket = (socket: SocketHealth, now: number): SlackCheck => {
   const { connections, lastDisconnect, lastFrameAgeMillis, state, trouble } = socket

@@ -208,6 +208,11 @@ const table = {
     1,
     "A channel that km works in was archived.",
     "A person unarchives it in Slack, since a bot cannot; then `km slack status`. A sandbox made anew gets a new one."
+  ],
+  "KM-SLK-144": [
+    1,
+    "The app is an agent, and Slack shows no Stop button in its threads.",
+    "Give the app the manifest of `km slack manifest --agent` again: it subscribes to the button's event."
   ]
 } as const satisfies Record<string, readonly [ExitCode, string, string]>
 

@@ -27,6 +27,10 @@ export const heardBy = Effect.fn("Slack.heard")(function*(backend: Backend, inst
 const Health = Schema.Struct({
   ok: Schema.Boolean,
   transport: Schema.optionalKey(Schema.Literals(["http", "socket"])),
+  agentSessions: Schema.optionalKey(Schema.Struct({
+    allowed: Schema.NullOr(Schema.Boolean),
+    stopButton: Schema.NullOr(Schema.Boolean)
+  })),
   socket: Schema.optionalKey(Schema.Struct({
     state: Schema.String,
     connections: Schema.Int,

@@ -83,7 +83,7 @@ export const ChatFilesPlugin: Plugin<ChatFilesConfig, ChatFilesPorts> = {
           request.origin.kind === "slack"
             ? [
               `To give people a file, run km-attach FILE…: it is shown in this thread, ${maxMegabytes} MiB at most. ` +
-              "Files that people sent earlier stay in the inbox for as long as this sandbox lives."
+              "Files that people sent earlier in this conversation stay in the inbox for as long as it does."
             ]
             : []
         )

@@ -24,6 +24,11 @@ const table = {
     "No turn of a Slack thread runs, so there is no thread to attach a file to.",
     "Attach files while you work on a message from Slack; by mail `km-send` attaches them."
   ],
+  "KM-SLK-319": [
+    1,
+    "The inbox of the sandbox holds as many bytes as it may (2,000 MiB), so a file was not given to the agent.",
+    "Write `!new` and a message in threads whose files are no longer needed, or use another sandbox; then send it again."
+  ],
   "KM-SLK-318": [
     6,
     "Slack, the bridge, a store or the runtime refused the file.",

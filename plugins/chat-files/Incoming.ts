@@ -6,7 +6,7 @@ import type { FetchedFile } from "../../runtime/domain/slack/FetchedFile.ts"
 import type { TurnFile, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Objects } from "../../runtime/ports/Objects.ts"
-import { type Arrived, missing, nameIn, noticeOf, promptOf, unexplained } from "./fileWords.ts"
+import { type Arrived, missing, nameIn, noRoom, noticeOf, promptOf, unexplained } from "./fileWords.ts"
 import type { Inbox } from "./Inbox.ts"
 import { ownNames, safeName } from "./inboxNames.ts"
 
@@ -44,7 +44,7 @@ export const makeIncoming = ({ background, bridge, inbox, objects, sandbox, show
     { object, size }: Extract<FetchedFile, { readonly state: "stored" }>
   ) {
     if ((yield* inbox.sizeOf(place, name)) !== size) {
-      const kept = yield* inbox.put(place, name, objects.get(sandbox, object)).pipe(
+      const kept = yield* inbox.put(place, name, objects.get(sandbox, object), size).pipe(
         Effect.as(true),
         Effect.catchTag("ObjectMissing", () => Effect.succeed(false))
       )
@@ -79,7 +79,11 @@ export const makeIncoming = ({ background, bridge, inbox, objects, sandbox, show
           InboxFailed: (error) =>
             Effect.as(
               Effect.logWarning("a file could not be kept", error.message),
-              error.reason === "full" ? missing(name, "disk_full") : unexplained(name, "it could not be written")
+              error.reason === "full"
+                ? missing(name, "disk_full")
+                : error.reason === "cap"
+                ? noRoom(name)
+                : unexplained(name, "it could not be written")
             ),
           StoreError: (error) =>
             Effect.as(
@@ -92,7 +96,15 @@ export const makeIncoming = ({ background, bridge, inbox, objects, sandbox, show
 
   return Effect.fn("ChatFiles.gather")(function*(row: TurnRow) {
     const { files, origin } = row.request
-    if (origin.kind !== "slack" || files.length === 0) return []
+    if (origin.kind !== "slack") return []
+    // A conversation that begins anew in a thread takes nothing over.
+    const inThread = origin.threadTs !== origin.ts && !row.resumed
+    if (row.session !== undefined && (inThread || files.length > 0)) {
+      yield* inbox.belongs(placeOf(origin.ts), { thread: origin.threadTs, session: row.session }).pipe(
+        Effect.catch((error) => Effect.logWarning("files of an earlier conversation stay", error.message))
+      )
+    }
+    if (files.length === 0) return []
     const fetched = yield* Effect.forEach(
       files,
       (file) =>

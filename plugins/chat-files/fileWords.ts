@@ -17,7 +17,7 @@ export type Arrived =
     readonly _tag: "Missing"
     readonly name: string
     readonly why: string
-    readonly code: "KM-SLK-311" | "KM-SLK-312"
+    readonly code: "KM-SLK-311" | "KM-SLK-312" | "KM-SLK-319"
   }
 
 const reasons: Readonly<Record<FileRefusal, string>> = {
@@ -37,6 +37,14 @@ export const missing = (name: string, why: FileRefusal): Arrived => ({
   name,
   why: reasons[why],
   code: why === "disk_full" ? "KM-SLK-312" : "KM-SLK-311"
+})
+
+/** The inbox holds as much as it may. */
+export const noRoom = (name: string): Arrived => ({
+  _tag: "Missing",
+  name,
+  why: "the files that people sent to this sandbox fill its inbox; `!new` and a message in an older thread make room",
+  code: "KM-SLK-319"
 })
 
 /** A file that could be had in no way that `file.get` knows. */

@@ -23,6 +23,8 @@ export const Marks = Schema.Struct({
   key: TurnKey,
   channel: ChannelId,
   ts: MessageTs,
+  /** Where it is another message. */
+  threadTs: Schema.optionalKey(MessageTs),
   final: Schema.String,
   working: Schema.String
 })
@@ -60,9 +62,18 @@ export interface OwedMarks {
   readonly settle: (channel?: ChannelId) => Effect.Effect<void>
 }
 
-const callsOf = ({ channel, final, key, ts, working }: Marks): ReadonlyArray<BridgeCall> => [
+const callsOf = ({ channel, final, key, threadTs, ts, working }: Marks): ReadonlyArray<BridgeCall> => [
   { key: `${key}/mark/final`, action: { action: "react", channel, ts, emoji: final } },
-  { key: `${key}/mark/working`, action: { action: "unreact", channel, ts, emoji: working } }
+  {
+    key: `${key}/mark/working`,
+    action: {
+      action: "unreact",
+      channel,
+      ts,
+      ...(threadTs === undefined ? {} : { threadTs }),
+      emoji: working
+    }
+  }
 ]
 
 /** A turn's end waits so long for its marks: Slack takes 50 a minute in a workspace, and what is late then is owed. */

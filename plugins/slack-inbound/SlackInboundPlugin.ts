@@ -13,6 +13,7 @@ import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { TurnRecords } from "../../runtime/ports/TurnRecords.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
+import { joinBurst } from "./Bursts.ts"
 import { makeOwedMarks } from "./OwedMarks.ts"
 import { runReceiveLoop } from "./ReceiveLoop.ts"
 import { makeSlackOrigin } from "./SlackOrigin.ts"
@@ -139,7 +140,18 @@ export const SlackInboundPlugin: Plugin<SlackInboundConfig, SlackInboundPorts> =
 
     return {
       run,
-      origin: makeSlackOrigin({ sandbox: info.id, marks, bridge, queue, redaction, background }),
+      origin: makeSlackOrigin({
+        sandbox: info.id,
+        marks,
+        bridge,
+        queue,
+        redaction,
+        background,
+        settled: turns.settled,
+        ...(info.profile.spec.cli.slackBusyPolicy === "debounce"
+          ? { joining: joinBurst({ sandbox: info.id, queue, turns }) }
+          : {})
+      }),
       detail: Effect.map(
         turns.health,
         ({ detail, open, running, state }) =>

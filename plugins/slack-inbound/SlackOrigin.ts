@@ -27,8 +27,9 @@ export const finalEmoji = (row: TurnRow): string =>
   row.result === "answered" ? "white_check_mark" : row.result === "cancelled" ? "octagonal_sign" : failedEmoji
 
 const reaction = (row: TurnRow, action: "react" | "unreact", emoji: string): BridgeAction => {
-  const { channel, ts } = originOf(row)
-  return { action, channel, ts, emoji }
+  const { channel, threadTs, ts } = originOf(row)
+  const thread = emoji === workingEmoji && threadTs !== ts ? { threadTs } : {}
+  return { action, channel, ts, ...thread, emoji }
 }
 
 /** Codes that are about where the outcome goes, whatever it says. */
@@ -36,9 +37,13 @@ const aboutThePlace: ReadonlySet<BridgeErrorCode> = new Set(
   [...undeliverableBridgeCodes].filter((code) => code !== "slack_refused")
 )
 
+/** Half of what Slack waits for. */
+const sayAgainAfter = "30 minutes"
+
 const marksOf = (row: TurnRow): Marks => {
-  const { channel, ts } = originOf(row)
-  return { key: row.key, channel, ts, final: finalEmoji(row), working: workingEmoji }
+  const { channel, threadTs, ts } = originOf(row)
+  const thread = threadTs === ts ? {} : { threadTs }
+  return { key: row.key, channel, ts, ...thread, final: finalEmoji(row), working: workingEmoji }
 }
 
 const undeliverable = (error: BridgeRefused, shown: ReadonlyArray<ShownPart>): Undeliverable =>
@@ -77,6 +82,10 @@ export interface SlackOriginDeps {
   readonly queue: TurnQueue["Service"]
   readonly redaction: Redaction["Service"]
   readonly marks: OwedMarks
+  /** Waits for what a person writes in several messages; absent where each is a turn. */
+  readonly joining?: OriginHandler["joining"]
+  /** Completes when the turn is over. */
+  readonly settled: (key: TurnKey) => Effect.Effect<void>
   readonly background: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
@@ -94,9 +103,18 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
 
   /** Turns whose first agent is about to start, and that have ⏳. */
   const prepared = new Set<TurnKey>()
+  /** Slack lets a session's status go after an hour: ⏳ is said again, which changes nothing else. */
+  const stillWorking = Effect.fnUntraced(function*(row: TurnRow) {
+    for (let n = 1;; n++) {
+      yield* Effect.sleep(sayAgainAfter)
+      const call = workingCall(row)
+      yield* quietly(bridge.call({ ...call, key: `${call.key}/${n}` }))
+    }
+  })
 
   return {
     kind: "slack",
+    ...(deps.joining === undefined ? {} : { joining: deps.joining }),
     environment: (row) => {
       const origin = originOf(row)
       return { KM_SLACK_THREAD_TS: origin.threadTs, KM_SLACK_CHANNEL_ID: origin.channel }
@@ -135,11 +153,14 @@ export const makeSlackOrigin = (deps: SlackOriginDeps): OriginHandler => {
     }),
     // The message came, so the bot is in the channel: what is owed there from before can be set.
     starting: (row) =>
-      background(Effect.andThen(
-        // Where the first try failed, and for an agent that is started again.
-        prepared.delete(row.key) ? Effect.void : quietly(bridge.call(workingCall(row))),
-        background(marks.settle(originOf(row).channel))
-      )),
+      Effect.andThen(
+        background(Effect.andThen(
+          // Where the first try failed, and for an agent that is started again.
+          prepared.delete(row.key) ? Effect.void : quietly(bridge.call(workingCall(row))),
+          background(marks.settle(originOf(row).channel))
+        )),
+        background(Effect.raceFirst(stillWorking(row), deps.settled(row.key)))
+      ),
     settle: Effect.fn("SlackOrigin.settle")(function*(row: TurnRow, shown: ReadonlyArray<ShownPart>) {
       const text = visibleOutcome(row, redaction.redact)
       const last = shown.at(-1)

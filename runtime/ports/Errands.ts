@@ -50,8 +50,13 @@ export const Errand = Schema.TaggedUnion({
   },
   /** Carries on with a question to people: its decision, and what its message shows. */
   Question: { sandbox: SandboxId, question: QuestionId },
-  /** Tells Slack that an agent's session in a thread, which a person stopped, is not at work. */
-  SessionStatus: { channel: ChannelId, threadTs: MessageTs },
+  /** Tells Slack whether an agent works in a thread; `proved`: Slack itself has spoken of the thread's session. */
+  SessionStatus: {
+    channel: ChannelId,
+    threadTs: MessageTs,
+    status: Schema.Literals(["processing", "active"]),
+    proved: Schema.Boolean
+  },
   /** Asks Slack who a person is, or who the bot is, for the events that follow. */
   LookUp: { who: Schema.Union([UserId, Schema.Literal("bot")]) },
   /** Fetches what was missed. */
@@ -78,7 +83,8 @@ const workers: { readonly [K in ErrandKind]: number } = {
   Note: 4,
   Whisper: 4,
   Question: 8,
-  SessionStatus: 4,
+  // In their order: the last status that was asked for is the last that is set.
+  SessionStatus: 1,
   LookUp: 32,
   CatchUp: 1
 }

@@ -56,6 +56,11 @@ export interface OriginHandler {
   /** What the agent is told before the turn's text. Asked last: the agent starts when this is known. */
   readonly frame: (row: TurnRow) => Effect.Effect<TurnFrame>
   /**
+   * Asked before the first attempt begins: what joins the turn by `Turns.join` until this returns is part of what its agent
+   * is told. `joined` have joined before, in an earlier life. A stop ends the wait.
+   */
+  readonly joining?: (row: TurnRow, joined: ReadonlyArray<TurnRow>) => Effect.Effect<void>
+  /**
    * The turn's time has come, and nothing of it has begun: what is to be shown now (⏳), and the session that the turn
    * continues, if its thread has one. The agent's start waits for the session alone.
    */

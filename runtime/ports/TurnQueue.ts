@@ -120,6 +120,14 @@ export class TurnQueue extends Context.Service<TurnQueue, {
     queue: SandboxId,
     key: TurnKey
   ) => Effect.Effect<"withdrawn" | "in-flight" | "absent", StoreError>
+  /** The oldest message of a group that waits, if any. Costs the same however much is in the queue. */
+  readonly behind: (queue: SandboxId, group: GroupId) => Effect.Effect<Option.Option<QueueEntry>, StoreError>
+  /** Takes a message that still waits out of the queue, if its body is still this: who does has made it durable elsewhere. */
+  readonly claim: (
+    queue: SandboxId,
+    key: TurnKey,
+    body: string
+  ) => Effect.Effect<"claimed" | "changed" | "in-flight" | "absent", StoreError>
   /** The message of that key, if it waits or is in flight. */
   readonly get: (queue: SandboxId, key: TurnKey) => Effect.Effect<Option.Option<QueuedEntry>, StoreError>
   /**

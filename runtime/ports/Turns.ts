@@ -37,6 +37,16 @@ export class Turns extends Context.Service<Turns, {
     request: TurnRequest,
     receipt: string | undefined
   ) => Effect.Effect<"accepted" | "open" | "settled", StoreError>
+  /**
+   * Makes a message part of a turn that has not begun, while its origin is asked for them (`OriginHandler.joining`). Its
+   * row is durable before `claim` takes it out of the queue. `late`: it cannot join, and stays where it is. `changed`: its
+   * author edited it meanwhile; ask again with what it says now. `gone`: its author took it back.
+   */
+  readonly join: (
+    leader: TurnKey,
+    request: TurnRequest,
+    claim: Effect.Effect<"claimed" | "changed" | "in-flight" | "absent", StoreError>
+  ) => Effect.Effect<"joined" | "changed" | "gone" | "late", StoreError>
   /** Completes when the turn is settled; at once when it is unknown. */
   readonly settled: (key: TurnKey) => Effect.Effect<void>
   /** True when something was there to stop. */

@@ -5,7 +5,9 @@ import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
 import { GroupId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
+import { Reports } from "../../runtime/ports/Reports.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { profileWith, slackProfile } from "../support/profiles.ts"
 import { slackClient, tokenOf, userIdOf } from "../support/Workspace.ts"
 import { bridgeOver, callsOf, furnish, listen, room, sandbox, say, waiting } from "./world.ts"
 
@@ -68,6 +70,34 @@ describe("what people do to a message after sending it", () => {
         yield* workspace.eventsDelivered
         const deleted = yield* noteIn(workspace, channel, /deleting it does not stop it/)
         assert.strictEqual(deleted.change.threadTs, ts)
+      }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("the same of a message that has joined the turn of another, until that is over", () =>
+    Effect.gen(function*() {
+      const { ada, channel, workspace } = yield* room()
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel, profileWith({ ...slackProfile.spec.cli, slackBusyPolicy: "debounce" }))
+        yield* listen(workspace)
+        const first = yield* say(ada, channel, "first")
+        const ts = yield* say(ada, channel, "and", first)
+        yield* workspace.eventsDelivered
+        const queue = yield* TurnQueue
+        assert.strictEqual((yield* receive)._tag, "Some")
+        const [joined] = (yield* waiting).filter(({ body }) => decodeRequest(body).text === "and")
+        assert.isDefined(joined)
+        if (joined === undefined) return
+        assert.strictEqual(yield* queue.claim(sandbox, joined.key, joined.body), "claimed")
+        const reports = yield* Reports
+        yield* reports.put(sandbox, { open: [{ key: joined.key, state: "joined", since: 1 }] })
+        yield* Effect.promise(() => ada.chat.update({ channel, ts, text: "but" }))
+        yield* workspace.eventsDelivered
+        const edited = yield* noteIn(workspace, channel, /edit does not reach it/)
+        assert.deepStrictEqual([edited.change.threadTs, edited.count], [first, 1])
+        yield* reports.put(sandbox, { open: [] })
+        yield* Effect.promise(() => ada.chat.update({ channel, ts, text: "or" }))
+        yield* workspace.eventsDelivered
+        assert.strictEqual((yield* noteIn(workspace, channel, /edit does not reach it/)).count, 1)
       }).pipe(Effect.provide(bridgeOver(workspace)))
     }))
 

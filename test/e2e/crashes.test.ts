@@ -163,6 +163,35 @@ describe("kill -9 of the runtime", () => {
       })
   )
 
+  it.live("while a message joins a turn, and while the agent works on both: one turn, and a mark under each", () =>
+    Effect.gen(function*() {
+      const stack = yield* startStack()
+      const sandbox = yield* stack.sandbox(profileWith({ ...quietProfile.spec.cli, slackBusyPolicy: "debounce" }))
+      const first = yield* sandbox.say(gated("went-on"))
+      const second = yield* sandbox.say("and a second thing", first)
+      yield* untilReal(
+        "the second has joined",
+        Effect.map(ledgerOf(stack.state, sandbox.row.id), (rows) => rows.some(({ state }) => state === "joined"))
+      )
+      const runtime = yield* restart(stack.runtime, stack)
+      yield* begunPid(stack, sandbox)
+      yield* restart(runtime, stack)
+      fs.writeFileSync(inWorkspace(stack, sandbox, "gate"), "")
+      for (const ts of [first, second]) yield* sandbox.untilReaction(ts, "white_check_mark")
+      const rows = yield* untilReal(
+        "both are settled",
+        Effect.map(
+          ledgerOf(stack.state, sandbox.row.id),
+          (found) => found.every(({ state }) => state === "settled") ? found : undefined
+        )
+      )
+      const leader = rows.find(({ joined }) => joined === undefined)
+      assert.deepStrictEqual(rows.map(({ joined }) => joined).filter((key) => key !== undefined), [leader?.key])
+      assert.deepInclude(leader, { result: "answered", attempt: 2 })
+      const [asked] = yield* stack.model.requests
+      assert.include(asked?.body, "and a second thing")
+    }))
+
   it.live("between answer and post: the answer is posted once", () =>
     Effect.gen(function*() {
       const stack = yield* startStack()

@@ -16,6 +16,7 @@ class Running extends Context.Service<Running, Stack>()("km/test/e2e/RunningWord
 
 const chat = { notifySlackEnabled: true, notifySlackPerSandbox: true, notifySlackInboundEnabled: true }
 const quietProfile = profileWith(chat)
+const debouncing = profileWith({ ...chat, slackBusyPolicy: "debounce" })
 const interrupting = profileWith({ ...chat, slackBusyPolicy: "interrupt" })
 
 /** The thread's texts of the bot, once one of them holds these words. */
@@ -98,6 +99,29 @@ describe.concurrent("words", () => {
         assert.isFalse(
           fs.existsSync(`/proc/${pid}/cmdline`) && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("sleep")
         )
+      }))
+
+    it.effect("that one person writes in a row are one turn, each with its mark", () =>
+      Effect.gen(function*() {
+        const stack = yield* Running
+        const sandbox = yield* stack.sandbox(debouncing)
+        const first = yield* sandbox.say("script:text three wishes")
+        const others = [yield* sandbox.say("a second wish", first), yield* sandbox.say("a third wish", first)]
+        for (const ts of [first, ...others]) yield* sandbox.untilReaction(ts, "white_check_mark")
+        const rows = yield* ledgerOf(stack.state, sandbox.row.id)
+        const [leader] = rows.filter(({ joined }) => joined === undefined)
+        assert.lengthOf(rows, 3)
+        assert.deepStrictEqual(rows.filter(({ joined }) => joined !== undefined).map(({ joined }) => joined), [
+          leader?.key,
+          leader?.key
+        ])
+        assert.strictEqual(leader?.attempt, 1)
+        const bodies = (yield* stack.model.requests).map(({ body }) => body).filter((body) => body.includes("wishes"))
+        assert.lengthOf(bodies, 1)
+        assert.include(bodies[0], "a second wish")
+        assert.include(bodies[0], "a third wish")
+        const said = botTexts(yield* sandbox.thread(first), stack.workspace.botUserId)
+        assert.lengthOf(said.filter((text) => text.includes("three wishes")), 1)
       }))
 
     it.effect("to a sandbox that sleeps wake it, and it answers", () =>

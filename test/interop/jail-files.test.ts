@@ -29,7 +29,7 @@ describe("the inbox in the jail", () => {
       Effect.gen(function*() {
         const state = yield* temporaryDirectory
         const inbox = yield* openInbox(state)
-        yield* inbox.put(message, "notes.txt", Stream.make(Buffer.from("heliotrope\n")))
+        yield* inbox.put(message, "notes.txt", Stream.make(Buffer.from("heliotrope\n")), 11)
         const { agent, directories } = yield* scriptedAgent({
           jail: Jail.layer,
           readOnly: [fs.realpathSync(process.execPath)],

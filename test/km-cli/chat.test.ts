@@ -31,10 +31,17 @@ interface Ending {
   readonly json?: boolean
   readonly terminal?: boolean
   readonly text?: string
+  /** Only messages that mention the bot are answered; the text's `BOT` stands for its id. */
+  readonly mentionOnly?: boolean
+  readonly thread?: string
+  /** Of the thread, before. */
+  readonly engaged?: boolean
 }
 
 /** One message, answered "done" and marked; `result` is what the ledger says of the turn. */
-const chatted = ({ json = false, mark, result, terminal = false, text = "hello" }: Ending) =>
+const chatted = (
+  { engaged, json = false, mark, mentionOnly = false, result, terminal = false, text = "hello", thread }: Ending
+) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -61,7 +68,7 @@ const chatted = ({ json = false, mark, result, terminal = false, text = "hello" 
       id,
       install: InstallName.make("km"),
       alias: Alias.make("demo"),
-      profile,
+      profile: mentionOnly ? profileWith({ ...profile.spec.cli, notifySlackInboundMentionOnly: true }) : profile,
       desired: "running",
       status: "running",
       unconfined: false,
@@ -103,7 +110,13 @@ const chatted = ({ json = false, mark, result, terminal = false, text = "hello" 
       ),
       Effect.forkScoped({ startImmediately: true })
     )
-    const ran = yield* km.run("chat", "demo", text, ...(json ? ["--json"] : [])).pipe(
+    if (thread !== undefined && engaged === true) {
+      const threadTs = MessageTs.make(thread)
+      world.threads.rows.set("engaged", { channel, threadTs, sandbox: id, createdAt: 0, lastTurnAt: Date.now() })
+    }
+    const said = text.replace("BOT", workspace.botUserId)
+    const flags = [...thread === undefined ? [] : ["--thread", thread], ...json ? ["--json"] : []]
+    const ran = yield* km.run("chat", "demo", said, ...flags).pipe(
       Effect.provideService(OneTerminal, terminal)
     )
     return { ...ran, talk: ran.err.join("\n") }
@@ -160,6 +173,24 @@ describe("km chat", () => {
         const { err, exit } = yield* new TestKm().run("chat", "demo", text)
         assert.deepStrictEqual([exit, err[0]], [2, "error KM-CLI-001: the message is empty"])
       }
+    }))
+
+  it.live("says at once where nobody would answer, with the words that would be heard", () =>
+    Effect.gen(function*() {
+      const only = { mark: "white_check_mark", result: "answered", mentionOnly: true } as const
+      const thread = "1700000000.000001"
+      for (const place of [{}, { thread }]) {
+        const unheard = yield* chatted({ ...only, ...place, text: "it's me" })
+        assert.strictEqual(unheard.exit, 1)
+        assert.include(unheard.talk, "error KM-CLI-055")
+        assert.match(unheard.talk, /km chat demo '<@U[A-Z0-9]+> it'\\''s me'/)
+      }
+      const heard = yield* chatted({ ...only, text: "<@BOT> hello" })
+      assert.deepStrictEqual([heard.exit, heard.out], [0, ["done"]])
+      const engaged = yield* chatted({ ...only, thread, engaged: true })
+      assert.notInclude(engaged.talk, "KM-CLI-055")
+      const word = yield* chatted({ ...only, mark: undefined, text: "!help" })
+      assert.strictEqual(word.exit, 0)
     }))
 
   it.live("is over when the message is refused, and says so", () =>

@@ -151,9 +151,10 @@ export const CliSpec = Schema.Struct({
     "Largest file that passes between a thread and the agent, either way, in MiB; 1 to 100."
   ),
   slackBusyPolicy: key(
-    Schema.Literals(["queue", "interrupt"]),
+    Schema.Literals(["queue", "interrupt", "debounce"]),
     "queue",
-    "What a message does while its thread is busy: queue waits for its turn, interrupt stops what runs and waits before it."
+    "What a message does while its thread is busy: queue waits for its turn, interrupt stops what runs and waits before " +
+      "it, debounce makes one turn of what one person writes in a row."
   )
 })
 

@@ -83,12 +83,15 @@ export const ReactAction = Schema.Struct({
   action: Schema.Literal("react"),
   channel: ChannelId,
   ts: MessageTs,
+  /** With ⏳: the thread that the message is in, where it did not begin it. */
+  threadTs: optional(MessageTs),
   emoji: EmojiName
 })
 export const UnreactAction = Schema.Struct({
   action: Schema.Literal("unreact"),
   channel: ChannelId,
   ts: MessageTs,
+  threadTs: optional(MessageTs),
   emoji: EmojiName
 })
 /**

@@ -97,7 +97,7 @@ export const agentNeeds: ReadonlyArray<Need> = [
   method(
     "agents.sessions.setStatus",
     "chat:write",
-    "Slack's Stop button: a thread that was stopped does not look busy"
+    "a thread whose turn runs looks busy and has Slack's Stop button; one that is over or stopped does not"
   ),
   event("agent_session_stopped", undefined, "that button was pressed; without this event it is not shown")
 ]

@@ -78,6 +78,17 @@ export type TurnOrigin = typeof TurnOrigin.Type
 /** By what the handler of an origin's turns is found. */
 export const originKind = (origin: TurnOrigin): string => origin.kind === "plugin" ? origin.of : origin.kind
 
+/** What the same person wrote right after the message that started a turn, as part of the same request. */
+export const AlsoSaid = Schema.Struct({
+  key: TurnKey,
+  origin: TurnOrigin,
+  text: Schema.String,
+  files: Schema.Array(TurnFile),
+  /** Unix milliseconds. */
+  acceptedAt: Schema.Int
+})
+export type AlsoSaid = typeof AlsoSaid.Type
+
 /** What the queue carries (as JSON). `text` is decoded (no Slack entities) but neither framed nor neutralised yet. */
 export const TurnRequest = Schema.Struct({
   key: TurnKey,
@@ -89,6 +100,8 @@ export const TurnRequest = Schema.Struct({
   files: Schema.Array(TurnFile),
   /** Unix milliseconds at which the bridge accepted the message. */
   acceptedAt: Schema.Int,
+  /** Further messages, oldest first; set when the turn begins. */
+  also: Schema.optionalKey(Schema.Array(AlsoSaid)),
   /** W3C trace context of the request that accepted it, so one trace spans Slack event to answer. */
   traceparent: Schema.optionalKey(Schema.String)
 })
@@ -96,10 +109,12 @@ export type TurnRequest = typeof TurnRequest.Type
 
 /**
  * `received → starting → running → answered → posted → settled`. The other five are ends, each with one visible
- * outcome except `undeliverable`, which is visible in `km status` because Slack refuses the channel.
+ * outcome except `undeliverable`, which is visible in `km status` because Slack refuses the channel. A message that joined
+ * another's turn is `joined` until that turn's outcome is shown, then `posted`: it has no agent and no outcome of its own.
  */
 export const TurnState = Schema.Literals([
   "received",
+  "joined",
   "starting",
   "running",
   "answered",
@@ -159,6 +174,8 @@ export const TurnRow = Schema.Struct({
   key: TurnKey,
   request: TurnRequest,
   state: TurnState,
+  /** The turn that it is part of. Set for good once it has joined. */
+  joined: Schema.optionalKey(TurnKey),
   /** Set from `answered` on. */
   result: Schema.optionalKey(TurnResult),
   /** Times an agent was started, 0 before the first. */

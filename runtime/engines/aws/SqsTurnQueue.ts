@@ -24,7 +24,7 @@ import { type QueueDepth, type ReceivedEntry, TurnQueue } from "../../ports/Turn
 import { acceptTurn } from "./acceptTurn.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
-import { all, type Changes, is } from "./conditions.ts"
+import { all, is } from "./conditions.ts"
 import { Dynamo } from "./Dynamo.ts"
 import { readReceipt, type Receipt, writeReceipt } from "./receipts.ts"
 import { redriveTurn } from "./redriveTurn.ts"
@@ -52,6 +52,7 @@ import {
   whileHeld,
   whileWaiting
 } from "./turnRows.ts"
+import { makeWaitingTurns } from "./waitingTurns.ts"
 
 const readSandbox = reader("sandbox id", SandboxId)
 
@@ -189,28 +190,7 @@ const make = Effect.gen(function*() {
       })
     )
 
-  /** What a change of a waiting message came to. */
-  const changeWaiting = Effect.fnUntraced(function*<Done extends string>(
-    operation: string,
-    queue: SandboxId,
-    key: TurnKey,
-    done: Done,
-    changes: (now: number) => Changes
-  ): Effect.fn.Return<Done | "in-flight" | "absent", StoreError> {
-    const purpose = of(operation)
-    const now = yield* Clock.currentTimeMillis
-    const changed = yield* dynamo.change(purpose, {
-      _tag: "Update",
-      table: stateTable,
-      key: turnKeyOf(queue, key),
-      changes: changes(now),
-      when: whileWaiting(now)
-    })
-    if (changed.done) return done
-    if (changed.item === undefined) return "absent"
-    const row = yield* readTurn(purpose, changed.item)
-    return row.state === "queued" && stateAt(row.visible_at, now) === "in-flight" ? "in-flight" : "absent"
-  })
+  const { changeWaiting, claim } = makeWaitingTurns(dynamo)
 
   return TurnQueue.of({
     create: Effect.fn("TurnQueue.create")(function*(queue) {
@@ -319,6 +299,15 @@ const make = Effect.gen(function*() {
         changeWaiting("replace", queue, key, "replaced", () => ({ set: { body } }))
       ),
     withdraw: (queue, key) => changeWaiting("withdraw", queue, key, "withdrawn", settled),
+    behind: Effect.fnUntraced(function*(queue, name) {
+      const purpose = of("behind")
+      const now = yield* Clock.currentTimeMillis
+      // One is in flight at most, and it is the first.
+      const next = (yield* group(purpose, queue, name, 2)).find(({ visible_at }) => visible_at <= now)
+      const row = next === undefined ? undefined : yield* rowOf(purpose, queue, next.turn_key)
+      return row?.state === "queued" ? Option.some(entryOf(row)) : Option.none()
+    }),
+    claim,
     get: Effect.fnUntraced(function*(queue, key) {
       const row = yield* rowOf(of("get"), queue, key)
       const now = yield* Clock.currentTimeMillis

@@ -22,8 +22,27 @@ export const addedLines = (lines: ReadonlyArray<string>): ReadonlyArray<string> 
  * One user message: our lines first, so that a leading `/` of the text is no command. How it is answered travels with each
  * message: what is appended to the system prompt is frozen at a session's start.
  */
-export const messagePrompt = (frame: TurnFrame, added: ReadonlyArray<string>, text: string): string =>
-  [...[frame.head, frame.answer, ...added, ...frame.notes].map(line), "", neutralise(text)].join("\n")
+export const messagePrompt = (
+  frame: TurnFrame,
+  added: ReadonlyArray<string>,
+  text: string,
+  also: ReadonlyArray<{ readonly acceptedAt: number; readonly lines: ReadonlyArray<string>; readonly text: string }> =
+    []
+): string =>
+  [
+    ...[frame.head, frame.answer, ...added, ...frame.notes].map(line),
+    "",
+    neutralise(text),
+    ...also.flatMap((more) => [
+      "",
+      ...[`Right after that they wrote, ${utcMinute(more.acceptedAt)}; it belongs to the same request:`, ...more.lines]
+        .map(
+          line
+        ),
+      "",
+      neutralise(more.text)
+    ])
+  ].join("\n")
 
 /** What a session that a person works in is told before anything is typed; none where there is nothing to tell. */
 export const sessionFrame = (lines: ReadonlyArray<string>): ReadonlyArray<string> => lines.map(line)

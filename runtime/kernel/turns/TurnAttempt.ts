@@ -8,9 +8,11 @@ import * as FileSystem from "effect/FileSystem"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { AgentOutcome } from "../../domain/turn/Turn.ts"
+import type { TurnKey } from "../../domain/sandbox/Ids.ts"
+import { AgentOutcome, type TurnRow } from "../../domain/turn/Turn.ts"
 import { personFrame } from "../../domain/turn/TurnFrame.ts"
 import { Agent, type AgentEvent, type AgentProcess, type Consent, type ToolCall } from "../../ports/Agent.ts"
+import { rowOfAlso } from "./JoinedTurns.ts"
 import { continuePrompt, messagePrompt, messageUuid, sessionLostNotice } from "./Prompt.ts"
 import { runOut } from "./TurnClock.ts"
 import { failure } from "./TurnErrors.ts"
@@ -28,6 +30,8 @@ const eventsGrace = "5 seconds"
 const eventsBehind = 4_096
 
 export interface AttemptOptions {
+  /** Messages that have joined a turn, oldest first. */
+  readonly joined: (leader: TurnKey) => ReadonlyArray<TurnRow>
   /** Wall clock of one attempt, milliseconds. */
   readonly turnTimeoutMillis: number
   readonly advance: Advance
@@ -115,13 +119,25 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
     const row = job.row
     const { runDir, session } = row
     if (runDir === undefined || session === undefined) return AgentOutcome.cases.Failed.make(failure("KM-TRN-001"))
-    const { acceptedAt, files: attached } = row.request
+    const { acceptedAt, also = [], files: attached } = row.request
     const end = yield* Effect.forkScoped(ending(job), { startImmediately: true })
     // Files may take minutes; a stop or the deadline ends the wait.
     const fetched = row.says === "continue"
-      ? { lines: [] }
+      ? { lines: [], also: [] }
       : yield* Effect.raceFirst(
-        Effect.map(parties.gathered(row), (lines) => ({ lines })),
+        Effect.gen(function*() {
+          const lines = yield* parties.gathered(row)
+          const more = yield* Effect.forEach(
+            also,
+            (said) =>
+              Effect.map(parties.gathered(rowOfAlso(row, said)), (gathered) => ({
+                acceptedAt: said.acceptedAt,
+                text: said.text,
+                lines: gathered
+              }))
+          )
+          return { lines, also: more }
+        }),
         Effect.map(Fiber.join(end), (outcome) => ({ outcome }))
       )
     if ("outcome" in fetched) return fetched.outcome
@@ -150,7 +166,7 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
       runDir,
       prompt: row.says === "continue"
         ? continuePrompt(frame, acceptedAt)
-        : messagePrompt(frame, added, row.request.text),
+        : messagePrompt(frame, added, row.request.text, fetched.also),
       messageUuid: messageUuid(row.key, row.attempt),
       env,
       contributions,
@@ -205,7 +221,11 @@ export const makeAttempt = Effect.fnUntraced(function*(options: AttemptOptions) 
     // ⏳ and the notice do not hold the agent up; the marks that must follow them wait for them.
     job.errands.push(
       yield* Effect.forkScoped(Effect.andThen(
-        askOr(parties, row, "starting", (origin) => origin.starting(row), undefined),
+        Effect.forEach(
+          [row, ...options.joined(row.key)],
+          (one) => askOr(parties, one, "starting", (origin) => origin.starting(one), undefined),
+          { discard: true }
+        ),
         tellSessionLost(parties, job)
       ))
     )

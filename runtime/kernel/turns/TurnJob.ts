@@ -30,6 +30,9 @@ export interface Job {
   readonly clear: Deferred.Deferred<void>
   /** Observers of the attempt live here from before the start of the agent until the answer is reconciled. */
   watching: Scope.Closeable | undefined
+  /** Whether messages may join it now: only while its origin is asked for them. Looked at and changed behind `gate`. */
+  collecting: boolean
+  readonly gate: Semaphore.Semaphore
   toldSessionLost: boolean
   /** US dollars of the attempts of this process; none where no agent reported any. */
   costUsd: number | undefined
@@ -49,9 +52,11 @@ export const makeJob = (row: TurnRow): Job => ({
   left: Deferred.makeUnsafe(),
   clear: Deferred.makeUnsafe(),
   watching: undefined,
+  collecting: false,
+  gate: Semaphore.makeUnsafe(1),
   toldSessionLost: false,
   costUsd: undefined,
-  begun: row.state !== "received",
+  begun: row.state !== "received" && row.state !== "joined",
   clock: makeTurnClock(),
   errands: []
 })

@@ -5,7 +5,7 @@
 import * as Data from "effect/Data"
 import type { SessionId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { replayTurnKey } from "../../domain/sandbox/Ids.ts"
-import type { ProcessMark, ShownPart, TurnRequest, TurnResult, TurnRow } from "../../domain/turn/Turn.ts"
+import type { AlsoSaid, ProcessMark, ShownPart, TurnRequest, TurnResult, TurnRow } from "../../domain/turn/Turn.ts"
 import { AgentOutcome } from "../../domain/turn/Turn.ts"
 import { failure } from "./TurnErrors.ts"
 
@@ -34,8 +34,21 @@ export type Happening = Data.TaggedEnum<{
   /** The queue delivered the message again. */
   Redelivered: { readonly receipt: string }
   StopRequested: { readonly by: string }
-  /** Its time has come. `session` is the one that its thread continues, if any. */
-  Begun: { readonly session: SessionId | undefined; readonly sessionOnDisk: boolean; readonly at: number }
+  /** Its time has come. `session` is the one that its thread continues, if any; `also` has joined it. */
+  Begun: {
+    readonly session: SessionId | undefined
+    readonly sessionOnDisk: boolean
+    readonly also?: ReadonlyArray<AlsoSaid>
+    readonly at: number
+  }
+  /** Its author edited a message that has joined a turn and is still in the queue. */
+  Reworded: { readonly request: TurnRequest }
+  /** Its author took such a message back. */
+  Withdrawn: { readonly at: number }
+  /** The turn that it joined has its outcome, and shows it. */
+  Led: { readonly leader: TurnRow; readonly at: number }
+  /** Nobody knows of the turn that it joined: it is one of its own. */
+  Unled: {}
   Spawned: { readonly mark: ProcessMark }
   /** Every process of the attempt is gone. `trace` matters where the outcome is no result. */
   Ended: { readonly outcome: AgentOutcome; readonly trace: RunTrace; readonly at: number }
@@ -50,9 +63,9 @@ export const Happening = Data.taggedEnum<Happening>()
 
 /**
  * What is to be done next with a row, once it is durable. `Recover` is only met after a restart: the row says that an
- * agent may run, and nobody in this process watches it. `Stay`: nothing new follows from what happened.
+ * agent may run, and nobody in this process watches it. `Follow`: it waits for the turn that it has joined. `Stay`: nothing new follows from what happened.
  */
-export type Step = "Begin" | "Recover" | "Spawn" | "Watch" | "Settle" | "Close" | "Done" | "Stay"
+export type Step = "Begin" | "Follow" | "Recover" | "Spawn" | "Watch" | "Settle" | "Close" | "Done" | "Stay"
 
 export interface Decision {
   readonly row: TurnRow
@@ -64,6 +77,8 @@ export const stepOf = (row: TurnRow): Step => {
   switch (row.state) {
     case "received":
       return "Begin"
+    case "joined":
+      return "Follow"
     case "starting":
     case "running":
       return "Recover"
@@ -86,6 +101,13 @@ export const receivedRow = (request: TurnRequest, receipt: string | undefined, a
   shown: [],
   ...receipt === undefined ? {} : { receipt },
   receivedAt: at
+})
+
+/** The row of a message that joins a turn that has not begun. */
+export const joinedRow = (request: TurnRequest, leader: TurnKey, at: number): TurnRow => ({
+  ...receivedRow(request, undefined, at),
+  state: "joined",
+  joined: leader
 })
 
 /** The message of a turn again, under the key of its `n`-th run (n ≥ 2): never deduplicated with the first. */
@@ -181,6 +203,19 @@ const ended = (row: TurnRow, names: TurnNames, happening: Data.TaggedEnum.Value<
   }
 }
 
+/** The outcome of the turn that it joined is its own. */
+const led = (row: TurnRow, leader: TurnRow, at: number): Decision => ({
+  row: {
+    ...row,
+    state: "posted",
+    result: leader.result ?? "failed",
+    ...(leader.outcome === undefined ? {} : { outcome: leader.outcome }),
+    shown: leader.shown,
+    finishedAt: leader.finishedAt ?? at
+  },
+  step: "Close"
+})
+
 /** The next row and the next step. What cannot happen in the row's state changes nothing. */
 export const decide = (row: TurnRow, happening: Happening, names: TurnNames): Decision => {
   const inAgent = row.state === "starting" || row.state === "running"
@@ -199,12 +234,28 @@ export const decide = (row: TurnRow, happening: Happening, names: TurnNames): De
         const by = row.cancelRequestedBy
         return end(row, "cancelled", AgentOutcome.cases.Cancelled.make({ by }), happening.at)
       }
+      const { also = [] } = happening
+      const whole = also.length === 0 ? row : { ...row, request: { ...row.request, also } }
       const lost = happening.session !== undefined && !happening.sessionOnDisk
-      return attempt(lost ? { ...row, sessionLost: true } : row, names, {
+      return attempt(lost ? { ...whole, sessionLost: true } : whole, names, {
         says: "message",
         resume: lost ? undefined : happening.session,
         at: happening.at
       })
+    }
+    case "Reworded":
+      return stay(row.state === "joined" ? { ...row, request: happening.request } : row)
+    case "Withdrawn":
+      return row.state === "joined"
+        ? { row: { ...row, state: "settled", result: "cancelled", finishedAt: happening.at }, step: "Done" }
+        : stay(row)
+    case "Led":
+      return row.state === "joined" ? led(row, happening.leader, happening.at) : stay(row)
+    case "Unled": {
+      const { joined, ...alone } = row
+      return row.state === "joined" && joined !== undefined
+        ? { row: { ...alone, state: "received" }, step: "Begin" }
+        : stay(row)
     }
     case "Spawned":
       return row.state === "starting"

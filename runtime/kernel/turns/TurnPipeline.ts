@@ -24,6 +24,7 @@ import { SandboxInfo } from "../../ports/SandboxInfo.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import { spanOfTraceparent } from "../../ports/TraceParent.ts"
 import { Turns } from "../../ports/Turns.ts"
+import { joinedTo, makeJoin } from "./JoinedTurns.ts"
 import { LedgerHealth } from "./LedgerHealth.ts"
 import { lending } from "./LentPlace.ts"
 import { freshSession } from "./Prompt.ts"
@@ -107,6 +108,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
 
     const work = yield* makeWorker({
       sandbox: info.id,
+      joined: (leader) => joinedTo(jobs, leader),
       turnTimeoutMillis: durationMillis(info.profile.spec.agent.turnTimeout),
       advance,
       mayStart: (job) =>
@@ -243,18 +245,21 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
     }, (effect) => Semaphore.withPermit(submitting, effect))
 
     const stop = Effect.fn("Turns.stop")(
-      function*(target: { readonly turn?: TurnKey; readonly group?: GroupId }, by: string) {
+      function*(target: { readonly turn?: TurnKey; readonly group?: GroupId }, person: string) {
         let found = false
+        // Whoever stops a message that has joined a turn means that turn.
+        const asked = target.turn === undefined ? undefined : jobs.get(target.turn)?.row
+        const turn = asked?.state === "joined" ? asked.joined : target.turn
         for (const job of jobs.values()) {
-          if (target.turn !== undefined && target.turn !== job.row.key) continue
+          if (turn !== undefined && turn !== job.row.key) continue
           if (target.group !== undefined && target.group !== job.row.request.group) continue
-          yield* advance(job, Happening.StopRequested({ by })).pipe(
+          yield* advance(job, Happening.StopRequested({ by: person })).pipe(
             Effect.mapError((error) => refused(error.message, error))
           )
-          const asked = job.row.cancelRequestedBy
-          if (asked === undefined || !["received", "starting", "running"].includes(job.row.state)) continue
+          const by = job.row.cancelRequestedBy
+          if (by === undefined || !["received", "starting", "running"].includes(job.row.state)) continue
           found = true
-          yield* Deferred.succeed(job.stop, asked)
+          yield* Deferred.succeed(job.stop, by)
         }
         return found
       }
@@ -263,7 +268,8 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
     const drain = Effect.fn("TurnPipeline.drain")(function*(limit: Duration.Duration) {
       stopping = true
       yield* health.stop
-      const inHand = [...jobs.values()].filter((job) => job.begun)
+      const leads = ({ row }: Job) => row.joined === undefined ? undefined : jobs.get(row.joined)
+      const inHand = [...jobs.values()].filter((job) => job.begun || leads(job)?.begun === true)
       yield* Effect.forEach(
         inHand,
         (job) => Deferred.await(job.left),
@@ -290,6 +296,7 @@ export class TurnPipeline extends Context.Service<TurnPipeline, {
           yield* health.untilOk
         }),
         submit,
+        join: makeJoin({ advance, health, jobs, ledger, take, stopping: () => stopping }),
         settled: (key) =>
           Effect.suspend(() => {
             const job = jobs.get(key)

@@ -3,11 +3,13 @@
  * of its own, and may be started on any row after any crash.
  */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { type SandboxId, SessionId } from "../../domain/sandbox/Ids.ts"
 import { AgentOutcome, originKind, type ShownPart } from "../../domain/turn/Turn.ts"
 import { recordOf } from "../../domain/turn/TurnRecord.ts"
@@ -17,9 +19,10 @@ import { Ledger } from "../../ports/Ledger.ts"
 import { Permissions } from "../../ports/Permissions.ts"
 import { Redaction } from "../../ports/Redaction.ts"
 import { TurnRecords } from "../../ports/TurnRecords.ts"
+import { alsoSaid } from "./JoinedTurns.ts"
 import { messageUuid } from "./Prompt.ts"
 import { type AttemptOptions, makeAttempt, stopWatching, tellSessionLost } from "./TurnAttempt.ts"
-import type { Job, TurnAbandoned } from "./TurnJob.ts"
+import { type Job, TurnAbandoned } from "./TurnJob.ts"
 import { Happening, replayedKey, type RunTrace, type Step, stepOf } from "./TurnMachine.ts"
 import { askOr, TurnParties } from "./TurnParties.ts"
 
@@ -118,7 +121,44 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
     const sessionOnDisk = session !== undefined && (yield* insist(agent.sessionExists(session)))
     yield* options.mayStart(job)
     job.begun = true
-    return yield* advance(job, Happening.Begun({ session, sessionOnDisk, at: yield* Clock.currentTimeMillis }))
+    const also = options.joined(job.row.key).map(alsoSaid)
+    return yield* advance(job, Happening.Begun({ session, sessionOnDisk, also, at: yield* Clock.currentTimeMillis }))
+  })
+
+  /** Waits for what else belongs to the turn, where its origin does. Once it returns nothing joins any more. */
+  const collect = Effect.fnUntraced(function*(job: Job) {
+    const { row } = job
+    if (row.cancelRequestedBy !== undefined) return
+    const collecting = (now: boolean) =>
+      Semaphore.withPermit(
+        job.gate,
+        Effect.sync(() => {
+          job.collecting = now
+        })
+      )
+    yield* collecting(true)
+    yield* askOr(
+      parties,
+      row,
+      "joining",
+      (origin) => origin.joining?.(row, options.joined(row.key)) ?? Effect.void,
+      undefined
+    ).pipe(Effect.raceFirst(Effect.asVoid(Deferred.await(job.stop))))
+    yield* collecting(false)
+  })
+
+  /** The turn that it joined is over: so is it. Run when everything before it in its thread is over. */
+  const follow = Effect.fnUntraced(function*(job: Job) {
+    const { joined, key } = job.row
+    const left = (reason: "ledger" | "conflict", detail: string) => new TurnAbandoned({ key, reason, detail })
+    const found = joined === undefined
+      ? Option.none()
+      : yield* Effect.mapError(ledger.get(joined), (error) => left("ledger", error.message))
+    if (Option.isNone(found)) return yield* advance(job, Happening.Unled())
+    if (found.value.state !== "posted" && found.value.state !== "settled") {
+      return yield* left("conflict", `the turn that it joined is left as it is`)
+    }
+    return yield* advance(job, Happening.Led({ leader: found.value, at: yield* Clock.currentTimeMillis }))
   })
 
   const recover = Effect.fnUntraced(function*(job: Job) {
@@ -215,7 +255,8 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
 
   return (job: Job): Effect.Effect<void, TurnAbandoned> =>
     Effect.gen(function*() {
-      const first = stepOf(job.row)
+      const first = stepOf(job.row) === "Follow" ? yield* follow(job) : stepOf(job.row)
+      if (first === "Begin") yield* collect(job)
       // Errands outlive the permit: they belong to the turn, the permit to its agent.
       const turn = yield* Effect.scope
       const step = first === "Begin" || first === "Recover"

@@ -258,6 +258,22 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
         state.bell.ring()
         return "withdrawn" as const
       }),
+    behind: (queue, group) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        Option.map(
+          Option.fromNullishOr(
+            state.queues.get(queue)?.messages.find(({ entry, visibleAt }) => entry.group === group && visibleAt <= now)
+          ),
+          ({ body, entry }) => ({ ...entry, body })
+        )),
+    claim: (queue, key, body) =>
+      Effect.map(waiting(queue, key), (hit) => {
+        if (typeof hit === "string") return hit
+        if (hit.message.body !== body) return "changed" as const
+        remove(hit.messages, hit.message)
+        state.bell.ring()
+        return "claimed" as const
+      }),
     get: (queue, key) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const message = state.queues.get(queue)?.messages.find(({ entry }) => entry.key === key)

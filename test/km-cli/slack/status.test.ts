@@ -128,6 +128,10 @@ const only = (code: string, change: (scene: Scene) => Effect.Effect<unknown>, so
 
 const set = (change: () => void) => Effect.sync(change)
 
+/** An agent app, over a bridge that runs. */
+const sessions = (stopButton: boolean | null) => (scene: Scene) =>
+  set(() => scene.answers = { health: { ...socketOf(), agentSessions: { allowed: true, stopButton } } })
+
 const invited = (sentAt: number) => (scene: Scene) =>
   set(() => {
     const invitations = [{ id: "I1", email: "eve@elsewhere.test", channel: scene.shared, sentAt }]
@@ -186,6 +190,16 @@ describe("km slack status", () => {
         ({ world }) => set(() => world.heard = { startedAt: 1, refused: { at: 2, code: "KM-SLK-008", detail: "" } }),
         true
       )
+    }))
+
+  it.live("an agent app without the event of Slack's Stop button; with it, or without a turn yet, nothing is wrong", () =>
+    Effect.gen(function*() {
+      yield* only("KM-SLK-144", sessions(false), true)
+      for (const [shown, word] of [[true, "ok"], [null, "skip"]] as const) {
+        const { checks, wrong } = yield* status(sessions(shown), true)
+        assert.deepStrictEqual(wrong, [])
+        assert.strictEqual(checks.find(({ name }) => name === "stop button")?.status, word)
+      }
     }))
 
   it.live("Socket Mode switched off", () =>

@@ -5,7 +5,9 @@ import * as path from "node:path"
 import { vi } from "vitest"
 import { inboxInJail, openInbox } from "../../../plugins/chat-files/Inbox.ts"
 import { makeIncoming } from "../../../plugins/chat-files/Incoming.ts"
+import { SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { FetchedFile } from "../../../runtime/domain/slack/FetchedFile.ts"
+import type { TurnRow } from "../../../runtime/domain/turn/Turn.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { layerOver as objectsOver, makeMemoryObjectsState } from "../../../runtime/ports/memory/MemoryObjects.ts"
 import { Objects } from "../../../runtime/ports/Objects.ts"
@@ -27,6 +29,7 @@ interface Options {
   readonly answers: Readonly<Record<string, FetchedFile | "forbidden">>
   readonly content?: Readonly<Record<string, string>>
   readonly objects?: Layer.Layer<Objects>
+  readonly maxBytes?: number
 }
 
 const row = (ids: ReadonlyArray<string>) =>
@@ -36,7 +39,7 @@ const row = (ids: ReadonlyArray<string>) =>
   })
 
 /** A plugin's part over a bridge that answers by file, in a directory of its own. */
-const incoming = Effect.fnUntraced(function*({ answers, content = {}, objects }: Options) {
+const incoming = Effect.fnUntraced(function*({ answers, content = {}, maxBytes, objects }: Options) {
   const state = yield* temporaryDirectory
   const memory = makeMemoryObjectsState()
   const answerOf = (id: string) => answers[id]
@@ -53,7 +56,7 @@ const incoming = Effect.fnUntraced(function*({ answers, content = {}, objects }:
     for (const [id, text] of Object.entries(content)) {
       yield* port.put(sandbox, `inbox/x/${id}`, Stream.make(Buffer.from(text)))
     }
-    const inbox = yield* openInbox(state)
+    const inbox = yield* openInbox(state, maxBytes)
     const gather = makeIncoming({
       sandbox,
       bridge: yield* Bridge,
@@ -68,6 +71,12 @@ const incoming = Effect.fnUntraced(function*({ answers, content = {}, objects }:
 })
 
 const place = "1700000000-000001"
+const session = (n: number) => SessionId.make(`00000000-0000-4000-8000-00000000000${n}`)
+const turn = (n: number, ids: ReadonlyArray<string>, changes: Partial<TurnRow>) =>
+  turnRow({
+    ...slackRequest(n, { thread: 1 }),
+    files: ids.map((id) => ({ id, name: `${id}.txt`, mimeType: "text/plain", size: 5 }))
+  }, changes)
 
 describe("files of a message", () => {
   it.live("lie in the inbox, whole and private, and the agent is told where", () =>
@@ -159,6 +168,37 @@ describe("files of a message", () => {
       assert.lengthOf((yield* gather(row(["F1", "F2"]))).filter((line) => line.includes("could not")), 0)
     }))
 
+  it.live("that the inbox has no room for are refused in the thread, and come once a conversation has begun anew", () =>
+    Effect.gen(function*() {
+      const content = { F1: "hello", F2: "world", F3: "third" }
+      const { gather, inbox, notices, state } = yield* incoming({
+        answers: {
+          F1: stored("F1", "a.txt", "hello"),
+          F2: stored("F2", "b.txt", "world"),
+          F3: stored("F3", "c.txt", "third")
+        },
+        content,
+        maxBytes: 12
+      })
+      yield* gather(turn(1, ["F1"], { session: session(1) }))
+      yield* gather(turn(2, ["F2"], { session: session(1), resumed: true }))
+      const [line] = yield* gather(turn(3, ["F3"], { session: session(1), resumed: true }))
+      assert.include(line, "could not be had")
+      assert.include(notices()[0], "(KM-SLK-319)")
+      assert.lengthOf(fs.readdirSync(inbox.directory), 2)
+      // A runtime that starts again counts what is there; another thread's files stay.
+      const again = yield* openInbox(state, 12)
+      const other = yield* Effect.flip(again.put("1700000000-000009", "d.txt", Stream.make(Buffer.from("12345")), 5))
+      assert.deepInclude(other, { _tag: "InboxFailed", reason: "cap" })
+      yield* again.belongs("1700000000-000008", { thread: "1700000000.000008", session: session(2) })
+      assert.lengthOf(fs.readdirSync(inbox.directory), 2)
+      // `!new`: the thread's next turn has a session of its own.
+      yield* gather(turn(4, [], { session: session(3) }))
+      assert.deepStrictEqual(fs.readdirSync(inbox.directory), [])
+      const later = yield* gather(turn(5, ["F3"], { session: session(3), resumed: true }))
+      assert.include(later[0], "c.txt")
+    }))
+
   it.live("whose store fails are told as missing", () =>
     Effect.gen(function*() {
       const full = new StoreError({ port: "Objects", operation: "get", reason: "Full", detail: "", cause: undefined })
@@ -176,7 +216,7 @@ describe("files of a message", () => {
       const state = yield* temporaryDirectory
       const inbox = yield* openInbox(state)
       const broken = Stream.concat(Stream.make(Buffer.from("half")), Stream.fail("cut" as const))
-      assert.strictEqual(yield* Effect.flip(inbox.put(place, "a.txt", broken)), "cut")
+      assert.strictEqual(yield* Effect.flip(inbox.put(place, "a.txt", broken, 8)), "cut")
       assert.isUndefined(yield* inbox.sizeOf(place, "a.txt"))
       fs.writeFileSync(path.join(state, "inbox-partial", "7"), "half")
       yield* openInbox(state)

@@ -63,6 +63,7 @@ const makePipeline = (slots: number) => {
             state.submitted.push({ key: request.key, verdict, receipt })
             return Effect.succeed(verdict)
           }),
+        join: () => Effect.succeed("late"),
         settled: (key) => {
           const waiting = open.get(key)
           return waiting === undefined ? Effect.void : Deferred.await(waiting)

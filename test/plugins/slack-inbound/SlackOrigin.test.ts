@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Option, Redacted, Schema } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Option, Redacted, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { chunksOf } from "../../../plugins/slack-inbound/OutcomePost.ts"
 import { makeOwedMarks, maxOwed } from "../../../plugins/slack-inbound/OwedMarks.ts"
@@ -23,7 +23,7 @@ import { channel, queueEntry, sandbox, slackRequest, turnRow } from "../../suppo
 const secret = "hunter2-hunter2-hunter2"
 const session = SessionId.make("11111111-2222-4333-8444-555555555555")
 
-const originWith = (bridge = recordingBridge()) =>
+const originWith = (bridge = recordingBridge(), settled: Effect.Effect<void> = Effect.never) =>
   Effect.gen(function*() {
     const redaction = yield* Redaction
     yield* redaction.add(Redacted.make(secret))
@@ -42,6 +42,7 @@ const originWith = (bridge = recordingBridge()) =>
       bridge: port,
       queue,
       redaction,
+      settled: () => settled,
       background: (effect) => Effect.asVoid(Effect.forkChild(effect, { startImmediately: true }))
     })
     return { origin, bridge, queue, marks, ledger: yield* Ledger, records: yield* TurnRecords }
@@ -69,6 +70,28 @@ describe("SlackOrigin", () => {
       assert.isTrue(effect?.action.action === "post" && effect.action.threadTs === "1700000000.000001")
       assert.notInclude(JSON.stringify(effect), secret)
       assert.strictEqual(shown.length, 1)
+    }))
+
+  it.effect("says every half an hour that the agent still works, until the turn is over, and in which thread", () =>
+    Effect.gen(function*() {
+      const over = yield* Deferred.make<void>()
+      const { bridge, origin } = yield* originWith(recordingBridge(), Deferred.await(over))
+      const row = turnRow(slackRequest(2, { thread: 1 }), { state: "starting", attempt: 1 })
+      yield* origin.starting(row)
+      const working = () =>
+        bridge.effects().flatMap(({ action, key }) =>
+          action.action === "react" ? [`${key} ${action.threadTs ?? "none"}`] : []
+        )
+      const told = (step: string) => `${row.key}/working/1${step} 1700000000.000001`
+      assert.deepStrictEqual(working(), [told("")])
+      yield* TestClock.adjust("61 minutes")
+      assert.deepStrictEqual(working(), [told(""), told("/1"), told("/2")])
+      yield* Deferred.succeed(over, undefined)
+      yield* TestClock.adjust("2 hours")
+      assert.strictEqual(working().length, 3)
+      yield* origin.close({ ...row, state: "posted", result: "answered" }, undefined)
+      const away = bridge.effects().find(({ action }) => action.action === "unreact")
+      assert.deepInclude(away?.action, { action: "unreact", threadTs: MessageTs.make("1700000000.000001") })
     }))
 
   it.effect("posts nothing when the whole answer is in the thread already", () =>

@@ -297,6 +297,31 @@ export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
       assert.strictEqual((yield* mustReceive()).key, entry("a3").key)
     }))
 
+  test("shows the oldest that waits of a group, and gives it away only as it was seen", () =>
+    Effect.gen(function*() {
+      const turns = yield* sendAll([entry("a1", "a"), entry("b1", "b"), entry("a2", "a"), entry("a3", "a")])
+      const behind = Effect.map(turns.behind(queue, entry("a1", "a").group), Option.getOrUndefined)
+      assert.deepStrictEqual(yield* behind, entry("a1", "a"))
+      const first = yield* mustReceive()
+      assert.strictEqual(first.key, entry("a1").key)
+      assert.deepStrictEqual(yield* behind, entry("a2", "a"))
+      assert.strictEqual(yield* turns.claim(queue, entry("a1").key, first.body), "in-flight")
+      assert.strictEqual(yield* turns.replace(queue, entry("a2").key, "edited"), "replaced")
+      assert.strictEqual(yield* turns.claim(queue, entry("a2").key, "body of a2"), "changed")
+      assert.strictEqual((yield* behind)?.body, "edited")
+      assert.strictEqual(yield* turns.claim(queue, entry("a2").key, "edited"), "claimed")
+      assert.strictEqual(yield* turns.claim(queue, entry("a2").key, "edited"), "absent")
+      assert.strictEqual(yield* turns.claim(queue, entry("a9").key, ""), "absent")
+      assert.deepStrictEqual(yield* behind, entry("a3", "a"))
+      // Its key stays known.
+      yield* turns.send(queue, entry("a2", "a"))
+      yield* turns.delete(queue, first.receipt)
+      const keys = [(yield* mustReceive()).key, (yield* mustReceive()).key]
+      assert.deepStrictEqual(keys.toSorted(), [entry("a3").key, entry("b1").key].toSorted())
+      assert.isUndefined(yield* behind)
+      assert.isTrue(Option.isNone(yield* turns.behind(queue, entry("c1", "c").group)))
+    }))
+
   test("withdrawing the first of a group lets the next one through", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1"), entry("a2")])

@@ -31,6 +31,7 @@ const Step = Schema.Union([
   Schema.Struct({ do: Schema.Literal("extend"), receipt: small(5), seconds: small(40) }),
   Schema.Struct({ do: Schema.Literal("replace"), key: small(7) }),
   Schema.Struct({ do: Schema.Literal("withdraw"), key: small(7) }),
+  Schema.Struct({ do: Schema.Literal("claim"), group: small(2), stale: Schema.Boolean }),
   Schema.Struct({ do: Schema.Literal("redrive"), key: small(7) }),
   Schema.Struct({ do: Schema.Literal("wait"), seconds: small(30) }),
   Schema.Struct({ do: Schema.Literal("waitLong") })
@@ -93,6 +94,13 @@ const subject = Effect.gen(function*() {
         return turns.replace(queue, keyOf(step.key), `replaced ${n}`)
       case "withdraw":
         return turns.withdraw(queue, keyOf(step.key))
+      case "claim":
+        return Effect.gen(function*() {
+          const next = Option.getOrUndefined(yield* turns.behind(queue, GroupId.make(`g${step.group}`)))
+          return next === undefined
+            ? "nothing waits"
+            : { next, how: yield* turns.claim(queue, next.key, step.stale ? "stale" : next.body) }
+        })
       case "redrive":
         return turns.redrive(queue, keyOf(step.key), "0")
       default:

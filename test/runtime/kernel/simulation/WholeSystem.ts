@@ -38,6 +38,7 @@ import { TranscriptPlugin, type TranscriptPorts } from "../../../../plugins/tran
 import * as BridgeClient from "../../../../runtime/adapters/bridge/BridgeClient.ts"
 import { certify } from "../../../../runtime/domain/identity/Certificate.ts"
 import { signingKeyFromSeed } from "../../../../runtime/domain/identity/Ed25519.ts"
+import type { Profile } from "../../../../runtime/domain/profile/Profile.ts"
 import { ChannelId, InstallName, TeamId } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { outcomeText } from "../../../../runtime/domain/turn/OutcomeText.ts"
 import { PluginHost } from "../../../../runtime/kernel/plugins/PluginHost.ts"
@@ -82,7 +83,7 @@ import { Seen } from "../../../../runtime/ports/Seen.ts"
 import { Sessions } from "../../../../runtime/ports/Sessions.ts"
 import { Threads } from "../../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
-import { slackProfile } from "../../../support/profiles.ts"
+import { profileWith, slackProfile } from "../../../support/profiles.ts"
 import * as SimulatedAgent from "./SimulatedAgent.ts"
 import { ledger, records } from "./Simulation.ts"
 import {
@@ -103,6 +104,9 @@ const botUser = "U0BOT"
 const signingSecret = "0123456789abcdef0123456789abcdef"
 const certifier = signingKeyFromSeed(new Uint8Array(32).fill(1))
 const sandboxSeed = new Uint8Array(32).fill(2)
+
+/** One turn for what one person writes in a row. */
+const debouncing = profileWith({ ...slackProfile.spec.cli, slackBusyPolicy: "debounce" })
 
 /** When the simulation begins: just after the messages' own timestamps. */
 const epochMillis = 1_700_000_200_000
@@ -133,6 +137,8 @@ export interface System {
   readonly lostAnswers: Set<number>
   /** The transcript plugin runs: the last live message is the answer. */
   readonly transcript: boolean
+  /** What the sandbox is made from. */
+  readonly profile: Profile
   posted: number
   bridge: BridgeProcess | undefined
 }
@@ -380,7 +386,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
     Layer.effect(
       TurnQueue,
       Effect.map(TurnQueue, (queue) => ({
-        ...gated(queue, through, "queue", ["delete"]),
+        ...gated(queue, through, "queue", ["delete", "claim"]),
         // A dead process does neither; they are no crash points, or there would be no end of them.
         receive: (...args: Parameters<typeof queue.receive>) => whileAlive(incarnation, () => queue.receive(...args)),
         extend: (...args: Parameters<typeof queue.extend>) => whileAlive(incarnation, () => queue.extend(...args))
@@ -400,7 +406,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
       SandboxInfo.of({
         id: sandbox,
         install,
-        profile: slackProfile,
+        profile: system.profile,
         channel,
         label: "simulated",
         directories: { state: "/state", home: "/home", workspace: "/workspace", runs: "/state/runs" }
@@ -486,7 +492,7 @@ const furnish = Effect.fnUntraced(function*(system: System) {
     yield* (yield* Sandboxes).insert({
       id: sandbox,
       install,
-      profile: slackProfile,
+      profile: system.profile,
       desired: "running",
       status: "running",
       channel,
@@ -520,15 +526,25 @@ export const check = (system: System): ReadonlyArray<string> => {
     if (row === undefined) problems.push(`${request.key} is lost`)
     else if (row.state !== "settled") problems.push(`${request.key} is left ${row.state}`)
     const marks = slack.find(({ ts }) => request.origin.kind === "slack" && ts === request.origin.ts)?.reactions
+    // Each message reaches the agent, in a turn of its own or in the one that it joined.
+    const told = [...world.sessions.values()].flat().filter(({ prompt }) => prompt.includes(request.text))
+    if (told.length > 1) problems.push(`the agent was given ${request.key} ${told.length} times`)
+    const leader = rows.find(({ key }) => key === row?.joined)
+    // An agent that cannot tell whether it has the message is told to go on.
+    const said = (leader ?? row)?.says === "message" && row?.result === "answered"
+    if (said && told.length === 0) problems.push(`the agent never saw ${request.key}`)
+    if (row?.joined !== undefined && leader?.result !== row.result) {
+      problems.push(`${request.key} is ${row.result}, and the turn that it joined ${leader?.result}`)
+    }
     const final = row?.result === "answered" ? "white_check_mark" : row?.result === "cancelled" ? "octagonal_sign" : "x"
     if (marks?.has("eyes") !== true) problems.push(`${request.key} got no 👀`)
     if (marks?.has(final) !== true) problems.push(`${request.key} got no ${final}`)
     if (marks?.has("hourglass_flowing_sand") === true) problems.push(`${request.key} keeps ⏳`)
   }
   for (const thread of threads) {
-    const wanted = world.messages.filter(({ request }) => request.group === thread).map(({ request }) => {
+    const wanted = world.messages.filter(({ request }) => request.group === thread).flatMap(({ request }) => {
       const row = rows.find(({ key }) => key === request.key)
-      return row === undefined ? "" : outcomeText(row)
+      return row === undefined ? "" : row.joined === undefined ? outcomeText(row) : []
     })
     const root = world.messages.find(({ request }) => request.group === thread)?.request.origin
     const replies = slack.filter(({ threadTs, ts, user }) =>
@@ -579,6 +595,8 @@ export const play = Effect.fnUntraced(function*(
     readonly lostAnswers?: ReadonlyArray<number>
     readonly downMillis?: number
     readonly transcript?: boolean
+    /** `slackBusyPolicy: debounce`. */
+    readonly debounce?: boolean
   } = {}
 ) {
   const made = makeWorld(messages, crashes)
@@ -596,6 +614,7 @@ export const play = Effect.fnUntraced(function*(
     threads: makeMemoryThreadsState(),
     lostAnswers: new Set(options.lostAnswers),
     transcript: options.transcript === true,
+    profile: options.debounce === true ? debouncing : slackProfile,
     posted: 0,
     bridge: undefined
   }

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { runs } from "../../../support/runs.ts"
 import { message } from "./Simulation.ts"
 import { play } from "./WholeSystem.ts"
 import type { CrashPoint, Message } from "./World.ts"
@@ -82,6 +83,68 @@ describe("bridge and runtime", () => {
       yield* holds(messages, [before(63), before(60), before(107)], { downMillis: 0, lostAnswers: [1] })
       yield* holds(messages, [before(108), after(98), after(54)], { downMillis: 200_000, lostAnswers: [1] })
     }))
+
+  describe("where one person's messages become one turn", () => {
+    /** Three in a row, and one a minute later. */
+    const burst = [
+      message(1, 1),
+      message(1, 2, { at: 800 }),
+      message(1, 3, { at: 1_500 }),
+      message(1, 4, { at: 60_000 })
+    ]
+
+    it.effect("what is written in a row is one turn, with one answer and a mark under each", () =>
+      Effect.gen(function*() {
+        const { system } = yield* holds(burst, [], { debounce: true })
+        const [first] = burst
+        assert.deepStrictEqual([...system.world.ledger.rows.values()].map((row) => row.joined), [
+          undefined,
+          first?.request.key,
+          first?.request.key,
+          undefined
+        ])
+        assert.strictEqual(system.world.runs.size, 2)
+      }))
+
+    it.effect("a crash of either side at any point", () =>
+      Effect.gen(function*() {
+        const messages = burst.slice(0, 2)
+        const { ops } = yield* holds(messages, [], { debounce: true })
+        assert.isAbove(ops, 50)
+        for (let op = 1; op <= ops; op++) {
+          for (const point of [before(op), after(op)]) yield* holds(messages, [point], { debounce: true })
+        }
+      }))
+
+    it.effect.prop(
+      "random messages and crashes",
+      [
+        Schema.Array(Schema.Literals([0, 400, 2_000, 3_500, 9_000])).check(
+          Schema.isMinLength(2),
+          Schema.isMaxLength(5)
+        ),
+        Schema.Array(Schema.Struct({
+          op: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 120 })),
+          when: Schema.Literals(["before", "after"])
+        })).check(Schema.isMaxLength(4)),
+        Schema.Literals([0, 500, 20_000, 200_000]),
+        Schema.Boolean,
+        Schema.Literals([50, 8_000])
+      ],
+      ([pauses, crashes, downMillis, transcript, takes]) =>
+        holds(
+          pauses.map((_, n) =>
+            message(1, n + 1, {
+              at: pauses.slice(0, n).reduce<number>((sum, pause) => sum + pause, 0),
+              acts: [{ do: "answer", after: takes }]
+            })
+          ),
+          crashes,
+          { debounce: true, downMillis, transcript }
+        ),
+      runs(60)
+    )
+  })
 
   const point = Schema.Struct({
     op: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 110 })),

@@ -9,6 +9,7 @@ import {
   decide,
   type Happening,
   Happening as H,
+  joinedRow,
   maxAttempts,
   receivedRow,
   replayedKey,
@@ -26,6 +27,7 @@ const names: TurnNames = {
 const request = message(1, 1).request
 const received = receivedRow(request, "r1", 5)
 const thread: SessionId = freshSession(sandbox, TurnKey.make("other"), 1)
+const following = message(1, 2).request
 const none = { sessionOnDisk: false }
 const onDisk = { sessionOnDisk: true }
 const mark = { pid: 1, startTime: "2", bootId: "3" }
@@ -213,7 +215,8 @@ describe("TurnMachine", () => {
       running,
       answered: after(running, ended(answered)),
       posted: after(running, ended(answered), H.Shown({ parts: [] })),
-      settled: after(running, ended(answered), H.Shown({ parts: [] }), H.Finished())
+      settled: after(running, ended(answered), H.Shown({ parts: [] }), H.Finished()),
+      joined: joinedRow(following, request.key, 6)
     }
     const happenings = [
       begun,
@@ -226,6 +229,7 @@ describe("TurnMachine", () => {
       H.Redelivered({ receipt: "r9" })
     ]
     const table: Readonly<Record<keyof typeof states, ReadonlyArray<string>>> = {
+      joined: ["-", "-", "-", "-", "-", "-", "-", "receipt"],
       received: ["Spawn", "-", "-", "-", "-", "-", "stop", "receipt"],
       starting: ["-", "Watch", "Settle", "-", "-", "-", "stop", "receipt"],
       running: ["-", "-", "Settle", "-", "-", "-", "stop", "receipt"],
@@ -249,7 +253,8 @@ describe("TurnMachine", () => {
       "Recover",
       "Settle",
       "Close",
-      "Done"
+      "Done",
+      "Follow"
     ])
     // A row is kept whole: only what the happening says is new.
     assert.deepStrictEqual(decide(states.starting, H.Spawned({ mark }), names).row, {
@@ -267,6 +272,42 @@ describe("TurnMachine", () => {
       cancelRequestedBy: "Ada"
     })
     assert.strictEqual(decide(running, H.Redelivered({ receipt: "r1" }), names).row, running)
+  })
+
+  it("what joined a turn is part of its request, and has its outcome", () => {
+    const joined = joinedRow(following, request.key, 6)
+    const also = [following].map(({ acceptedAt, files, key, origin, text }) => ({
+      acceptedAt,
+      files,
+      key,
+      origin,
+      text
+    }))
+    const whole = after(received, H.Begun({ session: undefined, sessionOnDisk: false, also, at: 10 }))
+    assert.deepStrictEqual(whole.request, { ...request, also })
+    assert.deepStrictEqual(replayRequest(whole, 2).also, also)
+    const leader = after(whole, H.Spawned({ mark }), ended(answered), H.Shown({ parts: [] }))
+    const { row: led, step } = decide(joined, H.Led({ leader, at: 30 }), names)
+    assert.strictEqual(step, "Close")
+    assert.deepStrictEqual(led, {
+      ...joined,
+      state: "posted",
+      result: "answered",
+      outcome: answered,
+      shown: leader.shown,
+      finishedAt: 20
+    })
+    assert.strictEqual(after(led, H.Finished()).state, "settled")
+
+    const edited = after(joined, H.Reworded({ request: { ...following, text: "else" } }))
+    assert.strictEqual(edited.request.text, "else")
+    const gone = after(joined, H.Withdrawn({ at: 40 }))
+    assert.deepInclude(gone, { state: "settled", result: "cancelled", finishedAt: 40 })
+    const alone = decide(joined, H.Unled(), names)
+    assert.deepStrictEqual(alone, { row: receivedRow(following, undefined, 6), step: "Begin" })
+    for (const happening of [H.Reworded({ request }), H.Withdrawn({ at: 1 }), H.Led({ leader, at: 1 }), H.Unled()]) {
+      for (const row of [received, whole, leader, led]) assert.strictEqual(decide(row, happening, names).row, row)
+    }
   })
 
   it("what an agent came to is the turn's result, with when", () => {

@@ -120,6 +120,7 @@ const worker = Effect.fnUntraced(function*(parts: Parts) {
     const running: Array<number> = []
     const work = yield* makeWorker({
       sandbox,
+      joined: () => [],
       turnTimeoutMillis: 60_000,
       advance,
       agentRunning: (delta) => void running.push(delta),
