@@ -1,5 +1,5 @@
 /**
- * The engine that an install asks for, with its secrets as far as the process may have them, and its audit. The only place
+ * The engine that an install asks for, with its secrets as far as a process may have them, and its audit. The only place
  * that names both; composition roots open an install by it.
  */
 import * as Context from "effect/Context"
@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import type { EngineRefused } from "../adapters/disk/EngineErrors.ts"
 import { ownMemory } from "../adapters/disk/ownMemory.ts"
 import { openStateDirectory, statePaths } from "../adapters/disk/StateDirectory.ts"
+import type { AwsPlace } from "../domain/install/AwsPlace.ts"
 import type { Install } from "../domain/install/Install.ts"
 import type { SecretsScope } from "../domain/install/ProcessSecrets.ts"
 import type { Audit, AuditWriter } from "../ports/Audit.ts"
@@ -15,7 +16,6 @@ import { InstallStore } from "../ports/InstallStore.ts"
 import type { MailSpool } from "../ports/MailSpool.ts"
 import { scopedSecrets, Secrets, secretsWithoutCertifier } from "../ports/Secrets.ts"
 import type { StoreError } from "../ports/StoreError.ts"
-import type { AwsUse } from "./aws/openAws.ts"
 import * as EmbeddedEngine from "./embedded/EmbeddedEngine.ts"
 import * as FileAudit from "./embedded/FileAudit.ts"
 import * as FileInstallStore from "./embedded/FileInstallStore.ts"
@@ -41,42 +41,38 @@ export interface EngineUse {
 
 export type EnginePorts = EmbeddedEngine.EnginePorts | Audit | InstallStore | Secrets
 
+type Opening<A> = Layer.Layer<A, StoreError | EngineRefused>
+
 const limited = (secrets: Secrets["Service"], scope: EngineUse["secrets"]): Secrets["Service"] =>
   scope === "all" ? secrets : scope === "unattended" ? secretsWithoutCertifier(secrets) : scopedSecrets(secrets, scope)
 
-const limitedTo = <A, E>(
-  layer: Layer.Layer<A | Secrets, E>,
-  scope: EngineUse["secrets"]
-): Layer.Layer<A | Secrets, E> =>
-  Layer.provideMerge(
-    Layer.effect(Secrets, Effect.map(Secrets, (secrets) => limited(secrets, scope))),
-    layer
-  )
+/** The same ports, with secrets as far as the scope names them. */
+const limitedTo = <A>(ports: Opening<A | Secrets>, scope: EngineUse["secrets"]): Opening<A | Secrets> =>
+  Layer.provideMerge(Layer.effect(Secrets, Effect.map(Secrets, (secrets) => limited(secrets, scope))), ports)
 
-const embedded = (
-  { check = true, secrets, state, writer }: EngineUse
-): Layer.Layer<EnginePorts, StoreError | EngineRefused> =>
+const fileSecrets = ({ secrets, state }: EngineUse): Opening<Secrets> =>
+  limitedTo(FileSecrets.layer(statePaths(state).secrets), secrets)
+
+const embedded = (use: EngineUse): Opening<EnginePorts> =>
   Layer.mergeAll(
-    EmbeddedEngine.layer(state, { check }),
-    Layer.provideMerge(FileAudit.layer(state, writer), FileInstallStore.layer(state)),
-    limitedTo(FileSecrets.layer(statePaths(state).secrets), secrets)
+    EmbeddedEngine.layer(use.state, { check: use.check ?? true }),
+    Layer.provideMerge(FileAudit.layer(use.state, use.writer), FileInstallStore.layer(use.state)),
+    fileSecrets(use)
   )
-
-const placeOf = ({ aws, engine }: EngineChoice) => engine === "aws" ? aws : undefined
 
 /** Loaded here and nowhere else, so that nobody pays for it who does not use it. */
-const onAws = (state: string, use: AwsUse) =>
-  ownMemory(Layer.unwrap(Effect.gen(function*() {
-    yield* openStateDirectory(state)
-    const { openAws } = yield* Effect.promise(() => import("./aws/openAws.ts"))
-    return openAws(use)
-  })))
+const aws = ({ choice, make = false, secrets, state, writer }: EngineUse, place: AwsPlace) =>
+  limitedTo(
+    ownMemory(Layer.unwrap(Effect.gen(function*() {
+      const { bells } = yield* openStateDirectory(state)
+      const { openAws } = yield* Effect.promise(() => import("./aws/openAws.ts"))
+      return openAws({ bells, install: choice.install, place, make, writer })
+    }))),
+    secrets
+  )
 
 /** The settings are those of this machine's `install.json`, by which it knows its engine; where the audit ends is the engine's. */
-const withOwnSettings = <A, E>(
-  state: string,
-  layer: Layer.Layer<A | InstallStore, E>
-): Layer.Layer<A | InstallStore, E> =>
+const withOwnSettings = <A>(state: string, ports: Opening<A | InstallStore>): Opening<A | InstallStore> =>
   Layer.provideMerge(
     Layer.effect(
       InstallStore,
@@ -86,24 +82,25 @@ const withOwnSettings = <A, E>(
         return InstallStore.of({ get: own.get, put: own.put, heads, putHead })
       })
     ),
-    layer
+    ports
   )
 
+const placeOf = ({ aws: place, engine }: EngineChoice): AwsPlace | undefined => engine === "aws" ? place : undefined
+
 /** Refuses a state directory that others can read (KM-ENG codes). Build it once per process. */
-export const engineOf = (use: EngineUse): Layer.Layer<EnginePorts, StoreError | EngineRefused> => {
-  const { choice: { install, ...choice }, make = false, secrets, state, writer } = use
-  const place = placeOf({ install, ...choice })
-  return place === undefined
-    ? embedded(use)
-    : withOwnSettings(state, limitedTo(onAws(state, { install, place, make, writer }), secrets))
+export const engineOf = (use: EngineUse): Opening<EnginePorts> => {
+  const place = placeOf(use.choice)
+  return place === undefined ? embedded(use) : withOwnSettings(use.state, aws(use, place))
 }
 
-/** For the relay's client alone, which needs nothing else but its password. */
-export const mailSpoolOf = (
-  { choice, secrets, state, writer }: EngineUse
-): Layer.Layer<MailSpool | Secrets, StoreError | EngineRefused> => {
-  const place = placeOf(choice)
-  return place === undefined
-    ? Layer.merge(SqliteMailSpool.layer(state), limitedTo(FileSecrets.layer(statePaths(state).secrets), secrets))
-    : limitedTo(onAws(state, { install: choice.install, place, make: false, writer }), secrets)
+/** For the relay's client, which needs nothing else but its password. */
+export const mailSpoolOf = (use: EngineUse): Opening<MailSpool | Secrets> => {
+  const place = placeOf(use.choice)
+  return place === undefined ? Layer.merge(SqliteMailSpool.layer(use.state), fileSecrets(use)) : aws(use, place)
+}
+
+/** For who stores a secret and does nothing else. */
+export const secretsOf = (use: EngineUse): Opening<Secrets> => {
+  const place = placeOf(use.choice)
+  return place === undefined ? fileSecrets(use) : aws(use, place)
 }

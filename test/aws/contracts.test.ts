@@ -5,6 +5,7 @@ import type { Aws } from "../../runtime/engines/aws/Aws.ts"
 import * as AwsEngine from "../../runtime/engines/aws/AwsEngine.ts"
 import { Dynamo } from "../../runtime/engines/aws/Dynamo.ts"
 import { sandboxesTable } from "../../runtime/engines/aws/tables.ts"
+import type { Audit } from "../../runtime/ports/Audit.ts"
 import { auditContract } from "../runtime/ports/auditContract.ts"
 import { controlsContract } from "../runtime/ports/controlsContract.ts"
 import { factsContract } from "../runtime/ports/factsContract.ts"
@@ -26,7 +27,7 @@ import { turnRecordsContract } from "../runtime/ports/turnRecordsContract.ts"
 import { onMoto } from "./SteeredAws.ts"
 
 /** With the tables beside it, to read what is really stored. */
-const engineAndTables: Layer.Layer<AwsEngine.AwsPorts | Dynamo, never, Aws> = Layer.merge(
+const engineAndTables: Layer.Layer<AwsEngine.AwsPorts | Audit | Dynamo, never, Aws> = Layer.merge(
   AwsEngine.layer,
   Dynamo.layer
 )
@@ -36,9 +37,7 @@ const twoProcesses = Layer.merge(
   OtherProcess.layer.pipe(Layer.provide(Layer.fresh(AwsEngine.layer)))
 )
 
-const withAudit = Layer.provideMerge(AwsEngine.auditLayer("operator"), AwsEngine.layer)
-
-describe("aws: Audit", () => auditContract(onMoto(withAudit)))
+describe("aws: Audit", () => auditContract(onMoto(AwsEngine.layer)))
 describe("aws: Mail", () => mailContract(onMoto(AwsEngine.layer)))
 describe("aws: MailOutbox", () => mailOutboxContract(onMoto(AwsEngine.layer)))
 describe("aws: Scheduler", () => schedulerContract(onMoto(AwsEngine.layer)))

@@ -105,6 +105,7 @@ export class TestKm {
         secrets: `${root}/secrets`,
         profiles: profiles()
       },
+      first: { install: install.install },
       install: world === undefined ? none : Effect.sync(() => ({ ...installOf(world), ...this.known })),
       writeInstall: (written) => Effect.sync(() => void (this.known = written)),
       ports: () => shared,

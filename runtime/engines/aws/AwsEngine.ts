@@ -1,4 +1,4 @@
-/** All ports of this engine but the audit, which is asked for by who writes it. */
+/** All ports of this engine. */
 import * as Layer from "effect/Layer"
 import type { Audit, AuditWriter } from "../../ports/Audit.ts"
 import type { Controls } from "../../ports/Controls.ts"
@@ -67,10 +67,7 @@ export type AwsPorts =
   | TurnQueue
   | TurnRecords
 
-const services = Layer.mergeAll(Bells.layer, Bucket.layer, Dynamo.layer, Tickets.layer)
-
-/** The ports over one account. */
-export const layer: Layer.Layer<AwsPorts, never, Aws> = Layer.mergeAll(
+const ports = Layer.mergeAll(
   DynamoControls.layer,
   DynamoFacts.layer,
   DynamoIdempotency.layer,
@@ -90,8 +87,16 @@ export const layer: Layer.Layer<AwsPorts, never, Aws> = Layer.mergeAll(
   S3Objects.layer,
   SqsTurnQueue.layer,
   SsmSecrets.layer
-).pipe(Layer.provide(services))
+)
 
-/** The audit, of which each process writes its own chain. */
-export const auditLayer = (writer: AuditWriter): Layer.Layer<Audit, never, Aws | InstallStore> =>
-  Layer.provide(S3Audit.layer(writer), services)
+const services = Layer.mergeAll(Bucket.layer, Dynamo.layer, Tickets.layer)
+
+/** The ports over one account, with the audit, of which each process writes a chain of its own. */
+export const layerWith = (
+  writer: AuditWriter,
+  bells: Layer.Layer<Bells>
+): Layer.Layer<AwsPorts | Audit, never, Aws> =>
+  S3Audit.layer(writer).pipe(Layer.provideMerge(ports), Layer.provide(Layer.merge(services, bells)))
+
+/** Of one process that is alone. */
+export const layer: Layer.Layer<AwsPorts | Audit, never, Aws> = layerWith("operator", Bells.layer)

@@ -86,25 +86,25 @@ const waitingMail = (since: ReadonlyArray<number>): WaitingMail => ({
 
 const isWaiting = ({ state }: Recipient): boolean => state === "waiting"
 
+const outgoing = (mail: Envelope, object: string, number: string, now: number): Attributes => ({
+  ...rowKey(`${prefix}${number}#${randomUUID()}`),
+  mail_id: mail.id,
+  created_at: now,
+  visible_at: 0,
+  attempts: 0,
+  size: mail.raw.length,
+  object,
+  also_known_as: mail.alsoKnownAs ?? [],
+  to: Object.fromEntries(mail.to.map((owner) => [owner, true])),
+  ...(mail.outside === undefined ? {} : { outside: mail.outside })
+})
+
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const bucket = yield* Bucket
   const bells = yield* Bells
   const arrivals = makeArrivals()
   const ring = (topic: string) => Effect.sync(() => bells.of(topic).ring())
-
-  const outgoing = (mail: Envelope, object: string, number: string, now: number): Attributes => ({
-    ...rowKey(`${prefix}${number}#${randomUUID()}`),
-    mail_id: mail.id,
-    created_at: now,
-    visible_at: 0,
-    attempts: 0,
-    size: mail.raw.length,
-    object,
-    also_known_as: mail.alsoKnownAs ?? [],
-    to: Object.fromEntries(mail.to.map((owner) => [owner, true])),
-    ...(mail.outside === undefined ? {} : { outside: mail.outside })
-  })
 
   const sendAll = Effect.fn("Mailer.sendAll")(function*(
     mails: ReadonlyArray<Envelope>,

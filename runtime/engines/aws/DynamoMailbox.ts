@@ -7,41 +7,30 @@ import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
-import {
-  type FiledMail,
-  type LeasedMail,
-  Mailbox,
-  type MailFolder,
-  maxMailWaitMillis,
-  maxSummaryBytes
-} from "../../ports/Mail.ts"
+import { type LeasedMail, Mailbox, maxMailWaitMillis, maxSummaryBytes } from "../../ports/Mail.ts"
 import { StoreError } from "../../ports/StoreError.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
 import { Bells, mailTopic } from "./Bells.ts"
 import { Bucket } from "./Bucket.ts"
-import { absent, all, between, exists, is, startsWith } from "./conditions.ts"
-import { Dynamo, type Query, type Write } from "./Dynamo.ts"
+import { absent, all, exists, is, startsWith } from "./conditions.ts"
+import { Dynamo, type Write } from "./Dynamo.ts"
+import { arrivedMail, boxOf, filedOf, listMail } from "./mailLists.ts"
 import {
   boxKey,
   filedKey,
-  filedPrefix,
   mailKey,
   newKey,
-  newPrefix,
   noteKey,
   noteWrite,
   ownObject,
   ownObjects,
   pointerKey,
-  pointerPrefix,
-  readBox,
   readFiled,
   readMail,
   readNew,
   seenKey,
-  seqOf,
-  seqRange
+  seqOf
 } from "./mailRows.ts"
 import { removeMailUnderWay } from "./mailUnderWay.ts"
 import { ttlOf } from "./rows.ts"
@@ -52,9 +41,6 @@ import { stateTable } from "./tables.ts"
 const lookForMailMillis = 10_000
 /** Somebody waits at a terminal for what changes. */
 const lookForChangesMillis = 5_000
-/** Rows that one request looks at where it leaves some out. */
-const filteredRows = 100
-
 const of = (operation: string): Purpose => ({ port: "Mailbox", operation })
 
 const tooLong = (bytes: number): StoreError =>
@@ -64,19 +50,6 @@ const tooLong = (bytes: number): StoreError =>
     detail: `a summary of ${bytes} bytes; at most ${maxSummaryBytes}`,
     cause: undefined
   })
-
-type Filed = Effect.Success<ReturnType<typeof readFiled>>
-
-const filedOf = (folder: MailFolder, row: Filed): FiledMail => ({
-  seq: seqOf(row.item),
-  id: row.mail_id,
-  folder,
-  receivedAt: row.received_at,
-  size: row.size,
-  contentSize: row.content_size,
-  read: !row.unread,
-  summary: row.summary
-})
 
 /** The keys under which a filed message is found. */
 const pointersOf = (
@@ -88,38 +61,29 @@ const pointersOf = (
   ...(keys.in_reply_to === undefined ? [] : [pointerKey(owner, "reply", keys.in_reply_to, seq)])
 ]
 
+const touched = (owner: SenderId): Write => ({
+  _tag: "Update",
+  table: stateTable,
+  key: boxKey(owner),
+  changes: { add: { revision: 1 } },
+  when: exists("item")
+})
+
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const bucket = yield* Bucket
   const bells = yield* Bells
   const ring = (owner: SenderId) => Effect.sync(() => bells.of(mailTopic(owner)).ring())
 
-  const boxOf = Effect.fnUntraced(function*(purpose: Purpose, owner: SenderId) {
-    const item = yield* dynamo.get(purpose, stateTable, boxKey(owner))
-    return item === undefined ? undefined : yield* readBox(purpose, item)
-  })
   const mailOf = Effect.fnUntraced(function*(purpose: Purpose, owner: SenderId, id: string) {
     const item = yield* dynamo.get(purpose, stateTable, mailKey(owner, id))
     return item === undefined ? undefined : yield* readMail(purpose, item)
   })
-  const query = (purpose: Purpose, owner: SenderId, prefix: string, more: Partial<Query> = {}) =>
-    dynamo.query(purpose, {
-      table: stateTable,
-      key: [is("sandbox_id", owner), startsWith("item", prefix)],
-      consistent: true,
-      ...more
-    })
-  /** What is not filed yet, oldest first. */
-  const arrived = Effect.fnUntraced(function*(purpose: Purpose, owner: SenderId, limit?: number) {
-    const items = yield* query(purpose, owner, newPrefix, limit === undefined ? {} : { limit })
-    return yield* Effect.forEach(items, (item) => readNew(purpose, item))
-  })
-
   /** Takes the oldest that nobody holds; when nothing can be had, when there may be something. */
   const takeOldest = Effect.fnUntraced(function*(owner: SenderId, visibilityMillis: number, now: number) {
     const purpose = of("lease")
     for (;;) {
-      const rows = yield* arrived(purpose, owner)
+      const rows = yield* arrivedMail(dynamo, purpose, owner)
       const head = rows.find(({ visible_at }) => visible_at <= now)
       if (head === undefined) {
         return { taken: undefined, nextAt: Math.min(Infinity, ...rows.map(({ visible_at }) => visible_at)) }
@@ -146,14 +110,6 @@ const make = Effect.gen(function*() {
     const item = yield* dynamo.get(purpose, stateTable, newKey(owner, seq))
     const row = item === undefined ? undefined : yield* readNew(purpose, item)
     return row?.receipt === receipt ? { row, seq } : undefined
-  })
-
-  const touched = (owner: SenderId): Write => ({
-    _tag: "Update",
-    table: stateTable,
-    key: boxKey(owner),
-    changes: { add: { revision: 1 } },
-    when: exists("item")
   })
 
   const file = Effect.fnUntraced(function*(
@@ -218,7 +174,7 @@ const make = Effect.gen(function*() {
       if (mail?.state !== "quarantine") return false
       const [item, box] = [
         yield* dynamo.get(purpose, stateTable, filedKey(owner, "quarantine", mail.seq)),
-        yield* boxOf(purpose, owner)
+        yield* boxOf(dynamo, purpose, owner)
       ]
       if (item === undefined || box === undefined) continue
       const filed = yield* readFiled(purpose, item)
@@ -259,62 +215,7 @@ const make = Effect.gen(function*() {
     }
   })
 
-  /** Everything below this number that will ever be filed is filed. */
-  const settledBelow = Effect.fnUntraced(function*(purpose: Purpose, owner: SenderId) {
-    // The count first: what comes after it is above it.
-    const box = yield* boxOf(purpose, owner)
-    const [oldest] = yield* arrived(purpose, owner, 1)
-    return Math.min(oldest === undefined ? Infinity : seqOf(oldest.item), (box?.seq ?? 0) + 1)
-  })
-
-  const list = Effect.fnUntraced(function*(
-    owner: SenderId,
-    folder: MailFolder,
-    wanted: Parameters<Mailbox["Service"]["list"]>[2]
-  ) {
-    const purpose = of("list")
-    const { after, before = Number.MAX_SAFE_INTEGER, keys = {}, limit, settledOnly = false, unreadOnly = false } =
-      wanted
-    const bound = settledOnly ? yield* settledBelow(purpose, owner) : Infinity
-    const low = (after ?? -1) + 1
-    const high = Math.min(before, bound) - 1
-    if (high < low) return []
-    const within = (prefix: string, more: Partial<Query>) =>
-      dynamo.query(purpose, {
-        table: stateTable,
-        key: [is("sandbox_id", owner), between("item", ...seqRange(prefix, low, high))],
-        consistent: true,
-        newestFirst: after === undefined,
-        ...more
-      })
-    const named = keys.messageId ?? keys.inReplyTo
-    if (named === undefined) {
-      const items = yield* within(
-        filedPrefix(folder),
-        unreadOnly ? { filter: is("unread", true), limit: Math.max(limit, filteredRows) } : { limit }
-      )
-      const rows = yield* Effect.forEach(items.slice(0, limit), (item) => readFiled(purpose, item))
-      return rows.map((row) => filedOf(folder, row))
-    }
-    const pointers = yield* within(pointerPrefix(keys.messageId === undefined ? "reply" : "id", named), {
-      filter: is("folder", folder)
-    })
-    const items = yield* dynamo.getAll(
-      purpose,
-      stateTable,
-      pointers.map(({ item }) => filedKey(owner, folder, seqOf(String(item))))
-    )
-    const rows = yield* Effect.forEach(items, (item) => readFiled(purpose, item))
-    return rows
-      .filter(({ in_reply_to, unread }) =>
-        (keys.inReplyTo === undefined || in_reply_to === keys.inReplyTo) && (unread || !unreadOnly)
-      )
-      .map((row) => filedOf(folder, row))
-      .toSorted((a, b) => after === undefined ? b.seq - a.seq : a.seq - b.seq)
-      .slice(0, limit)
-  })
-
-  const revision = (owner: SenderId) => Effect.map(boxOf(of("revision"), owner), (box) => box?.revision ?? 0)
+  const revision = (owner: SenderId) => Effect.map(boxOf(dynamo, of("revision"), owner), (box) => box?.revision ?? 0)
 
   return Mailbox.of({
     lease: Effect.fnUntraced(function*(owner, visibility, wait = Duration.zero) {
@@ -331,7 +232,7 @@ const make = Effect.gen(function*() {
       )
     }),
     release: Effect.fnUntraced(function*(owner) {
-      const rows = yield* arrived(of("release"), owner)
+      const rows = yield* arrivedMail(dynamo, of("release"), owner)
       yield* Effect.forEach(
         rows,
         ({ item, receipt }) =>
@@ -353,7 +254,7 @@ const make = Effect.gen(function*() {
       return filed
     }),
     reopen: (owner, id) => Effect.tap(reopen(owner, id), (done) => done ? ring(owner) : Effect.void),
-    list,
+    list: listMail(dynamo),
     get: Effect.fnUntraced(function*(owner, id) {
       const purpose = of("get")
       const mail = yield* mailOf(purpose, owner, id)
@@ -422,10 +323,14 @@ const make = Effect.gen(function*() {
       const purpose = of("removeAll")
       // First what would still come: who is just delivering such a message has lost its lease.
       yield* removeMailUnderWay(dynamo, purpose, owner)
-      const items = yield* query(purpose, owner, "mail")
+      const items = yield* dynamo.query(purpose, {
+        table: stateTable,
+        key: [is("sandbox_id", owner), startsWith("item", "mail")],
+        consistent: true
+      })
       yield* dynamo.deleteAll(purpose, stateTable, keysOf(items))
       yield* bucket.remove(purpose, yield* bucket.keys(purpose, ownObjects(owner)))
-      yield* Effect.sync(() => bells.forget(mailTopic(owner)))
+      yield* bells.forget(mailTopic(owner))
     })
   })
 })

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Schedule, ScheduleName, ScheduleRun } from "../../domain/schedule/Schedule.ts"
-import { makeBell, ringsOf } from "../../ports/Bell.ts"
+import { ringsOf } from "../../ports/Bell.ts"
 import {
   advancedSchedule,
   changedSchedule,
@@ -24,6 +24,7 @@ import {
 } from "../../ports/Scheduler.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
+import { Bells } from "./Bells.ts"
 import { absent, is, startsWith } from "./conditions.ts"
 import { Dynamo, type Write } from "./Dynamo.ts"
 import { makeArrivals, reader, ttlOf } from "./rows.ts"
@@ -58,6 +59,7 @@ const dueKey = ({ instant, manual, schedule }: Firing): Attributes => ({
   sandbox_id: all,
   item: `due#${timeText(manual ? 0 : instant)}#${schedule}${manual ? `#${instant}` : ""}`
 })
+const dueAt = ({ instant, manual }: Firing): number => manual ? 0 : instant
 const partitionOf = (name: ScheduleName): string => `schedule#${name}`
 const idKey = (name: ScheduleName, run: string): Attributes => ({ sandbox_id: partitionOf(name), item: `id#${run}` })
 const openKey = (runItem: string): Attributes => ({ sandbox_id: all, item: `open#${runItem.slice("run#".length)}` })
@@ -137,10 +139,14 @@ const progressWrites = (run: ScheduleRun, item: string): ReadonlyArray<Write> =>
   ...(run.state === "ended" ? [remove(openKey(item))] : [])
 ]
 
+/** Of the newest first: the ended ones that are too many. */
+const tooMany = (runs: ReadonlyArray<{ readonly open: boolean; readonly item: string }>) =>
+  new Set(runs.filter(({ open }) => !open).slice(keptRuns).map(({ item }) => item))
+
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const arrivals = makeArrivals()
-  const bell = makeBell()
+  const bell = (yield* Bells).of("schedules")
   const ring = Effect.sync(bell.ring)
   /** Ends that this process wrote, by schedule. */
   const ends = new Map<ScheduleName, number>()
@@ -166,10 +172,6 @@ const make = Effect.gen(function*() {
     })
     return yield* Effect.forEach(items, (item) => readRun(purpose, item))
   })
-  /** Of the newest first: the ended ones that are too many. */
-  const tooMany = (runs: ReadonlyArray<{ readonly open: boolean; readonly item: string }>) =>
-    new Set(runs.filter(({ open }) => !open).slice(keptRuns).map(({ item }) => item))
-
   const forget = Effect.fnUntraced(function*(purpose: Purpose, name: ScheduleName) {
     const count = ends.get(name) ?? 0
     ends.set(name, count + 1)
@@ -192,11 +194,10 @@ const make = Effect.gen(function*() {
       limit: atOnce
     })
     const found = yield* Effect.forEach(items, (item) => readFiring(purpose, item))
-    const at = (firing: Firing) => firing.manual ? 0 : firing.instant
-    const firings = found.filter((firing) => at(firing) <= now).slice(0, atOnce).map(
+    const firings = found.filter((firing) => dueAt(firing) <= now).slice(0, atOnce).map(
       ({ instant, manual, schedule }): Firing => ({ schedule, instant, manual })
     )
-    const next = found.find((firing) => at(firing) > now)
+    const next = found.find((firing) => dueAt(firing) > now)
     return { firings, nextAt: firings.length > 0 ? undefined : next?.instant }
   })
 
@@ -342,4 +343,4 @@ const make = Effect.gen(function*() {
   })
 })
 
-export const layer: Layer.Layer<Scheduler, never, Dynamo> = Layer.effect(Scheduler, make)
+export const layer: Layer.Layer<Scheduler, never, Bells | Dynamo> = Layer.effect(Scheduler, make)

@@ -33,6 +33,7 @@ import { StoreError } from "../../ports/StoreError.ts"
 import { unending } from "../../ports/Unending.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
+import { Bells } from "./Bells.ts"
 import { Bucket } from "./Bucket.ts"
 import { absent, any, compare, is } from "./conditions.ts"
 import { Dynamo } from "./Dynamo.ts"
@@ -86,7 +87,7 @@ const make = Effect.fnUntraced(function*(writer: AuditWriter) {
   const dynamo = yield* Dynamo
   const store = yield* InstallStore
   const me = randomUUID()
-  const bell = makeBell()
+  const bell = (yield* Bells).of("audit")
 
   const batch = Effect.fnUntraced(function*(key: string, skip: number) {
     const bytes = yield* bucket.whole(of("lines"), key)
@@ -283,5 +284,5 @@ const make = Effect.fnUntraced(function*(writer: AuditWriter) {
 })
 
 /** Claims nothing before something is recorded. */
-export const layer = (writer: AuditWriter): Layer.Layer<Audit, never, Bucket | Dynamo | InstallStore> =>
+export const layer = (writer: AuditWriter): Layer.Layer<Audit, never, Bells | Bucket | Dynamo | InstallStore> =>
   Layer.effect(Audit, make(writer))

@@ -6,11 +6,14 @@ import type { Audit, AuditWriter } from "../../ports/Audit.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { Aws } from "./Aws.ts"
 import * as AwsEngine from "./AwsEngine.ts"
+import { Bells } from "./Bells.ts"
 import { makeAccount } from "./makeAccount.ts"
 
 export interface AwsUse {
   readonly install: InstallName
   readonly place: AwsPlace
+  /** Directory by which processes of this machine wake each other. */
+  readonly bells: string
   /** Whose chain of the audit it writes. */
   readonly writer: AuditWriter
   /** Makes tables and bucket where they are missing. */
@@ -21,10 +24,9 @@ export interface AwsUse {
 const atEmulator = { accessKeyId: "emulated", secretAccessKey: "emulated" }
 
 export const openAws = (
-  { install, make, place: { accountId, endpoint, region }, writer }: AwsUse
+  { bells, install, make, place: { accountId, endpoint, region }, writer }: AwsUse
 ): Layer.Layer<AwsEngine.AwsPorts | Audit, StoreError> =>
-  AwsEngine.auditLayer(writer).pipe(
-    Layer.provideMerge(AwsEngine.layer),
+  AwsEngine.layerWith(writer, Bells.layerShared(bells)).pipe(
     Layer.provide(make ? Layer.effectDiscard(makeAccount) : Layer.empty),
     Layer.provide(Aws.layer({
       install,

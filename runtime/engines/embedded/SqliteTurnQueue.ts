@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import { integer, reader, text } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
@@ -28,7 +29,6 @@ import {
   TurnQueue
 } from "../../ports/TurnQueue.ts"
 import { judging } from "./acceptingRows.ts"
-import { Doorbell } from "./Doorbell.ts"
 import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
