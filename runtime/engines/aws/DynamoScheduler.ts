@@ -41,12 +41,12 @@ const ScheduleJson = Schema.fromJsonString(Schedule)
 const RunJson = Schema.fromJsonString(ScheduleRun)
 const encodeSchedule = Schema.encodeSync(ScheduleJson)
 const encodeRun = Schema.encodeSync(RunJson)
-const readSchedule = reader("schedule", Schema.Struct({ row: ScheduleJson, version: Schema.Number }))
+const readSchedule = reader("schedule", Schema.Struct({ row: ScheduleJson, version: Schema.Finite }))
 const readRun = reader("run of a schedule", Schema.Struct({ item: Schema.String, row: RunJson, open: Schema.Boolean }))
 const readOpen = reader("open run", Schema.Struct({ schedule: ScheduleName, run_item: Schema.String }))
 const readFiring = reader(
   "firing",
-  Schema.Struct({ item: Schema.String, schedule: ScheduleName, instant: Schema.Number, manual: Schema.Boolean })
+  Schema.Struct({ item: Schema.String, schedule: ScheduleName, instant: Schema.Finite, manual: Schema.Boolean })
 )
 
 const of = (operation: string): Purpose => ({ port: "Scheduler", operation })

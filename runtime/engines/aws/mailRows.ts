@@ -51,7 +51,7 @@ export const ownObjects = (owner: SenderId): string => `mail/${owner}/`
 /** A new place for what is being sent. No owner is called so. */
 export const outgoingObject = (): string => `mail/outgoing/${randomUUID()}`
 
-const Box = Schema.Struct({ seq: Schema.Number, revision: Schema.Number })
+const Box = Schema.Struct({ seq: Schema.Finite, revision: Schema.Finite })
 export const readBox = reader("mailbox", Box)
 
 /** What became of a message: `arrived`, in a folder, or `dropped`, which only keeps its id known. */
@@ -60,11 +60,11 @@ export const readMail = reader(
   Schema.Struct({
     mail_id: Schema.String,
     state: Schema.Literals(["arrived", "inbox", "quarantine", "dropped"]),
-    seq: Schema.Number,
+    seq: Schema.Finite,
     object: Schema.optionalKey(Schema.String),
     content: Schema.optionalKey(Schema.String),
-    size: Schema.Number,
-    received_at: Schema.Number,
+    size: Schema.Finite,
+    received_at: Schema.Finite,
     was_read: Schema.optionalKey(Schema.Boolean)
   })
 )
@@ -73,9 +73,9 @@ export const readNew = reader(
   Schema.Struct({
     item: Schema.String,
     mail_id: Schema.String,
-    received_at: Schema.Number,
-    size: Schema.Number,
-    visible_at: Schema.Number,
+    received_at: Schema.Finite,
+    size: Schema.Finite,
+    visible_at: Schema.Finite,
     receipt: Schema.optionalKey(Schema.String)
   })
 )
@@ -84,9 +84,9 @@ export const readFiled = reader(
   Schema.Struct({
     item: Schema.String,
     mail_id: Schema.String,
-    received_at: Schema.Number,
-    size: Schema.Number,
-    content_size: Schema.Number,
+    received_at: Schema.Finite,
+    size: Schema.Finite,
+    content_size: Schema.Finite,
     unread: Schema.Boolean,
     summary: Schema.String,
     message_id: Schema.optionalKey(Schema.String),
@@ -152,10 +152,10 @@ export const readOutgoing = reader(
   Schema.Struct({
     item: Schema.String,
     mail_id: Schema.String,
-    created_at: Schema.Number,
-    visible_at: Schema.Number,
-    attempts: Schema.Number,
-    size: Schema.Number,
+    created_at: Schema.Finite,
+    visible_at: Schema.Finite,
+    attempts: Schema.Finite,
+    size: Schema.Finite,
     object: Schema.String,
     also_known_as: Schema.Array(Schema.String),
     to: Schema.Record(Schema.String, Schema.Boolean),
@@ -166,8 +166,8 @@ export const readOutgoing = reader(
 
 const Recipient = Schema.Struct({
   state: Schema.Literals(["waiting", "sent", "failed"]),
-  attempts: Schema.Number,
-  next_at: Schema.Number,
+  attempts: Schema.Finite,
+  next_at: Schema.Finite,
   reply: Schema.String
 })
 export type Recipient = typeof Recipient.Type
@@ -176,10 +176,10 @@ const Spooled = Schema.Struct({
   owner: SenderId,
   mail_id: Schema.String,
   mail_from: Schema.String,
-  created_at: Schema.Number,
+  created_at: Schema.Finite,
   object: Schema.String,
   recipients: Schema.Record(Schema.String, Recipient),
-  version: Schema.Number
+  version: Schema.Finite
 })
 export type Spooled = typeof Spooled.Type
 export const readSpooled = reader("message for the relay", Spooled)
