@@ -6,6 +6,8 @@ import { ChainName } from "../../runtime/domain/install/Audit.ts"
 import { Aws } from "../../runtime/engines/aws/Aws.ts"
 import * as AwsEngine from "../../runtime/engines/aws/AwsEngine.ts"
 import { Bucket } from "../../runtime/engines/aws/Bucket.ts"
+import { Dynamo } from "../../runtime/engines/aws/Dynamo.ts"
+import { stateTable } from "../../runtime/engines/aws/tables.ts"
 import { Audit, auditEntries, verifyAudit } from "../../runtime/ports/Audit.ts"
 import { openAccount } from "./SteeredAws.ts"
 
@@ -17,7 +19,7 @@ const world = Effect.gen(function*() {
   const start = Effect.gen(function*() {
     const scope = yield* Scope.make()
     const ports = yield* Layer.buildWithScope(
-      Layer.fresh(Layer.provideMerge(Layer.merge(AwsEngine.layer, Bucket.layer), Aws.layer(settings))),
+      Layer.fresh(Layer.provideMerge(Layer.mergeAll(AwsEngine.layer, Bucket.layer, Dynamo.layer), Aws.layer(settings))),
       scope
     )
     return {
@@ -73,6 +75,33 @@ describe("aws: who writes the audit", () => {
       )
       assert.lengthOf(lines, 1)
       assert.include(lines[0], "meanwhile")
+    }))
+
+  it.effect("two that take themselves for the writer of one chain overwrite nothing", () =>
+    Effect.gen(function*() {
+      const { start } = yield* world
+      const first = yield* start
+      yield* first.record("first")
+      // As if the row had been lost: nothing but the objects tells them apart.
+      const claim = { sandbox_id: "audit-writers", item: "operator-1" }
+      const purpose = { port: "Test", operation: "forget" }
+      yield* Context.get(first.ports, Dynamo).deleteAll(purpose, stateTable, [claim])
+      const second = yield* start
+      yield* second.record("second")
+      yield* first.record("first again")
+      yield* second.record("second again")
+      const links = yield* Effect.provideContext(Stream.runCollect(auditEntries(false)), first.ports)
+      assert.deepStrictEqual(links.map(({ chain, entry }) => `${chain} ${entry.subject}`).toSorted(), [
+        "operator-1 first",
+        "operator-1 second",
+        "operator-1 second again",
+        "operator-2 first again"
+      ])
+      assert.deepStrictEqual(yield* Effect.provideContext(verifyAudit, first.ports), {
+        chains: 2,
+        links: 4,
+        broken: []
+      })
     }))
 
   it.effect("a chain whose end was cut off is named, left as it is, and another one begun", () =>
