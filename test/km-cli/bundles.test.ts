@@ -44,6 +44,8 @@ process.stdout.write(JSON.stringify(differ), () => process.exit(0))
 
 const bundles = makeBundles(root)
 
+const isAws = (source: string): boolean => /runtime\/engines\/aws\/|node_modules\/@(aws-sdk|smithy)\//.test(source)
+
 describe("the bundles", () => {
   for (const program of Object.keys(programs)) {
     it(`${program}: every lazy import loads, with the names of its source`, async () => {
@@ -94,7 +96,6 @@ describe("the bundles", () => {
 
   it("nothing of AWS is read before an install asks for it", async () => {
     const { outputs } = (await bundles).metafile
-    const isAws = (source: string) => /runtime\/engines\/aws\/|node_modules\/@(aws-sdk|smithy)\//.test(source)
     /** Everything that is read with a module, and what that reads when it is asked for something, but for AWS's own. */
     const read = new Set<string>()
     const visit = (output: string): void => {
