@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     reporters: ["minimal"],
-    globalSetup: "test/aws/emulators.ts",
+    globalSetup: ["test/support/buildOnce.ts", "test/aws/emulators.ts"],
     include: ["test/aws/**/*.test.ts"],
     testTimeout: 600_000,
     hookTimeout: 600_000,

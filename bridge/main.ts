@@ -14,17 +14,14 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as http from "node:http"
-import { readInstall, statePaths, stateRootOf } from "../runtime/adapters/disk/StateDirectory.ts"
+import { readInstall, stateRootOf } from "../runtime/adapters/disk/StateDirectory.ts"
 import * as Telemetry from "../runtime/adapters/telemetry/Telemetry.ts"
 import { type BridgeListen, mayConnect, parseListen } from "../runtime/domain/install/BridgeListen.ts"
 import type { Install } from "../runtime/domain/install/Install.ts"
 import { bridgeSecrets } from "../runtime/domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../runtime/domain/install/Version.ts"
 import { isLoopbackUrl } from "../runtime/domain/slack/FileLinks.ts"
-import * as EmbeddedEngine from "../runtime/engines/embedded/EmbeddedEngine.ts"
-import * as FileAudit from "../runtime/engines/embedded/FileAudit.ts"
-import * as FileInstallStore from "../runtime/engines/embedded/FileInstallStore.ts"
-import * as FileSecrets from "../runtime/engines/embedded/FileSecrets.ts"
+import { engineOf } from "../runtime/engines/engineOf.ts"
 import { Errands } from "../runtime/ports/Errands.ts"
 import { Secrets } from "../runtime/ports/Secrets.ts"
 import { endWithStdin, parentGone } from "../runtime/substrates/process/ParentGone.ts"
@@ -139,11 +136,9 @@ const program = Effect.fnUntraced(function*(flags: {
   const listen = listenOf(install)
   const port = Option.getOrElse(flags.port, () => listen.port)
   const server = makeServer(install.bridge?.trustedProxy)
-  const ports = Layer.mergeAll(
-    EmbeddedEngine.layer(root),
+  const ports = Layer.merge(
     Errands.layerMemory,
-    FileSecrets.layerScoped(statePaths(root).secrets, bridgeSecrets),
-    Layer.provide(FileAudit.layer(root, "bridge"), FileInstallStore.layer(root))
+    engineOf({ state: root, choice: install, writer: "bridge", secrets: bridgeSecrets })
   )
   const everything = bridgeLayer.pipe(
     Layer.provideMerge(

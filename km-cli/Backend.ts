@@ -73,16 +73,22 @@ export interface BackendPaths {
   readonly profiles: string
 }
 
+/** Where an install that is made now will live. */
+export type FirstEngine = Pick<Install, "install" | "engine" | "aws">
+
 /** One install that may or may not be there yet. */
 export interface Backend {
   readonly paths: BackendPaths
   /** Names of the coding agents of this build, for profiles. */
   readonly agents: ReadonlyArray<string>
+  /** Of no account once there is an install, which says itself where it lives. */
+  readonly first: FirstEngine
   /** KM-ENG-006 (exit 3) where nothing was installed. */
   readonly install: Effect.Effect<Install, KmError>
   readonly writeInstall: (install: Install) => Effect.Effect<void, KmError>
   /**
-   * Creates the state directory when it is missing. `long`: for a process that lives long, which checks the file first.
+   * Creates the state directory when it is missing. `long`: for a process that lives long, which checks the file first, or
+   * makes what is missing where the engine keeps it.
    * `unattended`: `long`, and its `Secrets` refuse the certifier's.
    */
   readonly ports: (life: "short" | "long" | "unattended") => Layer.Layer<InstallPorts, KmError>
@@ -115,5 +121,5 @@ export interface Backend {
 
 export class Backends extends Context.Service<Backends, {
   /** Makes nothing yet; the directory is absolute. */
-  readonly open: (stateRoot: string) => Effect.Effect<Backend, KmError>
+  readonly open: (stateRoot: string, first: FirstEngine) => Effect.Effect<Backend, KmError>
 }>()("km/km-cli/Backends") {}

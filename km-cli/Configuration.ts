@@ -7,8 +7,13 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { userInfo } from "node:os"
+import { AwsPlace } from "../runtime/domain/install/AwsPlace.ts"
 import { isIpAddress, parseListen } from "../runtime/domain/install/BridgeListen.ts"
-import { type BridgeAddress, BridgeAddress as BridgeAddressSchema } from "../runtime/domain/install/Install.ts"
+import {
+  type BridgeAddress,
+  BridgeAddress as BridgeAddressSchema,
+  type Install
+} from "../runtime/domain/install/Install.ts"
 import { expandHome, statePlace } from "../runtime/domain/install/StatePath.ts"
 import { durationMillis, DurationText } from "../runtime/domain/profile/Profile.ts"
 import { InstallName } from "../runtime/domain/sandbox/Ids.ts"
@@ -43,6 +48,8 @@ export interface KmSettings {
   readonly installGiven: boolean
   /** The configuration file that was read, absolute. */
   readonly configFile: string | undefined
+  /** Where an install that is made now will live; empty: on this machine. */
+  readonly engine: Pick<Install, "engine" | "aws">
   /** Where a workspace that is connected has its API; with a trailing slash. */
   readonly slackApiUrl: string
   readonly explained: ReadonlyArray<Explained>
@@ -56,6 +63,12 @@ const ConfigFile = Schema.Struct({
   unconfined: Schema.optionalKey(Schema.Boolean),
   unattendedCertifier: Schema.optionalKey(Schema.Boolean),
   slackApiUrl: Schema.optionalKey(Schema.NonEmptyString),
+  engine: Schema.optionalKey(Schema.Literals(["embedded", "aws"])),
+  aws: Schema.optionalKey(Schema.Struct({
+    region: Schema.optionalKey(Schema.NonEmptyString),
+    accountId: Schema.optionalKey(Schema.NonEmptyString),
+    endpoint: Schema.optionalKey(Schema.NonEmptyString)
+  })),
   bridge: Schema.optionalKey(Schema.Struct({
     publicUrl: Schema.optionalKey(Schema.NonEmptyString),
     listen: Schema.optionalKey(Schema.NonEmptyString),
@@ -108,6 +121,10 @@ const variable = (name: string) =>
   )
 
 const decodeInstall = (text: string) => Option.getOrUndefined(Schema.decodeOption(InstallName)(text))
+const decodePlace = Schema.decodeUnknownResult(AwsPlace)
+const engineNamed = (text: string): "embedded" | "aws" | undefined =>
+  text === "embedded" || text === "aws" ? text : undefined
+const asIs = (text: string): string => text
 const decodeBridge = Schema.decodeUnknownResult(BridgeAddressSchema)
 /** A token goes there: https, or this machine. */
 const apiUrlOf = (text: string): string | undefined => {
@@ -126,7 +143,11 @@ const forms = {
   "bridge.publicUrl": "an https address without a path",
   "bridge.listen": "an IP address and a port",
   "bridge.trustedProxy": "an IP address",
-  slackApiUrl: "an https address that ends with / (http on this machine alone)"
+  slackApiUrl: "an https address that ends with / (http on this machine alone)",
+  engine: "embedded or aws",
+  "aws.region": "a region such as eu-central-1",
+  "aws.accountId": "an account's twelve digits",
+  "aws.endpoint": "an http address of this machine"
 } as const
 
 /** Of a setting that has no default. */
@@ -322,6 +343,18 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
       `${slackApiUrl.from}: ${forms.slackApiUrl} is needed`
     )
   }
+  const engine = yield* pick("engine", "KM_ENGINE", engineNamed, config.engine, { value: "embedded", from: "built in" })
+  const region = yield* pick("aws.region", "KM_AWS_REGION", asIs, config.aws?.region, unset)
+  const accountId = yield* pick("aws.accountId", "KM_AWS_ACCOUNT_ID", asIs, config.aws?.accountId, unset)
+  const endpoint = yield* pick("aws.endpoint", "KM_AWS_ENDPOINT", asIs, config.aws?.endpoint, unset)
+  const place = engine.value === "embedded" ? undefined : decodePlace({
+    region: region.value,
+    accountId: accountId.value,
+    ...(endpoint.value === "" ? {} : { endpoint: endpoint.value })
+  })
+  if (place !== undefined && Result.isFailure(place)) {
+    return yield* kmError("KM-CLI-010", "the engine aws cannot be used", place.failure.message)
+  }
   const all = {
     state,
     install,
@@ -331,7 +364,11 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     "bridge.publicUrl": publicUrl,
     "bridge.listen": listen,
     "bridge.trustedProxy": trustedProxy,
-    slackApiUrl
+    slackApiUrl,
+    engine,
+    "aws.region": region,
+    "aws.accountId": accountId,
+    "aws.endpoint": endpoint
   }
   return {
     state: state.value,
@@ -340,6 +377,7 @@ export const readSettings = Effect.fn("Configuration.read")(function*(flags: Fla
     unconfined: unconfined.value,
     unattendedCertifier: unattendedCertifier.value,
     bridge: bridge.success,
+    engine: place === undefined ? {} : { engine: "aws", aws: place.success },
     configFile: found === undefined ? undefined : file,
     slackApiUrl: slackApiUrl.value,
     installGiven: install.source !== "default",

@@ -13,7 +13,7 @@ import * as UpFile from "./up/UpFile.ts"
 /** Touches nothing on disk but the configuration file. */
 export const opened = Effect.gen(function*() {
   const config = yield* settings
-  const backend = yield* (yield* Backends).open(config.state)
+  const backend = yield* (yield* Backends).open(config.state, { install: config.install, ...config.engine })
   return { config, backend }
 })
 

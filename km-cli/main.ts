@@ -21,7 +21,7 @@ import { agentKinds } from "../runtime/adapters/agents.ts"
 import type { EngineRefused } from "../runtime/adapters/disk/EngineErrors.ts"
 import type { MailTrouble } from "../runtime/ports/MailDesk.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
-import { type Backend, Backends } from "./Backend.ts"
+import { type Backend, Backends, type FirstEngine } from "./Backend.ts"
 import { ExitCode, exitOf, KmError, kmError } from "./KmError.ts"
 import { errorLines, ReaderGone, Serving } from "./Output.ts"
 import { runKm } from "./RunKm.ts"
@@ -76,14 +76,11 @@ const mail: Backend["mail"] = Effect.fnUntraced(function*(install, who) {
 })
 
 /** The engine and all that comes with it are read when a command opens an install, never for `km --help`. */
-const open = async (root: string): Promise<Backend> => {
+const open = async (root: string, first: FirstEngine): Promise<Backend> => {
   const [
     FetchHttpClient,
     BridgeClient,
-    EmbeddedEngine,
-    FileAudit,
-    FileInstallStore,
-    FileSecrets,
+    { engineOf },
     ProcessLock,
     State,
     Host,
@@ -92,10 +89,7 @@ const open = async (root: string): Promise<Backend> => {
   ] = await Promise.all([
     import("effect/http/FetchHttpClient"),
     import("../runtime/adapters/bridge/BridgeClient.ts"),
-    import("../runtime/engines/embedded/EmbeddedEngine.ts"),
-    import("../runtime/engines/embedded/FileAudit.ts"),
-    import("../runtime/engines/embedded/FileInstallStore.ts"),
-    import("../runtime/engines/embedded/FileSecrets.ts"),
+    import("../runtime/engines/engineOf.ts"),
     import("../runtime/adapters/disk/ProcessLock.ts"),
     import("../runtime/adapters/disk/StateDirectory.ts"),
     import("../runtime/substrates/process/EmbeddedHost.ts"),
@@ -108,25 +102,30 @@ const open = async (root: string): Promise<Backend> => {
   const { agentErrors } = await import("../runtime/adapters/claude/ErrorCodes.ts")
   const paths = State.statePaths(root)
   const { run, sandboxes, secrets } = paths
+  /** As the install has it; before there is one, as it will be made. */
+  const choice = Effect.catchIf(
+    State.readInstall(root),
+    ({ code }) => code === "KM-ENG-006",
+    () => Effect.succeed(first)
+  )
   return {
     paths: { root, run, sandboxes, secrets, profiles: profiles() },
     agents: agentKinds,
+    first,
     install: Effect.mapError(State.readInstall(root), engineTrouble),
     writeInstall: (install) => Effect.mapError(State.writeInstall(root, install), engineTrouble),
     ports: (life) =>
       telling(
-        Host.layer(root).pipe(
-          Layer.provideMerge(EmbeddedEngine.layer(root, { check: life !== "short" })),
-          Layer.merge(
-            Layer.provideMerge(
-              FileAudit.layer(root, "operator"),
-              FileInstallStore.layer(root)
-            )
-          ),
-          Layer.merge(Layer.provideMerge(
-            OctokitApps.layer,
-            life === "unattended" ? FileSecrets.layerUnattended(secrets) : FileSecrets.layer(secrets)
-          ))
+        Layer.merge(Host.layer(root), OctokitApps.layer).pipe(
+          Layer.provideMerge(Layer.unwrap(Effect.map(choice, (chosen) =>
+            engineOf({
+              state: root,
+              choice: chosen,
+              writer: "operator",
+              secrets: life === "unattended" ? "unattended" : "all",
+              check: life !== "short",
+              make: life !== "short"
+            }))))
         ),
         engineTrouble
       ),
@@ -237,7 +236,7 @@ const main = Effect.gen(function*() {
   Effect.provideService(ReaderGone, Effect.promise(() => outputLost)),
   Effect.provideService(Serving, ended),
   Effect.provide(Layer.mergeAll(
-    Layer.succeed(Backends, Backends.of({ open: (root) => Effect.promise(() => open(root)) })),
+    Layer.succeed(Backends, Backends.of({ open: (root, first) => Effect.promise(() => open(root, first)) })),
     NodeFileSystem.layer,
     NodePath.layer,
     NodeStdio.layer,

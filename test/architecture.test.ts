@@ -25,6 +25,9 @@ const allowed: Record<string, ReadonlyArray<string>> = {
   "infra-sam": kernel
 }
 
+/** The one file that names every engine, for composition roots alone. */
+const engineOf = path.join("runtime", "engines", "engineOf.ts")
+
 /** What engines and substrates may use of the adapters: what they all need on a sandbox's disk. */
 const disk = path.join("runtime", "adapters", "disk") + path.sep
 
@@ -106,7 +109,10 @@ export const violation = (file: string, specifier: string): string | undefined =
   if (targetRoom === room) {
     const [, own, ownPart] = file.split(path.sep)
     const [, other, otherPart] = target.split(path.sep)
-    if (apart.includes(room) && ownPart !== otherPart) return `${room}/${ownPart} may not import ${room}/${otherPart}`
+    if (target === engineOf) return "only a composition root opens an engine"
+    if (apart.includes(room) && ownPart !== otherPart && file !== engineOf) {
+      return `${room}/${ownPart} may not import ${room}/${otherPart}`
+    }
     return room === "plugins" && own !== other && path.basename(file) !== "index.ts"
       ? "a plugin may not import another plugin"
       : undefined
@@ -237,6 +243,9 @@ describe("architecture", () => {
     assert.isDefined(violation("runtime/engines/aws/X.ts", "../embedded/SqliteSeen.ts"))
     assert.isDefined(violation("runtime/engines/aws/X.ts", "../../adapters/jail/Doors.ts"))
     assert.isUndefined(violation("runtime/engines/aws/X.ts", "../../adapters/disk/Sqlite.ts"))
+    assert.isUndefined(violation("runtime/engines/engineOf.ts", "./embedded/EmbeddedEngine.ts"))
+    assert.isDefined(violation("runtime/engines/aws/X.ts", "../engineOf.ts"))
+    assert.isDefined(violation("runtime/kernel/X.ts", "../engines/engineOf.ts"))
     assert.isDefined(violation("bridge/X.ts", "./main.ts"))
     assert.isDefined(violation("bridge/main.ts", "../runtime/sandbox/Supervisor.ts"))
     assert.isUndefined(violation("runtime/sandbox/main.ts", "./Supervisor.ts"))

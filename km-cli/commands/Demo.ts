@@ -238,7 +238,7 @@ export const demo = Effect.fn("km.demo")(function*({ once }: { readonly once: bo
     Effect.tap(claim),
     Effect.mapError((error) => kmError("KM-CLI-015", "no temporary directory", error.message))
   )
-  const backend = yield* (yield* Backends).open(directory)
+  const backend = yield* (yield* Backends).open(directory, { install: config.install })
   yield* talk(`starting a stack of its own in ${directory}`)
   // Beside the stack, and longer than it: a sandbox's end takes its tokens back there.
   const github = yield* Effect.forkScoped(startDemoGithub(path.join(directory, "github")))

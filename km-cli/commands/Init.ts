@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import process from "node:process"
+import type { Install } from "../../runtime/domain/install/Install.ts"
 import { fullVersion } from "../../runtime/domain/install/Version.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { Backend } from "../Backend.ts"
@@ -14,7 +15,10 @@ import { foundInstall, makeInstall, needOperatorKey, withBridge } from "../up/Fi
 import * as UpFile from "../up/UpFile.ts"
 
 /** What the two flags of AWS would do elsewhere. */
-const aws = "nothing to do: the engine is embedded, no step belongs to AWS"
+const awsOf = ({ aws, engine }: Pick<Install, "engine" | "aws">) =>
+  engine !== "aws" || aws === undefined
+    ? "nothing to do: the engine is embedded, no step belongs to AWS"
+    : `tables and bucket are there, in ${aws.accountId}, ${aws.endpoint ?? aws.region}`
 
 /** The install that is there, made where it is missing; KM-CLI-042 where a person named another one. */
 export const ensureInstall = Effect.fn("km.init.ensure")(function*(backend: Backend, config: KmSettings) {
@@ -33,7 +37,7 @@ export const ensureInstall = Effect.fn("km.init.ensure")(function*(backend: Back
   }
   return yield* Effect.scoped(Effect.gen(function*() {
     // The lock lies in the state directory, which opening the engine makes.
-    yield* Effect.provide(Sandboxes, backend.ports("short"))
+    yield* Effect.provide(Sandboxes, backend.ports("long"))
     yield* backend.lock
     const made = withBridge(yield* makeInstall(backend, config.install, undefined), config.bridge)
     yield* backend.writeInstall(made)
@@ -47,18 +51,19 @@ const ofInstall = Effect.fnUntraced(function*() {
   yield* Effect.provide(needOperatorKey, backend.ports("short"))
   const rows = yield* Effect.provide(Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list), backend.ports("long"))
   const up = yield* UpFile.running(backend.paths.run)
+  const engine = install.engine ?? "embedded"
   const workspace = install.local
     ? "local; km slack init connects a real one"
     : `${install.teamId ?? "not known yet"} at ${install.slackApiUrl}`
   yield* data(
     columns([
       ["install", `${install.install} in ${backend.paths.root} (${made ? "made" : "was there"})`],
-      ["engine", `embedded: opened and checked, ${rows.length} sandboxes`],
+      ["engine", `${engine}: opened and checked, ${rows.length} sandboxes`],
       ["keys", "certifier, operator, links to files"],
       ["bridge", install.bridgeUrl],
       ["public", install.bridge?.publicUrl ?? "not reached from outside"],
       ["slack", workspace],
-      ["aws", aws],
+      ["aws", awsOf(install)],
       ["next", Option.isSome(up) ? "km status" : "km up --detach"]
     ]),
     {
@@ -66,12 +71,12 @@ const ofInstall = Effect.fnUntraced(function*() {
       made,
       install: install.install,
       state: backend.paths.root,
-      engine: "embedded",
+      engine,
       bridgeUrl: install.bridgeUrl,
       publicUrl: install.bridge?.publicUrl ?? null,
       local: install.local,
       sandboxes: rows.length,
-      aws: null
+      aws: install.aws ?? null
     }
   )
 })
@@ -99,7 +104,7 @@ const ofSidecars = Effect.fnUntraced(function*() {
     ? "every file is the one that was installed"
     : `${wrong.length} files are missing or changed`
   const ok = wrong.length === 0 && claude._tag === "Success"
-  yield* data([...columns(rows), `installation: ${verified}`, `aws: ${aws}`], {
+  yield* data([...columns(rows), `installation: ${verified}`, `aws: ${awsOf(backend.first)}`], {
     ok,
     version: fullVersion,
     node: process.versions.node,

@@ -111,6 +111,7 @@ export const makeInstall = Effect.fn("FirstRun.make")(
     const port = before === undefined || before.bridgeUrl === "" ? yield* freePort(0) : undefined
     const made: Install = {
       version: 1,
+      ...backend.first,
       install: name,
       slackApiUrl: "https://slack.com/api/",
       local: true,

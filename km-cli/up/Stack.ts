@@ -39,7 +39,7 @@ const graceMillis = 5_000
 
 /** Variables that a part needs from us; nothing else is handed on, so no secret of the shell reaches an agent. */
 const inherited =
-  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|OTEL_\w+|NODE_EXTRA_CA_CERTS|KM_CLAUDE|KM_HOOK)$/
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|OTEL_\w+|AWS_PROFILE|AWS_CONFIG_FILE|AWS_SHARED_CREDENTIALS_FILE|NODE_EXTRA_CA_CERTS|KM_CLAUDE|KM_HOOK)$/
 
 /** The environment of every part: what is inherited, and the state directory. */
 export const childEnvironment = (

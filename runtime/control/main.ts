@@ -25,10 +25,7 @@ import * as Telemetry from "../adapters/telemetry/Telemetry.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { controlSecrets } from "../domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../domain/install/Version.ts"
-import * as EmbeddedEngine from "../engines/embedded/EmbeddedEngine.ts"
-import * as FileAudit from "../engines/embedded/FileAudit.ts"
-import * as FileInstallStore from "../engines/embedded/FileInstallStore.ts"
-import * as FileSecrets from "../engines/embedded/FileSecrets.ts"
+import { engineOf } from "../engines/engineOf.ts"
 import { TokenRefresher } from "../kernel/github/TokenRefresher.ts"
 import { renewOperator, warnOfEnds } from "../kernel/identity/CertificateEnds.ts"
 import { courier } from "../kernel/mail/MailCourier.ts"
@@ -72,14 +69,9 @@ const services = (options: SchedulesOptions) => {
     epoch: Effect.succeed(0)
     // A request that is given up is asked again by the next round; nothing of it stays on disk.
   }).pipe(Layer.provide(Layer.merge(MemoryOutbox.layer, FetchHttpClient.layer)))
-  const ports = EmbeddedHost.layer(state).pipe(
-    Layer.provideMerge(EmbeddedEngine.layer(state)),
-    Layer.merge(Layer.provideMerge(FileAudit.layer(state, "control"), FileInstallStore.layer(state))),
-    Layer.merge(
-      Layer.provideMerge(
-        OctokitApps.layer,
-        FileSecrets.layerScoped(statePaths(state).secrets, controlSecrets(certifies))
-      )
+  const ports = Layer.merge(EmbeddedHost.layer(state), OctokitApps.layer).pipe(
+    Layer.provideMerge(
+      engineOf({ state, choice: install, writer: "control", secrets: controlSecrets(certifies) })
     )
   )
   return (certifies ? ControlPlane.layer : ControlPlane.layerWithoutRenewal).pipe(

@@ -87,7 +87,9 @@ export const whenRung = <A, E, R>(
       if (enough || now >= until) return found
       if (nextAt <= now) continue
       const next = Math.min(nextAt, until)
-      yield* bell.wait(rung, Number.isFinite(next) ? Duration.millis(next - now) : Duration.infinity)
+      // By the clock as it is behind the look, which may have taken a while.
+      const passed = yield* Clock.currentTimeMillis
+      yield* bell.wait(rung, Number.isFinite(next) ? Duration.millis(Math.max(0, next - passed)) : Duration.infinity)
       // Nothing was rung for and nothing comes due: a last look would find what this one found.
       if (bell.count() === rung && nextAt > until) return found
     }

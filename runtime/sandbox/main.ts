@@ -18,7 +18,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import process from "node:process"
-import { readInstall, statePaths } from "../adapters/disk/StateDirectory.ts"
+import { readInstall } from "../adapters/disk/StateDirectory.ts"
 import { Jail } from "../adapters/jail/Bubblewrap.ts"
 import { ModelDoor } from "../adapters/model/ModelDoor.ts"
 import * as SystemdNotify from "../adapters/notify/SystemdNotify.ts"
@@ -26,10 +26,7 @@ import * as Telemetry from "../adapters/telemetry/Telemetry.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../domain/install/Version.ts"
 import { SandboxId } from "../domain/sandbox/Ids.ts"
-import * as EmbeddedEngine from "../engines/embedded/EmbeddedEngine.ts"
-import * as FileAudit from "../engines/embedded/FileAudit.ts"
-import * as FileInstallStore from "../engines/embedded/FileInstallStore.ts"
-import * as FileSecrets from "../engines/embedded/FileSecrets.ts"
+import { type EngineChoice, engineOf } from "../engines/engineOf.ts"
 import { Secrets } from "../ports/Secrets.ts"
 import { endWithStdin, parentGone } from "../substrates/process/ParentGone.ts"
 import * as RuntimeConfig from "./RuntimeConfig.ts"
@@ -39,10 +36,9 @@ import { supervise } from "./Supervisor.ts"
 const stopLimit = "55 seconds"
 
 /** What all sandboxes of this process share. */
-const shared = (only: SandboxId | undefined) =>
+const shared = (only: SandboxId | undefined, choice: EngineChoice) =>
   Layer.unwrap(Effect.gen(function*() {
     const { modelScripted, modelUrl, state } = yield* RuntimeConfig.RuntimeConfig
-    const secrets = FileSecrets.layerScoped(statePaths(state).secrets, runtimeSecrets(only))
     const door = Layer.unwrap(Effect.map(Secrets, ({ get }) =>
       ModelDoor.layer({
         upstream: modelUrl,
@@ -53,9 +49,8 @@ const shared = (only: SandboxId | undefined) =>
           )
         )
       })))
-    const audit = Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state))
-    return Layer.mergeAll(EmbeddedEngine.layer(state), audit, door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
-      Layer.provideMerge(secrets)
+    return Layer.mergeAll(door, Jail.layer, NodeHttpClient.layerNodeHttp).pipe(
+      Layer.provideMerge(engineOf({ state, choice, writer: "runtime", secrets: runtimeSecrets(only) }))
     )
   }))
 
@@ -92,8 +87,10 @@ const run = Effect.fnUntraced(function*(only: SandboxId | undefined, supervised:
   const notifier = yield* SystemdNotify.make()
   const { state } = yield* RuntimeConfig.RuntimeConfig
   // Before anything is opened, which would make an empty state directory.
-  const { install } = yield* readInstall(state)
-  yield* Effect.logInfo("runtime starts").pipe(Effect.annotateLogs({ install, only: only ?? "all" }))
+  const choice = yield* readInstall(state)
+  yield* Effect.logInfo("runtime starts").pipe(
+    Effect.annotateLogs({ install: choice.install, only: only ?? "all" })
+  )
   yield* gracefully(
     (stopping) =>
       Effect.scoped(supervise({
@@ -106,7 +103,7 @@ const run = Effect.fnUntraced(function*(only: SandboxId | undefined, supervised:
         Effect.raceFirst(Effect.andThen(Deferred.await(stopping), Effect.andThen(notifier.stopping, Effect.never)))
       ),
     parentGone(supervised)
-  ).pipe(Effect.provide(shared(only)))
+  ).pipe(Effect.provide(shared(only, choice)))
 }, Effect.provide(RuntimeConfig.layer))
 
 const command = Command.make(

@@ -8,7 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { inject } from "vitest"
 import { InstallName } from "../../runtime/domain/sandbox/Ids.ts"
 import { Aws, type AwsAround, type AwsSettings } from "../../runtime/engines/aws/Aws.ts"
-import { type TableKey, tables, type TableShape } from "../../runtime/engines/aws/tables.ts"
+import { makeAccount } from "../../runtime/engines/aws/makeAccount.ts"
 import type { Engine } from "../runtime/ports/Engine.ts"
 
 /** moto delivers nothing at the beginning of its time, where Effect's test clock starts. */
@@ -92,65 +92,10 @@ export const makeTraffic = () => {
   })
   return { around, handler, quiet }
 }
-const attributeOf = (table: TableShape, AttributeName: string) => ({
-  AttributeName,
-  AttributeType: table.numbers?.includes(AttributeName) === true ? "N" as const : "S" as const
-})
-const keySchema = ({ partition, sort }: TableKey) => [
-  { AttributeName: partition, KeyType: "HASH" as const },
-  ...(sort === undefined ? [] : [{ AttributeName: sort, KeyType: "RANGE" as const }])
-]
-const projection = (holds: ReadonlyArray<string> | undefined) =>
-  holds === undefined
-    ? { ProjectionType: "ALL" as const }
-    : holds.length === 0
-    ? { ProjectionType: "KEYS_ONLY" as const }
-    : { ProjectionType: "INCLUDE" as const, NonKeyAttributes: [...holds] }
 
-const createBucket = async (
-  { accountId, credentials = emulated.credentials, endpoint = "", install, region }: AwsSettings
-) => {
-  const { CreateBucketCommand, S3Client } = await import("@aws-sdk/client-s3")
-  const client = new S3Client({ region, endpoint, credentials, maxAttempts: 1, forcePathStyle: true })
-  try {
-    await client.send(new CreateBucketCommand({ Bucket: `${install}-artifacts-${accountId}` }))
-  } finally {
-    client.destroy()
-  }
-}
-
-/** Makes the tables that the engine's list names, and its bucket. */
-export const createAccount = async (settings: AwsSettings): Promise<void> => {
-  const { CreateTableCommand, DynamoDBClient } = await import("@aws-sdk/client-dynamodb")
-  const { credentials = emulated.credentials, endpoint = "", install, region } = settings
-  await createBucket(settings)
-  const client = new DynamoDBClient({ region, endpoint, credentials, maxAttempts: 1 })
-  try {
-    for (const table of tables) {
-      const keys = [table.key, ...table.indexes.map(({ key }) => key)]
-      const names = new Set(keys.flatMap(({ partition, sort }) => sort === undefined ? [partition] : [partition, sort]))
-      const indexes = (kind: "global" | "local") =>
-        table.indexes.filter((index) => index.kind === kind).map(({ holds, key, name }) => ({
-          IndexName: name,
-          KeySchema: keySchema(key),
-          Projection: projection(holds)
-        }))
-      const [global, local] = [indexes("global"), indexes("local")]
-      await client.send(
-        new CreateTableCommand({
-          TableName: `${install}-${table.name}`,
-          BillingMode: "PAY_PER_REQUEST",
-          KeySchema: keySchema(table.key),
-          AttributeDefinitions: [...names].map((name) => attributeOf(table, name)),
-          ...(global.length === 0 ? {} : { GlobalSecondaryIndexes: global }),
-          ...(local.length === 0 ? {} : { LocalSecondaryIndexes: local })
-        })
-      )
-    }
-  } finally {
-    client.destroy()
-  }
-}
+/** Less than a request may take, and what is passed in such steps at most. */
+const stepMillis = 5_000
+const steppedMillis = 15 * 60_000
 
 let installs = 0
 /** A prefix of its own for each test: nothing is ever cleaned up, and nothing meets. */
@@ -166,9 +111,18 @@ export const openAccount = Effect.fnUntraced(function*(endpoint: string) {
     requestHandler: traffic.handler,
     around: traffic.around
   }
-  yield* Effect.promise(() => createAccount(settings))
+  yield* Effect.orDie(Effect.provide(makeAccount, Aws.layer(settings)))
   const { quiet } = traffic
-  const passing = (duration: Duration.Input) => Effect.andThen(quiet, Effect.andThen(TestClock.adjust(duration), quiet))
+  const passing = Effect.fnUntraced(function*(duration: Duration.Input) {
+    let left = Duration.toMillis(Duration.fromInputUnsafe(duration))
+    yield* quiet
+    // What looks every few seconds is answered before its patience is over; who passes days has nobody who looks.
+    const step = left <= steppedMillis ? stepMillis : left
+    for (; left > 0; left -= step) {
+      yield* TestClock.adjust(Math.min(step, left))
+      yield* quiet
+    }
+  })
   return { settings, passing }
 })
 

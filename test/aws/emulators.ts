@@ -10,15 +10,19 @@ declare module "vitest" {
   interface ProvidedContext {
     /** `http://127.0.0.1:…` of moto, whose clock a request moves. */
     readonly moto: string
+    /** The same on this machine's own clock, for processes. */
+    readonly motoInRealTime: string
   }
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const python = `${root}node_modules/.km-aws/bin/python`
 
-const startMoto = async (): Promise<{ readonly url: string; readonly child: ChildProcess }> => {
+const startMoto = async (
+  ...flags: ReadonlyArray<string>
+): Promise<{ readonly url: string; readonly child: ChildProcess }> => {
   if (!existsSync(python)) throw new Error("the emulators are not installed: run `make test-aws`, which installs them")
-  const child = spawn(python, [`${root}test/aws/steered_moto.py`], { stdio: ["pipe", "pipe", "inherit"] })
+  const child = spawn(python, [`${root}test/aws/steered_moto.py`, ...flags], { stdio: ["pipe", "pipe", "inherit"] })
   const lines = createInterface({ input: child.stdout })
   const [port] = await Promise.race([
     once(lines, "line"),
@@ -28,11 +32,14 @@ const startMoto = async (): Promise<{ readonly url: string; readonly child: Chil
 }
 
 export default async ({ provide }: TestProject) => {
-  const moto = await startMoto()
-  provide("moto", moto.url)
+  const started = await Promise.all([startMoto(), startMoto("--real-time")])
+  provide("moto", started[0].url)
+  provide("motoInRealTime", started[1].url)
   return async () => {
-    const ended = once(moto.child, "exit")
-    moto.child.stdin?.end()
-    await ended
+    for (const { child } of started) {
+      const ended = once(child, "exit")
+      child.stdin?.end()
+      await ended
+    }
   }
 }

@@ -44,11 +44,16 @@ process.stdout.write(JSON.stringify(differ), () => process.exit(0))
 
 const bundles = makeBundles(root)
 
+const isAws = (source: string): boolean => /runtime\/engines\/aws\/|node_modules\/@(aws-sdk|smithy)\//.test(source)
+
 describe("the bundles", () => {
   for (const program of Object.keys(programs)) {
     it(`${program}: every lazy import loads, with the names of its source`, async () => {
       const { files, metafile } = await bundles
-      const pairs = [...lazyImports(metafile, `dist/${program}.mjs`)]
+      // A package's own form for bundlers is not one that Node can read, to compare with.
+      const pairs = [...lazyImports(metafile, `dist/${program}.mjs`)].filter(([, source]) =>
+        !source.includes("/dist-es/")
+      )
       for (const [file] of pairs) {
         const relative = path.relative("dist", file)
         assert.deepStrictEqual(readFileSync(path.join(root, file)), Buffer.from(files.get(relative) ?? []), relative)
@@ -87,6 +92,26 @@ describe("the bundles", () => {
       "km-cli/commands/Create.ts",
       "node_modules/emulate/dist/api.js"
     ])
+  })
+
+  it("nothing of AWS is read before an install asks for it", async () => {
+    const { outputs } = (await bundles).metafile
+    /** Everything that is read with a module, and what that reads when it is asked for something, but for AWS's own. */
+    const read = new Set<string>()
+    const visit = (output: string): void => {
+      if (read.has(output)) return
+      read.add(output)
+      for (const { external, kind, path: imported } of outputs[output]?.imports ?? []) {
+        if (external === true || kind === "dynamic-import" && isAws(outputs[imported]?.entryPoint ?? "")) continue
+        visit(imported)
+      }
+    }
+    for (const program of Object.keys(programs)) visit(`dist/${program}.mjs`)
+    const sources = [...read].flatMap((output) => Object.keys(outputs[output]?.inputs ?? {}))
+    assert.include(sources, "runtime/engines/engineOf.ts")
+    assert.deepStrictEqual(sources.filter(isAws), [])
+    const all = Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs))
+    assert.include(all, "runtime/engines/aws/openAws.ts")
   })
 
   it("whoever starts one gets its own version, commit and date", async () => {

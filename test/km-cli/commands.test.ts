@@ -550,7 +550,11 @@ describe("km config explain", () => {
           { key: "bridge.publicUrl", value: "", source: "default", from: "not set" },
           { key: "bridge.listen", value: "", source: "default", from: "not set" },
           { key: "bridge.trustedProxy", value: "", source: "default", from: "not set" },
-          { key: "slackApiUrl", value: "https://slack.com/api/", source: "default", from: "built in" }
+          { key: "slackApiUrl", value: "https://slack.com/api/", source: "default", from: "built in" },
+          { key: "engine", value: "embedded", source: "default", from: "built in" },
+          { key: "aws.region", value: "", source: "default", from: "not set" },
+          { key: "aws.accountId", value: "", source: "default", from: "not set" },
+          { key: "aws.endpoint", value: "", source: "default", from: "not set" }
         ])
         const relative = yield* km.run("config", "explain", "--config", file, "--json")
         assert.strictEqual(JSON.parse(relative.out.join("\n")).settings[0].value, `${directory}/here`)

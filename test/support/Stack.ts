@@ -16,13 +16,13 @@ import type { MessageView } from "../../km-cli/local/workspace/Snapshot.ts"
 import type { WorkspaceHandle } from "../../km-cli/local/workspace/Workspace.ts"
 import type { WorkspaceInput } from "../../km-cli/local/workspace/WorkspaceOptions.ts"
 import * as BridgeClient from "../../runtime/adapters/bridge/BridgeClient.ts"
-import { openStateDirectory, statePaths, writeInstall } from "../../runtime/adapters/disk/StateDirectory.ts"
+import { openStateDirectory, writeInstall } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { generateSeed, signingKeyFromSeed } from "../../runtime/domain/identity/Ed25519.ts"
+import type { AwsPlace } from "../../runtime/domain/install/AwsPlace.ts"
 import type { Profile } from "../../runtime/domain/profile/Profile.ts"
 import { Alias, type ChannelId, InstallName, SandboxId, TeamId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
-import * as EmbeddedEngine from "../../runtime/engines/embedded/EmbeddedEngine.ts"
-import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
+import { engineOf as openEngine } from "../../runtime/engines/engineOf.ts"
 import { certifierKeyPath } from "../../runtime/kernel/identity/Certifier.ts"
 import { signingKeyPath } from "../../runtime/kernel/identity/KeyRotation.ts"
 import { courier } from "../../runtime/kernel/mail/MailCourier.ts"
@@ -41,7 +41,8 @@ import { claudeCommand, temporaryDirectory } from "./ScriptedModel.ts"
 import { slackClient, testWorkspace, tokenOf } from "./Workspace.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const install = InstallName.make("km")
+/** Of a stack with an engine of its own. */
+const ownInstall = InstallName.make("km")
 
 /** A free port of loopback; taken by nobody else in the moment between, as far as a test can know. */
 const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
@@ -147,6 +148,8 @@ export interface StackOptions {
     program: "bridge" | "runtime",
     state: string
   ) => { readonly command: string; readonly args: ReadonlyArray<string> }
+  /** Where its state lives, when not on this machine: made there. */
+  readonly place?: { readonly install: InstallName; readonly aws: AwsPlace }
   /** More variables for both programs, given the state directory. */
   readonly env?: (state: string) => Readonly<Record<string, string>>
 }
@@ -217,9 +220,11 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
   const certifierSeed = generateSeed()
   const operatorSeed = generateSeed()
   const certifier = signingKeyFromSeed(certifierSeed)
+  const install = options.place?.install ?? ownInstall
+  const choice = options.place === undefined ? { install } : { install, engine: "aws" as const, aws: options.place.aws }
   yield* writeInstall(state, {
     version: 1,
-    install,
+    ...choice,
     certifierPublicKey: Buffer.from(certifier.publicKey).toString("base64"),
     bridgeUrl,
     bridgeHost: `127.0.0.1:${port}`,
@@ -231,7 +236,7 @@ const make = Effect.fnUntraced(function*(options: StackOptions) {
     botId: workspace.botId,
     local: true
   })
-  const engine = Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
+  const engine = openEngine({ state, choice, writer: "operator", secrets: "all", make: true })
   const operator = signingKeyFromSeed(operatorSeed)
   const ports = yield* Layer.build(engine)
   // As the control plane does, of which the stack has nothing else running.

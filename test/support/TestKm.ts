@@ -107,6 +107,7 @@ export class TestKm {
         profiles: profiles()
       },
       agents: agentKinds,
+      first: { install: install.install },
       install: world === undefined ? none : Effect.sync(() => ({ ...installOf(world), ...this.known })),
       writeInstall: (written) => Effect.sync(() => void (this.known = written)),
       ports: () => shared,

@@ -111,7 +111,7 @@ export const errorCodes: ReadonlyArray<{ readonly code: string; readonly what: s
   },
   {
     code: "KM-ENG-015",
-    what: "install.json asks for an engine that no process of this version can open",
-    remedy: "set its engine to embedded, or take the line out"
+    what: "install.json asks for the engine aws and does not say where that is",
+    remedy: "give it `aws` with `region` and `accountId`, as docs/aws.md shows"
   }
 ]

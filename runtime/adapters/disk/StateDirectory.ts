@@ -221,7 +221,7 @@ const encodeInstall = Schema.encodeSync(Schema.fromJsonString(Install))
 
 /**
  * Fails with KM-ENG-006 where nothing was installed, KM-ENG-007 when the file cannot be understood, and KM-ENG-015 where it
- * asks for an engine that has not all ports yet: no process may go on with the other one in its place.
+ * asks for an engine and does not say where that is: no process may go on with the other one in its place.
  */
 export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(root: string) {
   const file = statePaths(root).install
@@ -237,9 +237,9 @@ export const readInstall = Effect.fn("StateDirectory.readInstall")(function*(roo
     (error) =>
       refuse("KM-ENG-007", `${file} cannot be understood: ${error.message}`, "correct it, or restore it from a backup")
   )
-  if (install.engine === "aws") {
-    const detail = `${file} asks for the engine aws, of which this version has only a part (docs/aws.md)`
-    return yield* refuse("KM-ENG-015", detail, "set its engine to embedded, or take the line out")
+  if (install.engine === "aws" && install.aws === undefined) {
+    const detail = `${file} asks for the engine aws and does not say in which account`
+    return yield* refuse("KM-ENG-015", detail, "give it aws: region and accountId")
   }
   return install
 })

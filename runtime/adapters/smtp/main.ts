@@ -18,12 +18,10 @@ import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { defaultMailDomain } from "../../domain/identity/MailIdentity.ts"
-import { relayPasswordSecrets, relaySecrets } from "../../domain/install/ProcessSecrets.ts"
+import { relayPasswordSecrets, relaySecrets, type SecretsScope } from "../../domain/install/ProcessSecrets.ts"
 import { fullVersion, version } from "../../domain/install/Version.ts"
 import { relayPasswordPath, type SmtpListen } from "../../domain/mail/SmtpSettings.ts"
-import * as EmbeddedEngine from "../../engines/embedded/EmbeddedEngine.ts"
-import * as FileSecrets from "../../engines/embedded/FileSecrets.ts"
-import * as SqliteMailSpool from "../../engines/embedded/SqliteMailSpool.ts"
+import { engineOf, mailSpoolOf, secretsOf } from "../../engines/engineOf.ts"
 import { Secrets } from "../../ports/Secrets.ts"
 import { endWithStdin, parentGone } from "../../substrates/process/ParentGone.ts"
 import { holdLock } from "../disk/ProcessLock.ts"
@@ -55,6 +53,9 @@ const optionsOf = Effect.fnUntraced(function*(settings: SmtpListen, domain: stri
   }
 })
 
+/** What strangers send is read where nothing is given out. */
+const noSecrets: SecretsScope = { read: [] }
+
 const listening = Effect.fnUntraced(function*(flags: {
   readonly state: Option.Option<string>
   readonly endWithStdin: boolean
@@ -70,7 +71,10 @@ const listening = Effect.fnUntraced(function*(flags: {
     yield* Console.log(JSON.stringify({ ready: true, host: address, port, pid: process.pid }))
     yield* Effect.logInfo("takes mail in").pipe(Effect.annotateLogs({ host: address, port }))
     return yield* Effect.never
-  })).pipe(Effect.raceFirst(parentGone(flags.endWithStdin)), Effect.provide(EmbeddedEngine.layer(root)))
+  })).pipe(
+    Effect.raceFirst(parentGone(flags.endWithStdin)),
+    Effect.provide(engineOf({ state: root, choice: install, writer: "runtime", secrets: noSecrets }))
+  )
 })
 
 const common = {
@@ -117,7 +121,7 @@ const relaying = Effect.fnUntraced(function*(flags: {
     return yield* run
   })).pipe(
     Effect.raceFirst(parentGone(flags.endWithStdin)),
-    Effect.provide(Layer.merge(SqliteMailSpool.layer(root), FileSecrets.layerScoped(paths.secrets, relaySecrets)))
+    Effect.provide(mailSpoolOf({ state: root, choice: install, writer: "runtime", secrets: relaySecrets }))
   )
 })
 
@@ -133,7 +137,7 @@ const passwordCommand = Command.make(
   { state: common.state },
   Effect.fnUntraced(function*(given) {
     const root = yield* stateRootOf(given.state)
-    yield* readInstall(root)
+    const install = yield* readInstall(root)
     const text = yield* Effect.try({
       try: () => fs.readFileSync(0, "utf8").replace(/\r?\n$/, ""),
       catch: (cause) => new CliError.UserError({ cause })
@@ -142,7 +146,7 @@ const passwordCommand = Command.make(
       return yield* new CliError.UserError({ cause: "give the password on standard input, as one line" })
     }
     yield* Effect.flatMap(Secrets, (secrets) => secrets.put(relayPasswordPath, Redacted.make(text))).pipe(
-      Effect.provide(FileSecrets.layerScoped(statePaths(root).secrets, relayPasswordSecrets))
+      Effect.provide(secretsOf({ state: root, choice: install, writer: "operator", secrets: relayPasswordSecrets }))
     )
     yield* Console.log("stored; the next message is sent with it")
   })

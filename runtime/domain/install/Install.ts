@@ -3,6 +3,7 @@ import * as Schema from "effect/Schema"
 import { GithubAppSettings } from "../github/AppSettings.ts"
 import { SmtpSettings } from "../mail/SmtpSettings.ts"
 import { ChannelId, InstallName, SenderId, TeamId, UserId } from "../sandbox/Ids.ts"
+import { AwsPlace } from "./AwsPlace.ts"
 import { isIpAddress, isLoopback, parseListen } from "./BridgeListen.ts"
 
 const HttpUrl = Schema.String.check(
@@ -69,6 +70,8 @@ export const Install = Schema.Struct({
   install: InstallName,
   /** Where queues, tables, objects and secrets live; absent: `embedded`. */
   engine: Schema.optionalKey(Schema.Literals(["embedded", "aws"])),
+  /** Where, for the engine `aws`. */
+  aws: Schema.optionalKey(AwsPlace),
   /** Base64 of 32 raw bytes; pinned by every reader of certificates. */
   certifierPublicKey: Schema.String.check(
     Schema.isPattern(/^[A-Za-z0-9+/]{43}=$/, { message: "the base64 of a 32-byte Ed25519 public key" })

@@ -52,6 +52,7 @@ const throttled = new Set([
 
 const passing = new Set([
   "AbortError",
+  "ConditionalRequestConflict",
   "InternalError",
   "InternalServerError",
   "ReplicatedWriteConflictException",

@@ -6,10 +6,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
-import { type Bell, makeBell, whenRung } from "../../ports/Bell.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import { controlKinds, ControlRequest, Controls } from "../../ports/Controls.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
+import { Bells } from "./Bells.ts"
 import { absent } from "./conditions.ts"
 import { Dynamo } from "./Dynamo.ts"
 import { makeArrivals, reader } from "./rows.ts"
@@ -33,7 +34,7 @@ const byArrival = (a: Attributes, b: Attributes): number => String(a["arrival"])
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const arrivals = makeArrivals()
-  const bell: Bell = makeBell()
+  const bell = (yield* Bells).of("controls")
   const pending = Effect.fnUntraced(function*(sandbox: SandboxId) {
     const items = yield* dynamo.query(of("watch"), itemsOf(sandbox, "control"))
     const known = items.toSorted(byArrival).filter((item) => !isOfUnknownKind(item["request"]))
@@ -74,4 +75,4 @@ const make = Effect.gen(function*() {
   })
 })
 
-export const layer: Layer.Layer<Controls, never, Dynamo> = Layer.effect(Controls, make)
+export const layer: Layer.Layer<Controls, never, Bells | Dynamo> = Layer.effect(Controls, make)

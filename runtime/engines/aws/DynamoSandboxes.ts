@@ -7,11 +7,12 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { ChannelId, SandboxId } from "../../domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../domain/sandbox/Sandbox.ts"
-import { makeBell, whenRung } from "../../ports/Bell.ts"
+import { whenRung } from "../../ports/Bell.ts"
 import { type RowCondition, SandboxConflict, Sandboxes } from "../../ports/Sandboxes.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
+import { Bells } from "./Bells.ts"
 import { absent, type Changes, compare, is } from "./conditions.ts"
 import { Dynamo, type Write } from "./Dynamo.ts"
 import { makeArrivals, reader } from "./rows.ts"
@@ -39,7 +40,7 @@ const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const arrivals = makeArrivals()
   /** This process's own changes are seen at once. */
-  const bell = makeBell()
+  const bell = (yield* Bells).of("sandboxes")
   const ring = Effect.sync(() => bell.ring())
 
   const change = Effect.fnUntraced(function*(
@@ -193,4 +194,4 @@ const make = Effect.gen(function*() {
   })
 })
 
-export const layer: Layer.Layer<Sandboxes, never, Dynamo> = Layer.effect(Sandboxes, make)
+export const layer: Layer.Layer<Sandboxes, never, Bells | Dynamo> = Layer.effect(Sandboxes, make)

@@ -7,10 +7,11 @@ import * as Schema from "effect/Schema"
 import { SandboxId, type TurnKey } from "../../domain/sandbox/Ids.ts"
 import type { TurnResult } from "../../domain/turn/Turn.ts"
 import { deliveredRecord, TurnRecord } from "../../domain/turn/TurnRecord.ts"
-import { makeBell, ringsOf } from "../../ports/Bell.ts"
+import { ringsOf } from "../../ports/Bell.ts"
 import { recordRetentionMillis, turnName, TurnRecords } from "../../ports/TurnRecords.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
+import { Bells } from "./Bells.ts"
 import { absent, is } from "./conditions.ts"
 import { Dynamo } from "./Dynamo.ts"
 import { makeArrivals, reader, ttlOf } from "./rows.ts"
@@ -32,7 +33,7 @@ const isKept = (item: Attributes, now: number): boolean => Number(item["finished
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
   const arrivals = makeArrivals()
-  const bell = makeBell()
+  const bell = (yield* Bells).of("turn-records")
   const ring = Effect.sync(bell.ring)
 
   const itemAt = (purpose: Purpose, sandbox: SandboxId, key: TurnKey) =>
@@ -101,4 +102,4 @@ const make = Effect.gen(function*() {
   })
 })
 
-export const layer: Layer.Layer<TurnRecords, never, Dynamo> = Layer.effect(TurnRecords, make)
+export const layer: Layer.Layer<TurnRecords, never, Bells | Dynamo> = Layer.effect(TurnRecords, make)

@@ -12,6 +12,7 @@ export type Condition =
   | { readonly _tag: "Absent"; readonly path: Path }
   | { readonly _tag: "Compare"; readonly path: Path; readonly by: Comparison; readonly value: unknown }
   | { readonly _tag: "StartsWith"; readonly path: Path; readonly text: string }
+  | { readonly _tag: "Between"; readonly path: Path; readonly low: string; readonly high: string }
   | { readonly _tag: "All" | "Any"; readonly of: ReadonlyArray<Condition> }
 
 export const exists = (path: Path): Condition => ({ _tag: "Exists", path })
@@ -19,6 +20,8 @@ export const absent = (path: Path): Condition => ({ _tag: "Absent", path })
 export const compare = (path: Path, by: Comparison, value: unknown): Condition => ({ _tag: "Compare", path, by, value })
 export const is = (path: Path, value: unknown): Condition => compare(path, "=", value)
 export const startsWith = (path: Path, text: string): Condition => ({ _tag: "StartsWith", path, text })
+/** Both ends included. */
+export const between = (path: Path, low: string, high: string): Condition => ({ _tag: "Between", path, low, high })
 export const all = (...of: ReadonlyArray<Condition>): Condition => ({ _tag: "All", of })
 export const any = (...of: ReadonlyArray<Condition>): Condition => ({ _tag: "Any", of })
 
@@ -67,6 +70,8 @@ export const makeExpression = () => {
         return `${pathOf(of.path)} ${of.by} ${valueOf(of.value)}`
       case "StartsWith":
         return `begins_with(${pathOf(of.path)}, ${valueOf(of.text)})`
+      case "Between":
+        return `${pathOf(of.path)} BETWEEN ${valueOf(of.low)} AND ${valueOf(of.high)}`
       default:
         return of.of.map((part) => `(${condition(part)})`).join(of._tag === "All" ? " AND " : " OR ")
     }

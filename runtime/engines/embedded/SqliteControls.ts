@@ -5,11 +5,11 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { reader } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { Sqlite } from "../../adapters/disk/Sqlite.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
 import { controlKinds, ControlRequest, Controls } from "../../ports/Controls.ts"
-import { Doorbell } from "./Doorbell.ts"
 
 const RequestJson = Schema.fromJsonString(ControlRequest)
 const readRequest = reader("control request", RequestJson)

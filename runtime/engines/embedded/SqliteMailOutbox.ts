@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { integer, reader, text } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { SenderId } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
@@ -27,7 +28,6 @@ import {
   sizeSentence,
   type WaitingMail
 } from "../../ports/Mail.ts"
-import { Doorbell } from "./Doorbell.ts"
 import {
   hasArrived,
   inlineBytes,

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { integer, text } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import type { EngineRefused } from "../../adapters/disk/EngineErrors.ts"
 import { engineMigrations } from "../../adapters/disk/EngineSchema.ts"
 import { ownMemory } from "../../adapters/disk/ownMemory.ts"
@@ -16,8 +17,8 @@ import { whenRung } from "../../ports/Bell.ts"
 import { maxMailWaitMillis } from "../../ports/Mail.ts"
 import { MailSpool, type SpooledMail } from "../../ports/MailSpool.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
-import { Doorbell, sharedTables } from "../embedded/Doorbell.ts"
 import { contentOf, mailTopic, putArrival, removeFiles, spoolFile, spoolTopic } from "../embedded/mailTables.ts"
+import { sharedTables } from "./sharedTables.ts"
 
 const isSender = Schema.is(SenderId)
 

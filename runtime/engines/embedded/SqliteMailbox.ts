@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { integer, text } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { promisedFile } from "../../adapters/disk/PrivateFiles.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { RowUnreadable } from "../../adapters/disk/SqliteErrors.ts"
@@ -15,7 +16,6 @@ import type { SenderId } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
 import { type FiledMail, Mailbox, type MailFolder, maxMailWaitMillis, maxSummaryBytes } from "../../ports/Mail.ts"
 import { StoreError } from "../../ports/StoreError.ts"
-import { Doorbell } from "./Doorbell.ts"
 import {
   contentFile,
   contentOf,

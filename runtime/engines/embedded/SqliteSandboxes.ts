@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { integer, reader } from "../../adapters/disk/columns.ts"
+import { Doorbell, lookAgainEvery } from "../../adapters/disk/Doorbell.ts"
 import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { RowUnreadable } from "../../adapters/disk/SqliteErrors.ts"
 import { ChannelId, isLater, isMessageTs, SandboxId } from "../../domain/sandbox/Ids.ts"
@@ -20,7 +21,6 @@ import {
   Sandboxes,
   withItem
 } from "../../ports/Sandboxes.ts"
-import { Doorbell, lookAgainEvery } from "./Doorbell.ts"
 
 const topic = "sandboxes"
 

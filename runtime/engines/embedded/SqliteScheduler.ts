@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { integer, reader } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { Schedule, ScheduleName, ScheduleRun } from "../../domain/schedule/Schedule.ts"
 import { ringsOf } from "../../ports/Bell.ts"
@@ -18,7 +19,6 @@ import {
   Scheduler,
   ScheduleTaken
 } from "../../ports/Scheduler.ts"
-import { Doorbell } from "./Doorbell.ts"
 
 const topic = "schedules"
 /** Firings that one look may bring. */

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { integer, text } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { isLater, type SandboxId } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
@@ -18,7 +19,6 @@ import {
 } from "../../ports/QueueRules.ts"
 import { type AcceptAnswer, TurnQueue } from "../../ports/TurnQueue.ts"
 import { judging } from "./acceptingRows.ts"
-import { Doorbell } from "./Doorbell.ts"
 import { before } from "./queueAhead.ts"
 import {
   addMessage,

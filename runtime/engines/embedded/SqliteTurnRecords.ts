@@ -5,12 +5,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { reader } from "../../adapters/disk/columns.ts"
+import { Doorbell } from "../../adapters/disk/Doorbell.ts"
 import { Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts"
 import { SandboxId } from "../../domain/sandbox/Ids.ts"
 import { deliveredRecord, TurnRecord } from "../../domain/turn/TurnRecord.ts"
 import { ringsOf } from "../../ports/Bell.ts"
 import { recordRetentionMillis, turnName, TurnRecords } from "../../ports/TurnRecords.ts"
-import { Doorbell } from "./Doorbell.ts"
 
 const topic = "turn-records"
 const RecordJson = Schema.fromJsonString(TurnRecord)

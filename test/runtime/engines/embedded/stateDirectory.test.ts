@@ -190,7 +190,7 @@ describe("install.json", () => {
       assert.include(unknown.message, "relays")
     }))
 
-  it.effect("is refused while it asks for an engine that is not whole", () =>
+  it.effect("is refused while it asks for an engine and does not say where that is", () =>
     Effect.gen(function*() {
       const root = yield* temporaryDirectory
       yield* writeInstall(root, { ...install, engine: "embedded" })
@@ -198,7 +198,14 @@ describe("install.json", () => {
       yield* writeInstall(root, { ...install, engine: "aws" })
       const refused = yield* Effect.flip(readInstall(root))
       assert.strictEqual(refused.code, "KM-ENG-015")
-      assert.include(refused.message, "set its engine to embedded")
+      assert.include(refused.message, "region and accountId")
+      const place = { region: "eu-central-1", accountId: "123456789012" }
+      yield* writeInstall(root, { ...install, engine: "aws", aws: place })
+      assert.deepStrictEqual((yield* readInstall(root)).aws, place)
+      // Nobody is asked who is not on this machine, but AWS itself.
+      const far = { ...install, engine: "aws", aws: { ...place, endpoint: "http://aws.example:4566" } }
+      fs.writeFileSync(statePaths(root).install, JSON.stringify(far))
+      assert.strictEqual((yield* Effect.flip(readInstall(root))).code, "KM-ENG-007")
     }))
 })
 

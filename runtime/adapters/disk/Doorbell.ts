@@ -8,13 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { integer } from "../../adapters/disk/columns.ts"
-import type { EngineRefused } from "../../adapters/disk/EngineErrors.ts"
-import { errorCode, privateFileMode } from "../../adapters/disk/PrivateFiles.ts"
-import { Sqlite, type SqliteOptions } from "../../adapters/disk/Sqlite.ts"
 import { type Bell, counter, makeBell } from "../../ports/Bell.ts"
-import type { StoreError } from "../../ports/StoreError.ts"
 import { unending } from "../../ports/Unending.ts"
+import { errorCode, privateFileMode } from "./PrivateFiles.ts"
 
 /** What another process has changed is heard after this long at the latest (docs/architecture.md). */
 export const lookAgainEvery = Duration.seconds(5)
@@ -42,7 +38,7 @@ export class Doorbell extends Context.Service<Doorbell, {
   readonly ringAll: Effect.Effect<void>
   /** Completes as soon as anybody waits in this process. */
   readonly awaited: Effect.Effect<void>
-}>()("km/runtime/engines/embedded/Doorbell") {
+}>()("km/runtime/adapters/disk/Doorbell") {
   /** Without a watcher (the system has too few) rings still arrive within this process, others within 5 s. */
   static readonly layer = (directory: string): Layer.Layer<Doorbell> =>
     Layer.effect(
@@ -126,35 +122,3 @@ export class Doorbell extends Context.Service<Doorbell, {
       })
     )
 }
-
-/**
- * While anybody waits in this process, asks once per 5 s for all of them whether another one has written what is waited
- * for; only then do they look. What this process writes it rings for by itself.
- */
-const lookAgain: Layer.Layer<never, never, Sqlite | Doorbell> = Layer.effectDiscard(Effect.gen(function*() {
-  const sqlite = yield* Sqlite
-  const doorbell = yield* Doorbell
-  // Who cannot be told by the store whether there is anything new looks, and meets the store's trouble itself.
-  const version = sqlite.read("Doorbell", "lookAgain", (tables) => {
-    const row = tables.get("SELECT data_version, (SELECT number FROM revision) AS number FROM pragma_data_version") ??
-      {}
-    // The first changes with any commit of another process, the second with what somebody may wait for, whoever wrote it.
-    return { others: integer(row, "data_version"), revision: integer(row, "number") }
-  }).pipe(Effect.orElseSucceed(() => undefined))
-  let last = yield* version
-  const look = Effect.gen(function*() {
-    const now = yield* version
-    const same = now !== undefined && (now.others === last?.others || now.revision === last?.revision)
-    if (!same) yield* doorbell.ringAll
-    last = now
-  })
-  const next = Effect.all([doorbell.awaited, Effect.sleep(lookAgainEvery), look], { discard: true })
-  yield* Effect.forkScoped(unending("looking for changes ended in a defect; it goes on", lookAgainEvery, next))
-}))
-
-/** A file of tables that processes share, and the doorbell in `bells` by which they tell each other what is new in it. */
-export const sharedTables = (
-  bells: string,
-  options: SqliteOptions
-): Layer.Layer<Sqlite | Doorbell, StoreError | EngineRefused> =>
-  lookAgain.pipe(Layer.provideMerge(Layer.merge(Sqlite.layer(options), Doorbell.layer(bells))))
