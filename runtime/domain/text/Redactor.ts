@@ -38,7 +38,7 @@ const spellings = (secret: string): ReadonlyArray<string> => {
   const bytes = Buffer.from(secret, "utf8")
   const cores = base64Cores(bytes)
   const url = encodeURIComponent(secret.toWellFormed())
-  const lines = secret.includes("\n") ? secret.split(/\r?\n/).filter((line) => line.length >= 20) : []
+  const lines = secret.split(/\r?\n/).filter((line) => line.length >= 20)
   return [
     secret,
     jsonEscaped(secret),
@@ -95,7 +95,7 @@ const secretsIn = (view: TextView, patterns: ReadonlyArray<RegExp>): ReadonlyArr
     for (const match of view.text.matchAll(pattern)) {
       const begin = match.index + (match[1]?.length ?? 0)
       const end = match.index + match[0].length
-      if (end > begin && view.text.slice(begin, end) !== redactedMark) found.push([begin, end])
+      if (view.text.slice(begin, end) !== redactedMark) found.push([begin, end])
     }
   }
   return view.origin(merged(found))
@@ -153,13 +153,14 @@ export const makeRedactor = (secrets: Iterable<string>): Redactor => {
       const items = value.map((item: unknown) => walk(item, depth + 1))
       return items.some((item, index) => item !== value[index]) ? items : value
     }
-    const entries = Object.entries(value)
-    const walked = entries.map(([key, item]): [string, unknown] => [inJson(key), walk(item, depth + 1)])
-    const changed = walked.some(([key, item], index) => {
-      const [oldKey, oldItem] = entries[index] ?? []
-      return key !== oldKey || item !== oldItem
-    })
-    return changed ? Object.fromEntries(walked) : value
+    const members = Object.entries(value).map(([key, item]) => ({
+      key,
+      item,
+      newKey: inJson(key),
+      newItem: walk(item, depth + 1)
+    }))
+    const changed = members.some(({ item, key, newItem, newKey }) => newKey !== key || newItem !== item)
+    return changed ? Object.fromEntries(members.map(({ newItem, newKey }) => [newKey, newItem])) : value
   }
 
   const text = (input: string): string => redacted(input) ?? withoutHidden(input)
@@ -218,9 +219,9 @@ export const makeJsonLines = (redactor: Redactor): {
         output += take(chunk.slice(start, end)) + "\n"
         start = end + 1
       }
-      if (start < chunk.length) hold(chunk.slice(start))
+      hold(chunk.slice(start))
       return output
     },
-    end: () => heldLength === 0 ? "" : take("")
+    end: () => take("")
   }
 }
