@@ -28,23 +28,20 @@ const jsonEscaped = (text: string): string => JSON.stringify(text).slice(1, -1)
  */
 const base64Cores = (bytes: Buffer): ReadonlyArray<string> =>
   [0, 1, 2].map((offset) => {
-    const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64").replace(/=+$/, "")
+    const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64").replaceAll("=", "")
     const tail = (offset + bytes.length) % 3
     return encoded.slice(offset === 0 ? 0 : offset + 1, tail === 0 ? undefined : -1)
   })
 
-/** Every spelling of one secret that is looked for. */
+/** Every spelling of one secret that is looked for. Percent escapes and the like are decoded in the readings. */
 const spellings = (secret: string): ReadonlyArray<string> => {
-  const bytes = Buffer.from(secret, "utf8")
+  const bytes = Buffer.from(secret)
   const cores = base64Cores(bytes)
-  const url = encodeURIComponent(secret.toWellFormed())
   const lines = secret.split(/\r?\n/).filter((line) => line.length >= 20)
   return [
     secret,
     jsonEscaped(secret),
     jsonEscaped(jsonEscaped(secret)),
-    url,
-    url.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase()),
     ...cores,
     ...cores.map((core) => core.replaceAll("+", "-").replaceAll("/", "_")),
     bytes.toString("hex"),

@@ -131,6 +131,10 @@ describe("Redactor", () => {
         buffer(secret).toString("hex").toUpperCase()
       ]
     ) assert.strictEqual(redactor.text(`a ${spelling} b`), `a ${redactedMark} b`, spelling)
+    const lines = makeRedactor(["first line\n\tsecond"])
+    for (const written of ["first line\n\tsecond", "first line\\n\\tsecond", "first line\\\\n\\\\tsecond"]) {
+      assert.strictEqual(lines.text(`a "${written}" b`), `a "${redactedMark}" b`, written)
+    }
     for (const own of [secret, body.slice(0, 10), body.slice(0, 11), body.slice(0, 12)]) {
       for (const before of ["", "x", "xy"]) {
         for (const behind of ["", "z", "zz"]) {
