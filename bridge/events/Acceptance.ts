@@ -224,7 +224,7 @@ export class Acceptance extends Context.Service<Acceptance, {
           Effect.gen(function*() {
             // The delivery before may have died between storing the message and stopping those before it.
             if (kind === "turn" && row.profile.spec.cli.slackBusyPolicy === "interrupt") {
-              yield* words.stored(message, row, turn)
+              yield* words.stored(message, row, { key: turn, group: yield* groupOf(message, row) })
             }
             return repeated(message, turn, kind === "word" ? undefined : stop ? "octagonal_sign" : "eyes")
           })
@@ -315,7 +315,7 @@ export class Acceptance extends Context.Service<Acceptance, {
         // The message is stored: from here on nothing may turn the answer into an error.
         yield* Effect.logInfo("message stored").pipe(Effect.annotateLogs({ turn: key, sandbox: row.id }))
         mark(message, "eyes")
-        yield* words.stored(message, row, key)
+        yield* words.stored(message, row, { key, group, ahead: answer.ahead })
         return "queued"
       })
 

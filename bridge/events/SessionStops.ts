@@ -53,8 +53,7 @@ export class SessionStops extends Context.Service<SessionStops, {
           if (row === undefined) return "no sandbox"
           const group = GroupId.make(`${channel}:${threadTs}`)
           const authors = yield* Effect.mapError(
-            queue.keys(row.id).pipe(
-              Effect.map((entries) => entries.filter((entry) => entry.group === group)),
+            queue.keys(row.id, group).pipe(
               Effect.flatMap((entries) => Effect.forEach(entries, ({ key }) => queue.get(row.id, key)))
             ),
             notStored

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { type GroupId, slackTurnKey, type TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { type ChatWordName, helpText, hintOf, type Spoken } from "../../runtime/domain/slack/ChatWords.ts"
@@ -12,7 +13,7 @@ import { Reports } from "../../runtime/ports/Reports.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
 import { Threads } from "../../runtime/ports/Threads.ts"
-import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
+import { type QueueAhead, TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { BotIdentity } from "../slack/BotIdentity.ts"
 import type { IncomingMessage } from "./Incoming.ts"
 import { Notes } from "./Notes.ts"
@@ -35,7 +36,11 @@ export class Words extends Context.Service<Words, {
    * A message was stored that may have to wait: for others before it, which it stops where the profile says so, or for a
    * sandbox that sleeps. Asked again, it changes nothing that was done. Never fails.
    */
-  readonly stored: (message: IncomingMessage, row: SandboxRow, key: TurnKey) => Effect.Effect<void>
+  readonly stored: (
+    message: IncomingMessage,
+    row: SandboxRow,
+    turn: { readonly key: TurnKey; readonly group: GroupId; readonly ahead?: QueueAhead | undefined }
+  ) => Effect.Effect<void>
 }>()("km/bridge/events/Words") {
   static readonly layer = Layer.effect(
     Words,
@@ -58,7 +63,7 @@ export class Words extends Context.Service<Words, {
 
       const fresh = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow, group: GroupId) {
         if (message.threadTs === undefined) return "Every message outside a thread begins a fresh session anyway."
-        const { running, waiting } = loadOf(yield* queue.keys(row.id), group)
+        const { running, waiting } = loadOf(yield* queue.keys(row.id, group))
         if (running + waiting > 0) {
           return "The agent is not done in this thread yet. Write `!new` again when it has answered, or `!stop` before it."
         }
@@ -83,8 +88,8 @@ export class Words extends Context.Service<Words, {
             return statusText({
               row,
               report: yield* reports.get(row.id),
-              keys: yield* queue.keys(row.id),
-              group: message.threadTs === undefined ? undefined : group,
+              depth: yield* queue.depth(row.id),
+              here: message.threadTs === undefined ? undefined : loadOf(yield* queue.keys(row.id, group)),
               now: yield* Clock.currentTimeMillis
             })
         }
@@ -124,23 +129,26 @@ export class Words extends Context.Service<Words, {
       })
 
       /** Each by its own name: what is written after this message is not concerned. The queue keeps the order. */
-      const interrupt = Effect.fnUntraced(function*(message: IncomingMessage, row: SandboxRow, key: TurnKey) {
-        const keys = yield* queue.keys(row.id)
-        const at = keys.findIndex((entry) => entry.key === key)
-        const group = keys[at]?.group
+      const interrupt = Effect.fnUntraced(function*(
+        message: IncomingMessage,
+        row: SandboxRow,
+        { group, key }: { readonly key: TurnKey; readonly group: GroupId }
+      ) {
+        const keys = yield* queue.keys(row.id, group)
         const by = `a newer message of ${identity.knownName(message.user) ?? message.user}`
-        for (const older of keys.slice(0, Math.max(0, at)).filter((entry) => entry.group === group)) {
+        for (const older of keys.slice(0, Math.max(0, keys.findIndex((entry) => entry.key === key)))) {
           yield* controls.send(row.id, { kind: "stop", id: `newer-${key}-${older.key}`, turn: older.key, by })
         }
       })
 
       const stored = Effect.fnUntraced(
-        function*(message: IncomingMessage, row: SandboxRow, key: TurnKey) {
+        function*(message, row, turn) {
           const { slackBusyPolicy: policy, slackMaxConcurrentThreads: most } = row.profile.spec.cli
-          if (policy === "interrupt") yield* interrupt(message, row, key)
+          if (policy === "interrupt") yield* interrupt(message, row, turn)
           if (row.desired === "stopped") return yield* asleep(message, row)
           if (policy === "interrupt") return
-          const text = positionText(yield* queue.keys(row.id), key, most)
+          const ahead = turn.ahead ?? Option.getOrUndefined(yield* queue.ahead(row.id, turn))
+          const text = ahead === undefined ? undefined : positionText(ahead, most)
           if (text !== undefined) yield* say(message, "position", text)
         },
         // The message is stored, and that is what was promised.

@@ -1,8 +1,8 @@
 /** What the thread is told of a sandbox and of what waits in it. Pure. */
-import type { GroupId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { isEnding, type SandboxReport, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { utcMinute } from "../../runtime/domain/text/PromptText.ts"
-import type { QueuedKey } from "../../runtime/ports/TurnQueue.ts"
+import { aheadLimit } from "../../runtime/ports/QueueRules.ts"
+import type { QueueAhead, QueueDepth, QueuedKey } from "../../runtime/ports/TurnQueue.ts"
 
 /** A runtime reports several times a minute; one that was silent so long may be gone. */
 const silentMillis = 3 * 60_000
@@ -34,10 +34,9 @@ export interface ThreadLoad {
   readonly waiting: number
 }
 
-export const loadOf = (keys: ReadonlyArray<QueuedKey>, group: GroupId): ThreadLoad => {
-  const here = keys.filter((entry) => entry.group === group)
-  const running = here.filter(({ state }) => state === "in-flight").length
-  return { running, waiting: here.length - running }
+export const loadOf = (keys: ReadonlyArray<QueuedKey>): ThreadLoad => {
+  const running = keys.filter(({ state }) => state === "in-flight").length
+  return { running, waiting: keys.length - running }
 }
 
 const loadText = ({ running, waiting }: ThreadLoad): string =>
@@ -52,18 +51,17 @@ const loadText = ({ running, waiting }: ThreadLoad): string =>
 export const statusText = (input: {
   readonly row: SandboxRow
   readonly report: SandboxReport
-  readonly keys: ReadonlyArray<QueuedKey>
-  readonly group: GroupId | undefined
+  readonly depth: QueueDepth
+  readonly here: ThreadLoad | undefined
   readonly now: number
 }): string => {
-  const { group, keys, now, report, row } = input
-  const running = keys.filter(({ state }) => state === "in-flight").length
+  const { depth, here, now, report, row } = input
   const { slackMaxConcurrentThreads: most } = row.profile.spec.cli
   return [
     `**${row.alias ?? row.id}** ${stateText(row, report, now)}.`,
-    ...group === undefined ? [] : [`- In this thread ${loadText(loadOf(keys, group))}.`],
-    `- In all: ${running} of at most ${most} ${most === 1 ? "thread" : "threads"} at work, ` +
-    `${messages(keys.length - running)} waiting.`,
+    ...here === undefined ? [] : [`- In this thread ${loadText(here)}.`],
+    `- In all: ${depth.inFlight} of at most ${most} ${most === 1 ? "thread" : "threads"} at work, ` +
+    `${messages(depth.waiting)} waiting.`,
     `- ${modelText(row)}`,
     ...report.spentUsd === undefined ? [] : [`- Spent on the model so far: $${report.spentUsd.toFixed(2)}.`],
     ...report.confined === false ? ["- Its agent runs **unconfined**."] : []
@@ -78,24 +76,14 @@ export const modelText = ({ profile }: SandboxRow): string => {
     : `The agent uses the model \`${model.replaceAll("`", "")}\`, by \`spec.agent.model\` of its profile.`
 }
 
-/**
- * What a message is told that was just stored; none where it is next: ⏳ under the message before it says enough. `keys` are
- * the queue's, oldest first, with this message.
- */
-export const positionText = (
-  keys: ReadonlyArray<QueuedKey>,
-  own: TurnKey,
-  mostThreads: number
-): string | undefined => {
-  const at = keys.findIndex(({ key }) => key === own)
-  const entry = keys[at]
-  if (entry === undefined || entry.state === "in-flight") return undefined
-  const before = keys.slice(0, at).filter(({ group }) => group === entry.group).length
-  if (before > 1) return `⏳ This is number ${before + 1} in the thread: the agent takes one message after the other.`
-  const threads = new Set(keys.filter(({ state }) => state === "in-flight").map(({ group }) => group))
-  if (before > 0 || threads.has(entry.group) || threads.size < mostThreads) return undefined
-  return `⏳ The agent works in ${
-    threads.size === 1 ? "another thread" : `${threads.size} other threads`
-  }, as many as it may; ` +
-    "this one begins when one of them is done."
+/** What a message is told that was just stored; none where it is next: ⏳ under the message before it says enough. */
+export const positionText = ({ inGroup, otherGroups }: QueueAhead, mostThreads: number): string | undefined => {
+  const oneAtATime = "the agent takes one message after the other."
+  if (inGroup >= aheadLimit) {
+    return `⏳ At least ${aheadLimit} messages of this thread are before this one: ${oneAtATime}`
+  }
+  if (inGroup > 1) return `⏳ This is number ${inGroup + 1} in the thread: ${oneAtATime}`
+  if (inGroup > 0 || otherGroups < mostThreads) return undefined
+  return `⏳ The agent works in ${otherGroups === 1 ? "another thread" : `${otherGroups} other threads`}, ` +
+    "as many as it may; this one begins when one of them is done."
 }

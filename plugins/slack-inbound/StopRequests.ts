@@ -63,6 +63,13 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
     }))
   })
 
+  /** Whether anything that the stop means has not begun. */
+  const waits = Effect.fnUntraced(function*({ group, turn }: StopRequest) {
+    if (turn !== undefined) return Option.exists(yield* queue.get(sandbox, turn), ({ state }) => state === "waiting")
+    if (group === undefined) return (yield* queue.depth(sandbox)).waiting > 0
+    return (yield* queue.keys(sandbox, group)).some(({ state }) => state === "waiting")
+  })
+
   const serve = Effect.fn("StopRequests.serve")(function*(request: StopRequest) {
     const at = request.at ?? (yield* Clock.currentTimeMillis)
     const target = {
@@ -72,12 +79,7 @@ export const makeStopRequests = (deps: StopRequestsDeps): StopRequests => {
     // Before anything is stopped: the next message of the thread may be received the moment this one ends.
     yield* ledger.remember(factOf(request), encodeStop({ at, by: request.by }))
     const stopped = yield* turns.stop(target, request.by)
-    const queued = yield* queue.keys(sandbox)
-    const concerned = queued.some((entry) =>
-      entry.state === "waiting" && (request.turn === undefined
-        ? request.group === undefined || entry.group === request.group
-        : entry.key === request.turn)
-    )
+    const concerned = yield* waits(request)
     yield* Effect.logInfo("stop requested").pipe(Effect.annotateLogs({ ...target, stopped, concerned }))
     if (!stopped && !concerned) yield* background(nothingToStop(request))
     yield* controls.acknowledge(sandbox, request.id)

@@ -57,6 +57,9 @@ export const turnQueueLimits = {
   maxVisibilityMillis: 12 * 3_600_000
 } as const
 
+/** So many messages of a group are counted before one that waits; people are told "or more" from there. */
+export const aheadLimit = 25
+
 /** Fails with `TooLarge` when SQS would refuse the body. */
 export const checkBody = (operation: string, body: string): Effect.Effect<void, StoreError> => {
   const bytes = Buffer.byteLength(body)

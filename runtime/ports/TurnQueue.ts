@@ -29,6 +29,14 @@ export interface QueuedKey extends Pick<QueueEntry, "key" | "group"> {
   readonly state: QueuedState
 }
 
+/** What is before a message that waits. */
+export interface QueueAhead {
+  /** Messages of its group before it, waiting or in flight: at most `aheadLimit` are counted. */
+  readonly inGroup: number
+  /** Other groups with a message in flight. At least so many: an engine may look at no more than its first page. */
+  readonly otherGroups: number
+}
+
 export interface QueuedEntry extends QueueEntry {
   readonly state: QueuedState
 }
@@ -43,9 +51,12 @@ export interface AcceptTerms {
   readonly ts?: MessageTs
 }
 
-/** `Repeated`: one of the keys already belongs to a turn, and nothing was changed. */
+/**
+ * `Repeated`: one of the keys already belongs to a turn, and nothing was changed. `ahead` is there where the engine knows it
+ * at no cost; elsewhere whoever needs it asks.
+ */
 export type AcceptAnswer =
-  | { readonly _tag: "Accepted" }
+  | { readonly _tag: "Accepted"; readonly ahead?: QueueAhead }
   | { readonly _tag: "Repeated"; readonly turn: TurnKey }
 
 /** Exact: counted from rows, never from a service's estimate. A sandbox's end may be decided on it. */
@@ -108,8 +119,16 @@ export class TurnQueue extends Context.Service<TurnQueue, {
   ) => Effect.Effect<"withdrawn" | "in-flight" | "absent", StoreError>
   /** The message of that key, if it waits or is in flight. */
   readonly get: (queue: SandboxId, key: TurnKey) => Effect.Effect<Option.Option<QueuedEntry>, StoreError>
-  /** Everything that waits or is in flight, oldest first, without the bodies. */
-  readonly keys: (queue: SandboxId) => Effect.Effect<ReadonlyArray<QueuedKey>, StoreError>
+  /**
+   * Everything that waits or is in flight, of one group or of all, oldest first, without the bodies. Its cost grows with the
+   * queue, or the group: nothing that happens for each message asks for it.
+   */
+  readonly keys: (queue: SandboxId, group?: GroupId) => Effect.Effect<ReadonlyArray<QueuedKey>, StoreError>
+  /** None unless the message waits. Costs the same however much is in the queue. */
+  readonly ahead: (
+    queue: SandboxId,
+    message: Pick<QueueEntry, "key" | "group">
+  ) => Effect.Effect<Option.Option<QueueAhead>, StoreError>
   readonly depth: (queue: SandboxId) => Effect.Effect<QueueDepth, StoreError>
   /** The depth of every queue that holds anything, waiting, in flight or dead. */
   readonly occupied: Effect.Effect<ReadonlyMap<SandboxId, QueueDepth>, StoreError>

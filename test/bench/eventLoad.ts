@@ -69,11 +69,12 @@ const isWhole = (text: string): boolean => {
   return length === null ? text.endsWith("0\r\n\r\n") : Buffer.byteLength(text) >= head + 4 + Number(length[1])
 }
 
-/** One connection, one request at a time. */
+/** One connection, one request at a time: who asks meanwhile waits for its turn, and its time counts from then on. */
 export class Asker {
   private readonly socket: net.Socket
   private got = ""
   private answered: { readonly resolve: () => void; readonly reject: (why: Error) => void } | undefined
+  private before: Promise<unknown> = Promise.resolve()
 
   constructor(port: number) {
     this.socket = net.connect({ port, host: "127.0.0.1", noDelay: true })
@@ -93,11 +94,14 @@ export class Asker {
   /** Milliseconds from the request (with the connection, where it is not there yet) to the end of its 200. */
   async ask(request: Buffer): Promise<number> {
     const started = performance.now()
-    await new Promise<void>((resolve, reject) => {
-      this.answered = { resolve, reject }
-      this.socket.write(request)
-    })
-    this.answered = undefined
+    const answer = this.before.then(() =>
+      new Promise<void>((resolve, reject) => {
+        this.answered = { resolve, reject }
+        this.socket.write(request)
+      })
+    )
+    this.before = answer
+    await answer
     return performance.now() - started
   }
 

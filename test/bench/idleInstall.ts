@@ -10,11 +10,13 @@ import * as path from "node:path"
 import { readCredentials } from "../../km-cli/local/workspace/Credentials.ts"
 import { readInstall, statePaths } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { noticePrefix } from "../../runtime/domain/sandbox/Notice.ts"
 import * as EmbeddedEngine from "../../runtime/engines/embedded/EmbeddedEngine.ts"
 import * as FileSecrets from "../../runtime/engines/embedded/FileSecrets.ts"
 import { Provisioning } from "../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../runtime/kernel/sandboxes/Teardown.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
+import { Facts } from "../../runtime/ports/Facts.ts"
 import { GithubApps } from "../../runtime/ports/GithubApps.ts"
 import * as MemoryInstallStore from "../../runtime/ports/memory/MemoryInstallStore.ts"
 import * as EmbeddedHost from "../../runtime/substrates/process/EmbeddedHost.ts"
@@ -132,6 +134,19 @@ export const createAll = (state: string, channels: ReadonlyArray<ChannelId>) => 
         readyWithin: Duration.seconds(90)
       }), { concurrency: 10, discard: true })
   }).pipe(Effect.provide(control))
+}
+
+/** Returns once everybody was told that each sandbox is there and ready: until then they are not idle. */
+export const allTold = async (state: string, sandboxes: number): Promise<void> => {
+  const told = Effect.flatMap(Facts, (facts) => facts.list(noticePrefix)).pipe(
+    Effect.map((facts) => facts.length >= 2 * sandboxes && facts.every(({ value }) => !value.includes("\"due\""))),
+    Effect.provide(EmbeddedEngine.layer(state, { check: false }))
+  )
+  const until = Date.now() + 300_000
+  while (!(await Effect.runPromise(told))) {
+    if (Date.now() > until) throw new Error("the notices of the sandboxes were not told within five minutes")
+    await wait(2_000)
+  }
 }
 
 /** Returns once `km up` says that everything is healthy. */

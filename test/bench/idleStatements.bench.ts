@@ -8,7 +8,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { type BenchRow, meets } from "./BenchRow.ts"
-import { calmMillis, createAll, makeChannels, startUp, stopUp, wait } from "./idleInstall.ts"
+import { allTold, calmMillis, createAll, makeChannels, startUp, stopUp, wait } from "./idleInstall.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const sandboxes = 100
@@ -85,6 +85,7 @@ export const run = async (): Promise<ReadonlyArray<BenchRow>> => {
   const child = await startUp(state, path.join(directory, "dist"))
   try {
     await Effect.runPromise(createAll(state, await makeChannels(path.join(state, "run"), sandboxes)))
+    await allTold(state, sandboxes)
     await wait(calmMillis)
     const before = countsIn(counts)
     await wait(countMillis)

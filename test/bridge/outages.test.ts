@@ -29,6 +29,8 @@ const failing = (what: { broken: boolean }) =>
       }))
   )
 
+const whole = () => Effect.die(new Error("the whole queue was read"))
+
 describe("while things are broken", () => {
   it.live("Slack's API hanging or failing delays no event: it is stored, answered, and marked when Slack is back", () =>
     Effect.gen(function*() {
@@ -141,6 +143,44 @@ describe("while things are broken", () => {
         assert.isTrue(yield* catchUp.once)
         assert.lengthOf(yield* waiting, 1)
       }).pipe(Effect.provide(bridgeOver(workspace)))
+    }))
+
+  it.live("taking a message never reads through what waits, however much that is", () =>
+    Effect.gen(function*() {
+      const { ada, bot, channel, workspace } = yield* room()
+      const costly = Layer.effect(
+        TurnQueue,
+        Effect.map(TurnQueue, (inner) =>
+          TurnQueue.of({
+            ...inner,
+            // Without what `accept` may know of what is before it.
+            accept: (...asked) =>
+              Effect.map(
+                inner.accept(...asked),
+                (answer) => answer._tag === "Accepted" ? { _tag: "Accepted" as const } : answer
+              ),
+            keys: whole,
+            depth: whole,
+            deadLetters: whole,
+            occupied: Effect.suspend(whole)
+          }))
+      )
+      yield* Effect.gen(function*() {
+        yield* furnish(workspace, channel)
+        yield* listen(workspace)
+        const first = yield* say(ada, channel, "one")
+        for (const text of ["two", "three"]) yield* say(ada, channel, text, first)
+        yield* workspace.eventsDelivered
+        yield* (yield* Marks).drain
+        const { messages } = yield* Effect.promise(() => bot.conversations.replies({ channel, ts: first }))
+        assert.deepStrictEqual(messages?.map(({ reactions }) => reactions?.map(({ name }) => name)), [
+          ["eyes"],
+          ["eyes"],
+          ["eyes"],
+          undefined
+        ])
+        assert.include(messages?.at(-1)?.text, "number 3 in the thread")
+      }).pipe(Effect.provide(bridgeOver(workspace, { queue: costly })))
     }))
 
   it.live("a message that ends in a defect is refused visibly and keeps no other from being fetched", () =>

@@ -11,7 +11,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import { type GroupId, SandboxId, type TurnKey } from "../../domain/sandbox/Ids.ts"
-import { checkBody, QueueMissing, ReceiptExpired, stateAt, turnQueueLimits } from "../../ports/QueueRules.ts"
+import {
+  aheadLimit,
+  checkBody,
+  QueueMissing,
+  ReceiptExpired,
+  stateAt,
+  turnQueueLimits
+} from "../../ports/QueueRules.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
 import { type QueueDepth, type ReceivedEntry, TurnQueue } from "../../ports/TurnQueue.ts"
 import { acceptTurn } from "./acceptTurn.ts"
@@ -50,6 +57,9 @@ const readSandbox = reader("sandbox id", SandboxId)
 /** How many of a group are looked at: the one in flight is among the first, or the first waits. */
 const headRows = 25
 
+/** How many rows of a queue are looked at for groups in flight: one page, for half a read unit of 4 KB each 10 rows. */
+const busyRows = 200
+
 /** A row that waits for longer than its ticket needs to come: what was to send it may have died. */
 const ticketLateMillis = 60_000
 /** How often a receiver that found nothing looks for such rows: a look costs as much as a poll. */
@@ -82,7 +92,7 @@ const make = Effect.gen(function*() {
   const list = Effect.fnUntraced(function*(purpose: Purpose, queue: SandboxId, which: "all" | "live" | "dead") {
     return yield* readEach(purpose, yield* dynamo.query(purpose, indexed(queue, which)))
   })
-  const group = Effect.fnUntraced(function*(purpose: Purpose, queue: SandboxId, name: GroupId, limit: number) {
+  const group = Effect.fnUntraced(function*(purpose: Purpose, queue: SandboxId, name: GroupId, limit?: number) {
     return yield* readEach(purpose, yield* dynamo.query(purpose, liveOfGroup(queue, name, limit)))
   })
 
@@ -326,14 +336,32 @@ const make = Effect.gen(function*() {
         ? Option.some({ ...entryOf(row), state: stateAt(row.visible_at, now) })
         : Option.none()
     }),
-    keys: Effect.fnUntraced(function*(queue) {
-      const rows = yield* list(of("keys"), queue, "live")
+    keys: Effect.fnUntraced(function*(queue, name) {
+      const purpose = of("keys")
+      const rows = name === undefined ? yield* list(purpose, queue, "live") : yield* group(purpose, queue, name)
       const now = yield* Clock.currentTimeMillis
       return rows.toSorted(byArrival).map((row) => ({
         key: row.turn_key,
         group: row.turn_group,
         state: stateAt(row.visible_at, now)
       }))
+    }),
+    ahead: Effect.fnUntraced(function*(queue, message) {
+      const purpose = of("ahead")
+      const own = yield* group(purpose, queue, message.group, aheadLimit + 1)
+      const now = yield* Clock.currentTimeMillis
+      const at = own.findIndex(({ turn_key }) => turn_key === message.key)
+      if (at < 0 && own.length <= aheadLimit) return Option.none()
+      if ((own[at]?.visible_at ?? 0) > now) return Option.none()
+      const inGroup = at < 0 ? aheadLimit : at
+      // Whoever waits behind others of its group is not told of other groups, and their rows are not read.
+      if (inGroup > 0) return Option.some({ inGroup, otherGroups: 0 })
+      const page = yield* readEach(
+        purpose,
+        yield* dynamo.query(purpose, { ...indexed(queue, "live"), limit: busyRows })
+      )
+      const flying = page.filter(({ turn_group, visible_at }) => visible_at > now && turn_group !== message.group)
+      return Option.some({ inGroup, otherGroups: new Set(flying.map(({ turn_group }) => turn_group)).size })
     }),
     depth: Effect.fnUntraced(function*(queue) {
       const rows = yield* list(of("depth"), queue, "all")

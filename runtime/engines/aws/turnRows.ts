@@ -42,12 +42,12 @@ const orderOf = (group: GroupId, arrival: string, ts: string, key: TurnKey): str
 
 const queueIndex = "queue-index"
 
-export const liveOfGroup = (queue: SandboxId, group: GroupId, limit: number): Query => ({
+export const liveOfGroup = (queue: SandboxId, group: GroupId, limit?: number): Query => ({
   table: stateTable,
   index: queueIndex,
   key: [is("sandbox_id", queue), startsWith("queue_order", groupPrefix(group))],
   consistent: true,
-  limit
+  ...(limit === undefined ? {} : { limit })
 })
 
 /** Everything of a queue that waits, is in flight or is dead, without the bodies. */

@@ -10,6 +10,7 @@ import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
 import {
+  aheadLimit,
   checkBody,
   QueueMissing,
   ReceiptExpired,
@@ -20,6 +21,7 @@ import {
 import {
   type AcceptAnswer,
   type DeadEntry,
+  type QueueAhead,
   type QueueDepth,
   type QueueEntry,
   type ReceivedEntry,
@@ -105,6 +107,32 @@ const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, no
   ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
+}
+
+/** What is before a message that waits. */
+const before = (
+  tables: Statements,
+  queue: SandboxId,
+  { group, key }: Pick<QueueEntry, "key" | "group">,
+  now: number
+): QueueAhead | undefined => {
+  const row = tables.get(
+    // Only the first of a group is ever in flight.
+    `SELECT
+       (SELECT count(*) FROM (
+          SELECT 1 FROM queue_messages WHERE queue = own.queue AND grp = own.grp AND seq < own.seq LIMIT ?
+        )) AS before,
+       (SELECT count(*) FROM queue_messages
+          WHERE queue = own.queue AND head = 1 AND visible_at > 0 AND visible_at > ? AND grp <> own.grp) AS others
+     FROM queue_messages AS own WHERE own.queue = ? AND own.key = ? AND own.grp = ? AND own.visible_at <= ?`,
+    aheadLimit,
+    now,
+    queue,
+    key,
+    group,
+    now
+  )
+  return row === undefined ? undefined : { inGroup: integer(row, "before"), otherGroups: integer(row, "others") }
 }
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>
@@ -244,7 +272,8 @@ const make = Effect.gen(function*() {
           // Nobody who watches rows is told: it concerns the bridge's own catch-up alone.
           tables.run("UPDATE sandboxes SET accepted_ts = ? WHERE id = ?", terms.ts, queue)
         }
-        return { _tag: "Accepted" }
+        const ahead = before(tables, queue, entry, now)
+        return ahead === undefined ? { _tag: "Accepted" } : { _tag: "Accepted", ahead }
       })
       if (answer._tag === "SandboxEnding" || answer._tag === "QueueMissing") return yield* answer
       if (answer._tag === "Accepted") yield* ring(queue)
@@ -319,18 +348,23 @@ const make = Effect.gen(function*() {
           ? Option.none()
           : Option.some({ ...entryOf(row), state: stateAt(integer(row, "visible_at"), now) })
       }),
-    keys: (queue) =>
-      read(
-        "keys",
-        (tables, now) =>
-          tables.all("SELECT key, grp, visible_at FROM queue_messages WHERE queue = ? ORDER BY seq", queue).map((
-            row
-          ) => ({
-            key: readKey(row["key"]),
-            group: readGroup(row["grp"]),
-            state: stateAt(integer(row, "visible_at"), now)
-          }))
-      ),
+    keys: (queue, group) =>
+      read("keys", (tables, now) => {
+        const rows = group === undefined
+          ? tables.all("SELECT key, grp, visible_at FROM queue_messages WHERE queue = ? ORDER BY seq", queue)
+          : tables.all(
+            "SELECT key, grp, visible_at FROM queue_messages WHERE queue = ? AND grp = ? ORDER BY seq",
+            queue,
+            group
+          )
+        return rows.map((row) => ({
+          key: readKey(row["key"]),
+          group: readGroup(row["grp"]),
+          state: stateAt(integer(row, "visible_at"), now)
+        }))
+      }),
+    ahead: (queue, { group, key }) =>
+      read("ahead", (tables, now) => Option.fromNullishOr(before(tables, queue, { group, key }, now))),
     depth: (queue) =>
       read("depth", (tables, now) => {
         const row = tables.get(

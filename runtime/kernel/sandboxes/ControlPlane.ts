@@ -21,7 +21,7 @@ import { Sandboxes } from "../../ports/Sandboxes.ts"
 import { type DeadEntry, type QueueDepth, TurnQueue } from "../../ports/TurnQueue.ts"
 import { unending } from "../../ports/Unending.ts"
 import { channelPlanOf } from "./ChannelPlan.ts"
-import { writeNotices } from "./Notices.ts"
+import { type KnownNotices, writeNotices } from "./Notices.ts"
 import { ask } from "./OperatorBridge.ts"
 import { Provisioning } from "./Provisioning.ts"
 import { type EndReason, Teardown } from "./Teardown.ts"
@@ -87,6 +87,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
   const teardown = yield* Teardown
   /** Teardowns seen unfinished in the last round: whoever runs one has until the next to finish it. */
   let unfinished: ReadonlySet<SandboxId> = new Set()
+  const known: KnownNotices = new Map()
 
   const queuedOf = Effect.fnUntraced(function*(row: SandboxRow) {
     if (!row.inventory.some(({ kind }) => kind === "queue")) return 0
@@ -123,7 +124,7 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
     // The round may have lasted: what came meanwhile keeps the sandbox.
     const ends = end === "idle" ? endOf(row, now, yield* queuedOf(row)) : end
     if (ends !== undefined) return yield* teardown.run(row.id, ends)
-    yield* Effect.provideService(writeNotices(row, now), Facts, facts)
+    yield* Effect.provideService(writeNotices(row, now, known), Facts, facts)
     if (row.status === "creating" || row.status === "starting") return
     if (depth.dead > 0) {
       for (const entry of yield* queue.deadLetters(row.id)) if (!entry.noticed) yield* noticeDead(row, entry)
@@ -139,6 +140,8 @@ const make = Effect.fnUntraced(function*(renews: boolean) {
       concurrency: 4,
       discard: true
     })
+    const here = new Set(rows.map(({ id }) => id))
+    for (const id of known.keys()) if (!here.has(id)) known.delete(id)
     unfinished = new Set(rows.filter(({ status }) => status === "destroying").map(({ id }) => id))
   }).pipe(Effect.catch((error) => Effect.logWarning("control round could not list sandboxes or queues", error.message)))
 

@@ -32,11 +32,22 @@ export const writeNotice = Effect.fn("Notices.write")(function*(row: SandboxRow,
   yield* facts.put(row.id, noticeKey(row, what.id), encodeNotice(notice), { was: undefined })
 })
 
+/** Keys of notices that are known to be written down, by sandbox: what is asked in each round is asked of memory. */
+export type KnownNotices = Map<SandboxId, ReadonlySet<string>>
+
 /** Everything that is due of this sandbox and not written down yet. */
-export const writeNotices = Effect.fn("Notices.writeAll")(function*(row: ReportedSandbox, now: number) {
+export const writeNotices = Effect.fn("Notices.writeAll")(function*(
+  row: ReportedSandbox,
+  now: number,
+  known: KnownNotices
+) {
   const facts = yield* Facts
   for (const what of announcementsOf(row, now)) {
-    if (Option.isNone(yield* facts.get(row.id, noticeKey(row, what.id)))) yield* writeNotice(row, what)
+    const key = noticeKey(row, what.id)
+    const before = known.get(row.id) ?? new Set()
+    if (before.has(key)) continue
+    if (Option.isNone(yield* facts.get(row.id, key))) yield* writeNotice(row, what)
+    known.set(row.id, new Set([...before, key]))
   }
 })
 
@@ -83,14 +94,11 @@ export const sendNotices = Effect.gen(function*() {
     return true
   })
 
-  /** A sandbox whose row is gone has no more notices: those that were told are forgotten. */
-  const gone = new Map<SandboxId, boolean>()
-  const isGone = Effect.fnUntraced(function*(sandbox: SenderId) {
-    if (sandbox === "operator") return false
-    const known = gone.get(sandbox) ?? Option.isNone(yield* sandboxes.get(sandbox))
-    gone.set(sandbox, known)
-    return known
-  })
+  const all = (yield* facts.list(noticePrefix))
+    .map((fact) => ({ fact, at: decodeNotice(fact.value)?.at ?? 0 }))
+    .toSorted((a, b) => a.at - b.at)
+  /** Of every sandbox that notices are kept of. A new one's come after its row. */
+  const living = new Set<SenderId>(all.length === 0 ? [] : (yield* sandboxes.list).map(({ id }) => id))
 
   const handle = Effect.fnUntraced(function*(fact: Fact) {
     const notice = decodeNotice(fact.value)
@@ -99,12 +107,11 @@ export const sendNotices = Effect.gen(function*() {
       return yield* facts.remove(fact.sandbox, fact.key)
     }
     const told = [yield* toSlack(fact, notice), yield* byMail(fact, notice)].every((way) => way)
-    if (told && (yield* isGone(fact.sandbox))) yield* facts.remove(fact.sandbox, fact.key)
+    // A sandbox whose row is gone has no more notices: those that were told are forgotten.
+    const gone = fact.sandbox !== "operator" && !living.has(fact.sandbox)
+    if (told && gone) yield* facts.remove(fact.sandbox, fact.key)
   })
 
-  const all = (yield* facts.list(noticePrefix))
-    .map((fact) => ({ fact, at: decodeNotice(fact.value)?.at ?? 0 }))
-    .toSorted((a, b) => a.at - b.at)
   for (const { fact } of all) yield* Effect.annotateLogs(handle(fact), { sandbox: fact.sandbox })
 }).pipe(
   Effect.catch((error) => Effect.logWarning("notices wait for the next round", error.message)),

@@ -8,6 +8,7 @@ import { type GroupId, isLater, type SandboxId, type TurnKey } from "../../domai
 import type { SandboxRow } from "../../domain/sandbox/Sandbox.ts"
 import { type Bell, makeBell, whenRung } from "../Bell.ts"
 import {
+  aheadLimit,
   checkBody,
   QueueMissing,
   ReceiptExpired,
@@ -20,7 +21,9 @@ import { seenRetentionMillis } from "../Seen.ts"
 import {
   type AcceptAnswer,
   type DeadEntry,
+  type QueueAhead,
   type QueueDepth,
+  type QueuedKey,
   type QueueEntry,
   type ReceivedEntry,
   TurnQueue
@@ -130,6 +133,26 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     }
   }
 
+  const keysAt = (queue: SandboxId, now: number): ReadonlyArray<QueuedKey> =>
+    (state.queues.get(queue)?.messages ?? []).map(({ entry: { group, key }, visibleAt }) => ({
+      key,
+      group,
+      state: stateAt(visibleAt, now)
+    }))
+  const aheadAt = (
+    queue: SandboxId,
+    { group, key }: Pick<QueueEntry, "key" | "group">,
+    now: number
+  ): QueueAhead | undefined => {
+    const keys = keysAt(queue, now)
+    const at = keys.findIndex((message) => message.key === key && message.group === group)
+    if (keys[at]?.state !== "waiting") return undefined
+    const others = keys.filter((message) => message.group !== group && message.state === "in-flight")
+    return {
+      inGroup: Math.min(aheadLimit, keys.slice(0, at).filter((message) => message.group === group).length),
+      otherGroups: new Set(others.map((message) => message.group)).size
+    }
+  }
   const depthAt = (queue: SandboxId, now: number): QueueDepth => {
     const { dead, messages } = state.queues.get(queue) ?? { dead: new Map(), messages: [] }
     const flying = messages.filter(({ visibleAt }) => visibleAt > now).length
@@ -195,7 +218,8 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
         if (terms.ts !== undefined && isLater(terms.ts, row.lastAcceptedTs ?? "")) {
           state.rows.set(queue, { ...row, lastAcceptedTs: terms.ts })
         }
-        return Effect.succeed({ _tag: "Accepted" })
+        const ahead = aheadAt(queue, entry, now)
+        return Effect.succeed(ahead === undefined ? { _tag: "Accepted" } : { _tag: "Accepted", ahead })
       })
     }),
     receive: Effect.fnUntraced(function*(queue, { visibility, wait }) {
@@ -243,16 +267,13 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
           ({ body, entry, visibleAt }) => ({ ...entry, body, state: stateAt(visibleAt, now) })
         )
       }),
-    keys: (queue) =>
+    keys: (queue, group) =>
       Effect.map(
         Clock.currentTimeMillis,
-        (now) =>
-          (state.queues.get(queue)?.messages ?? []).map(({ entry: { group, key }, visibleAt }) => ({
-            key,
-            group,
-            state: stateAt(visibleAt, now)
-          }))
+        (now) => keysAt(queue, now).filter((message) => group === undefined || message.group === group)
       ),
+    ahead: (queue, message) =>
+      Effect.map(Clock.currentTimeMillis, (now) => Option.fromNullishOr(aheadAt(queue, message, now))),
     depth: (queue) => Effect.map(Clock.currentTimeMillis, (now) => depthAt(queue, now)),
     occupied: Effect.map(Clock.currentTimeMillis, (now) =>
       new Map(

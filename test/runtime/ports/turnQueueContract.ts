@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Option } from "effect"
 import { GroupId, SandboxId, TurnKey } from "../../../runtime/domain/sandbox/Ids.ts"
-import { turnQueueLimits } from "../../../runtime/ports/QueueRules.ts"
+import { aheadLimit, turnQueueLimits } from "../../../runtime/ports/QueueRules.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import type { Seen } from "../../../runtime/ports/Seen.ts"
 import { type QueueEntry, TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
@@ -304,6 +304,29 @@ export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
       assert.strictEqual((yield* mustReceive()).key, entry("a2").key)
     }))
 
+  test("says what is before a message that waits, in its group and in others", () =>
+    Effect.gen(function*() {
+      const many = Array.from({ length: aheadLimit + 1 }, (_, n) => entry(`m${n}`, "many"))
+      const first = [entry("a1", "a"), entry("b1", "b"), entry("a2", "a"), entry("c1", "c"), entry("a3", "a")]
+      const turns = yield* sendAll([...first, ...many])
+      const ahead = (key: string, group: string) =>
+        Effect.map(turns.ahead(queue, entry(key, group)), Option.getOrUndefined)
+      assert.deepStrictEqual(yield* ahead("a1", "a"), { inGroup: 0, otherGroups: 0 })
+      assert.strictEqual((yield* ahead("a3", "a"))?.inGroup, 2)
+      assert.strictEqual((yield* ahead(`m${aheadLimit - 1}`, "many"))?.inGroup, aheadLimit - 1)
+      assert.strictEqual((yield* ahead(`m${aheadLimit}`, "many"))?.inGroup, aheadLimit)
+      assert.isUndefined(yield* ahead("nobody", "a"))
+      // Of another group there is no such message.
+      assert.isUndefined(yield* ahead("a2", "b"))
+      const received = new Set([yield* mustReceive(), yield* mustReceive()].map(({ key }) => key))
+      for (const head of [entry("a1", "a"), entry("b1", "b"), entry("c1", "c"), entry("m0", "many")]) {
+        assert.deepStrictEqual(
+          Option.getOrUndefined(yield* turns.ahead(queue, head)),
+          received.has(head.key) ? undefined : { inGroup: 0, otherGroups: 2 }
+        )
+      }
+    }))
+
   test("shows one message by its key, and all keys, oldest first, and counts", () =>
     Effect.gen(function*() {
       const turns = yield* sendAll([entry("a1", "a"), entry("b1", "b"), entry("a2", "a"), entry("b2", "b")])
@@ -318,6 +341,8 @@ export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
         "T1:C1:a2 a waiting",
         "T1:C1:b2 b waiting"
       ])
+      const ofGroup = Effect.map(turns.keys(queue, entry("b1", "b").group), (keys) => keys.map(({ key }) => key))
+      assert.deepStrictEqual(yield* ofGroup, [entry("b1").key, entry("b2").key])
       assert.deepStrictEqual(yield* get("a1"), { ...entry("a1", "a"), state: "in-flight" })
       assert.deepStrictEqual(yield* get("b2"), { ...entry("b2", "b"), state: "waiting" })
       assert.isUndefined(yield* get("c1"))

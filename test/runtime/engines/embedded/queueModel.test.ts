@@ -108,8 +108,11 @@ const subject = Effect.gen(function*() {
     const dead = yield* turns.deadLetters(queue)
     const keys = yield* turns.keys(queue)
     const held = yield* Effect.forEach(keys, ({ key }) => turns.get(queue, key))
+    const ahead = yield* Effect.forEach(keys, (message) => turns.ahead(queue, message))
+    const ofGroup = yield* turns.keys(queue, GroupId.make("g0"))
     const known = yield* Effect.forEach([0, 1, 2, 3, 4, 5, 6, 7], (key) => seen.find([`client:${key}`]))
-    return { said, keys, held, depth: yield* turns.depth(queue), dead, known, row: yield* sandboxes.get(queue) }
+    const depth = yield* turns.depth(queue)
+    return { said, keys, ofGroup, held, ahead, depth, dead, known, row: yield* sandboxes.get(queue) }
   })
 })
 

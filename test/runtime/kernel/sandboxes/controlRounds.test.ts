@@ -5,8 +5,10 @@ import { TestClock } from "effect/testing"
 import { Alias, GroupId, InstallName, SandboxId, TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import { noReport } from "../../../../runtime/domain/sandbox/Sandbox.ts"
 import { ControlPlane } from "../../../../runtime/kernel/sandboxes/ControlPlane.ts"
+import { sendNotices } from "../../../../runtime/kernel/sandboxes/Notices.ts"
 import { Provisioning } from "../../../../runtime/kernel/sandboxes/Provisioning.ts"
 import { Teardown } from "../../../../runtime/kernel/sandboxes/Teardown.ts"
+import { Facts } from "../../../../runtime/ports/Facts.ts"
 import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { StoreError } from "../../../../runtime/ports/StoreError.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
@@ -99,6 +101,60 @@ describe("a round of the control plane", () => {
         Layer.provideMerge(Provisioning.layer),
         Layer.provideMerge(Teardown.layer),
         Layer.provideMerge(Layer.merge(world.layer(), before))
+      )
+    ))
+  })
+
+  it.effect("asks the engine nothing for each sandbox that is idle, once its notices are told", () => {
+    const world = new World()
+    const asked: Array<string> = []
+    const counting = Layer.merge(
+      Layer.effect(
+        Facts,
+        Effect.map(
+          Facts,
+          (inner) =>
+            Facts.of({
+              ...inner,
+              get: (...one) => Effect.andThen(Effect.sync(() => asked.push("fact")), inner.get(...one))
+            })
+        )
+      ),
+      Layer.effect(
+        Sandboxes,
+        Effect.map(
+          Sandboxes,
+          (inner) =>
+            Sandboxes.of({
+              ...inner,
+              get: (one) => Effect.andThen(Effect.sync(() => asked.push("row")), inner.get(one))
+            })
+        )
+      )
+    ).pipe(Layer.provide(world.layer()))
+    return Effect.gen(function*() {
+      for (const n of [1, 2, 3]) {
+        yield* (yield* Provisioning).create({
+          id: SandboxId.make(`sb-0000000${n}`),
+          install: InstallName.make("km"),
+          alias: undefined,
+          profile: slackProfile,
+          unconfined: false,
+          readyWithin: Duration.seconds(60)
+        })
+      }
+      const rounds = Effect.andThen(round, sendNotices)
+      yield* rounds
+      yield* rounds
+      assert.isNotEmpty(asked)
+      asked.length = 0
+      yield* rounds
+      assert.deepStrictEqual(asked, [])
+    }).pipe(Effect.provide(
+      ControlPlane.layer.pipe(
+        Layer.provideMerge(Provisioning.layer),
+        Layer.provideMerge(Teardown.layer),
+        Layer.provideMerge(Layer.merge(world.layer(), counting))
       )
     ))
   })
