@@ -284,6 +284,24 @@ describe("the app and workspace of an install", () => {
       }).pipe(Effect.provide(settled({ appId: "A1" })))
     }))
 
+  it.effect("are named where they are others'", () =>
+    Effect.gen(function*() {
+      const detail = (of: TeamId, app: string | undefined) =>
+        Effect.flatMap(Installation, (installation) =>
+          Effect.map(Effect.flip(installation.check(of, app)), (error) => error.detail))
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* detail(other, "A1"), `workspace ${other}`)
+        assert.strictEqual(yield* detail(team, "A2"), "app A2")
+        assert.strictEqual(yield* detail(team, undefined), "app unknown")
+      }).pipe(Effect.provide(settled({ team, appId: "A1" })))
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* detail(team, undefined), "no app id")
+        yield* verdict(team, "A1")
+        assert.strictEqual(yield* detail(team, "A2"), `${team}/A2`)
+        assert.strictEqual(yield* detail(other, "A1"), `${other}/A1`)
+      }).pipe(Effect.provide(settled({})))
+    }))
+
   it.effect("are pinned from the first event, for whoever comes later, for ten years", () =>
     Effect.gen(function*() {
       const state = makeMemoryIdempotencyState()
