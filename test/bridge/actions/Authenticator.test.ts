@@ -120,12 +120,12 @@ describe("the headers of a request", () => {
   test("are of five minutes around now", () =>
     Effect.gen(function*() {
       for (
-        const [skew, verdict] of [[300, "taken"], [301, "stale_timestamp"], [-300, "taken"], [
+        const [skew, expected] of [[300, "taken"], [301, "stale_timestamp"], [-300, "taken"], [
           -301,
           "stale_timestamp"
         ]] as const
       ) {
-        assert.strictEqual(yield* withHeaders({}, { skew }), verdict, String(skew))
+        assert.strictEqual(yield* withHeaders({}, { skew }), expected, String(skew))
       }
     }))
 
@@ -136,14 +136,14 @@ describe("the headers of a request", () => {
       const own = headers["km-signature"] ?? ""
       const other = Buffer.alloc(64).toString("base64")
       for (
-        const [value, verdict] of [
+        const [value, expected] of [
           [`${other},${own}`, "taken"],
           [`${other}, ${other} ${own}`, "taken"],
           [[other, other, other, own].join(","), "taken"],
           [[other, other, other, other, own].join(","), "unauthenticated"],
           [[other, other].join(","), "unauthenticated"]
         ] as const
-      ) assert.strictEqual(yield* withHeaders({ "km-signature": value }), verdict)
+      ) assert.strictEqual(yield* withHeaders({ "km-signature": value }), expected)
     }))
 
   test("name a key whose certificate has not ended", (other) =>

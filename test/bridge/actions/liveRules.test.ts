@@ -199,18 +199,18 @@ describe("a live message", () => {
         yield* set({ seq: 1, markdown: long("One") })
         const parts = purposes().length
         assert.isAtLeast(parts, 2)
-        assert.deepStrictEqual(purposes(), Array(parts).fill(["postMessage", "outcome"]))
+        assert.deepStrictEqual(purposes(), Array.from({ length: parts }, () => ["postMessage", "outcome"]))
         yield* set({ seq: 2, markdown: "short" })
         assert.deepStrictEqual(purposes().slice(parts), [
           ["update", "outcome"],
-          ...Array(parts - 1).fill(["delete", "outcome"])
+          ...Array.from({ length: parts - 1 }, () => ["delete", "outcome"])
         ])
       }).pipe(over(slack))
       slack.calls.length = 0
       yield* Effect.gen(function*() {
         yield* set({ seq: 1, markdown: long("One"), draft: true })
         const opened = purposes().length
-        assert.deepStrictEqual(purposes(), Array(opened).fill(["postMessage", "first"]))
+        assert.deepStrictEqual(purposes(), Array.from({ length: opened }, () => ["postMessage", "first"]))
         yield* set({ seq: 2, markdown: `Two ${long("Two")}`, draft: true })
         yield* TestClock.adjust("1 minute")
         const [first, ...others] = purposes().slice(opened)

@@ -252,6 +252,9 @@ describe("a message", () => {
     }))
 })
 
+const sent = (kind: string, more: object) =>
+  Effect.map(post(envelope({ type: kind, ...more }, { event_id: kind })), ({ status }) => status)
+
 describe("an envelope", () => {
   it.effect("that Slack repeats, or that says events were dropped, asks for the catch-up", () =>
     Effect.gen(function*() {
@@ -296,23 +299,21 @@ describe("an envelope", () => {
       const slack = scriptedSlack({ "conversations.members": { ok: true, members: [] } })
       yield* Effect.gen(function*() {
         const may = Effect.flatMap(Outsiders, (outsiders) => outsiders.mayDrive(row, eve))
-        const heard = (kind: string, more: object) =>
-          Effect.map(post(envelope({ type: kind, ...more }, { event_id: kind })), ({ status }) => status)
         assert.strictEqual(
-          yield* heard("shared_channel_invite_accepted", { invite, channel: place, accepting_user: person }),
+          yield* sent("shared_channel_invite_accepted", { invite, channel: place, accepting_user: person }),
           200
         )
-        assert.strictEqual(yield* heard("member_joined_channel", { channel, user: eve }), 200)
+        assert.strictEqual(yield* sent("member_joined_channel", { channel, user: eve }), 200)
         assert.isFalse(yield* may)
-        assert.strictEqual(yield* heard("shared_channel_invite_approved", { invite, channel: place }), 200)
+        assert.strictEqual(yield* sent("shared_channel_invite_approved", { invite, channel: place }), 200)
         assert.isTrue(yield* may)
-        assert.strictEqual(yield* heard("member_left_channel", { channel, user: eve }), 200)
+        assert.strictEqual(yield* sent("member_left_channel", { channel, user: eve }), 200)
         assert.isFalse(yield* may)
         // In a channel of no sandbox it is noted, and admits nobody.
         for (const kind of ["shared_channel_invite_accepted", "shared_channel_invite_approved"]) {
-          assert.strictEqual(yield* heard(kind, { invite, channel: { id: "C0ELSE0001" }, accepting_user: person }), 200)
+          assert.strictEqual(yield* sent(kind, { invite, channel: { id: "C0ELSE0001" }, accepting_user: person }), 200)
         }
-        assert.strictEqual(yield* heard("member_joined_channel", { channel: "C0ELSE0001", user: eve }), 200)
+        assert.strictEqual(yield* sent("member_joined_channel", { channel: "C0ELSE0001", user: eve }), 200)
         assert.isFalse(yield* may)
       }).pipe(world(slack, { row: { profile: row.profile } }))
     }))

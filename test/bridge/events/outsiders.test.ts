@@ -58,6 +58,14 @@ const over = (answers: Parameters<typeof scriptedSlack>[0] = {}) =>
     ...answers
   })))
 
+const page = (members: ReadonlyArray<string>, next?: string) => ({
+  ok: true,
+  members,
+  ...(next === undefined ? {} : { response_metadata: { next_cursor: next } })
+})
+
+const asked = (cursor?: string) => ({ channel, limit: 1_000, ...(cursor === undefined ? {} : { cursor }) })
+
 describe("a person of another workspace", () => {
   it.effect("is admitted when approved, of the invited address and in the channel, in whatever order that is heard", () =>
     Effect.gen(function*() {
@@ -98,17 +106,11 @@ describe("a person of another workspace", () => {
 
   it.effect("is looked for in the channel page by page, five of a thousand at most", () =>
     Effect.gen(function*() {
-      const page = (members: ReadonlyArray<string>, next?: string) => ({
-        ok: true,
-        members,
-        ...(next === undefined ? {} : { response_metadata: { next_cursor: next } })
-      })
       const looked = Effect.fnUntraced(function*(pages: ReadonlyArray<object>) {
         const slack = scriptedSlack({ "conversations.members": pages })
         const may = yield* after(accepted({ approvalRequired: false })).pipe(Effect.provide(bridgeOverScript(slack)))
         return [may, slack.argsOf("conversations.members")]
       })
-      const asked = (cursor?: string) => ({ channel, limit: 1_000, ...(cursor === undefined ? {} : { cursor }) })
       assert.deepStrictEqual(yield* looked([page([eve], "more")]), [true, [asked()]])
       assert.deepStrictEqual(yield* looked([page(["U0MAX00001"], "two"), page([eve])]), [true, [asked(), asked("two")]])
       assert.deepStrictEqual(yield* looked([page([], "")]), [false, [asked()]])

@@ -260,6 +260,12 @@ const verdict = (of: TeamId, app: string | undefined) =>
       installation.check(of, app).pipe(Effect.match({ onSuccess: () => "ours", onFailure: (error) => error.reason }))
   )
 
+const detail = (of: TeamId, app: string | undefined) =>
+  Effect.flatMap(
+    Installation,
+    (installation) => Effect.map(Effect.flip(installation.check(of, app)), (error) => error.detail)
+  )
+
 describe("the app and workspace of an install", () => {
   const team = TeamId.make("T0TEAM0001")
   const other = TeamId.make("T0OTHER001")
@@ -286,9 +292,6 @@ describe("the app and workspace of an install", () => {
 
   it.effect("are named where they are others'", () =>
     Effect.gen(function*() {
-      const detail = (of: TeamId, app: string | undefined) =>
-        Effect.flatMap(Installation, (installation) =>
-          Effect.map(Effect.flip(installation.check(of, app)), (error) => error.detail))
       yield* Effect.gen(function*() {
         assert.strictEqual(yield* detail(other, "A1"), `workspace ${other}`)
         assert.strictEqual(yield* detail(team, "A2"), "app A2")

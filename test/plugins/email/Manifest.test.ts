@@ -60,10 +60,11 @@ const reads = (changes: object): boolean => {
 
 const read = (text: string) => decodeManifest(encodeManifest(text))
 
+const coded = (bytes: Uint8Array) => decodeManifest(Buffer.from(bytes).toString("base64url"))
+
 describe("a manifest", () => {
   it("is one text in UTF-8 alone: no byte order mark, no byte that is none, no other length", () => {
     const json = manifestJson(manifest as unknown as Manifest)
-    const coded = (bytes: Uint8Array) => decodeManifest(Buffer.from(bytes).toString("base64url"))
     assert.strictEqual(coded(Buffer.from(json))?.json, json)
     assert.isUndefined(coded(Buffer.from(`\ufeff${json}`)))
     assert.isUndefined(coded(Buffer.from(json.replace("hello", "h\u00e9llo"), "latin1")))

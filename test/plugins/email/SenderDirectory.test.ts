@@ -111,21 +111,23 @@ describe("a sender of the older form", () => {
   })
 })
 
+const currentOf = (...changes: ReadonlyArray<Partial<typeof box>>) =>
+  currentBox({ ...alice.known, boxes: changes.map((each) => ({ ...box, window, ...each })) }, now)
+
+const validAt = (seconds: number) => keyValidAt({ window: { notBefore: 10, notAfter: 20 } }, seconds)
+
 describe("a key's time", () => {
   it("begins with its first second and ends before its last", () => {
-    const at = (seconds: number) => keyValidAt({ window: { notBefore: 10, notAfter: 20 } }, seconds)
-    assert.deepStrictEqual([9, 10, 19, 20].map(at), [false, true, true, false])
+    assert.deepStrictEqual([9, 10, 19, 20].map(validAt), [false, true, true, false])
   })
 
   it("decides which box mail is encrypted for: the newest that is good", () => {
-    const boxes = (...changes: ReadonlyArray<Partial<typeof box>>) =>
-      currentBox({ ...alice.known, boxes: changes.map((each) => ({ ...box, window, ...each })) }, now)
     const [one, two] = [new Uint8Array(1), new Uint8Array(2)]
-    assert.strictEqual(boxes({ publicKey: one }, { publicKey: two })?.publicKey, two)
-    assert.strictEqual(boxes({ publicKey: one }, { publicKey: two, revoked: true })?.publicKey, one)
-    assert.strictEqual(boxes({ publicKey: one }, { publicKey: two, ...ended })?.publicKey, one)
-    assert.isUndefined(boxes({ revoked: true }, ended))
-    assert.isUndefined(boxes())
+    assert.strictEqual(currentOf({ publicKey: one }, { publicKey: two })?.publicKey, two)
+    assert.strictEqual(currentOf({ publicKey: one }, { publicKey: two, revoked: true })?.publicKey, one)
+    assert.strictEqual(currentOf({ publicKey: one }, { publicKey: two, ...ended })?.publicKey, one)
+    assert.isUndefined(currentOf({ revoked: true }, ended))
+    assert.isUndefined(currentOf())
   })
 })
 

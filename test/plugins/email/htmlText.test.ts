@@ -35,6 +35,8 @@ const cases: ReadonlyArray<readonly [html: string, text: string]> = [
   ["", ""]
 ]
 
+const deep = (levels: number) => htmlText(`${"<b>".repeat(levels)}end`, never)
+
 describe("HTML as text", () => {
   it("is what a person would see", async () => {
     for (const [html, text] of cases) assert.strictEqual(await htmlText(html, never), text, html)
@@ -139,7 +141,6 @@ describe("HTML as text", () => {
   })
 
   it("goes 256 levels deep, and looks at the clock before each 16 KiB", async () => {
-    const deep = (levels: number) => htmlText(`${"<b>".repeat(levels)}end`, never)
     assert.strictEqual(await deep(256), "end")
     assert.strictEqual(await deep(257), "[The rest of this HTML is not shown.]")
     for (const [length, looks] of [[0, 0], [1, 1], [16_384, 1], [16_385, 2], [32_768, 2], [32_769, 3]] as const) {

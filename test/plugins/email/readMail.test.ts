@@ -23,6 +23,12 @@ const said = Effect.fnUntraced(function*(raw: string, known = directory) {
   return [status, reason, form, promised]
 })
 
+const many = (count: number) => Array.from({ length: count }, (_, n) => `a${n}@x.example`).join(",\r\n ")
+
+const long = (length: number) => `From: ${"x".repeat(length)}\r\nSender: y\r\n\r\nx`
+
+const hidden = (value: string) => said(`Subject: ${value}\r\nX: y\r\n\r\nx`)
+
 describe("the author of mail that proves nothing", () => {
   it.effect("is refused where somebody of that address always signs, by the strongest promise of all who are named", () =>
     Effect.gen(function*() {
@@ -48,19 +54,16 @@ describe("the author of mail that proves nothing", () => {
 
   it.effect("is one of a hundred at most, in 64 KiB", () =>
     Effect.gen(function*() {
-      const many = (count: number) => Array.from({ length: count }, (_, n) => `a${n}@x.example`).join(",\r\n ")
       const fine = ["unsigned", "no-signature", "none", undefined]
       const over = ["invalid", "downgraded", "none", undefined]
       assert.deepStrictEqual(yield* said(`From: ${many(100)}\r\n\r\nx`), fine)
       assert.deepStrictEqual(yield* said(`From: ${many(101)}\r\n\r\nx`), over)
-      const long = (length: number) => `From: ${"x".repeat(length)}\r\nSender: y\r\n\r\nx`
       assert.deepStrictEqual(yield* said(long(64 * 1024 - 1)), fine)
       assert.deepStrictEqual(yield* said(long(64 * 1024)), over)
     }))
 
   it.effect("is looked for within other headers only where the head is not plain", () =>
     Effect.gen(function*() {
-      const hidden = (value: string) => said(`Subject: ${value}\r\nX: y\r\n\r\nx`)
       for (const value of ["a\rFrom: ", "a\rSender: ", "a\0from\u0001: ", "a\rFrom: x@y.example\rSender:"]) {
         assert.deepStrictEqual(
           (yield* hidden(`${value}${alice.address}`)).slice(0, 2),
@@ -77,6 +80,8 @@ describe("the author of mail that proves nothing", () => {
       }
     }))
 })
+
+const stranger = (raw: string) => setHeader(raw, "From", "x@y.example")
 
 describe("the form of a message", () => {
   it.effect("is told by its headers, each of which must come with the other", () =>
@@ -130,7 +135,6 @@ describe("the form of a message", () => {
   it.effect("names a sender: one that is nobody, or of another install, is a stranger unless the author always signs", () =>
     Effect.gen(function*() {
       const [v2, v1] = [yield* written, yield* old]
-      const stranger = (raw: string) => setHeader(raw, "From", "x@y.example")
       for (const sender of ["sb-0000dead", "nobody at all", "SB-0001D0D0"]) {
         const named = setHeader(v1, "X-KM-Sender-ID", sender)
         assert.deepStrictEqual(yield* said(named), ["invalid", "downgraded", "v1", "v1"], sender)

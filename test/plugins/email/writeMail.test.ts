@@ -18,7 +18,14 @@ const v2 = (changes: object = {}, options: object = {}, signer = alice.signer) =
     onSuccess: (mails) => [mails.length, mails.every((mail) => mail.encrypted)],
     onFailure: ({ detail, reason }) => `${reason}: ${detail}`
   })
-const { box: _, ...boxless } = alice.signer
+const { box: _box, ...boxless } = alice.signer
+
+const files = (count: number) => ({
+  attachments: Array.from(
+    { length: count },
+    (_, n) => ({ name: `${n}${"文".repeat(190)}`, type: "text/plain", bytes: new Uint8Array(1) })
+  )
+})
 
 describe("a v2 message", () => {
   it.effect("is one copy for To and Cc, and one for each who is not seen, each with a nonce of its own", () =>
@@ -47,7 +54,7 @@ describe("a v2 message", () => {
           hop: 0
         })
         assert.isFalse(isEncrypted)
-        assert.deepInclude(manifest, { nonce: signed?.nonce, expires: signed?.expires })
+        assert.deepStrictEqual([manifest?.nonce, manifest?.expires], [signed?.nonce, signed?.expires])
         assert.match(manifest?.sha256 ?? "", /^[0-9a-f]{64}$/)
         assert.strictEqual(headerOf(text(raw), "Message-ID"), id)
         assert.notInclude(headerOf(text(raw), "To") ?? "", stranger)
@@ -93,7 +100,7 @@ describe("a v2 message", () => {
       assert.deepStrictEqual(yield* v2({ cc: [carol.address], bcc: [alice.address] }, required), [2, true])
       for (const field of ["to", "cc", "bcc"]) {
         assert.deepStrictEqual(yield* v2({ [field]: [stranger] }, required), missing, field)
-        assert.deepInclude(yield* v2({ [field]: [stranger] }, optional), false, field)
+        assert.strictEqual((yield* v2({ [field]: [stranger] }, optional))[1], false, field)
       }
       const noKey = "no-encryption-key: encryption is required, and the sender has no encryption key"
       assert.strictEqual(yield* v2({}, required, boxless), noKey)
@@ -125,12 +132,6 @@ describe("a v2 message", () => {
 
   it.effect("is refused where its manifest would be more than readers take", () =>
     Effect.gen(function*() {
-      const files = (count: number) => ({
-        attachments: Array.from(
-          { length: count },
-          (_, n) => ({ name: `${n}${"文".repeat(190)}`, type: "text/plain", bytes: new Uint8Array(1) })
-        )
-      })
       assert.include(yield* v2(files(190)), "more than a manifest may name")
       assert.deepStrictEqual(yield* v2(files(100)), [1, false])
     }))

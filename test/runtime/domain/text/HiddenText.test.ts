@@ -50,6 +50,8 @@ const hiddenCharacters: ReadonlyArray<string> = [
   "\u{50000}"
 ]
 
+const flag = (tags: number) => `\u{1f3f4}${"\u{e0061}".repeat(tags)}\u{e007f}`
+
 describe("withoutHidden", () => {
   it("takes out escapes whole", () => {
     for (const [name, escape] of whole) assert.strictEqual(withoutHidden(`one${escape}two`), "onetwo", name)
@@ -113,7 +115,6 @@ describe("withoutHidden", () => {
   })
 
   it("keeps flags of regions of three to six tags, and no other tags", () => {
-    const flag = (tags: number) => `\u{1f3f4}${"\u{e0061}".repeat(tags)}\u{e007f}`
     for (const tags of [3, 4, 5, 6]) assert.strictEqual(withoutHidden(flag(tags)), flag(tags))
     for (const tags of [0, 1, 2, 7]) assert.strictEqual(withoutHidden(flag(tags)), "\u{1f3f4}")
     for (const tag of ["\u{e0030}", "\u{e0039}", "\u{e007a}"]) {

@@ -28,6 +28,12 @@ const tokens = [
 const buffer = (text: string) => Buffer.from(text, "utf8")
 const secret = `p+/ss"w\\rd é${body.slice(0, 9)}`
 
+const escaped = (of: string) => JSON.stringify(of).slice(1, -1)
+
+const nested = (levels: number, inner: string) => "[".repeat(levels) + inner + "]".repeat(levels)
+
+const objects = (levels: number, inner: string) => "{\"a\":".repeat(levels) + inner + "}".repeat(levels)
+
 describe("Redactor", () => {
   const plain = makeRedactor([])
 
@@ -118,7 +124,6 @@ describe("Redactor", () => {
 
   it("takes out every spelling from its first to its last character", () => {
     const redactor = makeRedactor([secret])
-    const escaped = (of: string) => JSON.stringify(of).slice(1, -1)
     const url = encodeURIComponent(secret)
     for (
       const spelling of [
@@ -172,10 +177,8 @@ describe("Redactor", () => {
   })
 
   it("walks two hundred levels, and replaces what is below", () => {
-    const nested = (levels: number, inner: string) => "[".repeat(levels) + inner + "]".repeat(levels)
     assert.strictEqual(plain.jsonLine(nested(201, "\"x\"")), nested(201, "\"x\""))
     assert.strictEqual(plain.jsonLine(nested(202, "\"x\"")), nested(201, `"${redactedMark}"`))
-    const objects = (levels: number, inner: string) => "{\"a\":".repeat(levels) + inner + "}".repeat(levels)
     assert.strictEqual(plain.jsonLine(objects(201, "1")), objects(201, "1"))
     assert.strictEqual(plain.jsonLine(objects(202, "1")), objects(201, `"${redactedMark}"`))
   })

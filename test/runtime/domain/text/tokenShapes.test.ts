@@ -133,6 +133,8 @@ describe("private keys", () => {
   })
 })
 
+const addressWith = (scheme: string, user: string, password: string) => `${scheme}://${user}:${password}@host`
+
 describe("what a label names", () => {
   const value = "abcdefgh"
   it("is a secret behind every mark that can stand between, and the label stays", () => {
@@ -165,7 +167,6 @@ describe("what a label names", () => {
   })
 
   it("is what stands in an address between name and host", () => {
-    const address = (scheme: string, user: string, password: string) => `${scheme}://${user}:${password}@host`
     for (
       const [scheme, user, password] of [
         ["ab", "u", "abc"],
@@ -179,18 +180,18 @@ describe("what a label names", () => {
       ] as const
     ) {
       assert.strictEqual(
-        plain.text(`a ${address(scheme, user, password)}/b`),
-        `a ${address(scheme, user, redactedMark)}/b`
+        plain.text(`a ${addressWith(scheme, user, password)}/b`),
+        `a ${addressWith(scheme, user, redactedMark)}/b`
       )
     }
     stay([
-      address("a", "u", "abc"),
-      address("a".repeat(22), "u", "abc"),
-      address("https", "u".repeat(101), "abc"),
-      address("https", "u", "ab"),
-      address("https", "u", "p".repeat(301)),
-      address("https", "u v", "abc"),
-      address("https", "u", "a b"),
+      addressWith("a", "u", "abc"),
+      addressWith("a".repeat(22), "u", "abc"),
+      addressWith("https", "u".repeat(101), "abc"),
+      addressWith("https", "u", "ab"),
+      addressWith("https", "u", "p".repeat(301)),
+      addressWith("https", "u v", "abc"),
+      addressWith("https", "u", "a b"),
       "https://u:abc",
       "https://host:8080/a:bcd"
     ])
