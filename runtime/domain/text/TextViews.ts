@@ -91,7 +91,7 @@ const encoded = new RegExp(
     String.raw`${runBegin}(?<end>\\+)u001[bB]\k<end>\k<end>`,
     String.raw`${runBegin}\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
     String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
-    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
+    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)(?=[[\]\\])|\^(?=[[\]]))`,
     String.raw`${runBegin}(?<unseen>\\+[bf])`,
     String.raw`(?<percent>(?:%[0-9A-Fa-f]{2})+)`,
     String.raw`&#[xX](?<hex>[0-9A-Fa-f]{1,6});`,

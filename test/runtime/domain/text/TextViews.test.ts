@@ -135,7 +135,12 @@ describe("an escape that is written", () => {
   })
 
   it("vanishes whole from within one", () => {
-    for (const one of [...seven, "^", "%1b", "&#27;"]) isFound(holding(`${one}[0m`))
+    isFound(holding("^[0m"))
+    for (const one of [...seven, "%1b", "&#27;"]) {
+      isFound(holding(`${one}[0m`))
+      // What ends a string is a backslash behind an escape, which is doubled where backslashes are.
+      for (const end of ["\\", "\\\\", "\\\\\\\\"]) isFound(holding(`${one}]8;;https://a.test${one}${end}`))
+    }
     for (const one of eight) isFound(holding(`${one}0m`))
   })
 })
