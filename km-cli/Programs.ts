@@ -4,6 +4,7 @@ import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import type { ChildCommand } from "./Backend.ts"
+import { nodeOptions } from "./NodeOptions.ts"
 
 const here = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 
@@ -15,7 +16,7 @@ const bundle = (name: string): string => fs.existsSync(here(`./${name}`)) ? here
 
 const program = (name: string, source: string, ...args: ReadonlyArray<string>): ChildCommand => ({
   command: process.execPath,
-  args: [bundled ? bundle(name) : here(source), ...args]
+  args: [...nodeOptions[path.parse(name).name] ?? [], bundled ? bundle(name) : here(source), ...args]
 })
 
 /** `km` itself, for what goes on in the background. */

@@ -9,6 +9,7 @@ import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { nodeOptions } from "../NodeOptions.ts"
 import { type Contents, install, InstallationRefused, library, uninstall } from "./Installation.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -19,8 +20,12 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 /** Starts the program on the Node that came with it, whatever `node` is on PATH. */
 const launcher = (prefix: string, file: string): string =>
-  `#!/bin/sh\nexec ${quoted(path.join(prefix, library, "node"))} ${
-    quoted(path.join(prefix, library, "dist", file))
+  `#!/bin/sh\nexec ${
+    [
+      path.join(prefix, library, "node"),
+      ...nodeOptions[path.parse(file).name] ?? [],
+      path.join(prefix, library, "dist", file)
+    ].map(quoted).join(" ")
   } "$@"\n`
 
 /** Started by the jail alone, in the jail alone. */

@@ -16,6 +16,7 @@ import {
   runtimeSecrets,
   type SecretsScope
 } from "../../runtime/domain/install/ProcessSecrets.ts"
+import { nodeOptions } from "../NodeOptions.ts"
 
 export interface UnitOptions {
   /** Absolute path of the Node binary. */
@@ -165,10 +166,11 @@ const anySandbox = (scope: SecretsScope): SecretsScope => ({
 export const unitsOf = (options: UnitOptions): ReadonlyArray<Unit> => {
   const { mailIn, mailOut, programs, unattendedCertifier } = options
   const plain = { walls: closed, stopSeconds: 20 }
+  const bridgeExec = [...nodeOptions["km-bridge"] ?? [], programs.bridge].join(" ")
   return [
     {
       name: "km-bridge.service",
-      text: unit(options, { ...plain, description: "Bridge of km", exec: programs.bridge, scope: bridgeSecrets })
+      text: unit(options, { ...plain, description: "Bridge of km", exec: bridgeExec, scope: bridgeSecrets })
     },
     {
       name: "km-control.service",

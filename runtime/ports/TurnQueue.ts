@@ -33,7 +33,10 @@ export interface QueuedKey extends Pick<QueueEntry, "key" | "group"> {
 export interface QueueAhead {
   /** Messages of its group before it, waiting or in flight: at most `aheadLimit` are counted. */
   readonly inGroup: number
-  /** Other groups with a message in flight. At least so many: an engine may look at no more than its first page. */
+  /**
+   * Other groups with a message in flight; 0 where others of its own group are before it, which it waits for anyway. At least
+   * so many: an engine may look at no more than its first page.
+   */
   readonly otherGroups: number
 }
 

@@ -9,6 +9,7 @@ import * as http from "node:http"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { nodeOptions } from "../../km-cli/NodeOptions.ts"
 import { statePaths, writeInstall } from "../../runtime/adapters/disk/StateDirectory.ts"
 import { signingKeyFromSeed } from "../../runtime/domain/identity/Ed25519.ts"
 import { ChannelId, InstallName, SandboxId, TeamId } from "../../runtime/domain/sandbox/Ids.ts"
@@ -79,7 +80,10 @@ export const startSlack = async (marks: Map<string, number>) => {
 export const startBridge = async (
   root: string,
   channels: ReadonlyArray<string>,
-  { nodeArgs = [], program = bundled }: { readonly nodeArgs?: ReadonlyArray<string>; readonly program?: string } = {}
+  { nodeArgs = nodeOptions["km-bridge"] ?? [], program = bundled }: {
+    readonly nodeArgs?: ReadonlyArray<string>
+    readonly program?: string
+  } = {}
 ) => {
   const state = path.join(fs.realpathSync(root), "state")
   const marks = new Map<string, number>()

@@ -141,6 +141,7 @@ describe("make install", () => {
         assert.strictEqual(version.status, 0, version.stderr)
         assert.match(version.stdout, /\d+\.\d+\.\d+ \(/)
       }
+      assert.include(fs.readFileSync(path.join(prefix, "bin/km-bridge"), "utf8"), "--max-semi-space-size=4")
       for (
         const [shell, file] of [["bash", "bash-completion/completions/km"], ["zsh", "zsh/site-functions/_km"]] as const
       ) {

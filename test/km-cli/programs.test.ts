@@ -4,9 +4,17 @@ import { existsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { firstCreate } from "../../km-cli/Programs.ts"
+import { children, firstCreate } from "../../km-cli/Programs.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
+
+describe("the bridge of km up", () => {
+  it("is started with a small young generation, before its program", () => {
+    assert.strictEqual(children.bridge.args[0], "--max-semi-space-size=4")
+    assert.match(children.bridge.args[1] ?? "", /bridge/)
+    assert.notMatch(children.control.args[0] ?? "", /^-/)
+  })
+})
 
 describe("the first command after km up", () => {
   it("names the profile beside the reader, else the one that km came with", () => {

@@ -36,10 +36,12 @@ import {
   allTurns,
   buried,
   byArrival,
+  depthOf,
+  entryOf,
   everyIndexed,
+  firstPage,
+  flyingBeside,
   indexed,
-  type IndexedTurn,
-  isDead,
   liveOfGroup,
   queueExists,
   queueKey,
@@ -47,7 +49,6 @@ import {
   readTurn,
   settled,
   turnKeyOf,
-  type TurnRow,
   whileHeld,
   whileWaiting
 } from "./turnRows.ts"
@@ -57,9 +58,6 @@ const readSandbox = reader("sandbox id", SandboxId)
 /** How many of a group are looked at: the one in flight is among the first, or the first waits. */
 const headRows = 25
 
-/** How many rows of a queue are looked at for groups in flight: one page, for half a read unit of 4 KB each 10 rows. */
-const busyRows = 200
-
 /** A row that waits for longer than its ticket needs to come: what was to send it may have died. */
 const ticketLateMillis = 60_000
 /** How often a receiver that found nothing looks for such rows: a look costs as much as a poll. */
@@ -68,14 +66,6 @@ const lookForLateMillis = 5 * 60_000
 const repeatedLateMillis = 1_000
 
 const of = (operation: string): Purpose => ({ port: "TurnQueue", operation })
-
-const depthOf = (rows: ReadonlyArray<IndexedTurn>, now: number): QueueDepth => {
-  const live = rows.filter((row) => !isDead(row))
-  const inFlight = live.filter(({ visible_at }) => visible_at > now).length
-  return { waiting: live.length - inFlight, inFlight, dead: rows.length - live.length }
-}
-
-const entryOf = (row: TurnRow) => ({ key: row.turn_key, group: row.turn_group, body: row.body ?? "" })
 
 const make = Effect.gen(function*() {
   const dynamo = yield* Dynamo
@@ -337,8 +327,7 @@ const make = Effect.gen(function*() {
         : Option.none()
     }),
     keys: Effect.fnUntraced(function*(queue, name) {
-      const purpose = of("keys")
-      const rows = name === undefined ? yield* list(purpose, queue, "live") : yield* group(purpose, queue, name)
+      const rows = yield* (name === undefined ? list(of("keys"), queue, "live") : group(of("keys"), queue, name))
       const now = yield* Clock.currentTimeMillis
       return rows.toSorted(byArrival).map((row) => ({
         key: row.turn_key,
@@ -351,17 +340,13 @@ const make = Effect.gen(function*() {
       const own = yield* group(purpose, queue, message.group, aheadLimit + 1)
       const now = yield* Clock.currentTimeMillis
       const at = own.findIndex(({ turn_key }) => turn_key === message.key)
-      if (at < 0 && own.length <= aheadLimit) return Option.none()
-      if ((own[at]?.visible_at ?? 0) > now) return Option.none()
-      const inGroup = at < 0 ? aheadLimit : at
+      const far = at < 0 && own.length > aheadLimit ? yield* rowOf(purpose, queue, message.key) : undefined
+      const mine = own[at] ?? (far?.state === "queued" && far.turn_group === message.group ? far : undefined)
+      if (mine === undefined || mine.visible_at > now) return Option.none()
       // Whoever waits behind others of its group is not told of other groups, and their rows are not read.
-      if (inGroup > 0) return Option.some({ inGroup, otherGroups: 0 })
-      const page = yield* readEach(
-        purpose,
-        yield* dynamo.query(purpose, { ...indexed(queue, "live"), limit: busyRows })
-      )
-      const flying = page.filter(({ turn_group, visible_at }) => visible_at > now && turn_group !== message.group)
-      return Option.some({ inGroup, otherGroups: new Set(flying.map(({ turn_group }) => turn_group)).size })
+      if (at !== 0) return Option.some({ inGroup: at < 0 ? aheadLimit : at, otherGroups: 0 })
+      const page = yield* readEach(purpose, yield* dynamo.query(purpose, firstPage(queue)))
+      return Option.some({ inGroup: 0, otherGroups: flyingBeside(page, message.group, now) })
     }),
     depth: Effect.fnUntraced(function*(queue) {
       const rows = yield* list(of("depth"), queue, "all")

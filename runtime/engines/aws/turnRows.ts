@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { GroupId, type MessageTs, type SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { turnQueueLimits } from "../../ports/QueueRules.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
-import type { QueueEntry } from "../../ports/TurnQueue.ts"
+import type { QueueDepth, QueueEntry } from "../../ports/TurnQueue.ts"
 import type { Attributes } from "./attributes.ts"
 import type { Purpose } from "./Aws.ts"
 import { absent, all, any, type Changes, compare, type Condition, exists, is, startsWith } from "./conditions.ts"
@@ -61,6 +61,9 @@ export const indexed = (queue: SandboxId, which: "all" | "live" | "dead"): Query
   consistent: true
 })
 
+/** As many rows of a queue as are looked at for groups in flight: one page. */
+export const firstPage = (queue: SandboxId): Query => ({ ...indexed(queue, "live"), limit: 200 })
+
 export const allTurns = (queue: SandboxId): Query => ({
   table: stateTable,
   key: [is("sandbox_id", queue), startsWith("item", turnPrefix)],
@@ -96,6 +99,21 @@ export const readIndexed = reader("message", Indexed)
 export const readTurn = reader("message", Turn)
 
 export const isDead = ({ queue_order }: IndexedTurn): boolean => queue_order.startsWith(deadPrefix)
+
+export const depthOf = (rows: ReadonlyArray<IndexedTurn>, now: number): QueueDepth => {
+  const live = rows.filter((row) => !isDead(row))
+  const inFlight = live.filter(({ visible_at }) => visible_at > now).length
+  return { waiting: live.length - inFlight, inFlight, dead: rows.length - live.length }
+}
+
+export const entryOf = (row: TurnRow) => ({ key: row.turn_key, group: row.turn_group, body: row.body ?? "" })
+
+/** Groups with a row in flight, beside this one. */
+export const flyingBeside = (rows: ReadonlyArray<IndexedTurn>, group: GroupId, now: number): number =>
+  new Set(
+    rows.filter(({ turn_group, visible_at }) => visible_at > now && turn_group !== group)
+      .map(({ turn_group }) => turn_group)
+  ).size
 
 /** Oldest first, over all groups. */
 export const byArrival = (a: IndexedTurn, b: IndexedTurn): number => {

@@ -10,7 +10,6 @@ import { type Row, Sqlite, type Statements } from "../../adapters/disk/Sqlite.ts
 import { GroupId, isLater, SandboxId, TurnKey } from "../../domain/sandbox/Ids.ts"
 import { whenRung } from "../../ports/Bell.ts"
 import {
-  aheadLimit,
   checkBody,
   QueueMissing,
   ReceiptExpired,
@@ -21,7 +20,6 @@ import {
 import {
   type AcceptAnswer,
   type DeadEntry,
-  type QueueAhead,
   type QueueDepth,
   type QueueEntry,
   type ReceivedEntry,
@@ -29,6 +27,7 @@ import {
 } from "../../ports/TurnQueue.ts"
 import { judging } from "./acceptingRows.ts"
 import { Doorbell } from "./Doorbell.ts"
+import { before } from "./queueAhead.ts"
 import { markSeen, turnSeen } from "./SqliteSeen.ts"
 
 const readKey = reader("turn key", TurnKey)
@@ -107,32 +106,6 @@ const sendMessage = (tables: Statements, queue: SandboxId, entry: QueueEntry, no
   ) > 0
   if (fresh) addMessage(tables, queue, entry, now)
   return fresh
-}
-
-/** What is before a message that waits. */
-const before = (
-  tables: Statements,
-  queue: SandboxId,
-  { group, key }: Pick<QueueEntry, "key" | "group">,
-  now: number
-): QueueAhead | undefined => {
-  const row = tables.get(
-    // Only the first of a group is ever in flight.
-    `SELECT
-       (SELECT count(*) FROM (
-          SELECT 1 FROM queue_messages WHERE queue = own.queue AND grp = own.grp AND seq < own.seq LIMIT ?
-        )) AS before,
-       (SELECT count(*) FROM queue_messages
-          WHERE queue = own.queue AND head = 1 AND visible_at > 0 AND visible_at > ? AND grp <> own.grp) AS others
-     FROM queue_messages AS own WHERE own.queue = ? AND own.key = ? AND own.grp = ? AND own.visible_at <= ?`,
-    aheadLimit,
-    now,
-    queue,
-    key,
-    group,
-    now
-  )
-  return row === undefined ? undefined : { inGroup: integer(row, "before"), otherGroups: integer(row, "others") }
 }
 
 const exists = (tables: Statements, queue: SandboxId): boolean =>

@@ -147,11 +147,10 @@ export const memoryQueue = (state: MemoryTurnQueueState): TurnQueue["Service"] =
     const keys = keysAt(queue, now)
     const at = keys.findIndex((message) => message.key === key && message.group === group)
     if (keys[at]?.state !== "waiting") return undefined
+    const inGroup = Math.min(aheadLimit, keys.slice(0, at).filter((message) => message.group === group).length)
+    if (inGroup > 0) return { inGroup, otherGroups: 0 }
     const others = keys.filter((message) => message.group !== group && message.state === "in-flight")
-    return {
-      inGroup: Math.min(aheadLimit, keys.slice(0, at).filter((message) => message.group === group).length),
-      otherGroups: new Set(others.map((message) => message.group)).size
-    }
+    return { inGroup, otherGroups: new Set(others.map((message) => message.group)).size }
   }
   const depthAt = (queue: SandboxId, now: number): QueueDepth => {
     const { dead, messages } = state.queues.get(queue) ?? { dead: new Map(), messages: [] }

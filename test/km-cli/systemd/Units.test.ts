@@ -39,6 +39,11 @@ describe("systemd units", () => {
     )
   })
 
+  it("start the bridge with a small young generation", () => {
+    const [bridge] = unitsOf(options)
+    assert.match(bridge?.text ?? "", /^ExecStart=\S+ --max-semi-space-size=4 \/usr\/lib\/km\/km-bridge\.mjs$/m)
+  })
+
   it("show each process its own secrets, and an empty directory otherwise", () => {
     assert.deepStrictEqual(secretsIn("km-bridge.service"), [
       "slack ro",

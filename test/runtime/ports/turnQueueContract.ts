@@ -316,6 +316,7 @@ export const turnQueueContract = <LE>(engine: Engine<QueuePorts, LE>): void => {
       assert.strictEqual((yield* ahead(`m${aheadLimit - 1}`, "many"))?.inGroup, aheadLimit - 1)
       assert.strictEqual((yield* ahead(`m${aheadLimit}`, "many"))?.inGroup, aheadLimit)
       assert.isUndefined(yield* ahead("nobody", "a"))
+      assert.isUndefined(yield* ahead("nobody", "many"))
       // Of another group there is no such message.
       assert.isUndefined(yield* ahead("a2", "b"))
       const received = new Set([yield* mustReceive(), yield* mustReceive()].map(({ key }) => key))
