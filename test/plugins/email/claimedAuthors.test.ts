@@ -109,6 +109,21 @@ describe("mail without a signature", () => {
       }
     }))
 
+  it("names what stands around an at sign, without dots and hyphens at either end, and nothing where there is no address", () => {
+    for (const none of ["", "Ann", "group:;"]) assert.deepStrictEqual([...addressesNamed(none)], [], none)
+    // What a library takes for an address, perhaps, but none with a name and a domain.
+    for (const none of ["a@", "@b.example", "a @ ", "a@;", "@", "\"a@\""]) {
+      assert.isFalse([...addressesNamed(none)].some((address) => /.@./.test(address)), none)
+    }
+    assert.deepStrictEqual([...addressesNamed("A@B.example")], ["a@b.example"])
+    for (const edged of ["..a@b.example", "--a@--b.example--", ".a.@.b.example..", "-.a@b.example.-"]) {
+      assert.isTrue(addressesNamed(`"${edged}"`).has("a@b.example"), edged)
+    }
+    const [first, second] = ["a".repeat(254), "a".repeat(255)]
+    assert.isTrue(addressesNamed(`"${first}@b.example"`).has(`${first}@b.example`))
+    assert.isFalse(addressesNamed(`"${second}@b.example"`).has(`${second}@b.example`))
+  })
+
   it("names an address of an international domain in the form that certificates have", () => {
     for (const spelled of ["MÜNCHEN.example", "mu\u0308nchen.example", "xn--mnchen-3ya.example"]) {
       assert.isTrue(addressesNamed(`x@${spelled}`).has("x@xn--mnchen-3ya.example"), spelled)

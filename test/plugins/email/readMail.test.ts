@@ -25,7 +25,7 @@ const said = Effect.fnUntraced(function*(raw: string, known = directory) {
 
 const many = (count: number) => Array.from({ length: count }, (_, n) => `a${n}@x.example`).join(",\r\n ")
 
-const long = (length: number) => `From: ${"x".repeat(length)}\r\nSender: y\r\n\r\nx`
+const long = (length: number) => `From: ${"x".repeat(length)}\r\n\r\nx`
 
 const hidden = (value: string) => said(`Subject: ${value}\r\nX: y\r\n\r\nx`)
 
@@ -58,13 +58,21 @@ describe("the author of mail that proves nothing", () => {
       const over = ["invalid", "downgraded", "none", undefined]
       assert.deepStrictEqual(yield* said(`From: ${many(100)}\r\n\r\nx`), fine)
       assert.deepStrictEqual(yield* said(`From: ${many(101)}\r\n\r\nx`), over)
-      assert.deepStrictEqual(yield* said(long(64 * 1024 - 1)), fine)
-      assert.deepStrictEqual(yield* said(long(64 * 1024)), over)
+      assert.deepStrictEqual(yield* said(long(64 * 1024)), fine)
+      assert.deepStrictEqual(yield* said(long(64 * 1024 + 1)), over)
     }))
 
   it.effect("is looked for within other headers only where the head is not plain", () =>
     Effect.gen(function*() {
-      for (const value of ["a\rFrom: ", "a\rSender: ", "a\0from\u0001: ", "a\rFrom: x@y.example\rSender:"]) {
+      for (
+        const value of [
+          "a\rFrom: ",
+          "a\rSender: ",
+          "a\0from\u0001: ",
+          "a\rFrom: x@y.example\rSender:",
+          "a\rFrom:x@y.example.Sender:"
+        ]
+      ) {
         assert.deepStrictEqual(
           (yield* hidden(`${value}${alice.address}`)).slice(0, 2),
           ["invalid", "downgraded"],

@@ -86,7 +86,23 @@ describe("what stands before a shape", () => {
       `end${`SG.${mixed(22)}.${mixed(43)}`}`,
       `endsk-svcacct-${mixed(32)}`,
       `endgh${`p_${mixed(30)}`}`,
-      ...["\\n", "\\r", "\\t", "\\b", "\\f", "%3D", "%3d", "%0a", "%ff", "%E2", `${esc}[`, `${esc}[32`, `${esc}[38;5:1`, "é", "_"]
+      ...[
+        "\\n",
+        "\\r",
+        "\\t",
+        "\\b",
+        "\\f",
+        "%3D",
+        "%3d",
+        "%0a",
+        "%ff",
+        "%E2",
+        `${esc}[`,
+        `${esc}[32`,
+        `${esc}[38;5:1`,
+        "é",
+        "_"
+      ]
         .flatMap((before) => [
           `x${before}sk_${mixed(20)}`,
           `x${before}sk-${lower(32)}`,
