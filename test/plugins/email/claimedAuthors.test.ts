@@ -119,9 +119,9 @@ describe("mail without a signature", () => {
     for (const edged of ["..a@b.example", "--a@--b.example--", ".a.@.b.example..", "-.a@b.example.-"]) {
       assert.isTrue(addressesNamed(`"${edged}"`).has("a@b.example"), edged)
     }
-    const [first, second] = ["a".repeat(254), "a".repeat(255)]
-    assert.isTrue(addressesNamed(`"${first}@b.example"`).has(`${first}@b.example`))
-    assert.isFalse(addressesNamed(`"${second}@b.example"`).has(`${second}@b.example`))
+    // Walked back so far and no further.
+    assert.isTrue(addressesNamed(`"(${"a".repeat(254)}@b.example"`).has(`${"a".repeat(254)}@b.example`))
+    assert.isTrue(addressesNamed(`"(${"a".repeat(256)}@b.example"`).has(`${"a".repeat(254)}@b.example`))
   })
 
   it("names an address of an international domain in the form that certificates have", () => {
