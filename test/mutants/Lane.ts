@@ -15,7 +15,7 @@ export type Ran = Extract<Reply, { _tag: "Ran" }> | { readonly _tag: "Late" }
 const runsPerRunner = 40
 
 /** A run that waits, without a deadline's worth of processor, ends after so many deadlines: the machine may be busy. */
-const patience = 10
+const patience = 4
 
 /** Milliseconds of processor that a process has had; on systems without `/proc`, more than any deadline. */
 const processorOf = (pid: number | undefined): number => {
