@@ -76,6 +76,8 @@ export interface BackendPaths {
 /** One install that may or may not be there yet. */
 export interface Backend {
   readonly paths: BackendPaths
+  /** Names of the coding agents of this build, for profiles. */
+  readonly agents: ReadonlyArray<string>
   /** KM-ENG-006 (exit 3) where nothing was installed. */
   readonly install: Effect.Effect<Install, KmError>
   readonly writeInstall: (install: Install) => Effect.Effect<void, KmError>

@@ -17,6 +17,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
+import { agentKinds } from "../runtime/adapters/agents.ts"
 import type { EngineRefused } from "../runtime/adapters/disk/EngineErrors.ts"
 import type { MailTrouble } from "../runtime/ports/MailDesk.ts"
 import type { StoreError } from "../runtime/ports/StoreError.ts"
@@ -109,6 +110,7 @@ const open = async (root: string): Promise<Backend> => {
   const { run, sandboxes, secrets } = paths
   return {
     paths: { root, run, sandboxes, secrets, profiles: profiles() },
+    agents: agentKinds,
     install: Effect.mapError(State.readInstall(root), engineTrouble),
     writeInstall: (install) => Effect.mapError(State.writeInstall(root, install), engineTrouble),
     ports: (life) =>

@@ -167,19 +167,24 @@ const hasPath = (raw: unknown, path: string): boolean => {
   return true
 }
 
-/**
- * Reads, merges, decodes and judges one file. Never fails: what is wrong is in the findings, errors before warnings.
- * `ownerOfChannel` knows the channels of an install where one is at hand.
- */
+/** What a profile is judged by beside itself. */
+export interface Surroundings {
+  /** Names of the agents that this build has. */
+  readonly agents: ReadonlyArray<string>
+  /** Which sandbox owns a channel, where an install is at hand. */
+  readonly ownerOfChannel: (channel: string) => string | undefined
+}
+
+/** Reads, merges, decodes and judges one file. Never fails: what is wrong is in the findings, errors before warnings. */
 export const readProfile = Effect.fn("ProfileFile.read")(function*(
   file: string,
-  ownerOfChannel: (channel: string) => string | undefined
+  { agents, ownerOfChannel }: Surroundings
 ) {
   const chain = yield* Effect.result(readChain(file, [], undefined))
   if (Result.isFailure(chain)) return { file, profile: undefined, findings: chain.failure } satisfies ProfileReport
   const sources = chain.success
   const merged = resolveAdds(sources.map(({ raw }) => writeOutShorthands(withoutExtends(raw))).reduce(mergeProfiles))
-  const decoded = decodeProfile(merged)
+  const decoded = decodeProfile(merged, agents)
   if (Result.isFailure(decoded)) {
     return { file, profile: undefined, findings: decoded.failure.map((found) => placed(sources, found)) }
   }

@@ -1,6 +1,6 @@
 /** The JSON Schema of a profile file: what the Effect Schema says, and what a file may say beside it (`extends`). */
 import * as Schema from "effect/Schema"
-import { Profile, shorthands } from "../runtime/domain/profile/Profile.ts"
+import { profileFor, shorthands } from "../runtime/domain/profile/Profile.ts"
 
 type Json = { readonly [key: string]: unknown }
 
@@ -36,9 +36,9 @@ const withWord = (schema: unknown, path: ReadonlyArray<string>, key: string): un
   return { description, anyOf: [properties[key], map] }
 }
 
-/** The file's whole text, with a newline at the end. Deterministic. */
-export const profileJsonSchema = (): string => {
-  const { schema } = Schema.toJsonSchemaDocument(Profile, { onExcessProperty: "error" })
+/** The file's whole text, with a newline at the end, for a build that has these agents. Deterministic. */
+export const profileJsonSchema = (agents: ReadonlyArray<string>): string => {
+  const { schema } = Schema.toJsonSchemaDocument(profileFor(agents), { onExcessProperty: "error" })
   const worded = shorthands.reduce<unknown>((whole, { key, path }) => withWord(whole, path, key), schema)
   const properties = isJson(worded) && isJson(worded["properties"]) ? worded["properties"] : {}
   const document = {

@@ -7,13 +7,8 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import {
-  type ActionName,
-  BridgeAction,
-  type BridgeResult,
-  maxBridgeBodyBytes,
-  operatorActions
-} from "../../runtime/domain/slack/BridgeProtocol.ts"
+import { actionTraits } from "../../runtime/domain/slack/ActionTraits.ts"
+import { BridgeAction, type BridgeResult, maxBridgeBodyBytes } from "../../runtime/domain/slack/BridgeProtocol.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { bridgeErrors, BridgeRefusal, failureOf } from "../BridgeErrors.ts"
 import { BridgeSettings } from "../BridgeSettings.ts"
@@ -26,25 +21,6 @@ import { channelLeaseMillis, leaseMillis, Once, uploadLeaseMillis } from "./Once
 const decodeAction = Schema.decodeUnknownEffect(BridgeAction)
 const decodeName = Schema.decodeUnknownOption(Schema.Struct({ action: Schema.String }))
 const actionNames: ReadonlySet<string> = new Set(BridgeAction.members.map((member) => member.fields.action.literal))
-
-/**
- * Actions that change nothing by being repeated: reading, `live.set` (its `seq` decides), what is set to a value, what is
- * held by a token.
- */
-const unrecorded: ReadonlySet<ActionName> = new Set([
-  "live.set",
-  "permalink",
-  "thread.put",
-  "thread.lookup",
-  "user.lookup",
-  "activity",
-  "repository.refresh",
-  "ask.close",
-  "pull.hold",
-  "pull.release",
-  "test",
-  "state"
-])
 
 const bad = (detail: string) => new BridgeRefusal({ code: "bad_request", detail })
 
@@ -88,13 +64,14 @@ export class V2Handler extends Context.Service<V2Handler, {
         })
         const action = yield* decoded(body)
         yield* Effect.annotateCurrentSpan({ "km.sender": caller.sender, "km.action": action.action })
-        if (operatorActions.has(action.action) && caller.sender !== "operator") {
+        const { asks, repeats } = actionTraits[action.action]
+        if (asks === "operator" && caller.sender !== "operator") {
           return yield* new BridgeRefusal({ code: "forbidden", detail: `${action.action} is for operators` })
         }
         yield* actions.permit(caller, action)
         const act = (uncertainSince: number | undefined): Effect.Effect<BridgeResult, BridgeRefusal> =>
           actions.act(caller, action, uncertainSince)
-        if (unrecorded.has(action.action)) return yield* act(undefined)
+        if (repeats === "again") return yield* act(undefined)
         return yield* once.run(
           {
             scope: `${settings.install}/${caller.sender}`,
@@ -136,7 +113,7 @@ export class V2Handler extends Context.Service<V2Handler, {
 
 /** A long text becomes messages at one a second. */
 const leaseOf = (action: BridgeAction): number =>
-  action.action === "upload" || action.action === "file.get"
+  actionTraits[action.action].movesFile
     ? uploadLeaseMillis
     : action.action === "channel.ensure"
     ? channelLeaseMillis

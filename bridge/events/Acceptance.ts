@@ -18,7 +18,7 @@ import {
 import { isEnding, type SandboxRow } from "../../runtime/domain/sandbox/Sandbox.ts"
 import { readSpoken } from "../../runtime/domain/slack/ChatWords.ts"
 import { withoutHidden } from "../../runtime/domain/text/HiddenText.ts"
-import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import type { SlackOrigin, TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { Controls } from "../../runtime/ports/Controls.ts"
 import { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { Seen } from "../../runtime/ports/Seen.ts"
@@ -60,8 +60,13 @@ export type Taken =
 
 type Refusal = Extract<EventError, "not_allowed" | "ending" | "bad_text" | "too_long" | "not_readable">
 
-/** As the schema would write it: nothing in a request is encoded, and all of it was checked where it came in. */
-export const encodeRequest = (request: TurnRequest): string => JSON.stringify(request)
+/** What a person's message in Slack asks for. */
+export interface SlackRequest extends TurnRequest {
+  readonly origin: SlackOrigin
+}
+
+/** As the schema would write it: nothing in a request from Slack is encoded, and all of it was checked where it came in. */
+export const encodeRequest = (request: SlackRequest): string => JSON.stringify(request)
 
 export class Acceptance extends Context.Service<Acceptance, {
   readonly take: (
@@ -280,7 +285,7 @@ export class Acceptance extends Context.Service<Acceptance, {
         if (!addressed) return "not addressed"
         const mentioned = mentionedUsers(message.text)
         yield* identity.learn([message.user, ...mentioned], nameMillis)
-        const request: TurnRequest = {
+        const request: SlackRequest = {
           key,
           group,
           origin: {

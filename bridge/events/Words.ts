@@ -21,6 +21,13 @@ import { loadOf, modelText, positionText, statusText } from "./wordAnswers.ts"
 
 type Answered = Exclude<ChatWordName, "aside" | "stop">
 
+/** A message that is in the queue now, and what its store knew of those before it. */
+interface StoredTurn {
+  readonly key: TurnKey
+  readonly group: GroupId
+  readonly ahead?: QueueAhead | undefined
+}
+
 export class Words extends Context.Service<Words, {
   /** Does what the word says and tells the thread. Asked twice for a message, it tells once. */
   readonly answer: (
@@ -39,7 +46,7 @@ export class Words extends Context.Service<Words, {
   readonly stored: (
     message: IncomingMessage,
     row: SandboxRow,
-    turn: { readonly key: TurnKey; readonly group: GroupId; readonly ahead?: QueueAhead | undefined }
+    turn: StoredTurn
   ) => Effect.Effect<void>
 }>()("km/bridge/events/Words") {
   static readonly layer = Layer.effect(
@@ -132,7 +139,7 @@ export class Words extends Context.Service<Words, {
       const interrupt = Effect.fnUntraced(function*(
         message: IncomingMessage,
         row: SandboxRow,
-        { group, key }: { readonly key: TurnKey; readonly group: GroupId }
+        { group, key }: StoredTurn
       ) {
         const keys = yield* queue.keys(row.id, group)
         const by = `a newer message of ${identity.knownName(message.user) ?? message.user}`
@@ -142,7 +149,7 @@ export class Words extends Context.Service<Words, {
       })
 
       const stored = Effect.fnUntraced(
-        function*(message, row, turn) {
+        function*(message: IncomingMessage, row: SandboxRow, turn: StoredTurn) {
           const { slackBusyPolicy: policy, slackMaxConcurrentThreads: most } = row.profile.spec.cli
           if (policy === "interrupt") yield* interrupt(message, row, turn)
           if (row.desired === "stopped") return yield* asleep(message, row)

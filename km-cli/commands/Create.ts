@@ -20,7 +20,7 @@ import { ensureOperatorKeys } from "../OperatorDesk.ts"
 import { data, talk } from "../Output.ts"
 import { channelText, isConfined, refsNotEnforced, unconfinedNetwork, viewOf } from "../SandboxView.ts"
 import * as UpFile from "../up/UpFile.ts"
-import { channelOwners } from "./Validate.ts"
+import { surroundings } from "./Validate.ts"
 
 export interface CreateInput {
   readonly file: string
@@ -91,7 +91,7 @@ export const create = Effect.fn("km.create")(function*(input: CreateInput) {
   const givenId = yield* decoded(SandboxId, input.id, "id")
   const install = yield* backend.install
   const file = yield* pathFrom(input.file, "the profile")
-  const report = yield* readProfile(file, yield* channelOwners(backend, givenId))
+  const report = yield* readProfile(file, yield* surroundings(backend, givenId))
   for (const finding of report.findings) yield* talk(findingLine(finding))
   const { profile } = report
   if (profile === undefined) {

@@ -50,8 +50,8 @@ const firstMessage = "Hello! Please look around in your workspace, leave a short
 /** A scripted turn takes seconds, a real one may think; a stack that needs longer is broken. */
 const turnWithin = "5 minutes"
 
-const createDemo = Effect.fnUntraced(function*(running: Running, file: string, shown: string) {
-  const report = yield* readProfile(file, () => undefined)
+const createDemo = Effect.fnUntraced(function*({ agents }: Backend, running: Running, file: string, shown: string) {
+  const report = yield* readProfile(file, { agents, ownerOfChannel: () => undefined })
   const { profile } = report
   if (profile === undefined) {
     return yield* kmError("KM-CLI-006", `${file} has errors`, report.findings.map(findingLine).join("; "))
@@ -158,7 +158,7 @@ const show = Effect.fnUntraced(function*(
     Effect.catch((why) => Effect.as(talk(`without GitHub: ${why}`), undefined))
   )
   const { file, shown } = yield* profileOf(backend, running, hub)
-  const row = yield* running.within(Effect.flatMap(createDemo(running, file, shown), withReport))
+  const row = yield* running.within(Effect.flatMap(createDemo(backend, running, file, shown), withReport))
   if (!isConfined(row)) {
     yield* talk(
       `the agent is UNCONFINED: bubblewrap is missing here${unconfinedNetwork(row)}; km doctor says more`

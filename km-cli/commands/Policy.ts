@@ -41,7 +41,7 @@ const sourceOf = Effect.fnUntraced(function*(input: PolicyTestInput, backend: Ba
   }
   if (Option.isSome(input.profile)) {
     const file = yield* pathFrom(input.profile.value, "the profile")
-    const report = yield* readProfile(file, () => undefined)
+    const report = yield* readProfile(file, { agents: backend.agents, ownerOfChannel: () => undefined })
     return report.profile?.spec.sourceAccess ??
       (yield* kmError("KM-CLI-006", verdictOf(report), "", `km validate ${file}`))
   }

@@ -10,20 +10,21 @@ import { kmError } from "../KmError.ts"
 import { opened } from "../Opened.ts"
 import { data, talk } from "../Output.ts"
 
-/** Who owns a channel as its own, but for one id; nobody where there is no install. */
-export const channelOwners = Effect.fnUntraced(function*(backend: Backend, except?: string) {
+/** What a profile is judged by: the build's agents, and whose a channel is, but for one id; nobody's where there is no install. */
+export const surroundings = Effect.fnUntraced(function*(backend: Backend, except?: string) {
+  const { agents } = backend
   const install = yield* Effect.option(backend.install)
-  if (Option.isNone(install)) return () => undefined
+  if (Option.isNone(install)) return { agents, ownerOfChannel: () => undefined }
   const rows = yield* Effect.flatMap(Sandboxes, (sandboxes) => sandboxes.list).pipe(
     Effect.provide(backend.ports("short"))
   )
-  return ownersOfChannels(rows, except)
+  return { agents, ownerOfChannel: ownersOfChannels(rows, except) }
 })
 
 export const validate = Effect.fn("km.validate")(function*(input: { readonly file: string }) {
   const file = yield* pathFrom(input.file, "the profile")
   const { backend } = yield* opened
-  const report = yield* readProfile(file, yield* channelOwners(backend))
+  const report = yield* readProfile(file, yield* surroundings(backend))
   const ok = report.profile !== undefined
   yield* data(report.findings.map(findingLine), {
     ok,

@@ -4,11 +4,11 @@ import * as Effect from "effect/Effect"
 import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
 import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { foreignAddress, foreignLine } from "../../runtime/domain/text/ForeignText.ts"
-import type { MailOrigin } from "../../runtime/domain/turn/Turn.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import { AnnouncementPace } from "./AnnouncementPace.ts"
 import type { MailAccount } from "./MailAccount.ts"
+import type { MailOrigin } from "./MailTurns.ts"
 
 /** Characters of an address or a subject in a line of the channel. */
 const shownCharacters = 150

@@ -14,7 +14,6 @@ import { AgentPrograms } from "../../runtime/ports/AgentPrograms.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
 import { Controls, isStopRequest, type StopRequest } from "../../runtime/ports/Controls.ts"
 import type { Identities } from "../../runtime/ports/Identities.ts"
-import { Installation } from "../../runtime/ports/Installation.ts"
 import { Ledger } from "../../runtime/ports/Ledger.ts"
 import { Mailbox, type Mailer } from "../../runtime/ports/Mail.ts"
 import { type Plugin, PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
@@ -22,6 +21,7 @@ import { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { Sandboxes } from "../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
 import type { Secrets } from "../../runtime/ports/Secrets.ts"
+import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
 import { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import { Turns } from "../../runtime/ports/Turns.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
@@ -29,7 +29,7 @@ import { makeAnnouncer } from "./Announcer.ts"
 import { makeMailAccount } from "./MailAccount.ts"
 import { makeMailOrigin, RunningMail } from "./MailOrigin.ts"
 import { listen } from "./MailSocket.ts"
-import { type AdmittedMail, isAwaited, maxOpenTurns, mayStartTurn, requestOf } from "./MailTurns.ts"
+import { type AdmittedMail, isAwaited, mailOriginOf, maxTurnsInHand, mayStartTurn, requestOf } from "./MailTurns.ts"
 import { makeOwedTurn } from "./OwedTurn.ts"
 import { takeReplays } from "./Replays.ts"
 
@@ -48,7 +48,7 @@ export type EmailPorts =
   | Bridge
   | Controls
   | Identities
-  | Installation
+  | ThisInstall
   | Ledger
   | Mailbox
   | Mailer
@@ -120,28 +120,28 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
     const bridge = yield* Bridge
     const controls = yield* Controls
     const info = yield* SandboxInfo
-    const installation = yield* Installation
+    const thisInstall = yield* ThisInstall
     const ledger = yield* Ledger
     const mailbox = yield* Mailbox
     const queue = yield* TurnQueue
     const redaction = yield* Redaction
     const turns = yield* Turns
-    const domain = installation.mailDomain ?? defaultMailDomain(info.install)
-    const relay = relayOf(installation)
+    const domain = thisInstall.mailDomain ?? defaultMailDomain(info.install)
+    const relay = relayOf(thisInstall)
     const account = yield* makeMailAccount({
       owner: info.id,
       install: info.install,
-      certifierPublicKey: Buffer.from(installation.certifierPublicKey, "base64"),
+      certifierPublicKey: Buffer.from(thisInstall.certifierPublicKey, "base64"),
       domain,
       name: info.label === info.id ? "" : info.label,
       policy: email,
-      v1Senders: installation.v1Senders ?? [],
+      v1Senders: thisInstall.v1Senders ?? [],
       ...(relay === undefined ? {} : { relay })
     })
     const running = new RunningMail()
     // Started by an earlier life of this plugin.
     for (const row of yield* Effect.mapError(ledger.open, failed("start"))) {
-      if (row.request.origin.kind === "mail" && row.state === "running") running.begin(row)
+      if (mailOriginOf(row.request.origin) !== undefined && row.state === "running") running.begin(row)
     }
     const { contribution, directory } = yield* Effect.mapError(
       (yield* AgentPrograms).place("mail", programs),
@@ -164,7 +164,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       const request = requestOf(info.id, mail, sent !== undefined)
       if (request === undefined) return ""
       const { open } = yield* turns.health
-      if (open >= maxOpenTurns && Option.isNone(yield* ledger.get(request.key))) return "too-many"
+      if (open >= maxTurnsInHand && Option.isNone(yield* ledger.get(request.key))) return "too-many"
       yield* owed.owe(request)
       return ""
     })
@@ -219,7 +219,7 @@ export const EmailPlugin: Plugin<EmailConfig, EmailPorts> = {
       agent: {
         ...contribution,
         // The second is the reference's name, for scripts that have it.
-        env: { KM_MAIL_SOCKET: socket, KM_OPERATOR_EMAIL: operatorAddress(info.install, installation.mailDomain) }
+        env: { KM_MAIL_SOCKET: socket, KM_OPERATOR_EMAIL: operatorAddress(info.install, thisInstall.mailDomain) }
       },
       detail: Effect.sync(() => email.onReceive === "turn" ? `${running.count} turns of mail running` : "")
     }

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type { ChannelId, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../runtime/domain/turn/OutcomeText.ts"
-import type { MailOrigin as Origin, ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
+import type { ShownPart, TurnRow } from "../../runtime/domain/turn/Turn.ts"
 import { backoffSchedule } from "../../runtime/ports/Backoff.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
@@ -18,7 +18,7 @@ import type { Redaction } from "../../runtime/ports/Redaction.ts"
 import type { TurnQueue } from "../../runtime/ports/TurnQueue.ts"
 import type { MailAccount } from "./MailAccount.ts"
 import { mailFrame } from "./mailFrame.ts"
-import { answerSubject, referencesAfter } from "./MailTurns.ts"
+import { answerSubject, mailKind, type MailOrigin as Origin, mailOriginOf, referencesAfter } from "./MailTurns.ts"
 import { rememberedSeconds, sessionNote } from "./SentMail.ts"
 
 /** A channel that cannot be reached must not hold up the conversation: the request is in the outbox by then. */
@@ -66,9 +66,9 @@ export class RunningMail {
 }
 
 const originOf = (row: TurnRow): Origin => {
-  const { origin } = row.request
-  // The kernel picks the handler by this very field.
-  if (origin.kind !== "mail") throw new TypeError(`turn ${row.key} does not come from mail`)
+  const origin = mailOriginOf(row.request.origin)
+  // The kernel picks the handler by the origin's kind, and this plugin alone writes what such a turn has.
+  if (origin === undefined) throw new TypeError(`turn ${row.key} does not come from mail`)
   return origin
 }
 
@@ -147,7 +147,7 @@ export const makeMailOrigin = (deps: MailOriginDeps, running: RunningMail): Orig
   })
 
   return {
-    kind: "mail",
+    kind: mailKind,
     environment: (row) => {
       const { address, delivery } = originOf(row)
       return { KM_MAIL_ID: delivery, KM_MAIL_FROM: address }

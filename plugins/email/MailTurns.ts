@@ -1,17 +1,59 @@
 /** Which mail starts a turn, what that turn is, and what its answer refers to. Pure. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Judged } from "../../runtime/domain/mail/JudgedMail.ts"
 import type { Profile } from "../../runtime/domain/profile/Profile.ts"
-import { GroupId, type SenderId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
+import { GroupId, SenderId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
 import { sha256Base64Url } from "../../runtime/domain/text/Digest.ts"
-import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import type { TurnOrigin, TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import type { Verdict } from "./protocol/Verdict.ts"
 import type { SentMail } from "./SentMail.ts"
+
+/** What turns of mail are called among those of other origins. */
+export const mailKind = "mail"
+
+/** A verified mail that starts a turn. Everything is as signed; the sender is proven. */
+export const MailOrigin = Schema.Struct({
+  messageId: Schema.String,
+  /** The mailbox's own name of the message; `km-recv --id` takes it. */
+  delivery: Schema.String,
+  sender: SenderId,
+  /** The proven sender's own, and the only one that the outcome is mailed to. */
+  address: Schema.String,
+  subject: Schema.String,
+  /** ISO 8601. */
+  date: Schema.NullOr(Schema.String),
+  /** Ids of the thread before this message, oldest first. */
+  references: Schema.Array(Schema.String),
+  /** Automatic answers in a row up to this message. */
+  hop: Schema.Int,
+  encrypted: Schema.Boolean,
+  /** False when the mail answers one of this sandbox: its outcome is not mailed back, or two agents never end. */
+  answered: Schema.Boolean,
+  /** True when the request's text is only the beginning of the mail's. */
+  cut: Schema.Boolean
+})
+export type MailOrigin = typeof MailOrigin.Type
+const encodeOrigin = Schema.encodeSync(MailOrigin)
+const decodeOrigin = Schema.decodeUnknownOption(MailOrigin)
+
+/** As a turn has it. */
+export const turnOriginOf = (mail: MailOrigin): TurnOrigin => ({
+  kind: "plugin",
+  of: mailKind,
+  label: mail.sender,
+  data: encodeOrigin(mail)
+})
+
+/** What a turn has of it; none for a turn of another origin. */
+export const mailOriginOf = (origin: TurnOrigin): MailOrigin | undefined =>
+  origin.kind === "plugin" && origin.of === mailKind ? Option.getOrUndefined(decodeOrigin(origin.data)) : undefined
 
 /** UTF-16 units of a mail's text that go into a prompt; the rest is the agent's to fetch. */
 export const promptCharacters = 100_000
 
 /** Turns of a sandbox that may wait or run; mail beyond that is quarantined as `too-many`. */
-export const maxOpenTurns = 200
+export const maxTurnsInHand = 200
 
 /** Automatic answers in a row; the one after that is refused by its writer and quarantined by its reader. */
 export const maxHops = 20
@@ -86,8 +128,7 @@ export const requestOf = (owner: SenderId, mail: AdmittedMail, repliesToOurs: bo
   return {
     key: turnKeyOf(owner, delivery),
     group: groupOf(verdict.sender, rootOf(judged)),
-    origin: {
-      kind: "mail",
+    origin: turnOriginOf({
       messageId: id,
       delivery,
       sender: verdict.sender,
@@ -99,7 +140,7 @@ export const requestOf = (owner: SenderId, mail: AdmittedMail, repliesToOurs: bo
       encrypted: judged.encrypted,
       answered: !repliesToOurs,
       cut: judged.body.length > promptCharacters
-    },
+    }),
     text: judged.body.slice(0, promptCharacters).toWellFormed(),
     title: `📧 Turn started by mail from ${verdict.sender}`,
     files: judged.attachments.map(({ name, sha256, size, type }) => ({ id: sha256, name, mimeType: type, size })),

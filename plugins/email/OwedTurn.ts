@@ -11,6 +11,7 @@ import { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Mailbox } from "../../runtime/ports/Mail.ts"
 import type { Turns } from "../../runtime/ports/Turns.ts"
+import { mailOriginOf } from "./MailTurns.ts"
 
 /** The fact of the ledger that holds it; empty when none is owed. */
 const fact = "mail-turn-owed"
@@ -36,8 +37,9 @@ export const makeOwedTurn = ({ ledger, mailbox, owner, turns }: {
     const kept = Option.getOrElse(yield* ledger.recall(fact), () => "")
     if (kept === "") return
     const request = Option.getOrUndefined(decode(kept))
-    if (request?.origin.kind === "mail") {
-      const row = yield* mailbox.get(owner, request.origin.delivery)
+    const mail = request === undefined ? undefined : mailOriginOf(request.origin)
+    if (request !== undefined && mail !== undefined) {
+      const row = yield* mailbox.get(owner, mail.delivery)
       if (Option.exists(row, ({ folder }) => folder === "inbox")) {
         const taken = yield* turns.submit(request, undefined)
         yield* Effect.logInfo("a mail starts a turn").pipe(Effect.annotateLogs({ turn: request.key, taken }))

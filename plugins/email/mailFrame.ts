@@ -1,7 +1,8 @@
 /** How a mail that starts a turn is put before the agent: who wrote it, that its text is data, what becomes of the answer. */
 import { attachedFiles, inlineWords, utcMinute } from "../../runtime/domain/text/PromptText.ts"
-import type { MailOrigin, TurnRequest } from "../../runtime/domain/turn/Turn.ts"
+import type { TurnRequest } from "../../runtime/domain/turn/Turn.ts"
 import { personsWords, type TurnFrame } from "../../runtime/domain/turn/TurnFrame.ts"
+import type { MailOrigin } from "./MailTurns.ts"
 
 const writer = (mail: MailOrigin): string => mail.sender === "operator" ? "the operator" : `the agent of ${mail.sender}`
 

@@ -16,12 +16,12 @@ import { parseHostPattern } from "../../runtime/domain/profile/HostPatterns.ts"
 import { Agent, type AgentContribution, type AgentDoor } from "../../runtime/ports/Agent.ts"
 import { Audit } from "../../runtime/ports/Audit.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Installation } from "../../runtime/ports/Installation.ts"
 import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
 import { makeAuthority } from "./certificates/SandboxAuthority.ts"
 import { GithubProxyConfig } from "./GithubProxyConfig.ts"
 import { machine, type Outside, type OwnGitHubs } from "./outside/Outside.ts"
@@ -38,7 +38,7 @@ import { makeDownloads } from "./request/Downloads.ts"
 import { certifiedNames } from "./request/GitHubHosts.ts"
 import { proxyEnvironment, trustEnvironment, writeTrust } from "./trust.ts"
 
-export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | Installation
+export type GithubProxyPorts = Agent | Audit | Bridge | Redaction | RepositoryTokens | SandboxInfo | ThisInstall
 
 /** On the jail's loopback; beside the model's and the hooks'. */
 export const proxyPort = 4703
@@ -126,7 +126,7 @@ export const githubProxyPlugin = (
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
     const gitHubs = gitHubsOf(config)
-    const { github: apps = [] } = yield* Installation
+    const { github: apps = [] } = yield* ThisInstall
     const reached = outside(ownGitHubs(gitHubs, apps.map(({ host }) => host)))
     const upstream = yield* makeUpstream(reached)
     const refusals = new Refusals()

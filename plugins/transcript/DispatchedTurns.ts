@@ -25,6 +25,7 @@ import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { TurnObserver } from "../../runtime/ports/Plugin.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { Sessions } from "../../runtime/ports/Sessions.ts"
 import { fromAgent, fromHook } from "./LiveInput.ts"
 import { beginRun } from "./LiveModel.ts"
 import { type LiveView, makeLiveView, sizeOfFile, toldByFile } from "./LiveView.ts"
@@ -49,8 +50,7 @@ export interface DispatchedParts {
   readonly ledger: Ledger["Service"]
   readonly redaction: Redaction["Service"]
   readonly channel: ChannelId
-  readonly home: string
-  readonly workspace: string
+  readonly sessions: Sessions["Service"]
   /** For turns that no Slack message started. */
   readonly threadOf: (session: SessionId, header: string) => Effect.Effect<MessageTs | undefined>
   /** Waits until every hook that arrived before has been told. */
@@ -68,7 +68,8 @@ export interface DispatchedTurns {
   readonly hooksAreOff: () => boolean
 }
 
-const headerOf = (row: TurnRow): string => row.request.title ?? "⏱️ Turn started by an operator"
+const headerOf = ({ request: { origin, title } }: TurnRow): string =>
+  title ?? (origin.kind === "operator" ? "⏱️ Turn started by an operator" : "⏱️ Turn started")
 
 export const makeDispatchedTurns = Effect.fnUntraced(function*(
   parts: DispatchedParts
@@ -116,15 +117,13 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
     return turn
   })
 
-  const where = (session: SessionId) => ({ home: parts.home, workspace: parts.workspace, session })
-
   /** Where in the session's file the turn begins: found before its first run, remembered for later ones. */
   const beginning = Effect.fnUntraced(
     function*(row: TurnRow, session: SessionId) {
       const fact = `transcript/begin/${row.key}/${session}`
       const kept = yield* ledger.recall(fact)
       if (Option.isSome(kept)) return { from: Number.parseInt(kept.value, 10) || 0, known: true }
-      const from = row.resumed ? yield* sizeOfFile(where(session)) : 0
+      const from = row.resumed ? yield* sizeOfFile(parts.sessions, session) : 0
       yield* ledger.remember(fact, String(from))
       return { from, known: false }
     },
@@ -135,7 +134,7 @@ export const makeDispatchedTurns = Effect.fnUntraced(function*(
 
   /** Takes from the file what it says of the turn, once all its processes are gone. */
   const readFile = Effect.fnUntraced(function*(row: TurnRow, session: SessionId, turn: Turn, from: number) {
-    yield* toldByFile({ ...where(session), from, promptId: undefined }).pipe(
+    yield* toldByFile(parts.sessions, { session, from, promptId: undefined }).pipe(
       Effect.match({
         onSuccess: (told) => turn.view.reconcile(told),
         onFailure: (skipped) => skipped

@@ -11,6 +11,7 @@ import type { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { ReceivedHook } from "../../runtime/ports/HookEvents.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { Sessions } from "../../runtime/ports/Sessions.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
 import { squash } from "./LiveEntries.ts"
 import { fromHook, type LiveInput } from "./LiveInput.ts"
@@ -61,8 +62,7 @@ export interface InteractiveParts {
   readonly channel: ChannelId
   /** The sandbox as a person knows it. */
   readonly label: string
-  readonly home: string
-  readonly workspace: string
+  readonly sessions: Sessions["Service"]
   readonly notifyOnPermission: boolean
   readonly threadOf: (session: SessionId, header: string) => Effect.Effect<MessageTs | undefined>
   /** The session is to be attached; returns once that is written down. */
@@ -86,10 +86,8 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
     `🖥️ Interactive session \`${session.slice(0, 8)}\` in ${redaction.redact(parts.label)}`
   const threadOf = (session: SessionId) => parts.threadOf(session, headerOf(session))
 
-  const where = (session: SessionId) => ({ home: parts.home, workspace: parts.workspace, session })
-
   const told = (session: SessionId, prompt: Prompt) =>
-    toldByFile({ ...where(session), from: prompt.from, promptId: prompt.promptId }).pipe(
+    toldByFile(parts.sessions, { session, from: prompt.from, promptId: prompt.promptId }).pipe(
       Effect.catch((skipped): Effect.Effect<ReadonlyArray<LiveInput>> =>
         Effect.as(Effect.logDebug("no transcript to look into yet", skipped.message), [])
       )
@@ -189,7 +187,7 @@ export const makeInteractiveSessions = Effect.fnUntraced(function*(
     }).pipe(Scope.provide(scope))
     // The CLI may write before we look, so the search for the prompt's id begins somewhat earlier; after a restart the
     // prompt is anywhere in the file.
-    const size = isNew || promptId === undefined ? yield* sizeOfFile(where(session.id)) : 0
+    const size = isNew || promptId === undefined ? yield* sizeOfFile(parts.sessions, session.id) : 0
     const from = promptId === undefined ? size : Math.max(0, size - searchBackBytes)
     const prompt: Prompt = { id, view, scope, said, from, promptId, open: true }
     session.prompts.set(id, prompt)

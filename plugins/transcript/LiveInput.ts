@@ -1,6 +1,7 @@
 /** What can be told of a turn, in the live model's terms, and how hooks and the agent's output tell it. Pure. */
 import type { HookEvent } from "../../runtime/domain/turn/HookEvent.ts"
 import type { AgentEvent } from "../../runtime/ports/Agent.ts"
+import type { Said } from "../../runtime/ports/Sessions.ts"
 
 /** Who tells: hooks, the agent's standard output, the transcript file. */
 export type Witness = "hook" | "stdout" | "file"
@@ -57,6 +58,18 @@ export const fromHook = (event: HookEvent): ReadonlyArray<LiveInput> => {
     }
     default:
       return []
+  }
+}
+
+/** What a line of the session's file says, in the model's terms. */
+export const fromFile = (said: Said): LiveInput => {
+  switch (said._tag) {
+    case "Text":
+      return { _tag: "Text", by: "file", text: said.text }
+    case "ToolUsed":
+      return { _tag: "Tool", by: "file", id: said.id, name: said.name, input: said.input }
+    case "ToolFinished":
+      return { _tag: "ToolEnd", id: said.id, failed: said.isError }
   }
 }
 

@@ -4,13 +4,12 @@ import type * as Scope from "effect/Scope"
 import type { ChannelId, MessageTs, RequestId, SessionId } from "../../runtime/domain/sandbox/Ids.ts"
 import type { Bridge } from "../../runtime/ports/Bridge.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import { SessionFileSkipped, type Sessions } from "../../runtime/ports/Sessions.ts"
 import { squash } from "./LiveEntries.ts"
-import type { LiveInput } from "./LiveInput.ts"
+import { fromFile, type LiveInput } from "./LiveInput.ts"
 import { emptyModel, endsWith, fold, type LiveModel, reconcile } from "./LiveModel.ts"
 import { type LivePoster, makeLivePoster } from "./LivePoster.ts"
 import { isCut, liveText } from "./LiveText.ts"
-import { openSession, type SessionFileSkipped, skipped } from "./SessionFile.ts"
-import { toldBy } from "./TranscriptLines.ts"
 
 export interface LiveView {
   readonly tell: (inputs: ReadonlyArray<LiveInput>) => void
@@ -67,38 +66,35 @@ export const makeLiveView = Effect.fnUntraced(function*(options: {
 })
 
 /** What a session's file says from byte `from` on; only of one prompt, when one is given. */
-export const toldByFile = (input: {
-  readonly home: string
-  readonly workspace: string
+export const toldByFile = (sessions: Sessions["Service"], input: {
   readonly session: SessionId
   readonly from: number
   readonly promptId: string | undefined
 }): Effect.Effect<ReadonlyArray<LiveInput>, SessionFileSkipped> =>
   Effect.scoped(Effect.gen(function*() {
-    const file = yield* openSession(input)
+    const file = yield* sessions.open(input.session)
     const read = async () => {
       const told: Array<LiveInput> = []
       let within = input.promptId === undefined
       for await (const line of file.lines(Math.min(input.from, file.size))) {
-        const one = toldBy(line)
+        const one = sessions.toldBy(line)
         if (one._tag === "None") continue
         if (input.promptId !== undefined && one.value.promptId !== undefined) {
           within = one.value.promptId === input.promptId
         }
-        if (within) told.push(...one.value.inputs)
+        if (within) { for (const said of one.value.said) told.push(fromFile(said)) }
       }
       return told
     }
-    return yield* Effect.tryPromise({ try: read, catch: skipped(input.session) })
+    return yield* Effect.tryPromise({
+      try: read,
+      catch: (cause) => new SessionFileSkipped({ session: input.session, reason: "Unreadable", cause })
+    })
   }))
 
 /** Bytes of the session's file now; 0 when there is none to read. */
-export const sizeOfFile = (input: {
-  readonly home: string
-  readonly workspace: string
-  readonly session: SessionId
-}): Effect.Effect<number> =>
-  Effect.scoped(openSession(input)).pipe(
+export const sizeOfFile = ({ open }: Sessions["Service"], session: SessionId): Effect.Effect<number> =>
+  Effect.scoped(open(session)).pipe(
     Effect.map((file) => file.size),
     Effect.orElseSucceed(() => 0)
   )

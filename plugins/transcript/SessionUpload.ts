@@ -18,8 +18,8 @@ import type { Bridge, BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
 import type { Objects } from "../../runtime/ports/Objects.ts"
 import type { Redaction } from "../../runtime/ports/Redaction.ts"
+import type { SessionFile, SessionFileSkipped, Sessions } from "../../runtime/ports/Sessions.ts"
 import { StoreError } from "../../runtime/ports/StoreError.ts"
-import { openSession, type SessionFile, type SessionFileSkipped } from "./SessionFile.ts"
 
 /** Slack's file in the thread now. */
 const Attached = Schema.Struct({ file: Schema.String, sha256: Schema.String, object: Schema.String })
@@ -37,8 +37,7 @@ export interface UploadParts {
   readonly objects: Objects["Service"]
   readonly redaction: Redaction["Service"]
   readonly sandbox: SandboxId
-  readonly home: string
-  readonly workspace: string
+  readonly sessions: Sessions["Service"]
 }
 
 export interface UploadRequest {
@@ -79,7 +78,7 @@ export type Uploaded = "attached" | "unchanged"
 export const makeSessionUpload = Effect.fnUntraced(function*(parts: UploadParts) {
   /** Gzip takes a core. Waiting for the bridge takes none, so nobody waits behind it. */
   const packing = yield* Semaphore.make(1)
-  const { bridge, ledger, objects, redaction, sandbox } = parts
+  const { bridge, ledger, objects, redaction, sandbox, sessions } = parts
 
   const recall = (fact: string) =>
     Effect.map(ledger.recall(fact), (text) => Option.getOrElse(Option.flatMap(text, decodeMemory), (): Memory => ({})))
@@ -116,7 +115,7 @@ export const makeSessionUpload = Effect.fnUntraced(function*(parts: UploadParts)
       const before = yield* complete(fact, yield* recall(fact))
       const object = `transcripts/${session}/${sha256Hex(`${request.threadTs}/${request.key}`).slice(0, 32)}.jsonl.gz`
       const stored = yield* packing.withPermit(Effect.scoped(Effect.gen(function*() {
-        const file = yield* openSession({ home: parts.home, workspace: parts.workspace, session })
+        const file = yield* sessions.open(session)
         return yield* objects.put(sandbox, object, gzipped(file, redaction.current()))
       })))
       if (before.attached?.sha256 === stored.sha256) {

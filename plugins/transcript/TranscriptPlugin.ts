@@ -10,6 +10,7 @@ import type { Plugin } from "../../runtime/ports/Plugin.ts"
 import { PluginError, PluginId } from "../../runtime/ports/Plugin.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { Sessions } from "../../runtime/ports/Sessions.ts"
 import { unending } from "../../runtime/ports/Unending.ts"
 import { makeDispatchedTurns } from "./DispatchedTurns.ts"
 import { errorCodes } from "./ErrorCodes.ts"
@@ -24,7 +25,7 @@ export const TranscriptConfig = Schema.Struct({
 })
 export type TranscriptConfig = typeof TranscriptConfig.Type
 
-export type TranscriptPorts = Bridge | HookEvents | Ledger | Objects | Redaction | SandboxInfo
+export type TranscriptPorts = Bridge | HookEvents | Ledger | Objects | Redaction | SandboxInfo | Sessions
 
 const id = PluginId.make("transcript")
 const sentence = (code: string): string => {
@@ -46,7 +47,8 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
     const ledger = yield* Ledger
     const objects = yield* Objects
     const redaction = yield* Redaction
-    const { channel, directories: { home, workspace } } = info
+    const sessions = yield* Sessions
+    const { channel } = info
     if (channel === undefined) {
       return yield* new PluginError({
         plugin: id,
@@ -57,7 +59,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
     }
 
     const threadOf = yield* makeSessionThreads({ bridge, ledger, channel })
-    const upload = yield* makeSessionUpload({ bridge, ledger, objects, redaction, sandbox: info.id, home, workspace })
+    const upload = yield* makeSessionUpload({ bridge, ledger, objects, redaction, sandbox: info.id, sessions })
     const { due } = yield* makeUploadQueue({ ledger, upload, threadOf })
     const subscription = yield* hooks.subscribe
     /** The hooks are told by another fiber; a few turns of the loop are enough for what has arrived. */
@@ -69,8 +71,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       ledger,
       redaction,
       channel,
-      home,
-      workspace,
+      sessions,
       threadOf,
       drained,
       due
@@ -80,8 +81,7 @@ export const TranscriptPlugin: Plugin<TranscriptConfig, TranscriptPorts> = {
       redaction,
       channel,
       label: info.label,
-      home,
-      workspace,
+      sessions,
       notifyOnPermission: config.notifyOnPermission,
       threadOf,
       due

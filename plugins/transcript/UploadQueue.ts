@@ -13,8 +13,8 @@ import { ChannelId, MessageTs, SessionId } from "../../runtime/domain/sandbox/Id
 import { backoffSchedule } from "../../runtime/ports/Backoff.ts"
 import type { BridgeRefused } from "../../runtime/ports/Bridge.ts"
 import type { Ledger } from "../../runtime/ports/Ledger.ts"
+import type { SessionFileSkipped } from "../../runtime/ports/Sessions.ts"
 import type { StoreError } from "../../runtime/ports/StoreError.ts"
-import type { SessionFileSkipped } from "./SessionFile.ts"
 import type { UploadRequest } from "./SessionUpload.ts"
 
 /** A session to be attached. Without a thread it goes where `header` opens or finds one. */

@@ -8,6 +8,7 @@ import type * as Path from "effect/Path"
 import * as path from "node:path"
 import { mailDesks } from "../../plugins/index.ts"
 import { findingLine, readProfile, verdict } from "../../profiles/ProfileFile.ts"
+import { agentKinds } from "../adapters/agents.ts"
 import { holdLock } from "../adapters/disk/ProcessLock.ts"
 import { statePaths } from "../adapters/disk/StateDirectory.ts"
 import type { Install } from "../domain/install/Install.ts"
@@ -35,7 +36,10 @@ class ProfileFaulty extends Data.TaggedError("ProfileFaulty")<{ readonly message
 const profileReader =
   (sandboxes: Sandboxes["Service"], files: Context.Context<FileSystem.FileSystem | Path.Path>) => (file: string) =>
     Effect.gen(function*() {
-      const report = yield* readProfile(file, ownersOfChannels(yield* sandboxes.list))
+      const report = yield* readProfile(file, {
+        agents: agentKinds,
+        ownerOfChannel: ownersOfChannels(yield* sandboxes.list)
+      })
       if (report.profile !== undefined) {
         if (report.profile.spec.sourceAccess.mode !== "audit") return report.profile
         return yield* new ProfileFaulty({

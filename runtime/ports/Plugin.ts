@@ -6,7 +6,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Profile } from "../domain/profile/Profile.ts"
-import type { TurnOrigin, TurnRow } from "../domain/turn/Turn.ts"
+import type { TurnRow } from "../domain/turn/Turn.ts"
 import { ShownPart } from "../domain/turn/Turn.ts"
 import type { TurnFrame } from "../domain/turn/TurnFrame.ts"
 import type { AgentContribution, AgentProcess } from "./Agent.ts"
@@ -48,7 +48,8 @@ export class Undeliverable extends Schema.TaggedError<Undeliverable>()("Undelive
  * after a crash and must then change nothing that a person can see: its effects carry idempotency keys of the turn.
  */
 export interface OriginHandler {
-  readonly kind: TurnOrigin["kind"]
+  /** As `originKind` names it: of a plugin's own turns, what it gave them as `of`. */
+  readonly kind: string
   /** Environment for the agent, such as `KM_SLACK_THREAD_TS`. */
   readonly environment: (row: TurnRow) => Readonly<Record<string, string>>
   /** What the agent is told before the turn's text. Asked last: the agent starts when this is known. */

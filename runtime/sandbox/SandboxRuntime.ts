@@ -4,17 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as path from "node:path"
-import { agentSettings } from "../../hooks/Settings.ts"
 import { builtInPlugins } from "../../plugins/index.ts"
 import * as BridgeClient from "../adapters/bridge/BridgeClient.ts"
-import * as ClaudeAgent from "../adapters/claude/ClaudeAgent.ts"
-import { fileError, makeDirectory, writeFileAtomically } from "../adapters/disk/PrivateFiles.ts"
+import { fileError, makeDirectory } from "../adapters/disk/PrivateFiles.ts"
 import * as SandboxStore from "../adapters/disk/SandboxStore.ts"
-import { ownPaths, sandboxPaths, statePaths } from "../adapters/disk/StateDirectory.ts"
+import { statePaths } from "../adapters/disk/StateDirectory.ts"
 import * as HookListener from "../adapters/hooks/HookListener.ts"
-import { confinementOf, Jail } from "../adapters/jail/Bubblewrap.ts"
-import { doorOrigin, doorPorts } from "../adapters/jail/Doors.ts"
 import type { Install } from "../domain/install/Install.ts"
 import { runtimeSecrets } from "../domain/install/ProcessSecrets.ts"
 import type { SandboxRow } from "../domain/sandbox/Sandbox.ts"
@@ -23,17 +18,17 @@ import { drainLimit, PluginHost } from "../kernel/plugins/PluginHost.ts"
 import * as AskedPeople from "../kernel/questions/AskedPeople.ts"
 import { TurnPipeline } from "../kernel/turns/TurnPipeline.ts"
 import { Agent } from "../ports/Agent.ts"
-import { HookEvents } from "../ports/HookEvents.ts"
-import { Installation } from "../ports/Installation.ts"
 import { Redaction } from "../ports/Redaction.ts"
 import { Reports } from "../ports/Reports.ts"
 import { RepositoryTokens } from "../ports/RepositoryTokens.ts"
 import { RuntimeStatus } from "../ports/RuntimeStatus.ts"
 import { SandboxInfo } from "../ports/SandboxInfo.ts"
 import { scopedSecrets, Secrets } from "../ports/Secrets.ts"
+import { ThisInstall } from "../ports/ThisInstall.ts"
 import { unending } from "../ports/Unending.ts"
 import type { HeldLease } from "../substrates/process/LeaseKeeper.ts"
 import * as AgentProgramFiles from "./AgentProgramFiles.ts"
+import { agentLayer } from "./Agents.ts"
 import { reportOpenTurns } from "./OpenTurns.ts"
 import { RuntimeConfig } from "./RuntimeConfig.ts"
 import * as StatusBoard from "./StatusBoard.ts"
@@ -54,80 +49,6 @@ const infoLayer = (row: SandboxRow, install: Install, state: string) => {
     directories: { state: directory, home, workspace, runs }
   }))
 }
-
-/** Where unconfined agents' own file tools must not look; a jailed one does not see them at all. */
-const unreadable = (state: string, directory: string): ReadonlyArray<string> => {
-  const own = sandboxPaths(directory)
-  return [...ownPaths(state), own.ledger, own.runs, own.run, path.join(directory, "hooks.json")]
-}
-
-/** The agent behind the model door, told by its settings to call our hooks. */
-const agentLayer = (row: SandboxRow) =>
-  Layer.unwrap(Effect.gen(function*() {
-    const config = yield* RuntimeConfig
-    const { directories } = yield* SandboxInfo
-    const hooks = yield* HookEvents
-    const endpoint = yield* HookListener.HookEndpoint
-    const { agent, network } = row.profile.spec
-    const hasDoors = confinementOf(yield* Jail, network.mode).network === "none"
-    return ClaudeAgent.layer({
-      command: config.claude,
-      home: directories.home,
-      workspace: directories.workspace,
-      locks: path.join(directories.state, "locks"),
-      spendFile: path.join(directories.state, "spend.json"),
-      policy: {
-        permissions: agent.permissions,
-        model: agent.model,
-        trustRepoSettings: agent.trustRepoSettings
-      },
-      budgetUsd: agent.budgetUsd,
-      unconfinedAccepted: row.unconfined,
-      nestedSandboxes: agent.nestedSandboxes,
-      readOnly: config.hookFiles,
-      settings: (run) =>
-        Effect.map(hooks.issue(run.session, run.turn === undefined), ({ token }) => ({
-          ...agentSettings({
-            listener: hasDoors ? doorOrigin("hooks") : endpoint.origin,
-            token,
-            hookCommand: config.hookCommand,
-            unreadable: unreadable(config.state, directories.state)
-          })
-        })),
-      network: {
-        mode: network.mode,
-        entrypoint: config.entrypoint,
-        doors: (run) => [{
-          name: "hooks",
-          port: doorPorts.hooks,
-          attach: (listener) => endpoint.attach(listener, run.session)
-        }]
-      }
-    })
-  }))
-
-/**
- * For whoever starts the agent by hand in the sandbox's workspace: `claude --settings run/claude-settings.json` shows
- * that session in the channel too. Port and token live as long as the sandbox, so the file stays good over restarts.
- */
-const interactiveSettings = Layer.effectDiscard(Effect.gen(function*() {
-  const config = yield* RuntimeConfig
-  const { directories } = yield* SandboxInfo
-  const endpoint = yield* HookListener.HookEndpoint
-  const settings = agentSettings({
-    listener: endpoint.origin,
-    token: Redacted.value(endpoint.sandboxToken),
-    hookCommand: config.hookCommand
-  })
-  yield* Effect.try({
-    try: () =>
-      writeFileAtomically(
-        path.join(sandboxPaths(directories.state).run, "claude-settings.json"),
-        `${JSON.stringify(settings, undefined, 2)}\n`
-      ),
-    catch: fileError("SandboxRuntime", "settings")
-  })
-}))
 
 /** Keys are replaced while the runtime runs. */
 const learnEvery = "1 minute"
@@ -215,14 +136,14 @@ export const serve = Effect.fnUntraced(function*(options: SandboxRuntimeOptions)
     Redaction.layer,
     SandboxStore.layer(directory),
     scoped,
-    Layer.succeed(Installation)(install),
+    Layer.succeed(ThisInstall)(install),
     AgentProgramFiles.layer(directory)
   )
   const outside = Layer.mergeAll(
     bridge,
     agentLayer(row).pipe(Layer.provideMerge(HookListener.layer({ stateDirectory: directory })))
   )
-  const ports = Layer.merge(learnSecrets(row), interactiveSettings).pipe(
+  const ports = learnSecrets(row).pipe(
     Layer.provideMerge(
       row.profile.spec.sourceAccess.github.allowedRepos.length === 0 ? RepositoryTokens.layerNone : StoredTokens.layer
     ),

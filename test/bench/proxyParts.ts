@@ -9,10 +9,10 @@ import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Installation } from "../../runtime/ports/Installation.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
 import { gitHubDouble } from "../plugins/github-proxy/gitHub.ts"
 import { exampleInstall } from "../support/installs.ts"
 import { profileWith } from "../support/profiles.ts"
@@ -51,7 +51,7 @@ const proxy = ({ authority, port, state }: Before) =>
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
       Layer.mock(Bridge, {}),
       Redaction.layer,
-      Layer.succeed(Installation)(exampleInstall),
+      Layer.succeed(ThisInstall)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([
         { host: "github.com", owner: "my-org", name: "api", id: 7, installation: 1 }
       ])),

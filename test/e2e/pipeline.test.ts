@@ -10,6 +10,7 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as UpFile from "../../km-cli/up/UpFile.ts"
 import { SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
+import { originKind } from "../../runtime/domain/turn/Turn.ts"
 import { km, kmUp } from "../support/KmProcess.ts"
 import { ledgerOf } from "../support/ledgerOf.ts"
 import { bashScript } from "../support/ScriptedModel.ts"
@@ -122,7 +123,7 @@ const carriedOut = Effect.fnUntraced(function*(state: string, pipeline: Pipeline
   assert.lengthOf(turns, 1, "one message is one turn")
   const [turn] = turns
   assert.strictEqual(turn?.result, "answered")
-  assert.strictEqual(turn?.request.origin.kind, "mail")
+  assert.strictEqual(turn === undefined ? "" : originKind(turn.request.origin), "mail")
   const mail = yield* pipeline.mailOf(pipeline.deploy)
   assert.lengthOf(mail, 1, "the mail came once")
   assert.deepInclude(mail[0], { status: "verified", sender: "operator", subject: "Deploy build 42" })

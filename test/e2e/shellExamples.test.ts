@@ -11,6 +11,7 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { wordsOf } from "../../km-cli/at/ActionLine.ts"
 import { readProfile } from "../../profiles/ProfileFile.ts"
+import { agentKinds } from "../../runtime/adapters/agents.ts"
 import { durationMillis } from "../../runtime/domain/profile/Profile.ts"
 import { Alias, InstallName, SandboxId } from "../../runtime/domain/sandbox/Ids.ts"
 import { noReport } from "../../runtime/domain/sandbox/Sandbox.ts"
@@ -96,7 +97,10 @@ describe("the schedules of the documents", () => {
         const provisioning = yield* Provisioning
         for (const [n, words] of commandsOf("README.md", "km create").entries()) {
           const [, file = "", , alias = ""] = words
-          const { profile } = yield* readProfile(path.join(root, file), () => undefined)
+          const { profile } = yield* readProfile(path.join(root, file), {
+            agents: agentKinds,
+            ownerOfChannel: () => undefined
+          })
           if (profile === undefined || profile.metadata.name === "demo") continue
           yield* provisioning.create({
             id: SandboxId.make(`sb-0000000${n}`),
@@ -139,7 +143,10 @@ describe("profiles", () => {
   it.effect("that stay have no end, and what works by mail stays", () =>
     Effect.gen(function*() {
       for (const name of ["standing", "worker"]) {
-        const { profile } = yield* readProfile(path.join(root, `profiles/${name}.yaml`), () => undefined)
+        const { profile } = yield* readProfile(path.join(root, `profiles/${name}.yaml`), {
+          agents: agentKinds,
+          ownerOfChannel: () => undefined
+        })
         const { idleTimeout, ttl } = profile?.spec.lifecycle ?? assert.fail(`no profile ${name}`)
         assert.deepStrictEqual([durationMillis(ttl), durationMillis(idleTimeout)], [0, 0])
       }

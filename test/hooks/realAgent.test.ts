@@ -10,6 +10,7 @@ import * as Path from "node:path"
 import { gunzipSync } from "node:zlib"
 import { agentSettings, managedSettings } from "../../hooks/Settings.ts"
 import { TranscriptPlugin } from "../../plugins/transcript/TranscriptPlugin.ts"
+import * as SessionFile from "../../runtime/adapters/claude/SessionFile.ts"
 import { HookEndpoint, layer as hookLayer } from "../../runtime/adapters/hooks/HookListener.ts"
 import { sha256Hex } from "../../runtime/domain/text/Digest.ts"
 import { redactedMark } from "../../runtime/domain/text/Redactor.ts"
@@ -63,6 +64,7 @@ const setUp = Effect.fnUntraced(
       MemoryObjects.layerOver(objects),
       Redaction.layer,
       Layer.succeed(HookEvents)(hooks),
+      SessionFile.layer(directories),
       Layer.succeed(SandboxInfo)(SandboxInfo.of({
         ...sandboxInfo,
         directories: { ...sandboxInfo.directories, ...directories }

@@ -97,7 +97,10 @@ export class Lane {
       let timer = setTimeout(look, deadline)
       runner.once("message", (answer) => settle(answer as Reply))
       runner.once("exit", () => settle(undefined))
-      runner.send(request)
+      // One that ended since the last run takes no more.
+      runner.send(request, (error) => {
+        if (error !== null) settle(undefined)
+      })
     })
   }
 }

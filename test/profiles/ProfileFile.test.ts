@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { findingLine, readProfile } from "../../profiles/ProfileFile.ts"
 import { profileJsonSchema } from "../../profiles/ProfileJsonSchema.ts"
+import { agentKinds } from "../../runtime/adapters/agents.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -14,7 +15,10 @@ const lines = Effect.fn(function*(files: Record<string, string>, owner: (channel
   const path = yield* Path.Path
   const directory = yield* fs.makeTempDirectoryScoped()
   for (const [name, text] of Object.entries(files)) yield* fs.writeFileString(path.join(directory, name), text)
-  const report = yield* readProfile(path.join(directory, Object.keys(files)[0] ?? ""), owner)
+  const report = yield* readProfile(path.join(directory, Object.keys(files)[0] ?? ""), {
+    agents: agentKinds,
+    ownerOfChannel: owner
+  })
   return {
     profile: report.profile,
     lines: report.findings.map((found) => findingLine(found).replaceAll(`${directory}/`, ""))
@@ -27,7 +31,7 @@ const head = "apiVersion: klankermaker.ai/v1\nkind: SandboxProfile\nmetadata: { 
 describe("ProfileFile", () => {
   it.live("the demo profile has every Slack flag on and no finding", () =>
     Effect.gen(function*() {
-      const report = yield* readProfile(`${root}profiles/demo.yaml`, nobody)
+      const report = yield* readProfile(`${root}profiles/demo.yaml`, { agents: agentKinds, ownerOfChannel: nobody })
       assert.deepStrictEqual(report.findings, [])
       const cli = report.profile?.spec.cli
       assert.deepInclude(cli, {
@@ -51,7 +55,7 @@ describe("ProfileFile", () => {
     }).pipe(Effect.provide(NodeServices.layer)))
 
   it("profiles/profile.schema.json is what the schema says (node km-cli/build/profileSchema.ts writes it)", () => {
-    assert.strictEqual(readFileSync(`${root}profiles/profile.schema.json`, "utf8"), profileJsonSchema())
+    assert.strictEqual(readFileSync(`${root}profiles/profile.schema.json`, "utf8"), profileJsonSchema(agentKinds))
   })
 
   it.live("every fault of a file at once, each with its line, path and remedy", () =>
@@ -149,7 +153,7 @@ spec:
 
   it.live("what is no YAML, or not usable as such, is an error at its line", () =>
     Effect.gen(function*() {
-      const none = yield* readProfile(`${root}profiles/none.yaml`, nobody)
+      const none = yield* readProfile(`${root}profiles/none.yaml`, { agents: agentKinds, ownerOfChannel: nobody })
       assert.deepStrictEqual(none.findings.map(({ code }) => code), ["KM-PRO-001"])
       const twice = yield* lines({ "a.yaml": `${head}spec: {}\nkind: SandboxProfile\n` }, nobody)
       assert.deepStrictEqual(twice.lines, ["a.yaml:5:1 error KM-PRO-002 not valid YAML: Map keys must be unique"])

@@ -6,6 +6,7 @@ import { type Backend, Backends, type InstallPorts } from "../../km-cli/Backend.
 import { KmError } from "../../km-cli/KmError.ts"
 import { profiles } from "../../km-cli/Programs.ts"
 import { runKm } from "../../km-cli/RunKm.ts"
+import { agentKinds } from "../../runtime/adapters/agents.ts"
 import type { Install } from "../../runtime/domain/install/Install.ts"
 import { InstallName } from "../../runtime/domain/sandbox/Ids.ts"
 import type { SandboxId, TurnKey } from "../../runtime/domain/sandbox/Ids.ts"
@@ -105,6 +106,7 @@ export class TestKm {
         secrets: `${root}/secrets`,
         profiles: profiles()
       },
+      agents: agentKinds,
       install: world === undefined ? none : Effect.sync(() => ({ ...installOf(world), ...this.known })),
       writeInstall: (written) => Effect.sync(() => void (this.known = written)),
       ports: () => shared,

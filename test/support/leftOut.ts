@@ -50,13 +50,21 @@ export const testsOf = (id: string): ReadonlySet<string> => {
   return new Set([...needing].map((file) => path.relative(root, file)))
 }
 
-/** Scoped. With `tests`, those that do not need the plugin are there and checked too. */
-export const treeWithout = Effect.fnUntraced(function*(id: string, tests: boolean) {
+/** A copy of all rooms without tests, which can be type-checked and started. Scoped. */
+export const treeOfRooms = Effect.gen(function*() {
   const tree = yield* temporaryDirectory
   const settings = fs.readFileSync(path.join(root, "tsconfig.json"), "utf8")
   for (const room of rooms) fs.cpSync(path.join(root, room), path.join(tree, room), { recursive: true })
   for (const file of ["package.json", "vitest.config.ts"]) fs.copyFileSync(path.join(root, file), path.join(tree, file))
   fs.symlinkSync(path.join(root, "node_modules"), path.join(tree, "node_modules"))
+  fs.writeFileSync(path.join(tree, "tsconfig.json"), JSON.stringify({ ...JSON.parse(settings), include: rooms }))
+  return tree
+})
+
+/** Scoped. With `tests`, those that do not need the plugin are there and checked too. */
+export const treeWithout = Effect.fnUntraced(function*(id: string, tests: boolean) {
+  const tree = yield* treeOfRooms
+  const settings = fs.readFileSync(path.join(tree, "tsconfig.json"), "utf8")
   fs.rmSync(path.join(tree, "plugins", id), { recursive: true })
   const list = path.join(tree, "plugins", "index.ts")
   fs.writeFileSync(list, listWithout(fs.readFileSync(list, "utf8"), id))
@@ -65,11 +73,11 @@ export const treeWithout = Effect.fnUntraced(function*(id: string, tests: boolea
     for (const file of testsOf(id)) fs.rmSync(path.join(tree, file))
     // Tests hold documents to the code.
     fs.symlinkSync(path.join(root, "docs"), path.join(tree, "docs"))
+    fs.writeFileSync(
+      path.join(tree, "tsconfig.json"),
+      JSON.stringify({ ...JSON.parse(settings), include: [...rooms, "test"] })
+    )
   }
-  fs.writeFileSync(
-    path.join(tree, "tsconfig.json"),
-    JSON.stringify({ ...JSON.parse(settings), include: [...rooms, ...tests ? ["test"] : []] })
-  )
   return tree
 })
 

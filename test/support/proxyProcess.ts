@@ -14,10 +14,10 @@ import * as FileAudit from "../../runtime/engines/embedded/FileAudit.ts"
 import * as FileInstallStore from "../../runtime/engines/embedded/FileInstallStore.ts"
 import { Agent } from "../../runtime/ports/Agent.ts"
 import { Bridge } from "../../runtime/ports/Bridge.ts"
-import { Installation } from "../../runtime/ports/Installation.ts"
 import { Redaction } from "../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../runtime/ports/SandboxInfo.ts"
+import { ThisInstall } from "../../runtime/ports/ThisInstall.ts"
 import { exampleInstall } from "./installs.ts"
 import { profileWith } from "./profiles.ts"
 
@@ -44,7 +44,7 @@ const serve = ({ allowedRefs, authority, id, port, repository, sandbox, state }:
       Layer.provide(FileAudit.layer(state, "runtime"), FileInstallStore.layer(state)),
       Layer.mock(Bridge, {}),
       Redaction.layer,
-      Layer.succeed(Installation)(exampleInstall),
+      Layer.succeed(ThisInstall)(exampleInstall),
       RepositoryTokens.memory(makeMemoryRepositoryTokensState([
         { host: "github.com", owner, name, id, installation: 1 }
       ])),

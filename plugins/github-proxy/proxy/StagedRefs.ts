@@ -7,6 +7,7 @@ import * as Latch from "effect/Latch"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { PinnedRepository } from "../../../runtime/domain/github/GitHubPolicy.ts"
+import { type Backoff, pauseAfter } from "../../../runtime/ports/Backoff.ts"
 
 /** What came of deleting one. `absent`: GitHub does not have it now. */
 export type Removal = "deleted" | "absent" | "refused"
@@ -67,8 +68,7 @@ export const stagedRefs = (directory: string): StagedRefs => {
 }
 
 /** Between two tries at what GitHub refused, and at what may still come: 2 s, twice that, five minutes at most. */
-const firstPauseMillis = 2_000
-const longestPauseMillis = 300_000
+const betweenTries: Backoff = { firstMillis: 2_000, longestMillis: 300_000 }
 
 export interface Sweep {
   readonly staged: StagedRefs
@@ -89,7 +89,7 @@ export const sweepStaged = ({ look, now, remove, repository, staged }: Sweep): E
   const round = Effect.suspend(() => Effect.forEach(staged.left(), removeOne, { discard: true }))
   return Effect.gen(function*() {
     let isLooked = false
-    for (let pause = firstPauseMillis;; pause = Math.min(pause * 2, longestPauseMillis)) {
+    for (let tries = 1;; tries++) {
       isLooked ||= yield* Effect.as(look, true).pipe(
         Effect.catch((error) =>
           Effect.as(Effect.logDebug("refs of ours could not be looked for", error.message), false)
@@ -100,8 +100,8 @@ export const sweepStaged = ({ look, now, remove, repository, staged }: Sweep): E
       )
       if (isLooked && staged.left().length === 0) {
         yield* staged.somethingLeft
-        pause = firstPauseMillis / 2
-      } else yield* Effect.sleep(pause)
+        tries = 0
+      } else yield* Effect.sleep(pauseAfter(betweenTries, tries))
     }
   })
 }

@@ -15,6 +15,7 @@ import type { SigningKey } from "../../domain/identity/Ed25519.ts"
 import { signingKeyFromSeed } from "../../domain/identity/Ed25519.ts"
 import type { InstallName, RequestId, SenderId } from "../../domain/sandbox/Ids.ts"
 import { requestIdOf } from "../../domain/sandbox/Ids.ts"
+import { actionTraits } from "../../domain/slack/ActionTraits.ts"
 import type { ActionName, BridgeErrorCode, BridgeResult } from "../../domain/slack/BridgeProtocol.ts"
 import { BridgeAction } from "../../domain/slack/BridgeProtocol.ts"
 import { type Backoff, pauseAfter } from "../../ports/Backoff.ts"
@@ -52,16 +53,6 @@ export interface BridgeClientOptions {
   /** For one attempt, in milliseconds. Default 30,000; one that moves a file gets four times as much. */
   readonly attemptTimeoutMillis?: number
 }
-
-/** Answers of these are looked up, not made: they are retried like others, but not written to the outbox. */
-const reads: ReadonlySet<ActionName> = new Set([
-  "file.get",
-  "permalink",
-  "thread.lookup",
-  "user.lookup",
-  "test",
-  "state"
-])
 
 /** Codes after which the key on disk is read again: it may have been rotated while we ran. */
 const keyCodes: ReadonlySet<BridgeErrorCode> = new Set(["unauthenticated", "revoked_key"])
@@ -167,7 +158,7 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
   }
 
   const attempt = Effect.fnUntraced(function*(name: ActionName, id: RequestId, body: string) {
-    const send = name === "upload" || name === "file.get" ? attemptUpload : attemptOnce
+    const send = actionTraits[name].movesFile ? attemptUpload : attemptOnce
     const once = Effect.flatMap(options.epoch, (epoch) => send({ id, body, key, epoch }))
     const first = yield* once
     if (first._tag === "Again" && first.code === "stale_epoch") yield* options.onStaleEpoch ?? Effect.void
@@ -220,7 +211,7 @@ export const make = Effect.fnUntraced(function*(options: BridgeClientOptions) {
     const done = Deferred.makeUnsafe<BridgeResult, BridgeRefused>()
     inFlight.set(id, done)
     const lane = enterLane(laneOf(action))
-    const stored = !reads.has(action.action)
+    const stored = !actionTraits[action.action].isLookup
     const work = Effect.gen(function*() {
       if (stored && !written) yield* writeDown(id, body)
       yield* lane.turn

@@ -2,11 +2,27 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
+/** Directories that are looked into: one per working directory the agent ever had. It can make any number of them. */
+export const maxProjects = 2_000
+
+const firstNames = (directory: string): ReadonlyArray<string> => {
+  const open = Fs.opendirSync(directory)
+  try {
+    const names: Array<string> = []
+    for (let entry = open.readSync(); entry !== null && names.length < maxProjects; entry = open.readSync()) {
+      names.push(entry.name)
+    }
+    return names
+  } finally {
+    open.closeSync()
+  }
+}
+
 /** The files of a session, in whichever project the CLI put it. */
 export const conversations = (home: string, session: string): ReadonlyArray<string> => {
   const projects = Path.join(home, ".claude", "projects")
   try {
-    return Fs.readdirSync(projects).map((project) => Path.join(projects, project, `${session}.jsonl`)).filter(
+    return firstNames(projects).map((project) => Path.join(projects, project, `${session}.jsonl`)).filter(
       (file) => {
         // lstat: a link planted by the agent leads nowhere.
         const entry = Fs.lstatSync(file, { throwIfNoEntry: false })

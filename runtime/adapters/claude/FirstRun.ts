@@ -3,6 +3,7 @@
  * permissions may be skipped. The profile has answered all of it, so it is written where the CLI keeps it.
  */
 import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { LaunchPolicy } from "./Launch.ts"
@@ -55,9 +56,13 @@ export const answerFirstRun = (
     customApiKeyResponses: { approved: [shortened(key)], rejected: [] },
     projects: { ...projects, [workspace]: { ...projects[workspace], hasTrustDialogAccepted: true } }
   }
-  const draft = `${file}.km`
-  // Whatever lies there is the agent's; a link would be followed.
-  Fs.rmSync(draft, { force: true, recursive: true })
+  // A name that the agent cannot know: a link there would be followed, and a tree there would take long to remove.
+  const draft = `${file}.${randomUUID()}`
   Fs.writeFileSync(draft, JSON.stringify(after), { mode: 0o600, flag: "wx" })
-  Fs.renameSync(draft, file)
+  try {
+    Fs.renameSync(draft, file)
+  } catch (error) {
+    Fs.rmSync(draft, { force: true })
+    throw error
+  }
 }

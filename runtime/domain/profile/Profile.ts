@@ -53,8 +53,12 @@ const SlackUser = Schema.String.check(
   Schema.isPattern(/^[UW][A-Z0-9]{2,20}$/u, { expected: "a Slack user id such as U012AB3CD" })
 )
 
-export const AgentSpec = Schema.Struct({
-  kind: key(Schema.Literals(["claude"]), "claude", "Which coding agent runs."),
+/** A name of an agent; which ones there are is known to whoever judges a profile (`profileFor`). */
+const AgentName = Schema.String.check(
+  Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/u, { expected: "the name of an agent" })
+)
+
+const agentKeys = {
   permissions: key(
     Schema.Literals(["bypass", "ask", "default"]),
     "bypass",
@@ -92,7 +96,10 @@ export const AgentSpec = Schema.Struct({
     false,
     "true lets the agent's programs make user namespaces, as browsers do for their own sandbox; more of the kernel is then within the agent's reach."
   )
-})
+}
+
+const agentSpec = (kind: Schema.Codec<string>) =>
+  Schema.Struct({ kind: key(kind, "claude", "Which coding agent runs."), ...agentKeys })
 
 export const LifecycleSpec = Schema.Struct({
   ttl: key(DurationText, "8h", "The sandbox is destroyed after this time; 0 means it lives until destroyed."),
@@ -249,8 +256,7 @@ export const networkModeOf = (
       ? "proxy"
       : "none")
 
-const specGroups = {
-  agent: group(AgentSpec, "The coding agent."),
+const otherGroups = {
   lifecycle: group(LifecycleSpec, "How long the sandbox lives."),
   cli: group(CliSpec, "Notifications and chat."),
   sourceAccess: group(SourceAccessSpec, "Access to source code."),
@@ -259,36 +265,45 @@ const specGroups = {
 }
 
 /** Encoded with the mode that was found, so that a stored sandbox keeps its network when the default changes. */
-export const ProfileSpec = Schema.Struct(specGroups).annotate({ description: "What the sandbox may do." }).pipe(
-  Schema.decodeTo(
-    Schema.toType(Schema.Struct({ ...specGroups, network: Schema.Struct({ mode: NetworkMode, ...networkKeys }) })),
-    SchemaTransformation.transform({
-      decode: (given) => ({ ...given, network: { ...given.network, mode: networkModeOf(given) } }),
-      encode: (spec) => spec
-    })
-  )
-)
-
-export const Profile = Schema.Struct({
-  apiVersion: Schema.Literal("klankermaker.ai/v1"),
-  kind: Schema.Literal("SandboxProfile"),
-  metadata: Schema.Struct({
-    name: Schema.String.check(
-      Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/u, {
-        expected: "a name of a-z, 0-9 and -, starting with a letter, at most 40 characters"
+const profileSpec = (kind: Schema.Codec<string>) => {
+  const groups = { agent: group(agentSpec(kind), "The coding agent."), ...otherGroups }
+  return Schema.Struct(groups).annotate({ description: "What the sandbox may do." }).pipe(
+    Schema.decodeTo(
+      Schema.toType(Schema.Struct({ ...groups, network: Schema.Struct({ mode: NetworkMode, ...networkKeys }) })),
+      SchemaTransformation.transform({
+        decode: (given) => ({ ...given, network: { ...given.network, mode: networkModeOf(given) } }),
+        encode: (spec) => spec
       })
-    ),
-    prefix: key(
-      Schema.String.check(
-        Schema.isPattern(/^[a-z][a-z0-9]{0,11}$/u, {
-          expected: "a prefix of a-z and 0-9, starting with a letter, at most 12 characters"
+    )
+  )
+}
+
+const profileOf = (kind: Schema.Codec<string>) =>
+  Schema.Struct({
+    apiVersion: Schema.Literal("klankermaker.ai/v1"),
+    kind: Schema.Literal("SandboxProfile"),
+    metadata: Schema.Struct({
+      name: Schema.String.check(
+        Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/u, {
+          expected: "a name of a-z, 0-9 and -, starting with a letter, at most 40 characters"
         })
       ),
-      "sb",
-      "Start of the sandbox ids made from this profile."
-    ),
-    description: key(Schema.String, "", "For people.")
-  }),
-  spec: group(ProfileSpec, "What the sandbox may do.")
-})
+      prefix: key(
+        Schema.String.check(
+          Schema.isPattern(/^[a-z][a-z0-9]{0,11}$/u, {
+            expected: "a prefix of a-z and 0-9, starting with a letter, at most 12 characters"
+          })
+        ),
+        "sb",
+        "Start of the sandbox ids made from this profile."
+      ),
+      description: key(Schema.String, "", "For people.")
+    }),
+    spec: group(profileSpec(kind), "What the sandbox may do.")
+  })
+
+/** Of any build: what a stored sandbox was made from. */
+export const Profile = profileOf(AgentName)
+/** As a person may write it for a build that has these agents. */
+export const profileFor = (agents: ReadonlyArray<string>) => profileOf(Schema.Literals(agents))
 export type Profile = typeof Profile.Type

@@ -4,13 +4,14 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { durationAdvice } from "../text/DurationHint.ts"
-import { durationBounds, Profile } from "./Profile.ts"
+import { durationBounds, Profile, profileFor } from "./Profile.ts"
 import type { ProfileCode, ProfileFinding } from "./ProfileErrors.ts"
 import { writeOutShorthands } from "./ProfileExtends.ts"
 
 type Path = ReadonlyArray<string | number>
 
-const decode = Schema.decodeUnknownResult(Profile, { errors: "all", onExcessProperty: "error" })
+const strictly = { errors: "all", onExcessProperty: "error" } as const
+const decodeAny = Schema.decodeUnknownResult(Profile, strictly)
 
 /** The keys that an object at `path` may have; empty where the schema has no object. */
 const keysAt = (path: Path): ReadonlyArray<string> => {
@@ -115,9 +116,16 @@ const finding = (raw: unknown, message: string, path: Path): ProfileFinding => {
   return { severity: "error", code: about[0], path, message: about[1] }
 }
 
-/** The profile with every default filled in, or all of its faults in the order of the schema's keys. */
-export const decodeProfile = (given: unknown): Result.Result<Profile, ReadonlyArray<ProfileFinding>> => {
+/**
+ * The profile with every default filled in, or all of its faults in the order of the schema's keys. `agents` are those of
+ * this build; without them any name may be an agent's.
+ */
+export const decodeProfile = (
+  given: unknown,
+  agents?: ReadonlyArray<string>
+): Result.Result<Profile, ReadonlyArray<ProfileFinding>> => {
   const raw = writeOutShorthands(given)
+  const decode = agents === undefined ? decodeAny : Schema.decodeUnknownResult(profileFor(agents), strictly)
   return Result.mapError(decode(raw), (error) =>
     format(error.issue).issues.map((issue) =>
       finding(

@@ -246,15 +246,6 @@ export const BridgeAction = Schema.Union([
 export type BridgeAction = typeof BridgeAction.Type
 export type ActionName = BridgeAction["action"]
 
-/** Actions that only the operator key may ask for. */
-export const operatorActions: ReadonlySet<ActionName> = new Set([
-  "channel.ensure",
-  "archive",
-  "test",
-  "state",
-  "purge"
-])
-
 /** One Slack message that an action made or changed. */
 export const PostedPart = Schema.Struct({ ts: MessageTs, permalink: optional(Schema.String) })
 

@@ -2,7 +2,8 @@
  * A turn: one message, one agent run, one visible outcome. The states of its ledger row and what a queue carries.
  */
 import * as Schema from "effect/Schema"
-import { ChannelId, GroupId, MessageTs, SenderId, SessionId, TeamId, TurnKey, UserId } from "../sandbox/Ids.ts"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { ChannelId, GroupId, MessageTs, SessionId, TeamId, TurnKey, UserId } from "../sandbox/Ids.ts"
 
 /** A file that a person attached; bytes stay with Slack until the agent asks for them. */
 export const TurnFile = Schema.Struct({
@@ -29,30 +30,6 @@ export const SlackOrigin = Schema.Struct({
 })
 export type SlackOrigin = typeof SlackOrigin.Type
 
-/** A verified mail that starts a turn. Everything is as signed; the sender is proven. */
-export const MailOrigin = Schema.Struct({
-  kind: Schema.Literal("mail"),
-  messageId: Schema.String,
-  /** The mailbox's own name of the message; `km-recv --id` takes it. */
-  delivery: Schema.String,
-  sender: SenderId,
-  /** The proven sender's own, and the only one that the outcome is mailed to. */
-  address: Schema.String,
-  subject: Schema.String,
-  /** ISO 8601. */
-  date: Schema.NullOr(Schema.String),
-  /** Ids of the thread before this message, oldest first. */
-  references: Schema.Array(Schema.String),
-  /** Automatic answers in a row up to this message. */
-  hop: Schema.Int,
-  encrypted: Schema.Boolean,
-  /** False when the mail answers one of this sandbox: its outcome is not mailed back, or two agents never end. */
-  answered: Schema.Boolean,
-  /** True when the request's text is only the beginning of the mail's. */
-  cut: Schema.Boolean
-})
-export type MailOrigin = typeof MailOrigin.Type
-
 /** Started by an operator or a schedule, answered into the run record only. */
 export const OperatorOrigin = Schema.Struct({
   kind: Schema.Literal("operator"),
@@ -60,8 +37,46 @@ export const OperatorOrigin = Schema.Struct({
 })
 export type OperatorOrigin = typeof OperatorOrigin.Type
 
-export const TurnOrigin = Schema.Union([SlackOrigin, MailOrigin, OperatorOrigin])
+/** What a plugin calls the turns that it brings; `slack` and `operator` are what everybody knows, `plugin` is none. */
+export const PluginOriginKind = Schema.String.check(
+  Schema.isPattern(/^[a-z][a-z0-9-]{0,39}$/, { expected: "a plugin's kind of turns" }),
+  Schema.makeFilter((kind) => ["slack", "operator", "plugin"].includes(kind) ? "it is no plugin's kind" : undefined)
+)
+
+const WrittenPluginOrigin = Schema.StructWithRest(
+  Schema.Struct({ kind: PluginOriginKind, label: Schema.optionalKey(Schema.String) }),
+  [Schema.Record(Schema.String, Schema.Json)]
+)
+
+/**
+ * A turn of a kind that a plugin brings (`OriginHandler.kind`). What it is beside who asked is that plugin's own, which alone
+ * decodes it. Written, all of it stands in one object, `kind` being what is `of` here.
+ */
+export const PluginOrigin = WrittenPluginOrigin.pipe(Schema.decodeTo(
+  Schema.Struct({
+    kind: Schema.Literal("plugin"),
+    of: PluginOriginKind,
+    /** Who asked, for people. Untrusted text. */
+    label: Schema.String,
+    /** Of the plugin's own schema, encoded. */
+    data: Schema.Record(Schema.String, Schema.Json).check(
+      Schema.makeFilter((data) =>
+        Object.hasOwn(data, "kind") || Object.hasOwn(data, "label") ? "kind and label are not the plugin's" : undefined
+      )
+    )
+  }),
+  SchemaTransformation.transform({
+    decode: ({ kind, label = "", ...data }) => ({ kind: "plugin" as const, of: kind, label, data }),
+    encode: ({ data, label, of }) => ({ ...data, kind: of, label })
+  })
+))
+export type PluginOrigin = typeof PluginOrigin.Type
+
+export const TurnOrigin = Schema.Union([SlackOrigin, OperatorOrigin, PluginOrigin])
 export type TurnOrigin = typeof TurnOrigin.Type
+
+/** By what the handler of an origin's turns is found. */
+export const originKind = (origin: TurnOrigin): string => origin.kind === "plugin" ? origin.of : origin.kind
 
 /** What the queue carries (as JSON). `text` is decoded (no Slack entities) but neither framed nor neutralised yet. */
 export const TurnRequest = Schema.Struct({

@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { SessionId, TurnKey } from "../sandbox/Ids.ts"
 import { endOfSandbox, outcomeText } from "./OutcomeText.ts"
-import { TurnOrigin, TurnRequest, TurnResult, type TurnRow, TurnState } from "./Turn.ts"
+import { originKind, type TurnOrigin, TurnRequest, TurnResult, type TurnRow, TurnState } from "./Turn.ts"
 
 /** UTF-8 bytes of an answer that a record keeps: of a longer one the end, where results stand. */
 export const recordTextBytes = 8_192
@@ -35,10 +35,7 @@ export const TurnRecord = Schema.Struct({
   startedAt: Schema.optionalKey(Schema.Int),
   finishedAt: Schema.Int,
   /** Who asked: the kind of place, and a name in it that is untrusted text. */
-  origin: Schema.Struct({
-    kind: Schema.Literals(["slack", "mail", "operator"]),
-    label: Schema.String
-  }),
+  origin: Schema.Struct({ kind: Schema.String, label: Schema.String }),
   /** The outcome as the thread has it, redacted, "" for an answer without text; at most `recordTextBytes`, and `…` before an end of something longer. */
   text: Schema.String,
   replay: Schema.optionalKey(TurnReplay)
@@ -87,9 +84,8 @@ const labelOf = (origin: TurnOrigin): string => {
   switch (origin.kind) {
     case "slack":
       return origin.userName
-    case "mail":
-      return origin.sender
     case "operator":
+    case "plugin":
       return origin.label
   }
 }
@@ -119,7 +115,7 @@ export const recordOf = (row: TurnRow, costUsd: number | undefined, clean: (text
     receivedAt: row.receivedAt,
     ...(row.startedAt === undefined ? {} : { startedAt: row.startedAt }),
     finishedAt: row.finishedAt ?? row.receivedAt,
-    origin: { kind: row.request.origin.kind, label: clean(labelOf(row.request.origin)) },
+    origin: { kind: originKind(row.request.origin), label: clean(labelOf(row.request.origin)) },
     text: endOfText(text, recordTextBytes),
     ...(replay === undefined ? {} : { replay })
   }

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { grantRef, type GrantTrouble, isSameGrant, type RepositoryGrant } from "../../domain/github/Grant.ts"
 import type { SandboxId } from "../../domain/sandbox/Ids.ts"
 import { isEnding, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
+import { type Backoff, pauseAfter } from "../../ports/Backoff.ts"
 import type { GithubFailed } from "../../ports/GithubApps.ts"
 import { Sandboxes } from "../../ports/Sandboxes.ts"
 import type { StoreError } from "../../ports/StoreError.ts"
@@ -26,9 +27,8 @@ const lookEvery = "5 seconds"
 const atOnce = 4
 /** Milliseconds after which a token that was not renewed is an alarm: ten minutes before its end. */
 export const alarmMillis = 50 * 60_000
-/** Milliseconds between attempts: doubled from the first to the last. */
-const firstWait = 15_000
-const longestWait = 300_000
+/** Between attempts. */
+const afterFailure: Backoff = { firstMillis: 15_000, longestMillis: 300_000 }
 
 /** Why there is no token, as the sandbox's side is told. */
 export const troubleOf = (error: GithubFailed | StoreError, since: number): GrantTrouble => {
@@ -110,7 +110,7 @@ const make = Effect.gen(function*() {
 
   const missed = Effect.fnUntraced(function*(row: SandboxRow, entry: Entry, error: GithubFailed | StoreError) {
     const now = yield* Clock.currentTimeMillis
-    const wait = Math.min(firstWait * 2 ** entry.failures, longestWait)
+    const wait = pauseAfter(afterFailure, entry.failures + 1)
     const told = error._tag === "GithubFailed" ? error.retryAfterMillis ?? 0 : 0
     entry.failures += 1
     entry.notBefore = now + told

@@ -1,8 +1,7 @@
 /** How long an attempt of a turn may still take: its time stands still while people are asked, within a bound. */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type Bell, makeBell } from "../../ports/Bell.ts"
+import { type Bell, makeBell, whenRung } from "../../ports/Bell.ts"
 
 /** Of a whole attempt, waiting included: SQS holds a message 12 h at most (docs/architecture.md). */
 export const longestAttemptMillis = 11 * 3_600_000
@@ -44,14 +43,15 @@ export const standingStill = <A, E, R>(clock: TurnClock, effect: Effect.Effect<A
 export const runOut = Effect.fnUntraced(function*(clock: TurnClock, limitMillis: number) {
   const startedAt = yield* Clock.currentTimeMillis
   const before = stood(clock, startedAt)
-  for (;;) {
-    const rung = clock.bell.count()
-    const now = yield* Clock.currentTimeMillis
-    const passed = now - startedAt
-    if (passed >= longestAttemptMillis) return Math.max(longestAttemptMillis, limitMillis)
-    const left = limitMillis - (passed - (stood(clock, now) - before))
-    if (left <= 0) return limitMillis
-    const next = Math.min(clock.waiting > 0 ? Infinity : left, Math.max(1, longestAttemptMillis - passed))
-    yield* clock.bell.wait(rung, Duration.millis(next))
-  }
+  return yield* whenRung(clock.bell, Infinity, (now) =>
+    Effect.sync(() => {
+      const passed = now - startedAt
+      const left = limitMillis - (passed - (stood(clock, now) - before))
+      const isLongest = passed >= longestAttemptMillis
+      return {
+        found: isLongest ? Math.max(longestAttemptMillis, limitMillis) : limitMillis,
+        enough: isLongest || left <= 0,
+        nextAt: now + Math.min(clock.waiting > 0 ? Infinity : left, longestAttemptMillis - passed)
+      }
+    }))
 })

@@ -11,18 +11,16 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { TurnOrigin, TurnRow } from "../../domain/turn/Turn.ts"
+import { originKind, type TurnRow } from "../../domain/turn/Turn.ts"
 import type { AgentContribution, AgentDoor, DoorConnection } from "../../ports/Agent.ts"
 import { pauseAfter } from "../../ports/Backoff.ts"
 import type { OriginHandler, PluginId, PluginInstance, TurnObserver } from "../../ports/Plugin.ts"
 import { addedLines } from "./Prompt.ts"
 
-type Kind = TurnOrigin["kind"]
-
 /** What a plugin adds to the agent's surroundings and to what it is told. */
 export type Addition = Pick<PluginInstance, "agent" | "gather" | "notices" | "promptLines">
 
-export interface Notice {
+export interface PluginNotice {
   readonly plugin: PluginId
   /** At least one. */
   readonly lines: ReadonlyArray<string>
@@ -98,13 +96,13 @@ export class TurnParties extends Context.Service<TurnParties, {
   /** What they fetched for a turn, all at the same time; who fails or takes too long is left out. */
   readonly gathered: (row: TurnRow) => Effect.Effect<ReadonlyArray<string>>
   /** What they say of a turn to people, without those who have nothing to say; who fails or takes too long is left out. */
-  readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<Notice>>
+  readonly notices: (row: TurnRow) => Effect.Effect<ReadonlyArray<PluginNotice>>
   /**
    * Asks the origin of a kind, waiting until there is one. A call that dies, or whose plugin stops meanwhile, is made
    * again, as its contract allows; after eight deaths in a row it fails with `OriginBroken`.
    */
   readonly ask: <A, E>(
-    kind: Kind,
+    kind: string,
     call: string,
     f: (origin: OriginHandler) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | OriginBroken>
@@ -117,13 +115,13 @@ export class TurnParties extends Context.Service<TurnParties, {
   static readonly layer = Layer.effect(
     TurnParties,
     Effect.sync(() => {
-      const origins = new Map<Kind, Party<OriginHandler>>()
+      const origins = new Map<string, Party<OriginHandler>>()
       const observers: Array<Party<TurnObserver>> = []
       const additions: Array<Party<Addition>> = []
       const arrived = Latch.makeUnsafe(false)
 
       /** Waits for registrations without polling: every arrival wakes all who wait. */
-      const originOf = (kind: Kind): Effect.Effect<Party<OriginHandler>> =>
+      const originOf = (kind: string): Effect.Effect<Party<OriginHandler>> =>
         Effect.suspend(() => {
           const party = origins.get(kind)
           if (party !== undefined) return Effect.succeed(party)
@@ -132,7 +130,7 @@ export class TurnParties extends Context.Service<TurnParties, {
         })
 
       const ask = Effect.fnUntraced(function*<A, E>(
-        kind: Kind,
+        kind: string,
         call: string,
         f: (origin: OriginHandler) => Effect.Effect<A, E>
       ): Effect.fn.Return<A, E | OriginBroken> {
@@ -269,9 +267,11 @@ export class TurnParties extends Context.Service<TurnParties, {
         notices: (row) =>
           Effect.map(
             Effect.forEach([...additions], (party) =>
-              Effect.map(linesOf(party, "notices", row), (lines): Notice => ({ plugin: party.plugin, lines }))),
+              Effect.map(linesOf(party, "notices", row), (lines): PluginNotice => ({ plugin: party.plugin, lines }))),
             (all) =>
-              all.filter(({ lines }) => lines.length > 0)
+              all.filter(({ lines }) =>
+                lines.length > 0
+              )
           ),
         addOrigin: join<OriginHandler>({
           add: (party) => {
@@ -305,6 +305,6 @@ export const askOr = <A>(
   f: (origin: OriginHandler) => Effect.Effect<A>,
   otherwise: A
 ): Effect.Effect<A> =>
-  parties.ask(row.request.origin.kind, call, f).pipe(
+  parties.ask(originKind(row.request.origin), call, f).pipe(
     Effect.catchTag("OriginBroken", (error) => Effect.as(Effect.logError(error.message), otherwise))
   )

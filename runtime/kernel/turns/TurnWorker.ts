@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { type SandboxId, SessionId } from "../../domain/sandbox/Ids.ts"
-import { AgentOutcome, type ShownPart } from "../../domain/turn/Turn.ts"
+import { AgentOutcome, originKind, type ShownPart } from "../../domain/turn/Turn.ts"
 import { recordOf } from "../../domain/turn/TurnRecord.ts"
 import { Agent } from "../../ports/Agent.ts"
 import { backoffSchedule } from "../../ports/Backoff.ts"
@@ -167,15 +167,16 @@ export const makeWorker = Effect.fnUntraced(function*(options: WorkerOptions) {
         undefined
       )
     }
-    const answer = yield* parties.ask(row.request.origin.kind, "settle", (origin) => origin.settle(row, shown)).pipe(
-      Effect.match({
-        onSuccess: (parts) => Happening.Shown({ parts }),
-        onFailure: (error) =>
-          error._tag === "OriginBroken"
-            ? Happening.Refused({ code: "KM-TRN-009", detail: error.message, parts: [] })
-            : Happening.Refused({ code: error.code, detail: error.detail, parts: error.shown ?? [] })
-      })
-    )
+    const answer = yield* parties.ask(originKind(row.request.origin), "settle", (origin) => origin.settle(row, shown))
+      .pipe(
+        Effect.match({
+          onSuccess: (parts) => Happening.Shown({ parts }),
+          onFailure: (error) =>
+            error._tag === "OriginBroken"
+              ? Happening.Refused({ code: "KM-TRN-009", detail: error.message, parts: [] })
+              : Happening.Refused({ code: error.code, detail: error.detail, parts: error.shown ?? [] })
+        })
+      )
     if (answer._tag === "Refused") {
       yield* Effect.logError("the outcome of a turn cannot be delivered").pipe(
         Effect.annotateLogs({ code: answer.code, why: answer.detail })

@@ -50,7 +50,7 @@ const quoted = (text: string): string => {
   return begin === words ? begin : `${begin}…`
 }
 
-/** Mail that waited is no one's to be told here: its sender sees that no answer came. */
+/** Only chat is told here: who asked in another way sees that no answer came. */
 export const waitingNotices = (row: SandboxRow, entries: ReadonlyArray<LeftEntry>): WaitingNotices => {
   const asked = entries.flatMap((entry): ReadonlyArray<Asked> => {
     const request = Option.getOrUndefined(decodeRequest(entry.body))

@@ -1,12 +1,11 @@
 /** Sandboxes in memory, on Effect's clock: the whole contract, for tests. */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Alias, ChannelId, SandboxId } from "../../domain/sandbox/Ids.ts"
 import { isSameItem, type SandboxRow } from "../../domain/sandbox/Sandbox.ts"
-import { type Bell, makeBell } from "../Bell.ts"
+import { type Bell, makeBell, whenRung } from "../Bell.ts"
 import { changedAttributes, holds, type RowCondition, SandboxConflict, Sandboxes, withItem } from "../Sandboxes.ts"
 
 export interface MemorySandboxesState {
@@ -24,6 +23,17 @@ export const makeMemorySandboxesState = (): MemorySandboxesState => ({
   changed: new Set(),
   bell: makeBell()
 })
+
+/** What is seen now, and then after each ring. */
+const afterRings = <A>(bell: Bell, see: () => A): Effect.Effect<A> => {
+  let heard = -1
+  return whenRung(bell, Infinity, () =>
+    Effect.sync(() => {
+      const enough = bell.count() !== heard
+      heard = bell.count()
+      return { found: see(), enough, nextAt: Infinity }
+    }))
+}
 
 export const layerOver = (state: MemorySandboxesState): Layer.Layer<Sandboxes> => {
   const changed = (id: SandboxId) => {
@@ -79,24 +89,12 @@ export const layerOver = (state: MemorySandboxesState): Layer.Layer<Sandboxes> =
       list: select(() => true),
       watch: (id) =>
         Stream.suspend(() => {
-          let rung = -1
-          const next = Effect.suspend(() =>
-            Effect.map(state.bell.wait(rung, Duration.infinity), () => {
-              rung = state.bell.count()
-              return Option.fromNullishOr(state.rows.get(id))
-            })
-          )
+          const next = afterRings(state.bell, () => Option.fromNullishOr(state.rows.get(id)))
           return Stream.fromEffectRepeat(next)
         }),
       lagMillis: 0,
       changes: Stream.suspend(() => {
-        let rung = -1
-        const next = Effect.suspend(() =>
-          Effect.map(state.bell.wait(rung, Duration.infinity), () => {
-            rung = state.bell.count()
-            return [...state.changed]
-          })
-        )
+        const next = afterRings(state.bell, () => [...state.changed])
         return Stream.fromIterableEffectRepeat(next)
       }),
       channelOfAlias: (alias) => Effect.sync(() => Option.fromNullishOr(state.channels.get(alias))),

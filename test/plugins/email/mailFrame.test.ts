@@ -2,15 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { mailFrame } from "../../../plugins/email/mailFrame.ts"
+import type { MailOrigin } from "../../../plugins/email/MailTurns.ts"
 import { SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { framePrefix } from "../../../runtime/domain/text/PromptText.ts"
-import type { MailOrigin, TurnFile } from "../../../runtime/domain/turn/Turn.ts"
+import type { TurnFile } from "../../../runtime/domain/turn/Turn.ts"
 import { continuePrompt, messagePrompt } from "../../../runtime/kernel/turns/Prompt.ts"
 
 const acceptedAt = Date.UTC(2026, 10, 23, 18, 19, 31)
 
 const mail: MailOrigin = {
-  kind: "mail",
   messageId: "<1@km.invalid>",
   delivery: "sb-1a2b3c4d/nonce",
   sender: SandboxId.make("sb-1a2b3c4d"),

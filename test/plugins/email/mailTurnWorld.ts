@@ -28,13 +28,13 @@ import { AgentPrograms } from "../../../runtime/ports/AgentPrograms.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Controls } from "../../../runtime/ports/Controls.ts"
 import { Identities } from "../../../runtime/ports/Identities.ts"
-import { Installation } from "../../../runtime/ports/Installation.ts"
 import { Ledger } from "../../../runtime/ports/Ledger.ts"
 import { Mailbox, Mailer } from "../../../runtime/ports/Mail.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
+import { ThisInstall } from "../../../runtime/ports/ThisInstall.ts"
 import { TurnQueue } from "../../../runtime/ports/TurnQueue.ts"
 import { sandboxRow } from "../../runtime/ports/sandboxesContract.ts"
 import { bundled } from "../../support/bundled.ts"
@@ -151,7 +151,7 @@ export const mailTurnWorld = Effect.fnUntraced(function*(profile: Profile = turn
     delivered(EmbeddedEngine.layer(state)),
     FileSecrets.layer(paths.secrets),
     SandboxStore.layer(paths.sandbox(bob).directory),
-    Layer.succeed(Installation)(installOf(certifier.publicKey)),
+    Layer.succeed(ThisInstall)(installOf(certifier.publicKey)),
     Layer.succeed(AgentPrograms)(AgentPrograms.of({
       // The socket lies there; the programs are started by the test.
       place: () => Effect.succeed({ directory: state, contribution: { path: [state], readOnly: [] } })

@@ -5,7 +5,8 @@ import {
   answerSubject,
   groupOf,
   isAwaited,
-  maxOpenTurns,
+  mailOriginOf,
+  maxTurnsInHand,
   mayStartTurn,
   promptCharacters,
   referencesAfter,
@@ -15,7 +16,7 @@ import {
 import type { Verdict } from "../../../plugins/email/protocol/Verdict.ts"
 import { MailStatus } from "../../../plugins/email/protocol/wire.ts"
 import { Alias } from "../../../runtime/domain/sandbox/Ids.ts"
-import { AgentOutcome, type MailOrigin, TurnRequest } from "../../../runtime/domain/turn/Turn.ts"
+import { AgentOutcome, TurnRequest } from "../../../runtime/domain/turn/Turn.ts"
 import { replayRequest } from "../../../runtime/kernel/turns/TurnMachine.ts"
 import { ada, bob, carol, mailTurnWorld, turnProfile } from "./mailTurnWorld.ts"
 
@@ -110,8 +111,8 @@ const encodeRequest = Schema.encodeSync(Schema.fromJsonString(TurnRequest))
 /** Of `km-send`: a question to one, and a wait that is soon over. */
 const asks = (to: string) => ["--to", to, "--subject", "question", "--body", "/dev/null", "--wait-reply", "1"]
 
-const origins = (rows: ReadonlyArray<{ readonly request: { readonly origin: unknown } }>) =>
-  rows.map(({ request }) => request.origin as MailOrigin)
+const origins = (rows: ReadonlyArray<{ readonly request: Pick<TurnRequest, "origin"> }>) =>
+  rows.flatMap(({ request }) => mailOriginOf(request.origin) ?? [])
 
 describe("mail turns: the whole", () => {
   it.live("a follow-up continues the conversation; nobody else does", () =>
@@ -301,12 +302,12 @@ describe("mail turns: the whole", () => {
     Effect.gen(function*() {
       const world = yield* mailTurnWorld()
       world.agent.answer = () => Effect.never
-      const each = maxOpenTurns / 2 + 1
+      const each = maxTurnsInHand / 2 + 1
       for (const from of [ada, carol]) {
         for (let n = 0; n < each; n++) yield* world.accountOf(from).send(world.letter("job", `number ${n}`))
       }
       yield* world.live(world.judgedAll)
-      assert.lengthOf(yield* world.ledger.open, maxOpenTurns)
+      assert.lengthOf(yield* world.ledger.open, maxTurnsInHand)
       const kept = yield* world.accountOf(bob).list("quarantine", { limit: 9 })
       assert.deepStrictEqual(kept.map(({ judged }) => judged.reason), ["too-many", "too-many"])
     }).pipe(Effect.scoped))

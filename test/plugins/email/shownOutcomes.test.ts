@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import type { MailAccount } from "../../../plugins/email/MailAccount.ts"
 import { makeMailOrigin, RunningMail } from "../../../plugins/email/MailOrigin.ts"
+import { turnOriginOf } from "../../../plugins/email/MailTurns.ts"
 import { MessageTs } from "../../../runtime/domain/sandbox/Ids.ts"
 import { sha256Hex } from "../../../runtime/domain/text/Digest.ts"
 import { outcomeText, visibleOutcome } from "../../../runtime/domain/turn/OutcomeText.ts"
-import { AgentOutcome, type MailOrigin, type ShownPart, type TurnResult } from "../../../runtime/domain/turn/Turn.ts"
+import { AgentOutcome, type ShownPart, type TurnResult } from "../../../runtime/domain/turn/Turn.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
 import { Mailbox } from "../../../runtime/ports/Mail.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
@@ -15,8 +16,7 @@ import { recordingBridge } from "../../support/RecordingBridge.ts"
 import { channel, sandbox, slackRequest, turnRow } from "../../support/turnRows.ts"
 
 /** It is not mailed back, so that only the channel is looked at. */
-const origin: MailOrigin = {
-  kind: "mail",
+const origin = turnOriginOf({
   messageId: "<a@km.invalid>",
   delivery: "delivery-1",
   sender: sandbox,
@@ -28,7 +28,7 @@ const origin: MailOrigin = {
   encrypted: false,
   answered: false,
   cut: false
-}
+})
 
 const results: Record<AgentOutcome["_tag"], TurnResult> = {
   Answered: "answered",

@@ -6,11 +6,11 @@ import { Jail } from "../../../runtime/adapters/jail/Bubblewrap.ts"
 import { InstallName, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Agent } from "../../../runtime/ports/Agent.ts"
 import { Bridge } from "../../../runtime/ports/Bridge.ts"
-import { Installation } from "../../../runtime/ports/Installation.ts"
 import * as MemoryAudit from "../../../runtime/ports/memory/MemoryAudit.ts"
 import { Redaction } from "../../../runtime/ports/Redaction.ts"
 import { makeMemoryRepositoryTokensState, RepositoryTokens } from "../../../runtime/ports/RepositoryTokens.ts"
 import { SandboxInfo } from "../../../runtime/ports/SandboxInfo.ts"
+import { ThisInstall } from "../../../runtime/ports/ThisInstall.ts"
 import { sandbox } from "../../bridge/world.ts"
 import { exampleInstall } from "../../support/installs.ts"
 import { profileWith } from "../../support/profiles.ts"
@@ -50,7 +50,7 @@ export const pluginWorld = Effect.fnUntraced(function*(options: {
     MemoryAudit.layerOver(audit, "runtime"),
     Redaction.layer,
     Layer.succeed(Bridge, (yield* pullBridge).of(sandbox)),
-    Layer.succeed(Installation)(exampleInstall),
+    Layer.succeed(ThisInstall)(exampleInstall),
     RepositoryTokens.memory(tokens),
     Layer.succeed(
       SandboxInfo,

@@ -5,6 +5,7 @@ import * as Path from "node:path"
 import { gunzipSync } from "node:zlib"
 import { TranscriptPlugin } from "../../../plugins/transcript/TranscriptPlugin.ts"
 import { dueFact } from "../../../plugins/transcript/UploadQueue.ts"
+import * as SessionFile from "../../../runtime/adapters/claude/SessionFile.ts"
 import { MessageTs, SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import type { BridgeErrorCode } from "../../../runtime/domain/slack/BridgeProtocol.ts"
 import type { HookEvent } from "../../../runtime/domain/turn/HookEvent.ts"
@@ -109,6 +110,7 @@ export const makeWorld = Effect.gen(function*() {
       ...sandboxInfo,
       directories: { ...sandboxInfo.directories, home, workspace }
     })),
+    SessionFile.layer({ home, workspace }),
     Layer.succeed(HookEvents)(HookEvents.of({
       subscribe: PubSub.subscribe(hooks),
       issue: () => Effect.die("the plugin issues no tokens")

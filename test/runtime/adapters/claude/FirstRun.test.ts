@@ -42,20 +42,23 @@ describe("what the CLI asks at its first start", () => {
       const file = Path.join(home, ".claude.json")
       const plant = {
         "a link to a file of ours": () => Fs.symlinkSync(secret, file),
-        "a link where the draft goes": () => Fs.symlinkSync(secret, `${file}.km`),
-        "a directory where the draft goes": () => Fs.mkdirSync(`${file}.km`),
         "no JSON": () => Fs.writeFileSync(file, "{\"theme\":"),
         "a list": () => Fs.writeFileSync(file, "[1]")
       }
       for (const [name, put] of Object.entries(plant)) {
         Fs.rmSync(file, { force: true })
-        Fs.rmSync(`${file}.km`, { force: true, recursive: true })
         put()
         answerFirstRun(home, answer)
         assert.isTrue(Fs.lstatSync(file).isFile(), name)
         assert.notInclude(Fs.readFileSync(file, "utf8"), "operator", name)
         assert.strictEqual(Fs.readFileSync(secret, "utf8"), "{\"token\":\"of the operator\"}", name)
       }
+      assert.deepStrictEqual(Fs.readdirSync(home), [".claude.json"])
+      // What cannot be taken away by one call is left, and nothing of ours with it.
+      Fs.rmSync(file)
+      Fs.mkdirSync(Path.join(file, "tree"), { recursive: true })
+      assert.throws(() => answerFirstRun(home, answer))
+      assert.deepStrictEqual(Fs.readdirSync(home), [".claude.json"])
     }))
 
   it("is not answered for a profile that has the agent ask", () => {

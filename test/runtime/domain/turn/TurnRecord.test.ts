@@ -42,6 +42,14 @@ const cancelled = (by: string) =>
   recorded(rowOf({ result: "cancelled", outcome: AgentOutcome.cases.Cancelled.make({ by }) })).endedWithSandbox
 
 describe("TurnRecord", () => {
+  it("says of a plugin's turn what the plugin calls it and who asked, and no more", () => {
+    const { request } = rowOf({})
+    const origin = { kind: "plugin" as const, of: "pager", label: "hunter2", data: { number: 17 } }
+    const record = recorded(rowOf({ request: { ...request, origin } }))
+    assert.deepStrictEqual(record.origin, { kind: "pager", label: "[redacted]" })
+    assert.deepStrictEqual(Schema.decodeSync(TurnRecord)(Schema.encodeSync(TurnRecord)(record)), record)
+  })
+
   it("holds the redacted outcome, who asked, what it cost and when", () => {
     assert.deepStrictEqual(recorded(rowOf({}), 0.123_456_789), {
       key,

@@ -79,6 +79,7 @@ import { Sandboxes } from "../../../../runtime/ports/Sandboxes.ts"
 import { SandboxInfo } from "../../../../runtime/ports/SandboxInfo.ts"
 import { Secrets } from "../../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../../runtime/ports/Seen.ts"
+import { Sessions } from "../../../../runtime/ports/Sessions.ts"
 import { Threads } from "../../../../runtime/ports/Threads.ts"
 import { TurnQueue } from "../../../../runtime/ports/TurnQueue.ts"
 import { slackProfile } from "../../../support/profiles.ts"
@@ -393,6 +394,7 @@ const startRuntime = Effect.fnUntraced(function*(system: System, number: number,
     http(system),
     noHooks,
     MemoryObjects.layer,
+    Sessions.layerNone,
     Layer.succeed(
       SandboxInfo,
       SandboxInfo.of({

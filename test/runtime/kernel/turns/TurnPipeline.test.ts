@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { TurnKey } from "../../../../runtime/domain/sandbox/Ids.ts"
 import type { TurnRow } from "../../../../runtime/domain/turn/Turn.ts"
 import { sessionLostNotice } from "../../../../runtime/kernel/turns/Prompt.ts"
 import { turnDirectoryName } from "../../../../runtime/kernel/turns/RunDirectory.ts"
@@ -123,6 +124,26 @@ describe("TurnPipeline", () => {
       assert.strictEqual(yield* turns.submit(one.request, "r3"), "settled")
       yield* turns.settled(one.request.key)
       yield* turns.settled(message(9, 9).request.key)
+    }).pipe(quietly))
+
+  it.effect("runs turns of a kind that their plugin alone knows, and records who asked", () =>
+    Effect.gen(function*() {
+      const [of, label] = ["pager", "Grace"]
+      const { request, ...rest } = message(1, 1)
+      const one = {
+        ...rest,
+        request: { ...request, origin: { kind: "plugin" as const, of, label, data: { number: 17 } } }
+      }
+      const world = makeWorld([one])
+      const { turns } = yield* pipeline(world, { origin: (usual) => ({ ...usual, kind: of }) })
+      // Of another kind, so nobody is asked about it and it waits.
+      const other = { ...request, key: TurnKey.make("other"), origin: { ...one.request.origin, of: "telex" } }
+      assert.strictEqual(yield* turns.submit(one.request, undefined), "accepted")
+      assert.strictEqual(yield* turns.submit(other, undefined), "accepted")
+      yield* elapse("1 minute")
+      assert.strictEqual(state(world, one), "settled")
+      assert.deepStrictEqual(world.records.records.get(sandbox)?.get(one.request.key)?.origin, { kind: of, label })
+      assert.notStrictEqual(world.ledger.rows.get(other.key)?.state, "settled")
     }).pipe(quietly))
 
   it.effect("keeps a thread's turns in order whoever submits them, and runs threads side by side up to the limit", () =>

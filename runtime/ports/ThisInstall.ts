@@ -2,4 +2,4 @@
 import * as Context from "effect/Context"
 import type { Install } from "../domain/install/Install.ts"
 
-export class Installation extends Context.Service<Installation, Install>()("km/runtime/ports/Installation") {}
+export class ThisInstall extends Context.Service<ThisInstall, Install>()("km/runtime/ports/ThisInstall") {}

@@ -1,7 +1,7 @@
-/** What the transcript file says of a turn, in the live model's terms. Lines are untrusted; what does not fit is left out. */
+/** What Claude Code's transcript file says of a turn. Lines are untrusted; what does not fit is left out. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { LiveInput } from "./LiveInput.ts"
+import type { Said, ToldLine } from "../../ports/Sessions.ts"
 
 const optional = Schema.optionalKey
 const Block = Schema.Union([
@@ -32,20 +32,14 @@ const Line = Schema.Struct({
 const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(Line))
 const decodeBlock = Schema.decodeUnknownOption(Block)
 
-export interface ToldLine {
-  /** The prompt that a person's line began or a tool's result belongs to; the agent's own lines do not say. */
-  readonly promptId: string | undefined
-  readonly inputs: ReadonlyArray<LiveInput>
-}
-
-const inputOf = (block: typeof Block.Type): ReadonlyArray<LiveInput> => {
+const saidBy = (block: typeof Block.Type): ReadonlyArray<Said> => {
   switch (block.type) {
     case "text":
-      return [{ _tag: "Text", by: "file", text: block.text }]
+      return [{ _tag: "Text", text: block.text }]
     case "tool_use":
-      return [{ _tag: "Tool", by: "file", id: block.id, name: block.name, input: block.input }]
+      return [{ _tag: "ToolUsed", id: block.id, name: block.name, input: block.input }]
     case "tool_result":
-      return [{ _tag: "ToolEnd", id: block.tool_use_id, failed: block.is_error === true }]
+      return [{ _tag: "ToolFinished", id: block.tool_use_id, isError: block.is_error === true }]
     default:
       return []
   }
@@ -62,7 +56,7 @@ export const toldBy = (line: string): Option.Option<ToldLine> => {
         ? []
         : message.content.flatMap((block) => Option.toArray(decodeBlock(block)))
       const fitting = blocks.filter((block) => (block.type === "tool_result") === (type === "user"))
-      return { promptId: promptId ?? undefined, inputs: fitting.flatMap(inputOf) }
+      return { promptId: promptId ?? undefined, said: fitting.flatMap(saidBy) }
     })
   )
 }

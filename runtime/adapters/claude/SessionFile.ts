@@ -4,51 +4,28 @@
  * bounded size is read. The path that a hook names is never used.
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { constants, existsSync } from "node:fs"
 import * as FileSystem from "node:fs/promises"
 import * as Path from "node:path"
-import type { SessionId } from "../../runtime/domain/sandbox/Ids.ts"
+import type { SessionId } from "../../domain/sandbox/Ids.ts"
+import { type SessionFile, SessionFileSkipped, Sessions } from "../../ports/Sessions.ts"
+import { toldBy } from "./TranscriptLines.ts"
 
 /** Bytes; a larger file is not read at all. The CLI's own sessions stay below 50 MiB. */
-export const maxSessionBytes = 256 * 1024 * 1024
+const maxSessionBytes = 256 * 1024 * 1024
 /** Bytes; a longer line is left out. */
-export const maxLineBytes = 16 * 1024 * 1024
+const maxLineBytes = 16 * 1024 * 1024
 /** Directories of conversations that are looked through: one per working directory the agent ever had. */
 const maxProjects = 2_000
 const chunkBytes = 256 * 1024
 
-/** Why there is no transcript to read; never a reason to fail a turn. */
-export class SessionFileSkipped extends Schema.TaggedError<SessionFileSkipped>()("SessionFileSkipped", {
-  session: Schema.String,
-  reason: Schema.Literals(["Missing", "NotRegular", "Linked", "TooLarge", "Unreadable"]),
-  cause: Schema.Defect()
-}) {
-  override get message(): string {
-    const why = {
-      Missing: "there is none",
-      NotRegular: "something else than a regular file is in its place",
-      Linked: "a link is in its place",
-      TooLarge: "it is larger than 256 MiB",
-      Unreadable: "it cannot be read"
-    }[this.reason]
-    return `KM-AGT-091: the transcript of session ${this.session} was left out: ${why}`
-  }
-}
-
-export interface SessionFile {
-  /** Bytes when it was opened; what comes later is not read. */
-  readonly size: number
-  /** Complete lines of `[from, size)`, without their newlines, in order. Too long ones are left out. */
-  readonly lines: (from: number) => AsyncGenerator<string, void, void>
-}
-
 const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
 
-/** Names the reason for which a session's file cannot be opened or read. */
-export const skipped = (session: SessionId) => (cause: unknown): SessionFileSkipped => {
+/** Names the reason for which a session's file cannot be opened. */
+const skipped = (session: SessionId) => (cause: unknown): SessionFileSkipped => {
   if (cause instanceof SessionFileSkipped) return cause
   const code = codeOf(cause)
   const reason = code === "ENOENT"
@@ -112,7 +89,7 @@ const readLines = async function*(
 }
 
 /** Closed with the scope. `workspace` only decides where is looked first: the agent may see it under another path. */
-export const openSession = (input: {
+const openSession = (input: {
   readonly home: string
   readonly workspace: string
   readonly session: SessionId
@@ -156,3 +133,7 @@ export const openSession = (input: {
     }
     return yield* missing
   })
+
+/** Sessions of the agent that has these two directories. */
+export const layer = (where: { readonly home: string; readonly workspace: string }): Layer.Layer<Sessions> =>
+  Layer.succeed(Sessions, Sessions.of({ open: (session) => openSession({ ...where, session }), toldBy }))
