@@ -63,13 +63,15 @@ export class Once extends Context.Service<Once, {
         const begunAt = yield* Clock.currentTimeMillis
         for (let now = begunAt, until = begunAt + lease - marginMillis; now < Math.min(until, begunAt + holdMillis);) {
           yield* Effect.sleep(Math.min(lease / 2, until - now))
-          now = yield* Clock.currentTimeMillis
-          if (now >= until) break
+          const askedAt = yield* Clock.currentTimeMillis
+          if (askedAt >= until) break
           const renewed = yield* idempotency.extend(scope, key, token, lease).pipe(
-            Effect.timeoutOrElse({ duration: until - now, orElse: () => Effect.succeed(false) }),
+            Effect.timeoutOrElse({ duration: until - askedAt, orElse: () => Effect.succeed(false) }),
             Effect.orElseSucceed(() => false)
           )
-          if (renewed) until = now + lease - marginMillis
+          if (renewed) until = askedAt + lease - marginMillis
+          // A store that does not answer takes time, too.
+          now = yield* Clock.currentTimeMillis
         }
         return yield* new BridgeRefusal({
           code: "unavailable",

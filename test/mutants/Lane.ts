@@ -1,6 +1,7 @@
 /** One runner process: asked for one run at a time, replaced when a run does not end. */
 import type { ChildProcess } from "node:child_process"
 import { fork } from "node:child_process"
+import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import type { Numbered } from "./instrument.ts"
 import type { Reply, Request } from "./runner.ts"
@@ -10,8 +11,22 @@ export type Outcome = "killed" | "timeout" | "survived" | "not covered"
 
 export type Ran = Extract<Reply, { _tag: "Ran" }> | { readonly _tag: "Late" }
 
-/** A runner is replaced after so many runs: Vitest remembers each. */
-const runsPerRunner = 400
+/** A runner is replaced after so many runs: modules that were loaded stay in its memory. */
+const runsPerRunner = 40
+
+/** A run that waits, without a deadline's worth of processor, ends after so many deadlines: the machine may be busy. */
+const patience = 4
+
+/** Milliseconds of processor that a process has had; on systems without `/proc`, more than any deadline. */
+const processorOf = (pid: number | undefined): number => {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? []
+    // User and system, in ticks of 10 ms.
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return Infinity
+  }
+}
 
 export class Lane {
   readonly #mutants: ReadonlyArray<Numbered>
@@ -73,10 +88,19 @@ export class Lane {
         runner.removeAllListeners("message").removeAllListeners("exit")
         resolve(answer)
       }
-      const timer = setTimeout(() => settle(undefined), deadline)
+      const before = processorOf(runner.pid)
+      let looks = 0
+      const look = () => {
+        if (++looks >= patience || processorOf(runner.pid) - before >= deadline) settle(undefined)
+        else timer = setTimeout(look, deadline)
+      }
+      let timer = setTimeout(look, deadline)
       runner.once("message", (answer) => settle(answer as Reply))
       runner.once("exit", () => settle(undefined))
-      runner.send(request)
+      // One that ended since the last run takes no more.
+      runner.send(request, (error) => {
+        if (error !== null) settle(undefined)
+      })
     })
   }
 }

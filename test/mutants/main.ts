@@ -3,7 +3,7 @@
  * notices. Results go to `test/bench/results/mutants.json` (a part's to `mutants.part.json`), the figures to
  * `test/bench/RESULTS.md` by hand.
  *
- * All mutants of a file are in one instrumented copy of it, which only Vitest sees; a number says which is active. Each
+ * All mutants of a file are in one instrumented copy of it, which only the runner sees; a number says which is active. Each
  * related test file runs once without any: that tells which mutants it comes by, and how long it takes. Then each mutant
  * meets the files that come by it, the nearest first, until one fails.
  */

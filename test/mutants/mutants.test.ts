@@ -2,10 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { stripTypeScriptTypes } from "node:module"
+import { tmpdir } from "node:os"
 import * as path from "node:path"
 import * as vm from "node:vm"
 import { areas, filesOf, nearestFirst, portable, relatedTests, root, wholeProcessTests } from "./areas.ts"
 import { instrument, switchName } from "./instrument.ts"
+import { Lane } from "./Lane.ts"
 import { mutantsOf } from "./mutations.ts"
 import { choose, sampleSize, seeded, shares, spread } from "./sample.ts"
 
@@ -211,5 +213,29 @@ describe("the sample", () => {
     assert.deepStrictEqual(spread(list, 200, seeded(7)), list)
     assert.deepStrictEqual(shares([10, 1000, 2000], 400), [10, 148, 242])
     assert.isAtLeast(shares([5000, 1000, 300], sampleSize).reduce((sum, each) => sum + each, 0), 400)
+  })
+})
+
+describe("a run of a test file", () => {
+  it("passes without a mutant and tells where it came by; a mutant that it notices fails it, and the next run is as the first", async () => {
+    const file = "runtime/domain/text/Blank.ts"
+    const mutants = mutantsOf(file, readFileSync(path.join(root, file), "utf8")).map((mutant, number) => ({
+      ...mutant,
+      number
+    }))
+    const lane = await Lane.start(mutants, tmpdir())
+    try {
+      const run = (mutant: number) =>
+        lane.run({ file: "test/runtime/domain/text/Blank.test.ts", mutant, visitLimit: 1_000_000, deadline: 120_000 })
+      const unchanged = await run(-1)
+      assert.deepInclude(unchanged, { _tag: "Ran", passed: true })
+      assert.isAbove(unchanged._tag === "Ran" ? Object.keys(unchanged.visits).length : 0, 0)
+      const changed = await run(mutants.findIndex(({ kind }) => kind === "return"))
+      assert.deepInclude(changed, { _tag: "Ran", passed: false })
+      assert.match(changed._tag === "Ran" ? changed.failure ?? "" : "", /^isBlank > /)
+      assert.deepInclude(await run(-1), { _tag: "Ran", passed: true })
+    } finally {
+      lane.stop()
+    }
   })
 })

@@ -35,26 +35,22 @@ const asSeen = (text: string): string =>
 
 /** RFC 5322 §3.2.2: comments nest, and a backslash takes the meaning of the next character; one left open is none. */
 const withoutComments = (text: string): string => {
-  let kept = ""
-  let depth = 0
-  let open = 0
+  const kept: Array<string> = []
+  /** Where in what is kept each comment begins that is open. */
+  const open: Array<number> = []
   let quoted = false
   for (let at = 0; at < text.length; at++) {
     const letter = text.charAt(at)
-    if (letter === "\\") {
-      if (depth === 0) kept += text.slice(at, at + 2)
-      at++
-    } else if (depth === 0 && letter === "\"") {
-      quoted = !quoted
-      kept += letter
-    } else if (!quoted && letter === "(") {
-      if (depth === 0) open = at
-      depth++
-    } else if (depth > 0) {
-      if (letter === ")") depth--
-    } else kept += letter
+    const begun = letter === ")" && !quoted ? open.pop() : undefined
+    if (begun !== undefined) kept.length = begun
+    else if (letter === "\\") kept.push(text.slice(at, ++at + 1))
+    else {
+      if (letter === "\"" && open.length === 0) quoted = !quoted
+      if (letter === "(" && !quoted) open.push(kept.length)
+      kept.push(letter)
+    }
   }
-  return depth === 0 ? kept : kept + text.slice(open)
+  return kept.join("")
 }
 
 /** Spaces and comments may stand around the dots and the `@` of an address (RFC 5322 §4.4), quotes around its words. */
@@ -71,7 +67,7 @@ const trimmed = (text: string): string => text.replaceAll(/^[.-]+|[.-]+$/g, "")
 /** The end of a local part at `end`; walked back, because a pattern would look from every place before it. */
 const localBefore = (text: string, end: number): string => {
   let start = end
-  while (start > 0 && end - start < longestAddress && /[a-z0-9._+-]/.test(text.charAt(start - 1))) start--
+  while (end - start < longestAddress && /[a-z0-9._+-]/.test(text.charAt(start - 1))) start--
   return text.slice(start, end)
 }
 

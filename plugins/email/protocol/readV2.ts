@@ -23,7 +23,7 @@ import { headerValues, type ParsedMail, parseMail, tokenIn } from "./MimeReader.
 import { boxNonceBytes, openSecretBox, sharedKey } from "./naclBox.ts"
 import type { Reader } from "./Reader.ts"
 import { keyValidAt, type KnownSender } from "./SenderDirectory.ts"
-import { fromBase64, fromBase64Url } from "./strictBase64.ts"
+import { fromBase64 } from "./strictBase64.ts"
 import type { ReadMail, Verdict } from "./Verdict.ts"
 import { defaultReadLimits, headerNames, type MailReason, type MailStatus } from "./wire.ts"
 
@@ -149,10 +149,9 @@ const contentKey = (
     const own = reader.boxes.find(({ keyId }) => keyId === key)
     const shared = own === undefined ? undefined : sharedKey(own.privateKey, senderBox.publicKey)
     mine = mine || own !== undefined
-    const nonceBytes = fromBase64Url(nonce)
-    const boxBytes = fromBase64Url(box)
-    if (shared === undefined || nonceBytes === undefined || boxBytes === undefined) continue
-    const found = openSecretBox(boxBytes, nonceBytes, shared)
+    if (shared === undefined) continue
+    // A manifest that is read has both in the one spelling of their lengths.
+    const found = openSecretBox(Buffer.from(box, "base64url"), Buffer.from(nonce, "base64url"), shared)
     if (found !== undefined) return found
   }
   return mine ? "cannot-decrypt" : "no-key-for-reader"

@@ -68,19 +68,22 @@ export const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-
 const anythingUnseen = /[^\t\n\r -~\u00a0-\u00ac\u00ae-\u02ff]/
 
 const joinerRun = new RegExp(`[${joiners}${selectors}]+`, "gu")
-const keptOfRun = new RegExp(`^([${selectors}]?)([${joiners}]?)`, "u")
-const mark = /^\p{M}$/u
+const runShape = new RegExp(`^([${selectors}]?)([${joiners}]?).*`, "u")
+const mark = /\p{M}/u
+const beyondAscii = /[\u0080-\uffff]/
 
 /** What stays of a run of joiners and selectors, by what stands before and behind it. */
 const keptJoiners = (run: string, at: number, text: string): string => {
-  const before = text.charCodeAt(at - 1)
-  const behind = text.charCodeAt(at + run.length)
+  const before = text.charAt(at - 1)
+  const behind = text.charAt(at + run.length)
   // Keycaps are the one place where a selector follows an ASCII character: 1, selector, U+20E3.
-  if (!(before > 0x7f)) {
-    return run === "\ufe0f" && behind === 0x20e3 && /[0-9#*]/.test(text.charAt(at - 1)) ? run : ""
+  if (!beyondAscii.test(before)) {
+    return run === "\ufe0f" && behind === "\u20e3" && /[0-9#*]/.test(before) ? run : ""
   }
-  const [, selector = "", joiner = ""] = keptOfRun.exec(run) ?? []
-  return selector + (behind > 0x7f || mark.test(text.charAt(at - 1)) ? joiner : "")
+  return run.replace(
+    runShape,
+    (_, selector: string, joiner: string) => selector + (beyondAscii.test(behind) || mark.test(before) ? joiner : "")
+  )
 }
 
 /**

@@ -28,23 +28,20 @@ const jsonEscaped = (text: string): string => JSON.stringify(text).slice(1, -1)
  */
 const base64Cores = (bytes: Buffer): ReadonlyArray<string> =>
   [0, 1, 2].map((offset) => {
-    const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64").replace(/=+$/, "")
+    const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64").replaceAll("=", "")
     const tail = (offset + bytes.length) % 3
     return encoded.slice(offset === 0 ? 0 : offset + 1, tail === 0 ? undefined : -1)
   })
 
-/** Every spelling of one secret that is looked for. */
+/** Every spelling of one secret that is looked for. Percent escapes and the like are decoded in the readings. */
 const spellings = (secret: string): ReadonlyArray<string> => {
-  const bytes = Buffer.from(secret, "utf8")
+  const bytes = Buffer.from(secret)
   const cores = base64Cores(bytes)
-  const url = encodeURIComponent(secret.toWellFormed())
-  const lines = secret.includes("\n") ? secret.split(/\r?\n/).filter((line) => line.length >= 20) : []
+  const lines = secret.split(/\r?\n/).filter((line) => line.length >= 20)
   return [
     secret,
     jsonEscaped(secret),
     jsonEscaped(jsonEscaped(secret)),
-    url,
-    url.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase()),
     ...cores,
     ...cores.map((core) => core.replaceAll("+", "-").replaceAll("/", "_")),
     bytes.toString("hex"),
@@ -95,7 +92,7 @@ const secretsIn = (view: TextView, patterns: ReadonlyArray<RegExp>): ReadonlyArr
     for (const match of view.text.matchAll(pattern)) {
       const begin = match.index + (match[1]?.length ?? 0)
       const end = match.index + match[0].length
-      if (end > begin && view.text.slice(begin, end) !== redactedMark) found.push([begin, end])
+      if (view.text.slice(begin, end) !== redactedMark) found.push([begin, end])
     }
   }
   return view.origin(merged(found))
@@ -153,13 +150,14 @@ export const makeRedactor = (secrets: Iterable<string>): Redactor => {
       const items = value.map((item: unknown) => walk(item, depth + 1))
       return items.some((item, index) => item !== value[index]) ? items : value
     }
-    const entries = Object.entries(value)
-    const walked = entries.map(([key, item]): [string, unknown] => [inJson(key), walk(item, depth + 1)])
-    const changed = walked.some(([key, item], index) => {
-      const [oldKey, oldItem] = entries[index] ?? []
-      return key !== oldKey || item !== oldItem
-    })
-    return changed ? Object.fromEntries(walked) : value
+    const members = Object.entries(value).map(([key, item]) => ({
+      key,
+      item,
+      newKey: inJson(key),
+      newItem: walk(item, depth + 1)
+    }))
+    const changed = members.some(({ item, key, newItem, newKey }) => newKey !== key || newItem !== item)
+    return changed ? Object.fromEntries(members.map(({ newItem, newKey }) => [newKey, newItem])) : value
   }
 
   const text = (input: string): string => redacted(input) ?? withoutHidden(input)
@@ -218,9 +216,9 @@ export const makeJsonLines = (redactor: Redactor): {
         output += take(chunk.slice(start, end)) + "\n"
         start = end + 1
       }
-      if (start < chunk.length) hold(chunk.slice(start))
+      hold(chunk.slice(start))
       return output
     },
-    end: () => heldLength === 0 ? "" : take("")
+    end: () => take("")
   }
 }

@@ -26,14 +26,14 @@ interface Edit {
 
 const original = (text: string): TextView => ({ text, origin: (ranges) => ranges })
 
-/** The parent with every match replaced; the parent itself when nothing matches. */
+/** The parent with every match replaced, none of which is empty; the parent itself when nothing matches. */
 const edited = (parent: TextView, pattern: RegExp, replacement: (match: RegExpExecArray) => string): TextView => {
   const edits: Array<Edit> = []
   const pieces: Array<string> = []
   let from = 0
   let length = 0
   for (const match of parent.text.matchAll(pattern)) {
-    const put = match[0] === "" ? "" : replacement(match)
+    const put = replacement(match)
     if (put === match[0]) continue
     pieces.push(parent.text.slice(from, match.index), put)
     length += match.index - from
@@ -91,7 +91,7 @@ const encoded = new RegExp(
     String.raw`${runBegin}(?<end>\\+)u001[bB]\k<end>\k<end>`,
     String.raw`${runBegin}\\+u(?:(?<json>[0-9A-Fa-f]{4})|\{(?<code>[0-9A-Fa-f]{1,6})\})`,
     String.raw`${runBegin}\\+x(?<byte>[0-9A-Fa-f]{2})`,
-    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)|\^)(?=[[\]])`,
+    String.raw`${runBegin}(?<escape>\\+(?:0?33|e)(?=[[\]\\])|\^(?=[[\]]))`,
     String.raw`${runBegin}(?<unseen>\\+[bf])`,
     // A URL within a URL has its percent signs encoded too, once for each level.
     String.raw`(?<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)`,
@@ -171,9 +171,15 @@ const brokenPrefix = new RegExp(
   "g"
 )
 
-/** The same text with such beginnings put together, apart from what stands before: that may be a cut escape too. */
+/**
+ * The same text with such beginnings put together, apart from what stands before: that may be a cut escape too. Behind a
+ * dot the token may have begun already: the second part of a JSON web token begins as the first one does.
+ */
 const mended = (view: TextView): TextView =>
-  edited(view, brokenPrefix, (match) => `\n${prefixes[match.slice(1).findIndex((group) => group !== undefined)] ?? ""}`)
+  edited(view, brokenPrefix, (match) => {
+    const apart = view.text.charAt(match.index - 1) === "." ? "" : "\n"
+    return `${apart}${prefixes[match.slice(1).findIndex((group) => group !== undefined)] ?? ""}`
+  })
 
 const writtenUnseen = /\\[bf]/
 
@@ -184,8 +190,9 @@ const viewsBy = (source: TextView, escapes: RegExp): ReadonlyArray<TextView> => 
     plain,
     ...decoders.flatMap((decode) => {
       const parsed = edited(plain, encoded, decode)
-      const ended = parsed === plain ? plain : edited(parsed, escapedEnd, () => "\u001b\\")
-      const whole = parsed !== plain && hasEscape(ended.text) ? [ended, mended(ended)] : [ended]
+      const ended = edited(parsed, escapedEnd, () => "\u001b\\")
+      // Escapes that were there are gone: these were written.
+      const whole = hasEscape(ended.text) ? [ended, mended(ended)] : [ended]
       return [...new Set(whole)].flatMap((one) => {
         const shown = parsed === plain ? plain : readable(one, escapes)
         const unmarked = edited(shown, marks, nothing)
@@ -202,8 +209,8 @@ const writtenEscape = /u\{?0*1b|x0*1b|\\0?33|\\e|\^\[|%1b|%c2%[89]|&#|u00[89]/i
 /** Readings in which secrets are looked for. Ordinary text without Markdown has one. */
 export const viewsOf = (text: string): ReadonlyArray<TextView> => {
   const source = original(text)
-  const readings = hasEscape(text) || writtenEscape.test(text) ? escapeReadings : escapeReadings.slice(0, 1)
-  const bare = hasEscape(text) ? edited(source, unseenCharacters, nothing) : source
-  const sources = bare === source && !hasEscape(text) ? [source] : [source, mended(bare)]
+  const escaped = hasEscape(text)
+  const readings = escaped || writtenEscape.test(text) ? escapeReadings : escapeReadings.slice(0, 1)
+  const sources = escaped ? [source, mended(edited(source, unseenCharacters, nothing))] : [source]
   return [...new Set([...new Set(sources)].flatMap((one) => readings.flatMap((escapes) => viewsBy(one, escapes))))]
 }

@@ -52,6 +52,7 @@ export const prefixes: ReadonlyArray<string> = [
   ..."abcdefghijklmnopqrstuvwxyz".split("").map((letter) => `xox${letter}`),
   "xwfp-",
   "xapp-",
+  "hooks.",
   ..."pousr".split("").map((letter) => `gh${letter}_`),
   "github_pat_",
   "sk-",

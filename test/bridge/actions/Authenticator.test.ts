@@ -71,6 +71,94 @@ const revocation = signRevocation(certifier, {
   at: Math.floor(Date.now() / 1_000)
 })
 
+/** The verdict on a request with these headers in place of its own. */
+const withHeaders = Effect.fnUntraced(
+  function*(changes: Record<string, string>, options: { readonly skew?: number } = {}) {
+    const timestamp = Math.floor((yield* Clock.currentTimeMillis) / 1_000) + (options.skew ?? 0)
+    const { body, headers } = signedV2("a", { action: "whoami" }, { timestamp })
+    const { check } = yield* Authenticator
+    return yield* check({ method: "POST", path: "/v2", headers: { ...headers, ...changes }, body: Buffer.from(body) })
+      .pipe(
+        Effect.as("taken" as const),
+        Effect.catch(({ code }) => Effect.succeed(code))
+      )
+  }
+)
+
+describe("the headers of a request", () => {
+  test("have one form each: what has another is not looked at any further", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* withHeaders({}), "taken")
+      const odd: Readonly<Record<string, ReadonlyArray<string>>> = {
+        "km-install": ["", "KM", "-km"],
+        "km-sender": ["", "someone", "sb-"],
+        "km-key": ["", "0123456789abcde", "0123456789ABCDEF"],
+        "km-epoch": ["", "01", "-1", "1.5", "x1", "1x", " 1", "1234567890123456"],
+        "km-id": ["", "short"],
+        "km-timestamp": ["", "12345678", "1234567890123", "x1234567890", "1234567890x", "1234.56789"],
+        "km-signature": ["", "A".repeat(79), "A".repeat(501), `${"A".repeat(86)}!!`, `!${"A".repeat(88)}`]
+      }
+      for (const [name, values] of Object.entries(odd)) {
+        for (const value of values) {
+          assert.strictEqual(yield* withHeaders({ [name]: value }), "bad_header", `${name}: ${value}`)
+        }
+      }
+      // Of the right form, and not what was signed.
+      for (
+        const [name, value] of [["km-epoch", "123456789012345"], ["km-signature", "A".repeat(80)], [
+          "km-signature",
+          "A".repeat(500)
+        ]] as const
+      ) {
+        assert.strictEqual(yield* withHeaders({ [name]: value }), "unauthenticated", name)
+      }
+      for (const timestamp of ["123456789", "123456789012"]) {
+        assert.strictEqual(yield* withHeaders({ "km-timestamp": timestamp }), "stale_timestamp")
+      }
+    }))
+
+  test("are of five minutes around now", () =>
+    Effect.gen(function*() {
+      for (
+        const [skew, expected] of [[300, "taken"], [301, "stale_timestamp"], [-300, "taken"], [
+          -301,
+          "stale_timestamp"
+        ]] as const
+      ) {
+        assert.strictEqual(yield* withHeaders({}, { skew }), expected, String(skew))
+      }
+    }))
+
+  test("carry four signatures at most, of which one must hold", () =>
+    Effect.gen(function*() {
+      const timestamp = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
+      const { headers } = signedV2("a", { action: "whoami" }, { timestamp })
+      const own = headers["km-signature"] ?? ""
+      const other = Buffer.alloc(64).toString("base64")
+      for (
+        const [value, expected] of [
+          [`${other},${own}`, "taken"],
+          [`${other}, ${other} ${own}`, "taken"],
+          [[other, other, other, own].join(","), "taken"],
+          [[other, other, other, other, own].join(","), "unauthenticated"],
+          [[other, other].join(","), "unauthenticated"]
+        ] as const
+      ) assert.strictEqual(yield* withHeaders({ "km-signature": value }), expected)
+    }))
+
+  test("name a key whose certificate has not ended", (other) =>
+    Effect.gen(function*() {
+      const young = signingKeyFromSeed(new Uint8Array(32).fill(6))
+      const now = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
+      yield* TestClock.setTime(now * 1_000)
+      yield* other.put(sandbox, "bridge", young.keyId, certified(sandbox, young, { notAfter: now + 10 }))
+      yield* TestClock.adjust(9_999)
+      assert.strictEqual(yield* verdict(young), "taken")
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* verdict(young), "unauthenticated")
+    }))
+})
+
 describe("what the bridge read of the directory", () => {
   test("a key that another process revokes is taken for 30 s at most, half of what is promised", (other) =>
     Effect.gen(function*() {

@@ -1,6 +1,6 @@
 /** When live messages are sent, edited, posted anew and taken away, call by call, in virtual time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { LiveMessages } from "../../../bridge/actions/LiveMessages.ts"
 import { ChannelId, type SenderId } from "../../../runtime/domain/sandbox/Ids.ts"
@@ -187,6 +187,86 @@ describe("a live message", () => {
       assert.lengthOf(yield* shrink(refused("message_not_found")), 1)
       assert.strictEqual(yield* shrink(unclear("x")), "unavailable")
       assert.strictEqual(yield* shrink(refused("is_archived")), "is_archived")
+    }))
+
+  it.effect("shows an outcome before whatever is no outcome: each call says what it is for", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack()
+      const purposes = () =>
+        slack.calls.filter(({ method }) => method.startsWith("chat."))
+          .map(({ method, options }) => [method.slice("chat.".length), options?.purpose])
+      yield* Effect.gen(function*() {
+        yield* set({ seq: 1, markdown: long("One") })
+        const parts = purposes().length
+        assert.isAtLeast(parts, 2)
+        assert.deepStrictEqual(purposes(), Array.from({ length: parts }, () => ["postMessage", "outcome"]))
+        yield* set({ seq: 2, markdown: "short" })
+        assert.deepStrictEqual(purposes().slice(parts), [
+          ["update", "outcome"],
+          ...Array.from({ length: parts - 1 }, () => ["delete", "outcome"])
+        ])
+      }).pipe(over(slack))
+      slack.calls.length = 0
+      yield* Effect.gen(function*() {
+        yield* set({ seq: 1, markdown: long("One"), draft: true })
+        const opened = purposes().length
+        assert.deepStrictEqual(purposes(), Array.from({ length: opened }, () => ["postMessage", "first"]))
+        yield* set({ seq: 2, markdown: `Two ${long("Two")}`, draft: true })
+        yield* TestClock.adjust("1 minute")
+        const [first, ...others] = purposes().slice(opened)
+        assert.deepStrictEqual(first, ["update", "live"])
+        assert.isAtLeast(others.length, 1)
+        assert.isTrue(others.every(([, purpose]) => purpose === "first"))
+      }).pipe(over(slack))
+    }))
+
+  it.effect("is not taken back to an older outcome, or to a draft as old, while a newer one is on its way or has failed", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const failing = Effect.flatMap(Deferred.await(gate), () => Effect.fail(refused("is_archived")))
+      const slack = scriptedSlack({ "chat.update": [failing, { ok: true }] })
+      yield* Effect.gen(function*() {
+        yield* set({ seq: 1, markdown: "one" })
+        const newer = yield* start({ seq: 5, markdown: "five" })
+        yield* TestClock.adjust(1)
+        // A draft that is answered meanwhile does not make the newer one forgotten.
+        yield* Fiber.join(yield* start({ seq: 4, markdown: "four", draft: true }))
+        const older = yield* start({ seq: 3, markdown: "three" })
+        yield* TestClock.adjust(1)
+        assert.lengthOf(slack.argsOf("chat.update"), 1)
+        yield* Deferred.succeed(gate, undefined)
+        assert.deepInclude(yield* Fiber.join(newer), { _tag: "Failure" })
+        assert.deepInclude(yield* Fiber.join(older), { _tag: "Success" })
+        yield* TestClock.adjust("1 minute")
+        assert.lengthOf(slack.argsOf("chat.update"), 1)
+      }).pipe(over(slack))
+      const opening = yield* Deferred.make<void>()
+      const unposted = Effect.flatMap(Deferred.await(opening), () => Effect.fail(refused("is_archived")))
+      const closed = scriptedSlack({ "chat.postMessage": [unposted, { ok: true, ts: "1700000009.000001" }] })
+      yield* Effect.gen(function*() {
+        const newer = yield* start({ seq: 2, markdown: "two" })
+        yield* TestClock.adjust(1)
+        const same = yield* start({ seq: 2, markdown: "the same number", draft: true })
+        yield* TestClock.adjust(1)
+        yield* Deferred.succeed(opening, undefined)
+        yield* Fiber.join(newer)
+        yield* Fiber.join(same)
+        assert.lengthOf(closed.argsOf("chat.postMessage"), 1)
+      }).pipe(over(closed))
+    }))
+
+  it.effect("is forgotten once nobody asks for it: what its sandbox says later counts from its row alone", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack()
+      const posts = makeMemoryPostsState()
+      yield* Effect.gen(function*() {
+        yield* set({ seq: 5, markdown: "five" })
+        yield* draft(6)
+        yield* TestClock.adjust("1 minute")
+        posts.live.clear()
+        yield* set({ seq: 3, markdown: "three" })
+        assert.include(JSON.stringify(slack.argsOf("chat.update").at(-1)), "three")
+      }).pipe(over(slack, { posts: MemoryPosts.layerOver(posts) }))
     }))
 
   it.effect("that was shown and not written down is found again by its record, and brought up to date", () =>

@@ -170,6 +170,23 @@ describe("messages", () => {
     }))
 })
 
+describe("what is remembered of messages", () => {
+  it.effect("is whose each is, and in which thread it stands", () =>
+    Effect.gen(function*() {
+      const kept: Array<object> = []
+      const posts = Layer.mock(Posts, { record: (post) => Effect.sync(() => void kept.push(post)) })
+      yield* Effect.gen(function*() {
+        const messages = yield* Messages
+        yield* messages.post(caller, { action: "post", channel, markdown: "x" }, undefined)
+        yield* messages.post(operator, { action: "post", channel, threadTs, markdown: "x" }, undefined)
+      }).pipe(Effect.provide(bridgeOverScript(scriptedSlack(), { posts })))
+      assert.deepStrictEqual(kept, [
+        { sender: sandbox, channel, ts: "1700000001.000001" },
+        { sender: "operator", channel, ts: "1700000001.000002", threadTs }
+      ])
+    }))
+})
+
 describe("look-ups", () => {
   const session = SessionId.make("3f0c1f1e-0000-4000-8000-000000000001")
   const other = MessageTs.make("1700000000.000999")
@@ -191,6 +208,35 @@ describe("look-ups", () => {
       ).pipe(Effect.provide(bridgeOverScript(slack)))
       assert.deepStrictEqual(answer, { ok: true, permalink: "https://a.test/p1" })
       assert.deepStrictEqual(slack.argsOf("chat.getPermalink"), [{ channel, message_ts: threadTs }])
+      for (
+        const [failure, code] of [[refused("message_not_found"), "slack_refused"], [
+          unclear("x"),
+          "unavailable"
+        ]] as const
+      ) {
+        const no = yield* Effect.flip(Effect.flatMap(
+          Lookups,
+          (lookups) => lookups.permalink({ action: "permalink", channel, ts: threadTs })
+        )).pipe(Effect.provide(bridgeOverScript(scriptedSlack({ "chat.getPermalink": failure }))))
+        assert.strictEqual(no.code, code)
+      }
+    }))
+
+  it.effect("of threads are refused for now while their store is away", () =>
+    Effect.gen(function*() {
+      const away = Effect.fail(broken)
+      const threads = Layer.mock(Threads, { get: () => away, put: () => away, bySession: () => away })
+      yield* Effect.gen(function*() {
+        const lookups = yield* Lookups
+        yield* (yield* Sandboxes).insert(rowOf(sandbox, channel))
+        for (
+          const asked of [
+            lookups.threadLookup(caller, { action: "thread.lookup", threadTs }),
+            lookups.threadLookup(caller, { action: "thread.lookup", session }),
+            lookups.threadPut(caller, { action: "thread.put", channel, threadTs, session })
+          ]
+        ) assert.strictEqual((yield* Effect.flip(asked)).code, "unavailable")
+      }).pipe(Effect.provide(bridgeOverScript(scriptedSlack(), { threads })))
     }))
 
   it.effect("find a sandbox's own threads, by exactly one of two names, and nobody else's", () =>

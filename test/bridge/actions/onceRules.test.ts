@@ -35,10 +35,11 @@ const bridge = Effect.provide(Layer.provideMerge(Once.layer, MemoryIdempotency.l
 const lost = Effect.fail(
   new StoreError({ port: "Idempotency", operation: "extend", reason: "Unavailable", detail: "", cause: "" })
 )
-const unrenewed = Layer.effect(
-  Idempotency,
-  Effect.map(Idempotency, (inner) => Idempotency.of({ ...inner, extend: () => lost }))
-).pipe(Layer.provide(MemoryIdempotency.layer))
+const unrenewed = (extend: Idempotency["Service"]["extend"]) =>
+  Layer.effect(
+    Idempotency,
+    Effect.map(Idempotency, (inner) => Idempotency.of({ ...inner, extend }))
+  ).pipe(Layer.provide(MemoryIdempotency.layer))
 
 describe("an id", () => {
   it.effect("is free at once after a refusal, whether or not it may be tried again", () =>
@@ -86,28 +87,33 @@ describe("an id", () => {
       assert.deepInclude(yield* Fiber.join(hanging), { code: "unavailable", uncertain: true })
     }).pipe(bridge))
 
-  it.effect("whose lease cannot be renewed is held no longer than two seconds before the lease's end", () =>
-    Effect.gen(function*() {
-      const once = yield* Once
-      for (const lease of [leaseMillis, 60_000]) {
-        const own = { ...request, key: `k${lease}`, ...(lease === leaseMillis ? {} : { leaseMillis: lease }) }
-        const started = yield* Deferred.make<void>()
-        const hanging = yield* Effect.forkChild(
-          Effect.flip(once.run(own, () => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)))
-        )
-        yield* Deferred.await(started)
-        const pending = yield* Effect.flip(once.run(own, () => Effect.succeed(result)))
-        assert.deepInclude(pending, { code: "in_progress", retryAfterMillis: lease })
-        yield* TestClock.adjust(lease - 2_001)
-        assert.isUndefined(hanging.pollUnsafe())
-        yield* TestClock.adjust(1)
-        assert.deepInclude(yield* Fiber.join(hanging), {
-          code: "unavailable",
-          uncertain: true,
-          retryAfterMillis: 2_000
-        })
-      }
-    }).pipe(Effect.provide(Once.layer.pipe(Layer.provide(unrenewed)))))
+  const renewals = { fails: () => lost, hangs: () => Effect.never, "is refused": () => Effect.succeed(false) }
+  it.effect.each(Object.entries(renewals))(
+    "whose renewal %s is held no longer than two seconds before its lease's end",
+    ([, extend]) =>
+      Effect.gen(function*() {
+        const once = yield* Once
+        for (const lease of [leaseMillis, 60_000]) {
+          const own = { ...request, key: `k${lease}`, ...(lease === leaseMillis ? {} : { leaseMillis: lease }) }
+          const started = yield* Deferred.make<void>()
+          const hanging = yield* Effect.forkChild(
+            Effect.flip(once.run(own, () => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)))
+          )
+          yield* Deferred.await(started)
+          const pending = yield* Effect.flip(once.run(own, () => Effect.succeed(result)))
+          assert.deepInclude(pending, { code: "in_progress", retryAfterMillis: lease })
+          yield* TestClock.adjust(lease - 2_001)
+          assert.isUndefined(hanging.pollUnsafe())
+          yield* TestClock.adjust(1)
+          assert.isDefined(hanging.pollUnsafe())
+          assert.deepInclude(yield* Fiber.join(hanging), {
+            code: "unavailable",
+            uncertain: true,
+            retryAfterMillis: 2_000
+          })
+        }
+      }).pipe(Effect.provide(Once.layer.pipe(Layer.provide(unrenewed(extend)))))
+  )
 
   it.effect("is never told to wait longer than one lease", () =>
     Effect.gen(function*() {

@@ -82,6 +82,12 @@ describe("the self-test", () => {
       const some = yield* tested({ "auth.test": auth([...requiredScopes.slice(2), "extra"]) })
       assert.strictEqual(some.checks[1]?.ok, false)
       assert.include(some.checks[1]?.detail, `missing: ${requiredScopes.slice(0, 2).join(", ")};`)
+      const open = yield* tested({ "auth.test": auth(requiredScopes) })
+      assert.deepStrictEqual(open.checks[1], {
+        name: "scopes",
+        ok: true,
+        detail: `all ${requiredScopes.length} are granted; private channels are not wanted`
+      })
       const none = yield* tested({ "auth.test": auth(undefined) })
       assert.deepInclude(none.checks[1], { ok: false, detail: "Slack did not say which scopes the token has" })
       const silent = yield* tested({ "auth.test": auth(undefined, { response_metadata: {} }) })

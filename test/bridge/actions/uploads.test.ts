@@ -126,6 +126,24 @@ describe("an upload", () => {
       })
       assert.strictEqual(failing.file?.id, "F1")
       assert.lengthOf(failing.argsOf("files.info"), 3)
+      // At once, then after half a second, one, two and four.
+      const slack = scriptedSlack({
+        "files.getUploadURLExternal": ticket,
+        ...late,
+        "files.info": { ok: true, file: { id: "F1" } }
+      })
+      yield* Effect.gen(function*() {
+        yield* (yield* Objects).put(sandbox, object, Stream.make(bytes))
+        const uploads = yield* Uploads
+        yield* Effect.forkChild(uploads.upload({ sender: sandbox, id: requestId }, base, undefined))
+        yield* TestClock.adjust(1)
+        for (const [pause, looks] of [[499, 2], [1_000, 3], [2_000, 4], [4_000, 5]] as const) {
+          yield* TestClock.adjust(pause - 1)
+          assert.lengthOf(slack.argsOf("files.info"), looks - 1)
+          yield* TestClock.adjust(1)
+          assert.lengthOf(slack.argsOf("files.info"), looks)
+        }
+      }).pipe(Effect.provide(bridgeOverScript(slack, { transfer: (_url, _size, content) => Stream.runDrain(content) })))
       // Never shown: nothing says that it came beside the thread's end, but nothing says that it came in it either.
       const never = yield* uploaded({ ...late, "files.info": { ok: true, file: { id: "F1" } } }, {
         threadTs: undefined
@@ -238,6 +256,21 @@ describe("an upload", () => {
       const [post] = told.argsOf("chat.postMessage")
       assert.include(JSON.stringify(post), `km transcript ${sandbox} ${session} > ${session}.jsonl`)
       assert.include(JSON.stringify(post), "1 kB")
+      const sized = Effect.fnUntraced(function*(size: number) {
+        const content = Buffer.alloc(size, "x")
+        const sha256 = createHash("sha256").update(content).digest("hex")
+        const plain = yield* uploaded({ "files.completeUploadExternal": refused("not_allowed") }, { size, sha256 }, {
+          keyless: true,
+          content
+        })
+        return String(plain.argsOf("chat.postMessage")[0]?.["text"])
+      })
+      for (const [size, words] of [[1_001, "2 kB"], [999_999, "1000 kB"], [1_000_000, "1.0 MB"]] as const) {
+        const said = yield* sized(size)
+        assert.include(said, `(${words}) is kept.`)
+        assert.notInclude(said, "km transcript")
+        assert.match(said, /is kept\.$/)
+      }
     }))
 
   it.effect("that came beside its thread is taken back with its message", () =>

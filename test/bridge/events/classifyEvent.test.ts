@@ -341,6 +341,17 @@ describe("classifyEvent", () => {
     is(classify(judged), verdict)
     is(classify({ ...judged, type: "shared_channel_invite_declined" }), { ...verdict, approved: false })
     assert.isUndefined(classify({ ...judged, invite: {} }))
+    for (const type of ["shared_channel_invite_approved", "shared_channel_invite_declined"]) {
+      const by = (inviter: unknown) => ({ ...judged, type, invite: { id: "I0INVITE1", inviting_user: inviter } })
+      const expected = { ...verdict, approved: type.endsWith("approved") }
+      is(classify(by({ id: bot })), expected)
+      is(classify(by(null)), expected)
+      isIgnored(by({ id: "U0GRACE01" }))
+      is(
+        classifyEvent({ type: "event_callback", event_id: "Ev1", event: by({ id: "U0GRACE01" }) }, team, undefined),
+        expected
+      )
+    }
     const others = { ...accepted, invite: { ...accepted.invite, inviting_user: { id: "U0GRACE01" } } }
     isIgnored(others)
     is(classifyEvent({ type: "event_callback", event: others }, team, undefined), joined)

@@ -166,6 +166,23 @@ describe("a correction", () => {
       }).pipe(world(scriptedSlack(), { operators: [ada] }))
     }))
 
+  it.effect("waits a quarter of a second for a name, and does without", () =>
+    Effect.gen(function*() {
+      const slack = scriptedSlack({ "users.info": Effect.never })
+      yield* Effect.gen(function*() {
+        const asked = yield* Effect.forkChild(event())
+        yield* TestClock.adjust(500)
+        assert.isDefined(asked.pollUnsafe())
+        for (const correct of [() => edited({ text: "<@U0GRACE001>" }), () => deleted(), () => mark()]) {
+          const fiber = yield* Effect.forkChild(correct())
+          yield* TestClock.adjust(249)
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust(1)
+          assert.isDefined(fiber.pollUnsafe())
+        }
+      }).pipe(world(slack))
+    }))
+
   it.effect("leaves our own mention out, as the message did", () =>
     Effect.gen(function*() {
       yield* event()

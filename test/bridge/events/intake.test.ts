@@ -3,8 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { Heard } from "../../../bridge/events/Heard.ts"
+import { HttpEvents } from "../../../bridge/events/HttpEvents.ts"
+import { Outsiders } from "../../../bridge/events/Outsiders.ts"
 import { Progress } from "../../../bridge/events/Progress.ts"
-import { GroupId, MessageTs, SandboxId } from "../../../runtime/domain/sandbox/Ids.ts"
+import { GroupId, MessageTs, SandboxId, UserId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Sandboxes } from "../../../runtime/ports/Sandboxes.ts"
 import { Secrets } from "../../../runtime/ports/Secrets.ts"
 import { Seen } from "../../../runtime/ports/Seen.ts"
@@ -250,6 +252,9 @@ describe("a message", () => {
     }))
 })
 
+const sent = (kind: string, more: object) =>
+  Effect.map(post(envelope({ type: kind, ...more }, { event_id: kind })), ({ status }) => status)
+
 describe("an envelope", () => {
   it.effect("that Slack repeats, or that says events were dropped, asks for the catch-up", () =>
     Effect.gen(function*() {
@@ -277,6 +282,52 @@ describe("an envelope", () => {
       assert.strictEqual(codeOf(control), "KM-SLK-006")
       const shapeless = yield* post("{\"type\":5,\"x\":\"\\u0000\"}")
       assert.strictEqual(codeOf(shapeless), "KM-SLK-006")
+    }).pipe(world(scriptedSlack())))
+
+  it.effect("of an invitation, its approval and the guest's coming is heard in full", () =>
+    Effect.gen(function*() {
+      const eve = UserId.make("U0EVE00001")
+      const row = rowOf(
+        sandbox,
+        channel,
+        {},
+        profileWith({ ...slackProfile.spec.cli, notifySlackInviteEmails: ["eve@elsewhere.test"] })
+      )
+      const invite = { id: "I1", inviting_user: { id: botUser }, recipient_email: "eve@elsewhere.test" }
+      const person = { id: eve, profile: { email: "eve@elsewhere.test" } }
+      const place = { id: channel }
+      const slack = scriptedSlack({ "conversations.members": { ok: true, members: [] } })
+      yield* Effect.gen(function*() {
+        const may = Effect.flatMap(Outsiders, (outsiders) => outsiders.mayDrive(row, eve))
+        assert.strictEqual(
+          yield* sent("shared_channel_invite_accepted", { invite, channel: place, accepting_user: person }),
+          200
+        )
+        assert.strictEqual(yield* sent("member_joined_channel", { channel, user: eve }), 200)
+        assert.isFalse(yield* may)
+        assert.strictEqual(yield* sent("shared_channel_invite_approved", { invite, channel: place }), 200)
+        assert.isTrue(yield* may)
+        assert.strictEqual(yield* sent("member_left_channel", { channel, user: eve }), 200)
+        assert.isFalse(yield* may)
+        // In a channel of no sandbox it is noted, and admits nobody.
+        for (const kind of ["shared_channel_invite_accepted", "shared_channel_invite_approved"]) {
+          assert.strictEqual(yield* sent(kind, { invite, channel: { id: "C0ELSE0001" }, accepting_user: person }), 200)
+        }
+        assert.strictEqual(yield* sent("member_joined_channel", { channel: "C0ELSE0001", user: eve }), 200)
+        assert.isFalse(yield* may)
+      }).pipe(world(slack, { row: { profile: row.profile } }))
+    }))
+
+  it.effect("whose body broke off, or is over a mebibyte, is refused for good", () =>
+    Effect.gen(function*() {
+      const events = yield* HttpEvents
+      for (const [fault, code, status] of [["broken", "KM-SLK-005", 400], ["too_large", "KM-SLK-001", 413]] as const) {
+        const answer = yield* events.judge({}, fault)
+        assert.deepInclude(answer, { status, headers: { "x-slack-no-retry": "1" } })
+        assert.strictEqual(JSON.parse(answer.body).error.code, code)
+        const { refused } = yield* (yield* Heard).state
+        assert.deepInclude(refused, fault === "broken" ? { code, detail: "cut short" } : { code, detail: "" })
+      }
     }).pipe(world(scriptedSlack())))
 
   it.effect("needs a workspace, an app and a secret", () =>

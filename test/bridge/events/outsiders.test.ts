@@ -58,6 +58,14 @@ const over = (answers: Parameters<typeof scriptedSlack>[0] = {}) =>
     ...answers
   })))
 
+const page = (members: ReadonlyArray<string>, next?: string) => ({
+  ok: true,
+  members,
+  ...(next === undefined ? {} : { response_metadata: { next_cursor: next } })
+})
+
+const asked = (cursor?: string) => ({ channel, limit: 1_000, ...(cursor === undefined ? {} : { cursor }) })
+
 describe("a person of another workspace", () => {
   it.effect("is admitted when approved, of the invited address and in the channel, in whatever order that is heard", () =>
     Effect.gen(function*() {
@@ -94,6 +102,30 @@ describe("a person of another workspace", () => {
       assert.isFalse(yield* after(absent).pipe(over({ "conversations.members": refused("missing_scope") })))
       // A new invitation has to be approved anew.
       yield* no(accepted(), judged(true), member(true), accepted({ invite: "I2" }))
+    }))
+
+  it.effect("is looked for in the channel page by page, five of a thousand at most", () =>
+    Effect.gen(function*() {
+      const looked = Effect.fnUntraced(function*(pages: ReadonlyArray<object>) {
+        const slack = scriptedSlack({ "conversations.members": pages })
+        const may = yield* after(accepted({ approvalRequired: false })).pipe(Effect.provide(bridgeOverScript(slack)))
+        return [may, slack.argsOf("conversations.members")]
+      })
+      assert.deepStrictEqual(yield* looked([page([eve], "more")]), [true, [asked()]])
+      assert.deepStrictEqual(yield* looked([page(["U0MAX00001"], "two"), page([eve])]), [true, [asked(), asked("two")]])
+      assert.deepStrictEqual(yield* looked([page([], "")]), [false, [asked()]])
+      assert.deepStrictEqual(yield* looked([page([])]), [false, [asked()]])
+      assert.deepStrictEqual(yield* looked([page([], "on")]), [false, [asked(), ...Array(4).fill(asked("on"))]])
+    }))
+
+  it.effect("who was approved once stays so for the same invitation, whatever a repeated acceptance says", () =>
+    Effect.gen(function*() {
+      const granted = accepted({ approvalRequired: false })
+      assert.isTrue(yield* after(granted, member(true), accepted()).pipe(over()))
+      assert.isFalse(yield* after(granted, member(true), accepted({ invite: "I2" })).pipe(over()))
+      assert.isTrue(yield* after(granted, member(true), accepted({ invite: "I2" }), judged(true, "I2")).pipe(over()))
+      assert.isFalse(yield* after(granted, member(true), judged(false)).pipe(over()))
+      assert.isTrue(yield* after(granted, member(true), judged(false, "I2")).pipe(over()))
     }))
 
   it.effect("is told by their own profile where the event does not have their address", () =>

@@ -260,6 +260,12 @@ const verdict = (of: TeamId, app: string | undefined) =>
       installation.check(of, app).pipe(Effect.match({ onSuccess: () => "ours", onFailure: (error) => error.reason }))
   )
 
+const detail = (of: TeamId, app: string | undefined) =>
+  Effect.flatMap(
+    Installation,
+    (installation) => Effect.map(Effect.flip(installation.check(of, app)), (error) => error.detail)
+  )
+
 describe("the app and workspace of an install", () => {
   const team = TeamId.make("T0TEAM0001")
   const other = TeamId.make("T0OTHER001")
@@ -282,6 +288,21 @@ describe("the app and workspace of an install", () => {
         assert.strictEqual(yield* verdict(other, "A1"), "ours")
         assert.strictEqual(yield* verdict(team, "A1"), "foreign")
       }).pipe(Effect.provide(settled({ appId: "A1" })))
+    }))
+
+  it.effect("are named where they are others'", () =>
+    Effect.gen(function*() {
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* detail(other, "A1"), `workspace ${other}`)
+        assert.strictEqual(yield* detail(team, "A2"), "app A2")
+        assert.strictEqual(yield* detail(team, undefined), "app unknown")
+      }).pipe(Effect.provide(settled({ team, appId: "A1" })))
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* detail(team, undefined), "no app id")
+        yield* verdict(team, "A1")
+        assert.strictEqual(yield* detail(team, "A2"), `${team}/A2`)
+        assert.strictEqual(yield* detail(other, "A1"), `${other}/A1`)
+      }).pipe(Effect.provide(settled({})))
     }))
 
   it.effect("are pinned from the first event, for whoever comes later, for ten years", () =>

@@ -60,7 +60,20 @@ const reads = (changes: object): boolean => {
 
 const read = (text: string) => decodeManifest(encodeManifest(text))
 
+const coded = (bytes: Uint8Array) => decodeManifest(Buffer.from(bytes).toString("base64url"))
+
 describe("a manifest", () => {
+  it("is one text in UTF-8 alone: no byte order mark, no byte that is none, no other length", () => {
+    const json = manifestJson(manifest as unknown as Manifest)
+    assert.strictEqual(coded(Buffer.from(json))?.json, json)
+    assert.isUndefined(coded(Buffer.from(`\ufeff${json}`)))
+    assert.isUndefined(coded(Buffer.from(json.replace("hello", "h\u00e9llo"), "latin1")))
+    assert.isDefined(coded(Buffer.from(json.replace("hello", "h\u00e9llo"))))
+    assert.isUndefined(decodeManifest(`${encodeManifest(json)}=`))
+    assert.isUndefined(decodeManifest(""))
+    for (const value of ["null", "[]", "1", "\"x\"", "{}", "{"]) assert.isUndefined(coded(Buffer.from(value)), value)
+  })
+
   it("is read as it was written", () => {
     assert.isTrue(reads({}))
     assert.isTrue(reads({ attachments: [placeholder], encryption, v1Signature: null }))

@@ -207,6 +207,16 @@ describe("what is beyond a limit", () => {
     }))
 })
 
+describe("the time for a message", () => {
+  it.effect("is over when more than its milliseconds have passed", () =>
+    Effect.gen(function*() {
+      const lines = [...words, ...Array.from({ length: 300 }, () => "x")]
+      assert.isDefined((yield* parseMail(bytes(...lines), { ...defaultReadLimits, maxMillis: 0 })).text)
+      assert.deepStrictEqual(yield* limited({ maxMillis: -1 }, ...lines), ["too-slow", "parsing took over -1 ms"])
+      assert.strictEqual((yield* limited({ maxMillis: -1 }, ...words))[0], "too-slow")
+    }))
+})
+
 describe("a header", () => {
   it.effect("is found by its name in lower case, each of its values in order", () =>
     Effect.gen(function*() {

@@ -33,6 +33,13 @@ const spellings: ReadonlyArray<string> = [
   `=?utf-8?q?sb-aaaa?= =?utf-8?q?1111=40mail.example?= <x@y.example>`,
   `=?utf-8?q?${local}?=@${domain}`,
   `${local.toUpperCase()}@Mail.EXAMPLE`,
+  `"sb\\-aaaa1111"(one)@${domain}`,
+  `${local}\\@(one)${domain}`,
+  `(open ${local}(one)@${domain}`,
+  `(open (twice ${local}(one (two))@${domain}`,
+  `"(" ${local}(one)@${domain}`,
+  `${local}("one)@${domain}`,
+  `${local}(one\\))@${domain}`,
   `${id}.`,
   `<${local}@${domain} . >`,
   `${local}@[${domain}]`,
@@ -101,6 +108,21 @@ describe("mail without a signature", () => {
         assert.deepStrictEqual([verdict.status, verdict.reason], ["unsigned", "no-signature"], from)
       }
     }))
+
+  it("names what stands around an at sign, without dots and hyphens at either end, and nothing where there is no address", () => {
+    for (const none of ["", "Ann", "group:;"]) assert.deepStrictEqual([...addressesNamed(none)], [], none)
+    // What a library takes for an address, perhaps, but none with a name and a domain.
+    for (const none of ["a@", "@b.example", "a @ ", "a@;", "@", "\"a@\""]) {
+      assert.isFalse([...addressesNamed(none)].some((address) => /.@./.test(address)), none)
+    }
+    assert.deepStrictEqual([...addressesNamed("A@B.example")], ["a@b.example"])
+    for (const edged of ["..a@b.example", "--a@--b.example--", ".a.@.b.example..", "-.a@b.example.-"]) {
+      assert.isTrue(addressesNamed(`"${edged}"`).has("a@b.example"), edged)
+    }
+    // Walked back so far and no further.
+    assert.isTrue(addressesNamed(`"(${"a".repeat(254)}@b.example"`).has(`${"a".repeat(254)}@b.example`))
+    assert.isTrue(addressesNamed(`"(${"a".repeat(256)}@b.example"`).has(`${"a".repeat(254)}@b.example`))
+  })
 
   it("names an address of an international domain in the form that certificates have", () => {
     for (const spelled of ["MÜNCHEN.example", "mu\u0308nchen.example", "xn--mnchen-3ya.example"]) {

@@ -190,6 +190,8 @@ describe("bodies", () => {
       "a\r\nb\r\n\r\n"
     ])
     assert.deepStrictEqual(signedForms("a"), ["a", "a\n", "a\r\n"])
+    assert.deepStrictEqual(signedForms("a\r\nb\rc\r\n"), ["a\nb\nc", "a\nb\nc\n", "a\r\nb\r\nc", "a\r\nb\r\nc\r\n"])
+    assert.deepStrictEqual(signedForms(""), ["", "\n", "\r\n"])
   })
   it("that could be something else that is signed are neither signed nor accepted", () => {
     for (const text of ["km-mail-v2", "km-bridge-v2\nx", "km-a-b-v10", "km-x9-v1 more"]) {

@@ -50,6 +50,8 @@ const hiddenCharacters: ReadonlyArray<string> = [
   "\u{50000}"
 ]
 
+const flag = (tags: number) => `\u{1f3f4}${"\u{e0061}".repeat(tags)}\u{e007f}`
+
 describe("withoutHidden", () => {
   it("takes out escapes whole", () => {
     for (const [name, escape] of whole) assert.strictEqual(withoutHidden(`one${escape}two`), "onetwo", name)
@@ -83,6 +85,45 @@ describe("withoutHidden", () => {
         "\ue0b0 a powerline glyph"
       ]
     ) assert.strictEqual(withoutHidden(kept), kept)
+  })
+
+  it("keeps of a run of joiners what its neighbours need, and nothing at an edge", () => {
+    for (
+      const [given, kept] of [
+        ["1\ufe0f\u20e3", "1\ufe0f\u20e3"],
+        ["#\ufe0f\u20e3*\ufe0f\u20e3", "#\ufe0f\u20e3*\ufe0f\u20e3"],
+        ["a\ufe0f\u20e3", "a\u20e3"],
+        ["1\ufe0e\u20e3", "1\u20e3"],
+        ["1\u200d\u20e3", "1\u20e3"],
+        ["1\ufe0f\ufe0f\u20e3", "1\u20e3"],
+        ["1\ufe0fé", "1é"],
+        ["\ufe0fé", "é"],
+        ["\u200dé", "é"],
+        ["é\u200d", "é"],
+        ["é\ufe0f", "é\ufe0f"],
+        ["é\u200da", "éa"],
+        ["é\u200dé", "é\u200dé"],
+        ["é\ufe0f\u200dé", "é\ufe0f\u200dé"],
+        ["é\ufe0f\u200da", "é\ufe0fa"],
+        ["é\u200d\ufe0fé", "é\u200dé"],
+        ["é\ufe0f\u{e0100}\u200dé", "é\ufe0fé"],
+        ["क्\u200d", "क्\u200d"],
+        ["क्\u200da", "क्\u200da"],
+        ["क्\u200c\u200da", "क्\u200ca"]
+      ] as const
+    ) assert.strictEqual(withoutHidden(given), kept, JSON.stringify(given))
+  })
+
+  it("keeps flags of regions of three to six tags, and no other tags", () => {
+    for (const tags of [3, 4, 5, 6]) assert.strictEqual(withoutHidden(flag(tags)), flag(tags))
+    for (const tags of [0, 1, 2, 7]) assert.strictEqual(withoutHidden(flag(tags)), "\u{1f3f4}")
+    for (const tag of ["\u{e0030}", "\u{e0039}", "\u{e007a}"]) {
+      const kept = `\u{1f3f4}${tag.repeat(3)}\u{e007f}`
+      assert.strictEqual(withoutHidden(kept), kept)
+    }
+    for (const tag of ["\u{e002f}", "\u{e003a}", "\u{e0060}", "\u{e007b}", "\u{e0041}"]) {
+      assert.strictEqual(withoutHidden(`\u{1f3f4}${tag.repeat(3)}\u{e007f}`), "\u{1f3f4}")
+    }
   })
 
   it("lets no joiner or selector hide beside ASCII, nor many of them anywhere", () => {

@@ -29,6 +29,12 @@ const tokens = [
 const buffer = (text: string) => Buffer.from(text, "utf8")
 const secret = `p+/ss"w\\rd é${body.slice(0, 9)}`
 
+const escaped = (of: string) => JSON.stringify(of).slice(1, -1)
+
+const nested = (levels: number, inner: string) => "[".repeat(levels) + inner + "]".repeat(levels)
+
+const objects = (levels: number, inner: string) => "{\"a\":".repeat(levels) + inner + "}".repeat(levels)
+
 describe("Redactor", () => {
   const plain = makeRedactor([])
 
@@ -115,6 +121,73 @@ describe("Redactor", () => {
       }
     }
     assert.strictEqual(makeRedactor([`${body.slice(0, 19)}\n`]).text(body.slice(0, 19)), body.slice(0, 19))
+  })
+
+  it("takes out every spelling from its first to its last character", () => {
+    const redactor = makeRedactor([secret])
+    const url = encodeURIComponent(secret)
+    for (
+      const spelling of [
+        secret,
+        escaped(secret),
+        escaped(escaped(secret)),
+        url,
+        url.replace(/%../g, (each) => each.toLowerCase()),
+        buffer(secret).toString("hex"),
+        buffer(secret).toString("hex").toUpperCase()
+      ]
+    ) assert.strictEqual(redactor.text(`a ${spelling} b`), `a ${redactedMark} b`, spelling)
+    const lines = makeRedactor(["first line\n\tsecond"])
+    for (const written of ["first line\n\tsecond", "first line\\n\\tsecond", "first line\\\\n\\\\tsecond"]) {
+      assert.strictEqual(lines.text(`a "${written}" b`), `a "${redactedMark}" b`, written)
+    }
+    for (const own of [secret, body.slice(0, 10), body.slice(0, 11), body.slice(0, 12)]) {
+      for (const before of ["", "x", "xy"]) {
+        for (const behind of ["", "z", "zz"]) {
+          for (const form of ["base64", "base64url"] as const) {
+            const encoded = buffer(before + own + behind).toString(form)
+            // Six bits a character: what has bits of a neighbour differs with it, and stays.
+            const from = Math.ceil(before.length * 8 / 6)
+            const to = Math.floor((before.length + buffer(own).length) * 8 / 6)
+            assert.strictEqual(
+              makeRedactor([own]).text(`a ${encoded} b`),
+              `a ${encoded.slice(0, from)}${redactedMark}${encoded.slice(to)} b`,
+              `${before}+${own}+${behind}`
+            )
+          }
+        }
+      }
+    }
+  })
+
+  it("makes one mark of what touches or holds another, the longest first", () => {
+    const two = makeRedactor(["abcdefgh", "ijklmnop"])
+    assert.strictEqual(two.text("1 abcdefghijklmnop 2 ijklmnop"), `1 ${redactedMark} 2 ${redactedMark}`)
+    for (const secrets of [["abcdefgh", "abcdefghijkl"], ["abcdefghijkl", "abcdefgh"]]) {
+      assert.strictEqual(makeRedactor(secrets).text("1 abcdefghijkl 2 abcdefgh"), `1 ${redactedMark} 2 ${redactedMark}`)
+    }
+    assert.strictEqual(plain.text(`see https://u:${tokens[0]}~and~more@h now`), `see https://u:${redactedMark}@h now`)
+  })
+
+  it("finds a value that has marks in it where they are taken away, and no shorter one for it", () => {
+    const marked = makeRedactor(["pass**word**99x"])
+    for (const shown of ["pass**word**99x", "pass**wo&#8203;rd**99x", "password99x"]) {
+      assert.strictEqual(marked.text(`a ${shown} b`), `a ${redactedMark} b`, shown)
+    }
+    assert.strictEqual(makeRedactor(["**abc**def"]).text("abcdef"), "abcdef")
+  })
+
+  it("walks two hundred levels, and replaces what is below", () => {
+    assert.strictEqual(plain.jsonLine(nested(201, "\"x\"")), nested(201, "\"x\""))
+    assert.strictEqual(plain.jsonLine(nested(202, "\"x\"")), nested(201, `"${redactedMark}"`))
+    assert.strictEqual(plain.jsonLine(objects(201, "1")), objects(201, "1"))
+    assert.strictEqual(plain.jsonLine(objects(202, "1")), objects(201, `"${redactedMark}"`))
+  })
+
+  it("leaves its own mark alone, byte for byte", () => {
+    for (const line of [`{ "a": "https://u:${redactedMark}@h" }`, `[ "x-api-key: ${redactedMark}" ]`]) {
+      assert.strictEqual(plain.jsonLine(line), line)
+    }
   })
 
   it("looks again where a replacement has given a token its boundary", () => {
@@ -207,6 +280,13 @@ describe("Redactor", () => {
     assert.isBelow(out.length, 200)
     assert.deepInclude(JSON.parse(out.split("\n")[0] ?? ""), { type: "redacted" })
     assert.strictEqual(out.split("\n")[1], "{\"ok\":true}")
+  })
+
+  it("puts a line together from however many pieces", () => {
+    const lines = makeJsonLines(plain)
+    const out = ["{\"a\":", "\"gh", `p_${body}`, "\"}", "\n\n{\"b\":", "1}\n", "", "tail", ""].map(lines.push).join("")
+    assert.strictEqual(out + lines.end(), `{"a":"${redactedMark}"}\n\n{"b":1}\ntail`)
+    assert.strictEqual(lines.end(), "")
   })
 
   it("holds a line of the greatest length, one after the other, and gives nothing where nothing is held", () => {

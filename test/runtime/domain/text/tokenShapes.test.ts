@@ -55,7 +55,8 @@ describe("the shapes of tokens", () => {
 
     it(`${beginning} (${rest.length}): found with its beginning broken, behind an escape that took its first letter`, () => {
       for (let at = 1; at < Math.min(beginning.length, 6); at++) {
-        for (const within of [`${esc}[0m`, `${esc}[2 q`, "**", "\b"]) {
+        // The last two end with a letter that no reading of cut escapes takes for an end.
+        for (const within of [`${esc}[0m`, `${esc}[2 q`, "**", "\b", `${esc}[5A`, `${esc}[5A\u200b`]) {
           const broken = `${beginning.slice(0, at)}${within}${beginning.slice(at)}${rest}`
           for (const text of [broken, `${esc}[32${broken}`]) {
             assert.notInclude(plain.text(text), rest.slice(-8), JSON.stringify(text))
@@ -71,6 +72,147 @@ describe("the shapes of tokens", () => {
       assert.notInclude(plain.text(`${token.slice(0, -4)}&#8;${token.slice(-4)}`), token.slice(-4))
     })
   }
+})
+
+const found = (texts: ReadonlyArray<string>) => {
+  for (const text of texts) assert.include(plain.text(text), redactedMark, text)
+}
+const stay = (texts: ReadonlyArray<string>) => {
+  for (const text of texts) assert.strictEqual(plain.text(text), text)
+}
+
+describe("what stands before a shape", () => {
+  it("may be a letter where nothing else begins so, and no letter or digit where a word can end so", () => {
+    found([
+      `end${`SG.${mixed(22)}.${mixed(43)}`}`,
+      `endsk-svcacct-${mixed(32)}`,
+      `endgh${`p_${mixed(30)}`}`,
+      ...[
+        "\\n",
+        "\\r",
+        "\\t",
+        "\\b",
+        "\\f",
+        "%3D",
+        "%3d",
+        "%0a",
+        "%ff",
+        "%E2",
+        `${esc}[`,
+        `${esc}[32`,
+        `${esc}[38;5:1`,
+        "é",
+        "_"
+      ]
+        .flatMap((before) => [
+          `x${before}sk_${mixed(20)}`,
+          `x${before}sk-${lower(32)}`,
+          `x${before}SG.${mixed(16)}.${mixed(16)}`
+        ])
+    ])
+    stay(
+      ["x", "1", "%3", "%g0", "\\x"].flatMap((before) => [
+        `${before}sk_${mixed(20)}`,
+        `${before}SG.${mixed(16)}.${mixed(16)}`,
+        `${before}SG.${mixed(21)}.${mixed(43)}`,
+        `${before}SG.${mixed(22)}.${mixed(42)}`
+      ])
+    )
+  })
+
+  it("is a dot only where it is one, also with an escape in the text", () => {
+    stay([`SGx${mixed(22)}.${mixed(43)}`, `ya29x${mixed(20)}`])
+    assert.notInclude(plain.text(`${esc}[0mSGx${mixed(22)}.${mixed(43)}`), redactedMark)
+    assert.notInclude(plain.text(`${esc}[0mya29x${mixed(20)}`), redactedMark)
+  })
+
+  it("of a key without a service's name has a digit", () => {
+    found([`sk-${"1".repeat(32)}`, `sk-svcacct-${lower(32)}`, `sk-${"a".repeat(64)}1`])
+    stay([`sk-${"a".repeat(32)}`, `sk-${"abcd-".repeat(8)}`, `sk-${"a".repeat(65)}1`])
+  })
+})
+
+describe("private keys", () => {
+  it("are found by their first line, whatever kind of key it names", () => {
+    const dashes = "-----"
+    for (const kind of ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", `${"A".repeat(39)} `]) {
+      for (const block of ["", " BLOCK"]) {
+        const name = `${kind}PRIVATE KEY${block}`
+        assert.strictEqual(
+          plain.text(`a ${dashes}BEGIN ${name}${dashes}\n${mixed(40)}\n${dashes}END ${name}${dashes} b`),
+          `a ${redactedMark} b`,
+          name
+        )
+        assert.notInclude(plain.text(`a ${dashes}BEGIN ${name}${dashes}\n${mixed(40)}`), mixed(40), name)
+      }
+    }
+    stay([`${dashes}BEGIN ${"PUBLIC KEY"}${dashes}\n${mixed(40)}`])
+  })
+})
+
+const addressWith = (scheme: string, user: string, password: string) => `${scheme}://${user}:${password}@host`
+
+describe("what a label names", () => {
+  const value = "abcdefgh"
+  it("is a secret behind every mark that can stand between, and the label stays", () => {
+    for (
+      const [before, behind] of [
+        [": ", ""],
+        ["=", ""],
+        [" => ", ""],
+        ["\": \"", "\""],
+        ["'='", "'"],
+        ["`: `", "`"],
+        ["\"] = \"", "\""],
+        ["\"), \"", "\""],
+        ["|", "|"],
+        [">", "<"],
+        ["\\\": \\\"", "\\\""],
+        ["\\\\\\\\\":\\\\\\\\\"", ""],
+        [`${" ".repeat(8)}:${" ".repeat(8)}`, ""]
+      ]
+    ) {
+      const line = (shown: string) => `x-api-key${before}${shown}${behind}`
+      assert.strictEqual(plain.text(line(value)), line(redactedMark))
+    }
+    stay([
+      `x-api-key ${value}`,
+      `x-api-key${" ".repeat(9)}: ${value}`,
+      `x-api-key:${" ".repeat(9)}${value}`,
+      "x-api-key: abcdefg"
+    ])
+  })
+
+  it("is what stands in an address between name and host", () => {
+    for (
+      const [scheme, user, password] of [
+        ["ab", "u", "abc"],
+        ["HTTPS", "User", "abc"],
+        ["redis", "", "abc"],
+        ["git+ssh", "u", "abc"],
+        ["a".repeat(21), "u", "abc"],
+        ["https", "u".repeat(100), "abc"],
+        ["https", "u", "p".repeat(300)],
+        ["https", "u", "p%40!$&*+,;=x"]
+      ] as const
+    ) {
+      assert.strictEqual(
+        plain.text(`a ${addressWith(scheme, user, password)}/b`),
+        `a ${addressWith(scheme, user, redactedMark)}/b`
+      )
+    }
+    stay([
+      addressWith("a", "u", "abc"),
+      addressWith("a".repeat(22), "u", "abc"),
+      addressWith("https", "u".repeat(101), "abc"),
+      addressWith("https", "u", "ab"),
+      addressWith("https", "u", "p".repeat(301)),
+      addressWith("https", "u v", "abc"),
+      addressWith("https", "u", "a b"),
+      "https://u:abc",
+      "https://host:8080/a:bcd"
+    ])
+  })
 })
 
 describe("a secret that is known", () => {
