@@ -134,9 +134,10 @@ const mayDouble: Readonly<Record<string, string>> = {
 /** Who waits for a bell, and why not by `whenRung`. */
 const mayWait: Readonly<Record<string, string>> = {
   "runtime/ports/Bell.ts": "it is this",
-  "runtime/engines/embedded/Doorbell.ts": "a bell over others",
+  "runtime/adapters/disk/Doorbell.ts": "a bell over others",
   "runtime/adapters/disk/Sqlite.ts": "the writer waits for work, and looks at nothing else",
-  "runtime/ports/memory/MemoryAudit.ts": "one wait, and who waits looks"
+  "runtime/ports/memory/MemoryAudit.ts": "one wait, and who waits looks",
+  "runtime/engines/aws/S3Audit.ts": "one wait, and who waits looks"
 }
 
 const pluginIds = readdirSync(path.join(root, "plugins"), { withFileTypes: true })

@@ -50,7 +50,30 @@ const isWords = (block: Block | undefined): boolean => block?.kind === "text" ||
  * Parts in order, each of at most `limit` weighed characters. Blank Markdown gives no part. `limit` must leave room
  * for the marks that are repeated; 200 is the least that makes sense.
  */
-export const splitMarkdown = (markdown: string, limit: number = maxMessageCharacters): ReadonlyArray<MarkdownPart> => {
+export const splitMarkdown = (markdown: string, limit: number = maxMessageCharacters): ReadonlyArray<MarkdownPart> =>
+  partsOf(markdown, limit).flatMap((part) => atItsTables(part, limit))
+
+/**
+ * Cut off from what stood before it, a line may be read as a table that was none: such a part is cut as it reads by itself.
+ * A cut only takes lines from what it leaves, so this ends.
+ */
+const atItsTables = (part: MarkdownPart, limit: number): ReadonlyArray<MarkdownPart> => {
+  if (!mayHoldTable.test(part.text)) return [part]
+  const { blockOf } = blocksOf(part.text)
+  const tables = blockOf.filter((block, line) => block?.kind === "table" && block.first === line).length
+  if (tables < 2) return [part]
+  const parts = partsOf(part.text, limit)
+  const first = parts[0]
+  const last = parts.at(-1)
+  if (parts.length < 2 || first === undefined || last === undefined) return [part]
+  return parts.map((one) => ({
+    ...one,
+    ...(one === first ? { opens: part.opens + one.opens, glue: part.glue } : {}),
+    ...(one === last ? { closes: one.closes + part.closes } : {})
+  }))
+}
+
+const partsOf = (markdown: string, limit: number): ReadonlyArray<MarkdownPart> => {
   if (markdown.trim() === "") return []
   const short = weigh(markdown) <= limit
   if (short && !mayHoldTable.test(markdown)) return [{ text: markdown, opens: "", closes: "", glue: "" }]
