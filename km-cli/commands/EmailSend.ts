@@ -143,9 +143,11 @@ export const emailSend = Effect.fn("km.email.send")((input: SendInput) =>
         const file = yield* pathFrom(given, "--attach")
         if (file === "-") return yield* kmError("KM-CLI-001", "--attach takes a file", "standard input has no name")
         // What is no file may never begin, and a read of it could not be interrupted.
-        if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) {
-          return yield* unreadable(`${file} is no regular file`)
-        }
+        const isFile = yield* Effect.try({
+          try: () => fs.statSync(file).isFile(),
+          catch: (cause) => unreadable(cause instanceof Error ? cause.message : file)
+        })
+        if (!isFile) return yield* unreadable(`${file} is no regular file`)
         return { name: path.basename(file), bytes: yield* bytesOf(file) }
       })
     )
