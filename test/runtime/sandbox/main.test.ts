@@ -126,6 +126,21 @@ const plainAnswers = () => {
   }
 }
 
+/** The actions of a request: its own, or those of its batch. */
+const actionsIn = (action: Record<string, unknown>): ReadonlyArray<Record<string, unknown>> =>
+  action["action"] === "batch" && Array.isArray(action["actions"])
+    ? action["actions"].map((one: { readonly action: Record<string, unknown> }) => one.action)
+    : [action]
+
+/** A batch has the answers of its actions, unless one of them is hung up on. */
+const answering = (answer: (action: Record<string, unknown>) => Reply) => (action: Record<string, unknown>): Reply => {
+  if (action["action"] !== "batch") return answer(action)
+  const replies = actionsIn(action).map(answer)
+  const cut = replies.find((reply) => typeof reply === "string")
+  return cut ??
+    { status: 200, body: { ok: true, answers: replies.map((reply) => typeof reply === "string" ? {} : reply.body) } }
+}
+
 interface WorldOptions {
   /** Sandboxes beside the first. */
   readonly others?: ReadonlyArray<SandboxRow>
@@ -138,7 +153,8 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   const state = Path.join(yield* temporaryDirectory, "state")
   const model = yield* ScriptedModel.start()
   const answer = plainAnswers()
-  const bridge = yield* scriptedBridge(({ action }) => script?.(action) ?? answer(action))
+  const answered = answering((action) => script?.(action) ?? answer(action))
+  const bridge = yield* scriptedBridge(({ action }) => answered(action))
   const engine = yield* Layer.build(
     Layer.merge(EmbeddedEngine.layer(state), FileSecrets.layer(statePaths(state).secrets))
   )
@@ -173,7 +189,7 @@ const world = Effect.fnUntraced(function*({ others = [], script, transcript = fa
   const reports = yield* Effect.provide(Reports, engine)
   const ready = Effect.map(reports.get(sandbox), (report) => report.ready)
   const actions = (name: string) =>
-    bridge.arrived.map(({ action }) => action).filter((action) => action["action"] === name)
+    bridge.arrived.flatMap(({ action }) => actionsIn(action)).filter((action) => action["action"] === name)
   /** What is said in a thread, in order. */
   const said = (threadTs: string) =>
     actions("post").filter((action) => action["threadTs"] === threadTs).map(({ markdown }) => String(markdown))
@@ -475,7 +491,9 @@ describe("km-runtime", () => {
       yield* queue.send(sandbox, queueEntry(first))
       yield* queue.send(other.id, queueEntry(second))
       yield* marked(actions, 2)
-      const answers = bridge.arrived.filter(({ action }) => action["action"] === "post" && "threadTs" in action)
+      const answers = bridge.arrived.filter(({ action }) =>
+        actionsIn(action).some((one) => one["action"] === "post" && "threadTs" in one)
+      )
       assert.deepStrictEqual(
         answers.map(({ action, headers }) => [headers["km-sender"], action["channel"]]).toSorted(),
         [[sandbox, channel], [other.id, other.channel]]
