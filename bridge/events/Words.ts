@@ -28,7 +28,12 @@ interface StoredTurn {
   readonly ahead?: QueueAhead | undefined
 }
 
-/** Threads of which is remembered what was told to stop. */
+/**
+ * Between two notes of a place in one thread, or of other threads in one channel. Slack takes one message a second in a
+ * channel, and whoever writes thirty at once must not keep answers and refusals waiting for as long.
+ */
+const placeEveryMillis = 10_000
+/** Threads of which is remembered what was told to stop, and when people were told of a place. */
 const maxTold = 1_000
 
 export class Words extends Context.Service<Words, {
@@ -63,6 +68,16 @@ export class Words extends Context.Service<Words, {
       const reports = yield* Reports
       const sandboxes = yield* Sandboxes
       const threads = yield* Threads
+
+      /** When people were last told of a place, by thread, or of other threads, by channel. */
+      const toldAt = new Map<string, number>()
+      const isTime = (where: string) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          if (now - (toldAt.get(where) ?? Number.NEGATIVE_INFINITY) < placeEveryMillis) return false
+          if (toldAt.size >= maxTold) toldAt.clear()
+          toldAt.set(where, now)
+          return true
+        })
 
       const say = (message: IncomingMessage, what: string, markdown: string) =>
         notes.put(
@@ -170,7 +185,8 @@ export class Words extends Context.Service<Words, {
           // It may become part of what is before it.
           if (ahead === undefined || (policy === "debounce" && ahead.inGroup > 0)) return
           const text = positionText(ahead, most)
-          if (text !== undefined) yield* say(message, "position", text)
+          const where = ahead.inGroup > 0 ? `${message.channel} ${message.threadTs}` : message.channel
+          if (text !== undefined && (yield* isTime(where))) yield* say(message, "position", text)
         },
         // The message is stored, and that is what was promised.
         Effect.catch((error) => Effect.logWarning("whoever waits was not told for what", error.message))

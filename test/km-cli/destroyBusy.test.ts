@@ -5,6 +5,12 @@ import { readInstall, writeInstall } from "../../runtime/adapters/disk/StateDire
 import { km, kmUp } from "../support/KmProcess.ts"
 import { makeStack, reactionsOf } from "../support/Stack.ts"
 
+/** Of a long message the text is only the beginning; its blocks are what is shown. */
+const shownOf = (message: Record<string, unknown>) =>
+  Array.isArray(message["blocks"])
+    ? message["blocks"].map((block: { readonly text?: unknown }) => String(block.text)).join("\n")
+    : String(message["text"])
+
 describe("km destroy while messages arrive", () => {
   it.live("tells of every message that was taken, and takes none for what has ended", () =>
     Effect.gen(function*() {
@@ -40,7 +46,7 @@ describe("km destroy while messages arrive", () => {
 
       const views = yield* Effect.orDie(workspace.messages(channel, 1_000))
       // More than eighty are named in several posts.
-      const summary = views.map(({ message }) => String(message["text"])).filter((text) =>
+      const summary = views.map(({ message }) => shownOf(message)).filter((text) =>
         text.includes("Not ") || text.startsWith("**Continued")
       )
       const lines = new Set(

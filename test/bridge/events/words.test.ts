@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import { MessageTs, SessionId } from "../../../runtime/domain/sandbox/Ids.ts"
 import { Audit } from "../../../runtime/ports/Audit.ts"
 import { Reports } from "../../../runtime/ports/Reports.ts"
@@ -154,6 +155,16 @@ describe("who waits", () => {
       assert.deepStrictEqual(notes.map(([thread]) => thread), [ts, at(9)])
       assert.include(notes[0]?.[1], "number 3 in the thread")
       assert.include(notes[1]?.[1], "works in another thread")
+      // Who writes much at once is not told of each: answers need the place in the channel.
+      for (let n = 20; n < 30; n++) {
+        yield* event({ text: `more ${n}`, ts: at(n), thread_ts: ts }, { event_id: `Ev${n}` })
+        yield* event({ text: `elsewhere ${n}`, ts: at(100 + n) }, { event_id: `Ev1${n}` })
+      }
+      assert.lengthOf(yield* told(slack), 2)
+      yield* TestClock.adjust("10 seconds")
+      yield* event({ text: "later", ts: at(31), thread_ts: ts }, { event_id: "Ev31" })
+      yield* event({ text: "elsewhere later", ts: at(32) }, { event_id: "Ev32" })
+      assert.lengthOf(yield* told(slack), 4)
     }))
   })
 })
