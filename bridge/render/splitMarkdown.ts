@@ -7,17 +7,9 @@ import { beginning, going } from "./containerMarks.ts"
 import { type Definitions, definitionsOf, withDefinitions } from "./definitions.ts"
 import { type Block, type BlockMap, blocksOf } from "./markdownBlocks.ts"
 import { cutText, headOf, type TextCut, weigh } from "./markdownCuts.ts"
+import { atItsTables, type MarkdownPart, mayHoldTable } from "./markdownParts.ts"
 
-/** One message. `glue + text`, with `opens` and `closes` taken off, gives the source back. */
-export interface MarkdownPart {
-  readonly text: string
-  /** What we put before it: the marks of what it goes on with. */
-  readonly opens: string
-  /** What we put after it: the marks that close what it leaves open. */
-  readonly closes: string
-  /** What stood between the previous part and this one and is shown by neither: line ends, blanks, marks of `opens`. */
-  readonly glue: string
-}
+export type { MarkdownPart } from "./markdownParts.ts"
 
 /** Slack's limit for the `markdown` blocks of one message. Source: docs.slack.dev/reference/block-kit/blocks/markdown-block. */
 export const maxMessageCharacters = 12_000
@@ -51,27 +43,7 @@ const isWords = (block: Block | undefined): boolean => block?.kind === "text" ||
  * for the marks that are repeated; 200 is the least that makes sense.
  */
 export const splitMarkdown = (markdown: string, limit: number = maxMessageCharacters): ReadonlyArray<MarkdownPart> =>
-  partsOf(markdown, limit).flatMap((part) => atItsTables(part, limit))
-
-/**
- * Cut off from what stood before it, a line may be read as a table that was none: such a part is cut as it reads by itself.
- * A cut only takes lines from what it leaves, so this ends.
- */
-const atItsTables = (part: MarkdownPart, limit: number): ReadonlyArray<MarkdownPart> => {
-  if (!mayHoldTable.test(part.text)) return [part]
-  const { blockOf } = blocksOf(part.text)
-  const tables = blockOf.filter((block, line) => block?.kind === "table" && block.first === line).length
-  if (tables < 2) return [part]
-  const parts = partsOf(part.text, limit)
-  const first = parts[0]
-  const last = parts.at(-1)
-  if (parts.length < 2 || first === undefined || last === undefined) return [part]
-  return parts.map((one) => ({
-    ...one,
-    ...(one === first ? { opens: part.opens + one.opens, glue: part.glue } : {}),
-    ...(one === last ? { closes: one.closes + part.closes } : {})
-  }))
-}
+  partsOf(markdown, limit).flatMap((part) => atItsTables(part, (text) => partsOf(text, limit)))
 
 const partsOf = (markdown: string, limit: number): ReadonlyArray<MarkdownPart> => {
   if (markdown.trim() === "") return []
@@ -104,9 +76,6 @@ const partsOf = (markdown: string, limit: number): ReadonlyArray<MarkdownPart> =
   }
   return parts
 }
-
-/** A line that may be a table's rule. */
-const mayHoldTable = /^[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\||$)/m
 
 class Splitter {
   readonly #source: string
